@@ -1,0 +1,204 @@
+package agloop
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+
+	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/loop"
+)
+
+// ClientConfig says how a Client connects. Every zero is the default given beside it.
+type ClientConfig struct {
+	// Handler receives messages as bytes, on a loop; Run is of no use then.
+	// nil is a client that runs agents.
+	Handler Handler
+	// Header holds further fields of the request, such as Authorization or Origin.
+	Header http.Header
+	// Protocols are the subprotocols to offer, in order of preference.
+	Protocols []string
+	// Dial opens the connection below. nil is a net.Dialer. It must give a
+	// *net.TCPConn or *net.UnixConn.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// MaxPending bounds the bytes of events that wait for the caller of Run. 0 is
+	// 16 MiB. More end the run with ErrSlowConsumer: a reactor cannot stop reading.
+	MaxPending int
+	// Limits bound the connection. IdleTimeout is off unless set: whether a
+	// connection is worth keeping is the server's business.
+	Limits Limits
+	// Logger receives warnings and errors. nil is slog.Default.
+	Logger *slog.Logger
+}
+
+// Client is one connection to a server of AG-UI. All clients of a process share
+// one set of loops, which ends with the last of them.
+type Client struct {
+	// Immutable.
+	conn     *Conn
+	protocol string
+	release  func()
+	inbox    *inbox // nil with a Handler
+
+	// Any goroutine.
+	running  atomic.Bool
+	unknown  atomic.Uint64
+	stripped atomic.Uint64
+}
+
+// Dial connects to rawURL, "ws://host[:port][/path][?query]". ctx bounds it, and
+// Limits.HandshakeTimeout does. Errors: a *ConfigError or *url.Error, ErrTLS for
+// wss, those of dialling, a *DialError when the server does not upgrade.
+func Dial(ctx context.Context, rawURL string, cfg ClientConfig) (*Client, error) {
+	req, addr, err := target(rawURL)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.MaxPending < 0 {
+		return nil, &ConfigError{Field: "MaxPending", Reason: "must not be negative"}
+	}
+	if _, err := cfg.Limits.WithDefaults(); err != nil {
+		return nil, err
+	}
+	req.Header, req.Protocols = cfg.Header, cfg.Protocols
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.MaxPending == 0 {
+		cfg.MaxPending = 16 << 20
+	}
+	if cfg.Limits.IdleTimeout == 0 {
+		cfg.Limits.IdleTimeout = -1
+	}
+	if cfg.Dial == nil {
+		cfg.Dial = (&net.Dialer{KeepAlive: -1}).DialContext
+	}
+
+	engine, err := clientLoops.acquire(cfg.Logger)
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{release: sync.OnceFunc(clientLoops.release)}
+	handler := cfg.Handler
+	if handler == nil {
+		if err := codec.Pretouch(); err != nil {
+			c.release()
+			return nil, err
+		}
+		c.inbox = newInbox(cfg.MaxPending)
+		handler = c.inbox
+	}
+	nc, err := cfg.Dial(ctx, "tcp", addr)
+	if err != nil {
+		c.release()
+		return nil, err
+	}
+	c.conn, c.protocol, err = engine.Client(ctx, nc, req, loop.DialConfig{
+		Handler: lastClose{handler, c.release}, Limits: cfg.Limits, Log: cfg.Logger,
+	})
+	if err != nil {
+		c.release()
+		return nil, err
+	}
+	return c, nil
+}
+
+// target splits a URL into the request and the address to dial.
+func target(rawURL string) (req codec.DialRequest, addr string, err error) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return req, "", err
+	}
+	switch u.Scheme {
+	case "ws":
+	case "wss":
+		return req, "", ErrTLS
+	default:
+		return req, "", &ConfigError{Field: "URL", Reason: "scheme must be ws or wss"}
+	}
+	if u.Hostname() == "" {
+		return req, "", &ConfigError{Field: "URL", Reason: "has no host"}
+	}
+	port := u.Port()
+	if port == "" {
+		port = "80"
+	}
+	return codec.DialRequest{Host: u.Host, Target: u.RequestURI()},
+		net.JoinHostPort(u.Hostname(), port), nil
+}
+
+// Conn is the connection below, for sending bytes with a Handler.
+func (c *Client) Conn() *Conn { return c.conn }
+
+// Protocol is the subprotocol the server chose, or "".
+func (c *Client) Protocol() string { return c.protocol }
+
+// ClientStats count what a client's runs left out as the protocol asks.
+type ClientStats struct {
+	UnknownEvents uint64 // events of a type nobody knows, dropped
+	Stripped      uint64 // unknown members and elements, removed
+}
+
+// Stats returns the counts so far.
+func (c *Client) Stats() ClientStats {
+	return ClientStats{UnknownEvents: c.unknown.Load(), Stripped: c.stripped.Load()}
+}
+
+// Close says goodbye with 1000 and returns; the closing handshake goes on by
+// itself for at most Limits.CloseTimeout. An active Run ends with ErrClientClosed.
+func (c *Client) Close() error {
+	if c.inbox != nil {
+		c.inbox.fail(ErrClientClosed)
+	}
+	c.conn.Close(CloseNormal, "")
+	return nil
+}
+
+// lastClose gives the shared loops back when the connection is gone.
+type lastClose struct {
+	Handler
+	release func()
+}
+
+func (h lastClose) OnClose(c *Conn, why *CloseError) {
+	// The loop cannot stop itself.
+	defer func() { go h.release() }()
+	h.Handler.OnClose(c, why)
+}
+
+// clientLoops are the loops of all clients of the process.
+var clientLoops sharedEngine
+
+// sharedEngine is an engine that lives from its first user to its last.
+type sharedEngine struct {
+	mu     sync.Mutex
+	engine *loop.Engine
+	users  int
+}
+
+func (s *sharedEngine) acquire(log *slog.Logger) (*loop.Engine, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.engine == nil {
+		e, err := loop.NewEngine(0, log)
+		if err != nil {
+			return nil, err
+		}
+		s.engine = e
+	}
+	s.users++
+	return s.engine, nil
+}
+
+func (s *sharedEngine) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.users--; s.users == 0 {
+		_ = s.engine.Stop()
+		s.engine = nil
+	}
+}

@@ -1,0 +1,223 @@
+package agloop
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"sync"
+
+	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/bufpool"
+	"github.com/agloop/agloop/codec"
+)
+
+// Run sends in and yields the events of the run, decoded, chunks expanded, order
+// verified, up to its terminal event: RUN_FINISHED, or RUN_ERROR, which is an event
+// and no error. Events of unknown type are left out and counted, see Stats.
+//
+// An error ends the sequence and closes the connection: a *FieldError naming
+// event and field, an *OrderError, ErrTruncated with the *CloseError when the
+// connection ended first, ErrSlowConsumer, ctx's error. A *FieldError for in
+// itself, and ErrRunActive, are yielded before anything is sent and close nothing. AG-UI knows
+// no message that stops a run: leaving the loop early closes the connection.
+//
+// Runs of one client come one after another; the events belong to the caller.
+func (c *Client) Run(ctx context.Context, in *agui.RunAgentInput) iter.Seq2[agui.Event, error] {
+	return func(yield func(agui.Event, error) bool) {
+		if c.inbox == nil {
+			yield(nil, &ConfigError{Field: "Handler", Reason: "excludes Run"})
+			return
+		}
+		if !c.running.CompareAndSwap(false, true) {
+			yield(nil, ErrRunActive)
+			return
+		}
+		defer c.running.Store(false)
+		if in.ProtocolVersion == nil {
+			versioned := *in
+			versioned.ProtocolVersion = new(agui.ProtocolVersion)
+			in = &versioned
+		}
+		raw, err := codec.AppendRunAgentInput(nil, in)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		c.inbox.clear()
+		c.conn.SendNow(Text, raw) // dropped when closed: the inbox knows why
+		stream := stream{client: c}
+		if err := stream.read(ctx, yield); err != nil {
+			c.conn.Close(closeCodeFor(err), "")
+			if !errors.Is(err, errLeft) {
+				yield(nil, err)
+			}
+		}
+	}
+}
+
+// closeCodeFor is what the server is told when a run ends with err.
+func closeCodeFor(err error) CloseCode {
+	if _, ok := errors.AsType[*FieldError](err); ok {
+		return codec.CloseProtocolError
+	}
+	if _, ok := errors.AsType[*OrderError](err); ok {
+		return codec.CloseProtocolError
+	}
+	return CloseGoingAway
+}
+
+// errLeft says that the caller left the loop before the terminal event.
+var errLeft = errors.New("caller left the run")
+
+// stream is the pipeline from frames to events of one run.
+type stream struct {
+	client  *Client
+	decoder codec.Decoder
+	chunks  agui.Expander
+	order   agui.Order
+	events  []agui.Event
+}
+
+// read yields events until the terminal one.
+func (s *stream) read(ctx context.Context, yield func(agui.Event, error) bool) error {
+	for !s.order.Done() {
+		frame, err := s.client.inbox.next(ctx)
+		if err != nil {
+			return err
+		}
+		err = s.decode(frame.B)
+		frame.Release()
+		if err != nil {
+			return err
+		}
+		for _, ev := range s.events {
+			if err := s.order.Check(ev); err != nil {
+				return err
+			}
+			if !yield(ev, nil) {
+				if s.order.Done() {
+					return nil
+				}
+				return errLeft
+			}
+		}
+	}
+	return nil
+}
+
+// decode makes the events of one frame: none when it is dropped, several for some chunks.
+func (s *stream) decode(frame []byte) (err error) {
+	s.events = s.events[:0]
+	ev, notes, err := s.decoder.DecodeEvent(frame)
+	for _, n := range notes {
+		switch n.Kind {
+		case codec.NoteDropped:
+			s.client.unknown.Add(1)
+		case codec.NoteStripped:
+			s.client.stripped.Add(1)
+		}
+	}
+	if err != nil || ev == nil {
+		return err
+	}
+	s.events, err = s.chunks.Expand(ev, s.events)
+	return err
+}
+
+// inbox is the Handler of a client that runs agents: it keeps frames until Run takes
+// them.
+type inbox struct {
+	NopHandler
+	limit int
+
+	// Any goroutine, under mu.
+	mu     sync.Mutex
+	frames []*bufpool.Buffer
+	bytes  int
+	err    error         // no more frames will come; those that came are still good
+	signal chan struct{} // holds one token when something changed
+}
+
+func newInbox(limit int) *inbox {
+	return &inbox{limit: limit, signal: make(chan struct{}, 1)}
+}
+
+// OnMessage implements Handler.
+func (b *inbox) OnMessage(c *Conn, op Opcode, payload []byte) {
+	if op != Text {
+		c.Close(codec.CloseUnsupported, "events are text")
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err != nil {
+		return
+	}
+	if b.bytes += len(payload); b.bytes > b.limit {
+		b.err = ErrSlowConsumer
+		c.Close(ClosePolicy, "events wait too long")
+	} else {
+		b.frames = append(b.frames, bufpool.Get(len(payload)).Append(payload))
+	}
+	b.notify()
+}
+
+// OnClose implements Handler.
+func (b *inbox) OnClose(_ *Conn, why *CloseError) {
+	b.fail(errors.Join(ErrTruncated, why))
+}
+
+// fail ends the inbox with err, unless it has ended.
+func (b *inbox) fail(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err == nil {
+		b.err = err
+	}
+	b.notify()
+}
+
+// notify is called under mu.
+func (b *inbox) notify() {
+	select {
+	case b.signal <- struct{}{}:
+	default:
+	}
+}
+
+// clear drops frames that came between two runs: they belong to none.
+func (b *inbox) clear() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, f := range b.frames {
+		f.Release()
+	}
+	b.frames, b.bytes = nil, 0
+}
+
+// next returns the next frame, which the caller releases.
+func (b *inbox) next(ctx context.Context) (*bufpool.Buffer, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		b.mu.Lock()
+		if len(b.frames) > 0 {
+			f := b.frames[0]
+			b.frames[0] = nil
+			b.frames = b.frames[1:]
+			b.bytes -= len(f.B)
+			b.mu.Unlock()
+			return f, nil
+		}
+		err := b.err
+		b.mu.Unlock()
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case <-b.signal:
+		case <-ctx.Done():
+		}
+	}
+}

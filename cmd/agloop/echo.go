@@ -1,0 +1,49 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+
+	"github.com/agloop/agloop/server"
+)
+
+// echoServer sends messages back from the loop that read them.
+type echoServer struct{ server.NopHandler }
+
+func (echoServer) OnMessage(c *server.Conn, op server.Opcode, payload []byte) {
+	c.Send(op, payload)
+}
+
+// echoLimits are wide enough for conformance suites, which send messages of many
+// MiB in pieces of a few bytes, and for load tools that let connections rest.
+func echoLimits() server.Limits {
+	return server.Limits{
+		MaxMessage:     64 << 20,
+		MaxFragments:   1 << 20,
+		MessageTimeout: -1,
+		IdleTimeout:    -1,
+		SoftLimit:      64 << 20,
+		HardLimit:      256 << 20,
+	}
+}
+
+func echo(args []string, stdout, stderr io.Writer) int {
+	flags := newFlags("echo", stderr)
+	addr := flags.String("addr", "127.0.0.1:9001", "`address` to listen on")
+	loops := flags.Int("loops", 0, "`number` of event loops; 0 lets the library choose")
+	if code, ok := parse(flags, args); !ok {
+		return code
+	}
+	spareProcessor(*loops)
+	srv := server.New(server.Config{
+		Handler: echoServer{},
+		Path:    server.AnyPath,
+		Origins: []string{"*"},
+		Loops:   *loops,
+		Limits:  echoLimits(),
+	})
+	return serve("echo", *addr, srv, stderr, func(a net.Addr) {
+		fmt.Fprintf(stdout, "agloop echo: ws://%s/\n", a)
+	})
+}

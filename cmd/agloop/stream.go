@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/server"
+)
+
+// streamProps is what a client asks for in RunAgentInput.forwardedProps.
+type streamProps struct {
+	Rate    float64 `json:"rate"`    // bursts per second
+	Burst   int     `json:"burst"`   // events per burst
+	Delta   int     `json:"delta"`   // bytes of text per event
+	Seconds float64 `json:"seconds"` // length of the run
+}
+
+// parseStreamProps reads props; members that are absent have defaults, members
+// that are unknown are ignored, as everywhere in AG-UI.
+func parseStreamProps(raw json.RawMessage) (streamProps, error) {
+	p := streamProps{Rate: 10, Burst: 4, Delta: 24, Seconds: 60}
+	if len(raw) > 0 {
+		if err := json.Unmarshal(raw, &p); err != nil {
+			return p, fmt.Errorf("forwardedProps: %w", err)
+		}
+	}
+	switch {
+	case !(p.Rate >= 0.01 && p.Rate <= 1000):
+		return p, fmt.Errorf("forwardedProps: rate is %g, must lie between 0.01 and 1000", p.Rate)
+	case p.Burst < 1 || p.Burst > 1000:
+		return p, fmt.Errorf("forwardedProps: burst is %d, must lie between 1 and 1000", p.Burst)
+	case p.Delta < 1 || p.Delta > 64<<10:
+		return p, fmt.Errorf("forwardedProps: delta is %d, must lie between 1 and 65536", p.Delta)
+	case !(p.Seconds > 0 && p.Seconds <= 24*60*60):
+		return p, fmt.Errorf("forwardedProps: seconds is %g, must be positive and at most 86400", p.Seconds)
+	}
+	return p, nil
+}
+
+// bursts is the number of bursts in the run, at least one.
+func (p streamProps) bursts() int { return max(1, int(p.Rate*p.Seconds+0.5)) }
+
+func (p streamProps) interval() time.Duration {
+	return time.Duration(float64(time.Second) / p.Rate)
+}
+
+// filler is text of n bytes.
+func filler(n int) string {
+	const words = "every token is an event of its own "
+	return strings.Repeat(words, n/len(words)+1)[:n]
+}
+
+func streamAgent(ctx context.Context, run *server.Run) error {
+	props, err := parseStreamProps(run.Input.ForwardedProps)
+	if err != nil {
+		return err
+	}
+	id := "message-" + run.Input.RunID
+	if err := run.Emit(&agui.TextMessageStart{MessageID: id, Role: agui.RoleAssistant}); err != nil {
+		return err
+	}
+	// One event and one timestamp serve the whole run: Emit has encoded the event
+	// when it returns, so a token costs no allocation here.
+	var now int64
+	token := &agui.TextMessageContent{MessageID: id, Delta: filler(props.Delta)}
+	token.Timestamp = &now
+
+	interval, next := props.interval(), time.Now()
+	tick := time.NewTimer(0)
+	defer tick.Stop()
+	for range props.bursts() {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+		now = time.Now().UnixMilli()
+		for range props.Burst {
+			if err := run.Emit(token); err != nil {
+				return err
+			}
+		}
+		// Adding to the moment that was due, not to the moment it is, keeps the
+		// average rate when a tick comes late.
+		next = next.Add(interval)
+		tick.Reset(time.Until(next))
+	}
+	return run.Emit(&agui.TextMessageEnd{MessageID: id})
+}
+
+func stream(args []string, stdout, stderr io.Writer) int {
+	flags := newFlags("stream", stderr)
+	addr := flags.String("addr", "127.0.0.1:9002", "`address` to listen on")
+	loops := flags.Int("loops", 0, "`number` of event loops; 0 lets the library choose")
+	if code, ok := parse(flags, args); !ok {
+		return code
+	}
+	spareProcessor(*loops)
+	srv := server.New(server.Config{
+		Agent:   server.AgentFunc(streamAgent),
+		Path:    "/ws",
+		Origins: []string{"*"},
+		Loops:   *loops,
+	})
+	return serve("stream", *addr, srv, stderr, func(a net.Addr) {
+		fmt.Fprintf(stdout, "agloop stream: ws://%s/ws\n", a)
+	})
+}

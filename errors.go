@@ -1,0 +1,54 @@
+package agloop
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/loop"
+	"github.com/agloop/agloop/run"
+)
+
+// All errors of the library, on one screen. Those of lower packages are aliased.
+var (
+	// ErrServerClosed is returned by Serve and ServeListener after Shutdown or Close.
+	ErrServerClosed = fmt.Errorf("agloop: server closed: %w", net.ErrClosed)
+	// ErrTLS is returned by Dial for wss URLs: TLS on the loops is not there yet.
+	// Terminate TLS in front of the server until then.
+	ErrTLS = errors.New("agloop: wss is not supported yet")
+	// ErrRunActive is yielded by Client.Run while another run of the client is active.
+	ErrRunActive = errors.New("agloop: a run is active on this client")
+	// ErrTruncated is yielded by Client.Run when the connection ended before the
+	// run's terminal event; it comes with the *CloseError.
+	ErrTruncated = errors.New("agloop: run truncated: connection ended before its terminal event")
+	// ErrSlowConsumer is yielded by Client.Run when events waited that the
+	// caller did not take; see ClientConfig.MaxPending.
+	ErrSlowConsumer = errors.New("agloop: events arrive faster than they are taken")
+	// ErrClientClosed is yielded by Client.Run after Close.
+	ErrClientClosed = fmt.Errorf("agloop: client closed: %w", net.ErrClosed)
+
+	ErrEngineClosed = loop.ErrEngineClosed // a loop was needed after its engine stopped
+	ErrEventTooBig  = run.ErrEventTooBig   // Emit: the encoded event exceeds 1 MiB
+	ErrRunEnded     = run.ErrRunEnded      // Emit: the run has had its terminal event
+)
+
+type (
+	// ConfigError is a setting that makes no sense; Serve and Dial return it.
+	ConfigError = loop.LimitError
+	// CloseError says how a connection ended. It wraps net.ErrClosed.
+	CloseError = loop.CloseError
+	// ProtocolError is what a peer did wrong at the level of frames.
+	ProtocolError = codec.ProtocolError
+	// UpgradeError refuses an opening handshake; Authorize may return one.
+	UpgradeError = codec.UpgradeError
+	// DialError says why a server did not accept an opening handshake.
+	DialError = codec.DialError
+	// FieldError is a malformed event or input: event, field, reason.
+	FieldError = codec.FieldError
+	// OrderError is an event out of order: event and rule.
+	OrderError = agui.OrderError
+	// PanicError is what an agent panicked with.
+	PanicError = run.PanicError
+)

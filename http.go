@@ -1,0 +1,83 @@
+package agloop
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// httpSide runs net/http on the connections that ask for no WebSocket.
+type httpSide struct {
+	srv   *http.Server
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func newHTTPSide(handler http.Handler, log *slog.Logger) *httpSide {
+	if handler == nil {
+		handler = http.HandlerFunc(DefaultHTTP)
+	}
+	h := &httpSide{
+		srv: &http.Server{
+			Handler:           handler,
+			ReadHeaderTimeout: 5 * time.Second,
+			IdleTimeout:       time.Minute,
+			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		},
+		conns: make(chan net.Conn),
+		done:  make(chan struct{}),
+	}
+	go h.srv.Serve(h) // returns when Accept fails, after close
+	return h
+}
+
+// DefaultHTTP is what a server without ServerConfig.HTTP answers: GET /ping says
+// that it is healthy, everything else is told to upgrade.
+func DefaultHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/ping" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"status":"Healthy"}`)
+		return
+	}
+	w.Header().Set("Upgrade", "websocket")
+	w.Header().Set("Connection", "Upgrade")
+	http.Error(w, "this is a WebSocket endpoint", http.StatusUpgradeRequired)
+}
+
+// take gives a connection to net/http.
+func (h *httpSide) take(nc net.Conn) {
+	select {
+	case h.conns <- nc:
+	case <-h.done:
+		nc.Close()
+	}
+}
+
+// Accept, Close and Addr make an httpSide the listener of its own server.
+func (h *httpSide) Accept() (net.Conn, error) {
+	select {
+	case nc := <-h.conns:
+		return nc, nil
+	case <-h.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (h *httpSide) Close() error {
+	h.once.Do(func() { close(h.done) })
+	return nil
+}
+
+func (h *httpSide) Addr() net.Addr { return &net.TCPAddr{} }
+
+func (h *httpSide) shutdown(ctx context.Context) { _ = h.srv.Shutdown(ctx) }
+
+func (h *httpSide) close() {
+	_ = h.srv.Close()
+	_ = h.Close()
+}

@@ -1,0 +1,117 @@
+package loop
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"github.com/agloop/agloop/codec"
+)
+
+// Accept takes connections from ln until it is closed, and returns its error then.
+// Nothing else ends it: when accepting fails it waits, from 5 ms doubling to
+// 1 s, and goes on, and connections already here do not notice.
+func (d *Door) Accept(ln net.Listener) error {
+	defer d.refusing.Wait()
+	spare := spareFile{}
+	defer spare.drop()
+	var pause time.Duration
+	for {
+		// A descriptor is held back while waiting, so that a connection is never
+		// accepted on the last one: handing it to a loop needs a second.
+		err := spare.hold()
+		var nc net.Conn
+		if err == nil {
+			nc, err = ln.Accept()
+			spare.drop()
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		if err != nil {
+			pause = backOff(pause)
+			d.Counters.AcceptErrs.Add(1)
+			d.log.LogAttrs(context.Background(), slog.LevelWarn, "agloop: cannot accept",
+				slog.Any("err", err), slog.Duration("retry_in", pause))
+			time.Sleep(pause)
+			continue
+		}
+		pause = 0
+		d.take(nc)
+	}
+}
+
+// The bounds of the pause after a failed accept.
+const (
+	backOffMin = 5 * time.Millisecond
+	backOffMax = time.Second
+)
+
+func backOff(d time.Duration) time.Duration {
+	if d == 0 {
+		return backOffMin
+	}
+	return min(2*d, backOffMax)
+}
+
+// take gives a fresh connection a slot and a loop.
+func (d *Door) take(nc net.Conn) {
+	id, ok := d.slots.Acquire()
+	if !ok {
+		d.refusals <- struct{}{} // all in use: the backlog waits
+		d.refusing.Add(1)
+		go d.refuse(nc)
+		return
+	}
+	c := &Conn{door: d, id: id}
+	if err := d.eng.enroll(nc, c); err != nil && d.slots.Release(id) {
+		// Had a loop taken it, the loop would have released the slot.
+		d.Counters.AcceptErrs.Add(1)
+		d.log.Warn("agloop: connection lost on its way to a loop", "err", err)
+	}
+}
+
+// fullResponse answers a request that finds no slot.
+var fullResponse = (&codec.UpgradeError{
+	Status: 503, Reason: "too many connections", RetryAfter: time.Second,
+}).AppendResponse(nil)
+
+// refuse reads one request head, so that closing does not reset the connection
+// under the response, and answers 503.
+func (d *Door) refuse(nc net.Conn) {
+	defer func() { <-d.refusals; d.refusing.Done() }()
+	defer nc.Close()
+	d.Counters.Refused.Add(1)
+	_ = nc.SetDeadline(time.Now().Add(time.Second))
+	var buf [1024]byte
+	n := 0
+	for n < len(buf) && !bytes.Contains(buf[:n], []byte("\r\n\r\n")) {
+		m, err := nc.Read(buf[n:])
+		if err != nil {
+			return
+		}
+		n += m
+	}
+	_, _ = nc.Write(fullResponse)
+}
+
+// spareFile is a descriptor held back.
+type spareFile struct{ f *os.File }
+
+func (s *spareFile) hold() (err error) {
+	if s.f == nil {
+		s.f, err = os.Open(os.DevNull)
+	}
+	return err
+}
+
+func (s *spareFile) drop() {
+	if s.f != nil {
+		s.f.Close()
+		s.f = nil
+	}
+}

@@ -1,0 +1,168 @@
+package loop
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/agloop/agloop/codec"
+)
+
+// Close begins the closing handshake: what is queued leaves, then a close frame
+// with code and reason, then the peer's close frame is awaited for
+// Limits.CloseTimeout. Later Sends are dropped. It does not wait; OnClose tells the
+// end. A code that may not be sent closes without one. Any goroutine.
+func (c *Conn) Close(code codec.CloseCode, reason string) {
+	c.mu.Lock()
+	if c.flags&isClosing != 0 {
+		c.mu.Unlock()
+		return
+	}
+	c.putClose(code, reason)
+	act, at := c.schedule(urgent)
+	c.mu.Unlock()
+	c.perform(act, at)
+}
+
+// putClose queues the close frame, the last frame there is. Under mu.
+func (c *Conn) putClose(code codec.CloseCode, reason string) {
+	var b [125]byte
+	c.put(codec.Close, codec.AppendClose(b[:0], code, reason))
+	c.flags |= isClosing
+	c.code = code
+}
+
+// startClosing is Close arriving on the loop.
+func (c *Conn) startClosing() {
+	c.state = closing
+	c.why(&CloseError{Code: c.code})
+	c.expire()
+}
+
+// expire sets the deadline by which the closing handshake must be over.
+func (c *Conn) expire() {
+	l := c.loop
+	l.wheel.set(c, after(l.nowTick(), ticks(c.door.limits.CloseTimeout)))
+}
+
+// why notes how the connection ends; the first to know is right.
+func (c *Conn) why(e *CloseError) {
+	if in := c.inbound(); in.why == nil {
+		in.why = e
+	}
+}
+
+// closeIn acts on the peer's close frame.
+func (c *Conn) closeIn(payload []byte) {
+	code, reason, err := codec.ParseClose(payload)
+	if err != nil {
+		c.fail(err)
+		return
+	}
+	c.why(&CloseError{Code: code, Reason: string(reason), Remote: true})
+	c.endWith(code, "")
+}
+
+// fail ends a connection whose peer broke a rule, or whose handler panicked: the
+// close frame says so, and what still arrives is ignored.
+func (c *Conn) fail(err error) {
+	if c.state >= draining {
+		return
+	}
+	code := codec.CodeOf(err)
+	reason := ""
+	if pe, ok := errors.AsType[*codec.ProtocolError](err); ok {
+		reason = pe.Reason
+	}
+	c.why(&CloseError{Code: code, Reason: reason, Cause: err})
+	c.endWith(code, reason)
+}
+
+// endWith queues a close frame unless one is queued already, and waits for nothing
+// more from the peer.
+func (c *Conn) endWith(code codec.CloseCode, reason string) {
+	c.mu.Lock()
+	if c.flags&isClosing == 0 {
+		c.putClose(code, reason)
+	}
+	act, at := c.schedule(urgent)
+	c.mu.Unlock()
+	c.state = draining
+	c.expire()
+	c.perform(act, at)
+}
+
+// finishClosing shuts our side down when the last byte has left. The descriptor is
+// closed when the peer ends too: closing it with bytes unread would reset the
+// connection and could destroy the close frame on its way.
+func (c *Conn) finishClosing() {
+	if c.state != draining || c.wq != nil || c.inGnet > 0 {
+		return
+	}
+	c.mu.Lock()
+	waiting := c.out != nil
+	c.mu.Unlock()
+	if waiting {
+		return
+	}
+	c.state = lingering
+	_ = syscall.Shutdown(c.sock.Fd(), syscall.SHUT_WR)
+}
+
+// cut closes at once. A close frame with code is tried if nothing waits before it.
+func (c *Conn) cut(code codec.CloseCode, cause error) {
+	if c.state == closed {
+		return
+	}
+	c.why(&CloseError{Code: codec.CloseAbnormal, Cause: cause})
+	c.mu.Lock()
+	silent := c.flags&isClosing == 0 && c.out == nil
+	c.flags |= isClosing
+	c.mu.Unlock()
+	if silent && c.state == open && c.wq == nil && c.inGnet == 0 {
+		c.mu.Lock()
+		c.putClose(code, "")
+		q := c.out
+		c.out = nil
+		c.mu.Unlock()
+		_, _ = c.sock.Write(q.Slices(c.loop.iov[:0], maxWrite)[0])
+		q.Free()
+	}
+	c.closeNow()
+}
+
+// closeNow makes gnet close the descriptor; gone runs before it returns.
+func (c *Conn) closeNow() {
+	if c.state != closed {
+		_ = c.loop.el.Close(c.sock)
+	}
+}
+
+// closeError is what OnClose tells.
+func (c *Conn) closeError(err error) *CloseError {
+	if c.in != nil && c.in.why != nil {
+		return c.in.why
+	}
+	if errors.Is(err, io.EOF) || err == nil {
+		err = io.ErrUnexpectedEOF // the stream ended without a close frame
+	}
+	return &CloseError{Code: codec.CloseAbnormal, Cause: err}
+}
+
+// panicked ends the connection whose callback panicked.
+func (c *Conn) panicked(v any) {
+	l := c.loop
+	l.Counters.Panics.Add(1)
+	c.door.log.LogAttrs(context.Background(), slog.LevelError, "agloop: panic in a handler",
+		slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+	switch c.state {
+	case closed:
+	case handshaking:
+		c.closeNow()
+	default:
+		c.fail(errPanic)
+	}
+}

@@ -1,0 +1,200 @@
+package loop
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"github.com/agloop/agloop/batch"
+	"github.com/agloop/agloop/codec"
+	"github.com/panjf2000/gnet/v2"
+)
+
+// Conn is one WebSocket connection on a loop. Send, Close, SetBusy, ID and
+// Full may be called from any goroutine, also after the connection is gone; the others
+// say where.
+type Conn struct {
+	// Immutable once the handler has been told of the connection.
+	door *Door
+	loop *Loop
+	sock gnet.Conn
+	id   ID // zero for a dialled connection
+
+	// This loop.
+	timer  links
+	in     *inbound     // what has arrived but is not whole; nil while idle
+	wq     *batch.Queue // what is being written; nil unless the kernel is full
+	user   any
+	heard  uint32 // tick of the last byte received
+	spoke  uint32 // tick of the last message received, or of the end of a run
+	pinged uint32 // tick of a ping that is unanswered; 0: none
+	inGnet int32  // bytes in gnet's outbound buffer, as of our last look
+	stuck  uint32 // on the loop's blocked list: tick of the last progress; 0: not on it
+	state  state
+	met    bool // OnOpen was called, so OnClose is owed
+
+	// Any goroutine.
+	opened atomic.Bool // a loop has it
+	corked atomic.Bool // the loop is handling its bytes and will flush at the end
+	busy   atomic.Bool // a run is active: no idle limit
+
+	// Any goroutine, under mu.
+	mu      sync.Mutex
+	flags   flags
+	code    codec.CloseCode // why we close; 0: not closing
+	out     *batch.Queue    // frames the loop has not taken yet; nil while empty
+	queued  int             // bytes waiting: in out, in wq, in gnet
+	flushed int64           // when out was last taken, for the batch window
+}
+
+type state uint8
+
+const (
+	handshaking state = iota
+	open              // messages flow
+	closing           // our close frame is queued, the peer's is awaited
+	draining          // the peer's messages no longer matter; what is queued still leaves
+	lingering         // our side is shut down; the peer's end is awaited
+	closed            // gnet has let go of the descriptor
+)
+
+type flags uint8
+
+const (
+	isDirty   flags = 1 << iota // on the loop's dirty list
+	isDelayed                   // on the loop's delayed list
+	isFull                      // Send answered Backpressure; OnDrain is owed
+	isClosing                   // nothing more may be queued
+	isCut                       // close without waiting for the peer
+)
+
+// ID names the connection for ever, see Slots. Dialled connections have none.
+func (c *Conn) ID() ID { return c.id }
+
+// User returns what SetUser stored. On the loop, in callbacks.
+func (c *Conn) User() any { return c.user }
+
+// SetUser stores a value of the host's with the connection. On the loop, in callbacks.
+func (c *Conn) SetUser(v any) { c.user = v }
+
+// RemoteAddr is the peer's address. On the loop, in callbacks; nil in OnClose
+// and after.
+func (c *Conn) RemoteAddr() net.Addr {
+	if c.state == closed {
+		return nil
+	}
+	return c.sock.RemoteAddr()
+}
+
+// SetBusy says whether a run is active, during which the idle limit rests.
+func (c *Conn) SetBusy(busy bool) { c.busy.Store(busy) }
+
+// enter takes c onto its loop: gnet's OnOpen.
+func (c *Conn) enter(l *Loop, sock gnet.Conn) gnet.Action {
+	l.owner.check()
+	c.loop, c.sock = l, sock
+	c.heard = l.wheel.now
+	c.opened.Store(true)
+	if c.door.masks == nil {
+		l.wheel.set(c, c.handshakeDeadline())
+		l.armBy(l.wheel.next())
+		return gnet.None
+	}
+	return c.turn(func() {
+		early := c.in // what came behind the server's response head
+		c.in = nil
+		c.established()
+		if early != nil {
+			c.receive(early.head.B)
+			early.free()
+		}
+	})
+}
+
+// established makes the connection a WebSocket and tells the handler.
+func (c *Conn) established() {
+	l := c.loop
+	c.state, c.met = open, true
+	c.spoke = l.nowTick()
+	c.heard = c.spoke
+	if c.door.slots != nil {
+		c.door.slots.bind(c)
+	}
+	l.Counters.Opened.Add(1)
+	l.wheel.set(c, c.nextDeadline())
+	l.armBy(l.wheel.next())
+	c.door.handler.OnOpen(c)
+}
+
+// traffic handles bytes that arrived: gnet's OnTraffic.
+func (c *Conn) traffic() gnet.Action {
+	l := c.loop
+	l.owner.check()
+	view, _ := c.sock.Next(-1)
+	if len(view) == 0 {
+		return gnet.None
+	}
+	l.Counters.BytesIn.Add(uint64(len(view)))
+	c.heard, c.pinged = l.wheel.now, 0
+	return c.turn(func() { c.receive(view) })
+}
+
+// turn runs one callback's worth of work on c: what it sends leaves in one write
+// at the end, and a panic ends this connection alone.
+func (c *Conn) turn(work func()) gnet.Action {
+	l := c.loop
+	l.beginTurn()
+	c.corked.Store(true)
+	c.guard(work)
+	c.corked.Store(false)
+	if c.state != closed {
+		c.flush(0)
+	}
+	l.endTurn()
+	return gnet.None
+}
+
+// guard runs a callback and answers a panic in it.
+func (c *Conn) guard(work func()) {
+	defer func() {
+		if r := recover(); r != nil {
+			c.panicked(r)
+		}
+	}()
+	work()
+}
+
+// gone is gnet's OnClose: the last thing that happens on a connection. The
+// descriptor is still ours until it returns.
+func (c *Conn) gone(err error) {
+	l := c.loop
+	l.owner.check()
+	c.state = closed
+	l.wheel.set(c, 0)
+
+	c.mu.Lock()
+	c.flags |= isClosing
+	out := c.out
+	c.out, c.queued = nil, 0
+	c.mu.Unlock()
+	if out != nil {
+		out.Free()
+	}
+	if c.wq != nil {
+		c.wq.Free()
+		c.wq = nil
+	}
+	why := c.closeError(err)
+	if c.in != nil {
+		c.in.free()
+		c.in = nil
+	}
+	if c.door.slots != nil {
+		c.door.slots.Release(c.id)
+	}
+	if !c.met {
+		return
+	}
+	l.Counters.Closed.Add(1)
+	c.guard(func() { c.door.handler.OnClose(c, why) })
+}

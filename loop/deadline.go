@@ -1,0 +1,98 @@
+package loop
+
+import (
+	"github.com/agloop/agloop/codec"
+	"github.com/panjf2000/gnet/v2"
+)
+
+// nowTick is the clock in ticks, read afresh.
+func (l *Loop) nowTick() uint32 { return tickOf(l.eng.now()) }
+
+// after is the tick that lies t ticks after from; 0 when t is off.
+func after(from, t uint32) uint32 {
+	if t == 0 {
+		return 0
+	}
+	return from + t
+}
+
+// soonest is the earlier of two ticks, 0 meaning none.
+func soonest(a, b uint32) uint32 {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
+func (c *Conn) handshakeDeadline() uint32 {
+	return after(c.loop.nowTick(), ticks(c.door.limits.HandshakeTimeout))
+}
+
+// nextDeadline is the next tick at which an open connection must be looked at.
+func (c *Conn) nextDeadline() uint32 {
+	lim := &c.door.limits
+	var at uint32
+	if ping := ticks(lim.PingInterval); ping != 0 {
+		if c.pinged != 0 {
+			at = after(c.pinged, ticks(lim.PongTimeout))
+		} else {
+			at = after(c.heard, ping)
+		}
+	}
+	at = soonest(at, after(c.spoke, ticks(lim.IdleTimeout)))
+	return soonest(at, c.messageDeadline())
+}
+
+// messageDeadline is when the message that has begun must be whole.
+func (c *Conn) messageDeadline() uint32 {
+	if c.in == nil || c.in.began == 0 {
+		return 0
+	}
+	return after(c.in.began, ticks(c.door.limits.MessageTimeout))
+}
+
+// onDeadline is called by the wheel when c's tick has come.
+func (c *Conn) onDeadline() {
+	switch c.state {
+	case handshaking:
+		c.loop.Counters.BadUpgrade.Add(1)
+		c.cut(codec.ClosePolicy, errHandshake)
+	case open:
+		c.guard(c.openDeadline)
+	case closing, draining, lingering:
+		c.cut(0, errCloseTimeout)
+	}
+}
+
+func (c *Conn) openDeadline() {
+	now := c.loop.wheel.now
+	lim := &c.door.limits
+	due := func(at uint32) bool { return at != 0 && at <= now }
+
+	if c.busy.Load() {
+		c.spoke = now
+	}
+	switch {
+	case due(c.messageDeadline()):
+		c.fail(&codec.ProtocolError{Code: codec.ClosePolicy, Reason: "message took too long"})
+	case c.pinged != 0 && due(after(c.pinged, ticks(lim.PongTimeout))):
+		c.cut(codec.CloseGoingAway, errNoPong)
+	case due(after(c.spoke, ticks(lim.IdleTimeout))):
+		c.Close(codec.CloseGoingAway, "idle")
+	default:
+		if c.pinged == 0 && due(after(c.heard, ticks(lim.PingInterval))) {
+			c.pinged = now
+			c.send(codec.Ping, nil, urgent)
+		}
+		c.loop.wheel.set(c, c.nextDeadline())
+	}
+}
+
+// hurry makes c's deadline at the latest at.
+func (c *Conn) hurry(at uint32) {
+	if at != 0 && (c.timer.at == 0 || at < c.timer.at) {
+		c.loop.wheel.set(c, at)
+	}
+}
+
+var _ gnet.EventHandler = (*Engine)(nil)

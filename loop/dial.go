@@ -1,0 +1,106 @@
+package loop
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/agloop/agloop/bufpool"
+	"github.com/agloop/agloop/codec"
+)
+
+// DialConfig is what a client wants of its connection.
+type DialConfig struct {
+	Handler Handler
+	Limits  Limits
+	Head    codec.HeadLimits
+	Log     *slog.Logger
+}
+
+// Client does the opening handshake on nc, which it takes over, and puts the
+// connection on a loop. It returns the connection and the subprotocol the
+// server chose. ctx bounds the handshake, and Limits.HandshakeTimeout does. A refusal
+// is a *codec.DialError.
+func (e *Engine) Client(ctx context.Context, nc net.Conn, req codec.DialRequest, cfg DialConfig) (*Conn, string, error) {
+	limits, err := cfg.Limits.WithDefaults()
+	if err != nil {
+		nc.Close()
+		return nil, "", err
+	}
+	protocol, early, err := shakeHands(ctx, nc, req, cfg.Head, limits.HandshakeTimeout)
+	if err != nil {
+		nc.Close()
+		return nil, "", err
+	}
+	c := &Conn{door: &Door{
+		eng: e, handler: cfg.Handler, limits: limits, log: cfg.Log,
+		frames: limits.codec(false), window: limits.window(), masks: new(codec.Masks),
+	}}
+	if early != nil {
+		c.inbound().head = early
+	}
+	if err := e.enroll(nc, c); err != nil {
+		return nil, "", err
+	}
+	return c, protocol, nil
+}
+
+// shakeHands writes the request and reads one response head. early is what the
+// server sent behind it, nil for nothing.
+func shakeHands(ctx context.Context, nc net.Conn, req codec.DialRequest, lim codec.HeadLimits, timeout time.Duration) (protocol string, early *bufpool.Buffer, err error) {
+	req.Key = codec.NewDialKey()
+	head, err := codec.AppendDialRequest(nil, req)
+	if err != nil {
+		return "", nil, err
+	}
+	if timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	// Cancelling makes the pending read or write fail at once.
+	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
+	defer func() {
+		if !stop() && err == nil {
+			err = ctx.Err()
+		}
+		if err != nil && ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		if err != nil && early != nil {
+			early.Release()
+			early = nil
+		}
+	}()
+
+	if _, err := nc.Write(head); err != nil {
+		return "", nil, err
+	}
+	buf := bufpool.Get(4 << 10)
+	defer func() { buf.Release() }()
+	for scan := 0; ; {
+		buf = buf.Grow(512)
+		n, err := nc.Read(buf.B[len(buf.B):cap(buf.B)])
+		if err != nil {
+			return "", nil, err
+		}
+		buf.B = buf.B[:len(buf.B)+n]
+		size, next, err := codec.ScanHead(buf.B, scan, lim)
+		if err != nil {
+			return "", nil, &codec.DialError{Reason: "response head too large"}
+		}
+		if size == 0 {
+			scan = next
+			continue
+		}
+		protocol, err := codec.ParseDialResponse(buf.B[:size], req.Key, req.Protocols)
+		if err != nil {
+			return "", nil, err
+		}
+		if rest := buf.B[size:]; len(rest) > 0 {
+			early = bufpool.Get(len(rest)).Append(rest)
+		}
+		return protocol, early, nil
+	}
+}

@@ -1,0 +1,146 @@
+package loop
+
+import (
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+
+	"github.com/agloop/agloop/batch"
+	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/metrics"
+)
+
+// AnyPath as DoorConfig.Path upgrades requests for every path.
+const AnyPath = "*"
+
+// DoorConfig is what a server wants of its connections.
+type DoorConfig struct {
+	Handler   Handler
+	Limits    Limits
+	Head      codec.HeadLimits
+	Path      string // requests for other paths go to HTTP; AnyPath takes all
+	Origins   codec.OriginPolicy
+	Protocols []string // in order of preference
+	// Authorize judges a flawless handshake on the loop; what it returns becomes the
+	// connection's User. An *codec.UpgradeError is answered as it says, other errors with 403.
+	Authorize func(*codec.UpgradeRequest) (user any, err error)
+	// MaxConnections bounds the connections; 0 or more than the descriptors allow is
+	// what they allow.
+	MaxConnections int
+	// HTTP receives connections that ask for no WebSocket, in a goroutine of
+	// their own, with the bytes read so far still to be read. The connection keeps its slot
+	// until it is closed.
+	HTTP func(net.Conn)
+	Log  *slog.Logger
+}
+
+// Door is what all connections of one server, or of one dial, have in common.
+type Door struct {
+	// Immutable.
+	eng     *Engine
+	handler Handler
+	limits  Limits
+	frames  codec.Limits
+	window  batch.Window
+	log     *slog.Logger
+
+	// Immutable, of a server.
+	slots     *Slots
+	head      codec.HeadLimits
+	path      string
+	origins   codec.OriginPolicy
+	protocols []string
+	authorize func(*codec.UpgradeRequest) (any, error)
+	http      func(net.Conn)
+
+	// Immutable, of a client.
+	masks *codec.Masks
+
+	// Any goroutine.
+	Counters metrics.Counters // of accepting; loops have their own
+	refusals chan struct{}    // a token for each connection being answered 503
+	refusing sync.WaitGroup
+}
+
+// NewDoor makes a server's door. The error names the setting at fault.
+func (e *Engine) NewDoor(cfg DoorConfig) (*Door, error) {
+	limits, err := cfg.Limits.WithDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if err := cfg.Origins.Validate(); err != nil {
+		return nil, err
+	}
+	return &Door{
+		eng: e, handler: cfg.Handler, limits: limits, log: cfg.Log,
+		frames: limits.codec(true), window: limits.window(),
+		slots: NewSlots(slotLimit(cfg.MaxConnections, cfg.Log)), head: cfg.Head, path: cfg.Path,
+		origins: cfg.Origins, protocols: cfg.Protocols, authorize: cfg.Authorize, http: cfg.HTTP,
+		refusals: make(chan struct{}, refusalReserve),
+	}, nil
+}
+
+// Slots are the connections of this door.
+func (d *Door) Slots() *Slots { return d.slots }
+
+const (
+	refusalReserve = 32  // descriptors to answer 503 with when the slots are out
+	fileReserve    = 256 // descriptors left to the rest of the process, the refusals among them
+)
+
+// slotLimit is the number of connections that the descriptors of the process allow.
+func slotLimit(want int, log *slog.Logger) int {
+	var r syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {
+		r.Cur = 1024
+	}
+	allowed := int(min(r.Cur, 16<<20))
+	allowed -= min(fileReserve, allowed/2)
+	if want > allowed {
+		log.Warn("agloop: fewer descriptors than MaxConnections", "max_connections", want, "allowed", allowed)
+	}
+	if want <= 0 || want > allowed {
+		return allowed
+	}
+	return want
+}
+
+// handOver makes a net.Conn of a descriptor that left its loop and gives it to the
+// HTTP side.
+func (d *Door) handOver(fd int, read []byte, id ID) {
+	f := os.NewFile(uintptr(fd), "")
+	nc, err := net.FileConn(f)
+	f.Close() // FileConn has a duplicate
+	if err != nil {
+		d.log.Warn("agloop: connection lost on its way to HTTP", "err", err)
+		d.slots.Release(id)
+		return
+	}
+	d.http(&handedOver{Conn: nc, read: read, slots: d.slots, id: id})
+}
+
+// handedOver is a connection that left its loop: what was read comes first, and
+// closing it releases its slot.
+type handedOver struct {
+	net.Conn
+	read  []byte
+	slots *Slots
+	id    ID
+}
+
+func (h *handedOver) Read(p []byte) (int, error) {
+	if len(h.read) > 0 {
+		n := copy(p, h.read)
+		h.read = h.read[n:]
+		return n, nil
+	}
+	return h.Conn.Read(p)
+}
+
+func (h *handedOver) Close() error {
+	err := h.Conn.Close()
+	h.slots.Release(h.id) // a second call does nothing
+	return err
+}

@@ -1,0 +1,165 @@
+package loop
+
+import (
+	"time"
+
+	"github.com/agloop/agloop/codec"
+)
+
+// maxWrite is how much is handed to gnet in one call. What the kernel does not take
+// of it gnet copies, so this bounds gnet's buffer of a slow reader.
+const maxWrite = 128 << 10
+
+// flush takes the outbox and writes it. now is for the batch window; 0 leaves the
+// window alone, for replies to what the peer just sent do not make a burst.
+func (c *Conn) flush(now int64) {
+	if c.state == closed {
+		return
+	}
+	c.mu.Lock()
+	q := c.out
+	c.out = nil
+	c.flags &^= isDirty | isDelayed
+	flags := c.flags
+	if q != nil && now != 0 {
+		c.flushed = now
+	}
+	c.mu.Unlock()
+
+	if q != nil {
+		c.loop.Counters.FramesOut.Add(uint64(q.Frames()))
+		if c.wq == nil {
+			c.wq = q
+		} else {
+			c.wq.Splice(q)
+			q.Free()
+		}
+	}
+	if flags&isCut != 0 {
+		c.loop.Counters.SlowCuts.Add(1)
+		c.cut(codec.CloseSlowReader, errSlowReader)
+		return
+	}
+	if flags&isClosing != 0 && c.state == open {
+		c.startClosing()
+	}
+	if q != nil {
+		c.write()
+	}
+	if c.state >= closing {
+		c.finishClosing()
+	}
+}
+
+// write hands what waits to the kernel until it takes no more.
+func (c *Conn) write() {
+	l := c.loop
+	written := 0
+	for c.wq != nil && c.sock.OutboundBuffered() == 0 {
+		iov := c.wq.Slices(l.iov[:0], maxWrite)
+		l.iov = iov
+		n := 0
+		for _, p := range iov {
+			n += len(p)
+		}
+		if len(iov) == 1 {
+			_, _ = c.sock.Write(iov[0])
+		} else {
+			_, _ = c.sock.Writev(iov)
+		}
+		clear(iov)
+		if c.state == closed { // gnet closed it inside the call
+			return
+		}
+		l.Counters.Writes.Add(1)
+		l.Counters.BytesOut.Add(uint64(n))
+		written += n
+		if c.wq.Discard(n); c.wq.Bytes() == 0 {
+			c.wq.Free()
+			c.wq = nil
+		}
+	}
+	c.settle(written)
+}
+
+// settle accounts for bytes that left and tells who waits for room.
+func (c *Conn) settle(written int) {
+	buffered := int32(c.sock.OutboundBuffered())
+	left := written + int(c.inGnet-buffered)
+	c.inGnet = buffered
+
+	c.mu.Lock()
+	c.queued -= left
+	drained := c.flags&isFull != 0 && c.queued <= c.door.limits.LowWater
+	if drained {
+		c.flags &^= isFull
+	}
+	c.mu.Unlock()
+
+	if buffered > 0 && c.stuck == 0 {
+		c.loop.block(c)
+	}
+	if c.wq == nil && buffered == 0 {
+		c.pongOwed()
+	}
+	if drained && c.state == open {
+		c.guard(func() { c.door.handler.OnDrain(c) })
+	}
+}
+
+// Blocked connections: gnet writes its buffer when the kernel has room but tells
+// nobody, so they are looked at again, soon at first and then less often.
+const (
+	pollMin = int64(time.Millisecond)
+	pollMax = int64(16 * time.Millisecond)
+)
+
+// block notes that the kernel took not all of c's bytes.
+func (l *Loop) block(c *Conn) {
+	now := l.eng.now()
+	c.stuck = max(tickOf(now), 1)
+	l.blocked = append(l.blocked, c)
+	l.poll = pollMin
+	l.armBy(now + l.poll)
+}
+
+// pollBlocked goes on with connections whose bytes have left, cuts those that made
+// no progress for too long, and returns when to look again.
+func (l *Loop) pollBlocked(now int64) int64 {
+	if len(l.blocked) == 0 {
+		return never
+	}
+	moved := false
+	at := tickOf(now)
+	list := l.blocked
+	l.blocked = nil
+	for _, c := range list {
+		if c.state != closed && int32(c.sock.OutboundBuffered()) < c.inGnet {
+			moved = true
+			c.stuck = at
+			c.write()
+			if c.state >= closing {
+				c.finishClosing()
+			}
+		}
+		switch limit := ticks(c.door.limits.WriteTimeout); {
+		case c.state == closed:
+		case c.inGnet == 0:
+			c.stuck = 0
+		case limit != 0 && at > c.stuck+limit:
+			l.Counters.SlowCuts.Add(1)
+			c.cut(codec.CloseSlowReader, errNoProgress)
+		default:
+			l.blocked = append(l.blocked, c)
+		}
+	}
+	if len(l.blocked) == 0 {
+		return never
+	}
+	if moved {
+		l.poll = pollMin
+	} else {
+		l.poll = min(l.poll*2, pollMax)
+	}
+	return now + l.poll
+}

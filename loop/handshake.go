@@ -1,0 +1,118 @@
+package loop
+
+import (
+	"errors"
+
+	"github.com/agloop/agloop/batch"
+	"github.com/agloop/agloop/bufpool"
+	"github.com/agloop/agloop/codec"
+)
+
+// handshake takes bytes of a request head and, when it is whole, answers it. The
+// bytes behind it are left to the next state.
+func (c *Conn) handshake(view []byte) (n int) {
+	head, all, scan := view, view, 0
+	if c.in != nil && c.in.head != nil {
+		c.in.head = c.in.head.Append(view)
+		all, scan = c.in.head.B, c.in.scan
+	}
+	size, next, err := codec.ScanHead(all, scan, c.door.head)
+	switch {
+	case err != nil:
+		c.refuse(err)
+		return len(view)
+	case size == 0:
+		in := c.inbound()
+		if in.head == nil {
+			in.head = bufpool.Get(len(view)).Append(view)
+		}
+		in.scan = next
+		return len(view)
+	}
+	head = all[:size]
+	n = len(view) - (len(all) - size)
+
+	req, upgrade, err := codec.ParseUpgradeRequest(head)
+	switch {
+	case !upgrade || string(req.Path) != c.door.path && c.door.path != AnyPath:
+		c.leave(all)
+		return len(view)
+	case err != nil:
+		c.refuse(err)
+		return len(view)
+	}
+	if err := c.admit(&req); err != nil {
+		c.refuse(err)
+		return len(view)
+	}
+	c.releaseHead()
+	c.established()
+	return n
+}
+
+// admit asks the origin policy and the host, and queues the 101.
+func (c *Conn) admit(req *codec.UpgradeRequest) error {
+	d := c.door
+	if err := d.origins.Check(req.Origin, req.Host, false); err != nil {
+		return err
+	}
+	if d.authorize != nil {
+		user, err := d.authorize(req)
+		if err != nil {
+			return err
+		}
+		c.user = user
+	}
+	proto := codec.SelectProtocol(d.protocols, req)
+	var b [256]byte
+	c.putRaw(codec.AppendSwitchingProtocols(b[:0], req.Key, proto))
+	return nil
+}
+
+// refuse answers a bad handshake and ends the connection.
+func (c *Conn) refuse(err error) {
+	c.loop.Counters.BadUpgrade.Add(1)
+	ue, ok := errors.AsType[*codec.UpgradeError](err)
+	if !ok {
+		ue = &codec.UpgradeError{Status: 403, Reason: "refused"}
+	}
+	c.putRaw(ue.AppendResponse(nil))
+	c.mu.Lock()
+	c.flags |= isClosing
+	c.mu.Unlock()
+	c.releaseHead()
+	c.state = draining
+	c.expire()
+}
+
+// leave gives a connection that wants no WebSocket here to the door's HTTP side,
+// with the bytes read so far.
+func (c *Conn) leave(read []byte) {
+	fd, err := c.sock.Dup()
+	if err != nil {
+		c.closeNow()
+		return
+	}
+	id := c.id
+	c.id = 0 // the slot goes with the descriptor
+	go c.door.handOver(fd, append([]byte(nil), read...), id)
+	c.closeNow()
+}
+
+// putRaw queues bytes that are no frame. Only while the loop handles this connection.
+func (c *Conn) putRaw(p []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.out == nil {
+		c.out = batch.NewQueue()
+	}
+	copy(c.out.Room(len(p)), p)
+	c.queued += len(p)
+}
+
+func (c *Conn) releaseHead() {
+	if c.in != nil && c.in.head != nil {
+		c.in.head.Release()
+		c.in.head = nil
+	}
+}

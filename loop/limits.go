@@ -1,0 +1,119 @@
+package loop
+
+import (
+	"time"
+
+	"github.com/agloop/agloop/batch"
+	"github.com/agloop/agloop/codec"
+)
+
+// Limits bound what a connection may cost and how long it may take. The zero value
+// of each field is the default given beside it; a negative duration, and a negative
+// size where it says so, turns the limit off.
+type Limits struct {
+	// HandshakeTimeout is how long an opening handshake may take from accept to
+	// the 101 response, however many bytes arrive. 0 is 5 s.
+	HandshakeTimeout time.Duration
+	// MaxMessage is the largest payload of a received message, in bytes, over
+	// all its fragments. 0 is 1 MiB; it cannot be turned off. Larger closes with 1009.
+	MaxMessage int
+	// MaxFragments is the largest number of frames of one message. 0 is 1,024;
+	// it cannot be turned off. More close with 1008.
+	MaxFragments int
+	// MessageTimeout is how long a message may take from its first byte to its
+	// last. 0 is 30 s. Later closes with 1008.
+	MessageTimeout time.Duration
+
+	// PingInterval is how long a peer may be silent before it is pinged. 0 is 25 s.
+	PingInterval time.Duration
+	// PongTimeout is how long after a ping any byte must have arrived. 0 is 10 s.
+	PongTimeout time.Duration
+	// IdleTimeout is how long a connection may stay without a message from
+	// the peer and without a run. 0 is 5 min. It closes with 1001.
+	IdleTimeout time.Duration
+
+	// SoftLimit is the number of bytes waiting for the peer above which Send
+	// answers Backpressure and a run's Emit blocks. 0 is 256 KiB.
+	SoftLimit int
+	// LowWater is the number of waiting bytes at which OnDrain is called
+	// and Emit goes on. 0 is 32 KiB, or a quarter of SoftLimit if that is less.
+	LowWater int
+	// HardLimit is the number of waiting bytes at which a further message cuts
+	// the connection: it is dropped, and close code 4008 is tried. 0 is 1 MiB,
+	// or four times SoftLimit if that is more.
+	HardLimit int
+	// WriteTimeout is how long the peer may accept no byte while some
+	// wait for it. 0 is 10 s. Then the connection is cut.
+	WriteTimeout time.Duration
+	// CloseTimeout bounds the closing handshake: sending what waits, the peer's
+	// close frame, the end of the TCP connection. 0 is 5 s; it cannot be turned off.
+	CloseTimeout time.Duration
+
+	// MessageBatchSize, MessageBatchTimeout and MessageBatchBytes are the batch
+	// window: a message to a quiet connection leaves at once; further ones
+	// within the timeout of the last write wait until there are so many messages or bytes, or
+	// until the timeout. 0 is 10 messages, 5 ms, 16 KiB; a negative timeout or a
+	// size of 1 sends everything at once.
+	MessageBatchSize    int
+	MessageBatchTimeout time.Duration
+	MessageBatchBytes   int
+}
+
+// WithDefaults returns l with every zero replaced by its default, or a
+// *LimitError that names the first field that makes no sense.
+func (l Limits) WithDefaults() (Limits, error) {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	num := func(n *int, v int) {
+		if *n == 0 {
+			*n = v
+		}
+	}
+	def(&l.HandshakeTimeout, 5*time.Second)
+	num(&l.MaxMessage, 1<<20)
+	num(&l.MaxFragments, 1024)
+	def(&l.MessageTimeout, 30*time.Second)
+	def(&l.PingInterval, 25*time.Second)
+	def(&l.PongTimeout, 10*time.Second)
+	def(&l.IdleTimeout, 5*time.Minute)
+	num(&l.SoftLimit, 256<<10)
+	num(&l.LowWater, min(32<<10, l.SoftLimit/4))
+	num(&l.HardLimit, max(1<<20, 4*l.SoftLimit))
+	def(&l.WriteTimeout, 10*time.Second)
+	def(&l.CloseTimeout, 5*time.Second)
+	num(&l.MessageBatchSize, 10)
+	def(&l.MessageBatchTimeout, 5*time.Millisecond)
+	num(&l.MessageBatchBytes, 16<<10)
+	return l, l.check()
+}
+
+func (l *Limits) check() error {
+	switch {
+	case l.MaxMessage < 0:
+		return &LimitError{"Limits.MaxMessage", "must not be negative"}
+	case l.MaxFragments < 0:
+		return &LimitError{"Limits.MaxFragments", "must not be negative"}
+	case l.SoftLimit < 0:
+		return &LimitError{"Limits.SoftLimit", "must not be negative"}
+	case l.LowWater < 0 || l.LowWater > l.SoftLimit:
+		return &LimitError{"Limits.LowWater", "must lie between 0 and SoftLimit"}
+	case l.HardLimit < l.SoftLimit:
+		return &LimitError{"Limits.HardLimit", "must not be below SoftLimit"}
+	case l.CloseTimeout < 0:
+		return &LimitError{"Limits.CloseTimeout", "must not be negative"}
+	case l.MessageBatchTimeout > time.Second:
+		return &LimitError{"Limits.MessageBatchTimeout", "must not exceed 1s"}
+	}
+	return nil
+}
+
+func (l *Limits) codec(server bool) codec.Limits {
+	return codec.Limits{MaxMessage: int64(l.MaxMessage), MaxFragments: l.MaxFragments, Server: server}
+}
+
+func (l *Limits) window() batch.Window {
+	return batch.Window{Size: l.MessageBatchSize, Timeout: l.MessageBatchTimeout, Bytes: l.MessageBatchBytes}
+}

@@ -1,0 +1,176 @@
+package loop
+
+import (
+	"context"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/agloop/agloop/metrics"
+	"github.com/panjf2000/gnet/v2"
+)
+
+// Loop is our side of one gnet event loop.
+type Loop struct {
+	// Immutable.
+	eng       *Engine
+	el        gnet.EventLoop
+	flushTask gnet.Runnable // prebuilt, so that a wake allocates no closure of ours
+	timeTask  gnet.Runnable
+	timer     *time.Timer
+
+	// This loop.
+	owner   owner // which goroutine this is, in the debug build
+	wheel   wheel
+	blocked []*Conn  // the kernel took not all of their bytes
+	poll    int64    // nanoseconds until blocked is looked at again
+	iov     [][]byte // scratch for vectored writes
+
+	// Counters are written by this loop and read by anybody.
+	Counters metrics.Counters
+
+	// Any goroutine.
+	armed   atomic.Bool  // a flush is sure to come: no need to wake
+	pending atomic.Int32 // len(dirty)
+
+	// Any goroutine, under mu.
+	mu      sync.Mutex
+	dirty   []*Conn // to be flushed at the end of this turn
+	spare   []*Conn // the other buffer of dirty
+	delayed []*Conn // to be flushed when their window ends
+	timerAt int64   // when timer fires; never: it is not set
+	stopped bool
+}
+
+const never = math.MaxInt64
+
+func newLoop(e *Engine, el gnet.EventLoop) *Loop {
+	l := &Loop{eng: e, el: el, timerAt: never}
+	l.flushTask = gnet.RunnableFunc(func(context.Context) error { l.flushDirty(); return nil })
+	l.timeTask = gnet.RunnableFunc(func(context.Context) error { l.onTime(); return nil })
+	l.owner.claim()
+	l.wheel.init(tickOf(e.now()))
+	l.timer = time.AfterFunc(math.MaxInt64, func() { l.execute(l.timeTask) })
+	return l
+}
+
+// execute runs task on the loop. An engine that is stopping needs it no more.
+func (l *Loop) execute(task gnet.Runnable) { _ = l.el.Execute(context.Background(), task) }
+
+func (l *Loop) stop() {
+	l.mu.Lock()
+	l.stopped = true
+	l.mu.Unlock()
+	l.timer.Stop()
+}
+
+// push puts c on the dirty list and wakes the loop if nobody has. Any goroutine.
+func (l *Loop) push(c *Conn) {
+	l.mu.Lock()
+	l.dirty = append(l.dirty, c)
+	l.pending.Store(int32(len(l.dirty)))
+	l.mu.Unlock()
+	// Either the loop, having lowered armed, sees pending; or we see armed lowered.
+	if !l.armed.Load() && l.armed.CompareAndSwap(false, true) {
+		l.Counters.Wakes.Add(1)
+		l.execute(l.flushTask)
+	}
+}
+
+// beginTurn makes the end of this turn responsible for the dirty list.
+func (l *Loop) beginTurn() { l.armed.Store(true) }
+
+// endTurn flushes what became dirty meanwhile.
+func (l *Loop) endTurn() {
+	l.armed.Store(false)
+	if l.pending.Load() > 0 {
+		l.flushDirty()
+	}
+}
+
+// flushDirty writes the outboxes of all dirty connections: one write each.
+func (l *Loop) flushDirty() {
+	l.owner.check()
+	l.armed.Store(false) // first: a push from now on must wake us again
+	l.mu.Lock()
+	list := l.dirty
+	l.dirty = l.spare[:0]
+	l.spare = nil
+	l.pending.Store(0)
+	l.mu.Unlock()
+	if len(list) == 0 {
+		l.spare = list
+		return
+	}
+	now := l.eng.now()
+	for _, c := range list {
+		c.flush(now)
+	}
+	clear(list)
+	l.mu.Lock()
+	l.spare = list
+	l.mu.Unlock()
+}
+
+// delay puts c on the list of those whose window ends at the given time. Any goroutine.
+func (l *Loop) delay(c *Conn, at int64) {
+	l.mu.Lock()
+	l.delayed = append(l.delayed, c)
+	l.arm(at)
+	l.mu.Unlock()
+}
+
+// arm makes the timer fire at the given time at the latest. Under mu.
+func (l *Loop) arm(at int64) {
+	if at < l.timerAt && !l.stopped {
+		l.timerAt = at
+		l.timer.Reset(time.Duration(max(at-l.eng.now(), 0)))
+	}
+}
+
+// armBy is arm for the loop itself.
+func (l *Loop) armBy(at int64) {
+	l.mu.Lock()
+	l.arm(at)
+	l.mu.Unlock()
+}
+
+// windowSlack gathers windows that end so close together into one turn.
+const windowSlack = int64(500 * time.Microsecond)
+
+// onTime does what is due: windows, blocked connections, deadlines.
+func (l *Loop) onTime() {
+	l.owner.check()
+	l.beginTurn()
+	now := l.eng.now()
+	next := min(l.flushDelayed(now), l.pollBlocked(now), l.wheel.advance(tickOf(now), (*Conn).onDeadline))
+	l.armBy(next)
+	l.endTurn()
+}
+
+// flushDelayed flushes the connections whose window is over and returns when the
+// next one ends.
+func (l *Loop) flushDelayed(now int64) (next int64) {
+	l.mu.Lock()
+	list := l.delayed
+	l.delayed = nil
+	l.timerAt = never
+	l.mu.Unlock()
+	next = never
+	kept := list[:0]
+	for _, c := range list {
+		switch due := c.windowEnd(); {
+		case due <= now+windowSlack:
+			c.flush(now)
+		case due != never:
+			kept = append(kept, c)
+			next = min(next, due)
+		}
+	}
+	clear(list[len(kept):])
+	l.mu.Lock()
+	l.delayed = append(kept, l.delayed...)
+	l.mu.Unlock()
+	return next
+}

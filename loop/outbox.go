@@ -1,0 +1,136 @@
+package loop
+
+import (
+	"github.com/agloop/agloop/batch"
+	"github.com/agloop/agloop/codec"
+)
+
+// urgency says whether a frame may wait for others.
+type urgency bool
+
+const (
+	batched urgency = false // the batch window applies
+	urgent  urgency = true  // terminal events and control frames never wait
+)
+
+// Send queues one message; op is Text or Binary, and text must be valid UTF-8.
+// payload is copied. Any goroutine may call; messages leave in the order of the calls.
+// While the handler of this connection runs, everything sent leaves in one
+// write when it returns; otherwise the batch window decides (see Limits).
+func (c *Conn) Send(op codec.Opcode, payload []byte) SendResult {
+	return c.send(op, payload, batched)
+}
+
+// SendNow is Send for a message that should not wait for the batch window. Any goroutine.
+func (c *Conn) SendNow(op codec.Opcode, payload []byte) SendResult {
+	return c.send(op, payload, urgent)
+}
+
+// Full tells whether Backpressure was answered and OnDrain is still to come.
+func (c *Conn) Full() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.flags&isFull != 0
+}
+
+// Buffered is the number of bytes queued for the peer that the kernel has not
+// taken yet, frame headers included. Any goroutine.
+func (c *Conn) Buffered() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.queued
+}
+
+// what a push leads to, decided under mu and done after it.
+type action uint8
+
+const (
+	wait   action = iota // the loop will come by anyway
+	wake                 // to the dirty list
+	window               // to the delayed list
+)
+
+// send is the one door from any goroutine into a loop.
+func (c *Conn) send(op codec.Opcode, payload []byte, u urgency) SendResult {
+	c.mu.Lock()
+	if c.flags&isClosing != 0 {
+		c.mu.Unlock()
+		return Dropped
+	}
+	if c.queued >= c.door.limits.HardLimit {
+		c.flags |= isClosing | isCut
+		c.code = codec.CloseSlowReader
+		act, at := c.schedule(urgent)
+		c.mu.Unlock()
+		c.perform(act, at)
+		return Dropped
+	}
+	c.put(op, payload)
+	result := Sent
+	if c.queued > c.door.limits.SoftLimit && !op.Control() {
+		c.flags |= isFull
+		result = Backpressure
+	}
+	act, at := c.schedule(u)
+	c.mu.Unlock()
+	c.perform(act, at)
+	return result
+}
+
+// put writes one frame to the end of the outbox. Under mu.
+func (c *Conn) put(op codec.Opcode, payload []byte) {
+	if c.out == nil {
+		c.out = batch.NewQueue()
+	}
+	masked := c.door.masks != nil
+	head := codec.HeaderSize(len(payload), masked)
+	room := c.out.Room(head + len(payload))
+	copy(room[head:], payload)
+	if masked {
+		codec.PutMasked(room[:head], op, room[head:], c.door.masks.Next())
+	} else {
+		codec.PutHeader(room, op, len(payload))
+	}
+	c.out.AddFrame()
+	c.queued += head + len(payload)
+}
+
+// schedule decides when the outbox is flushed. Under mu.
+func (c *Conn) schedule(u urgency) (action, int64) {
+	if c.flags&isDirty != 0 || c.corked.Load() {
+		return wait, 0
+	}
+	if u == batched {
+		now := c.loop.eng.now()
+		due := c.door.window.Due(c.out.Frames(), c.out.Bytes(), c.flushed, now)
+		if due > now {
+			if c.flags&isDelayed != 0 {
+				return wait, 0
+			}
+			c.flags |= isDelayed
+			return window, due
+		}
+	}
+	c.flags |= isDirty
+	return wake, 0
+}
+
+func (c *Conn) perform(act action, at int64) {
+	switch act {
+	case wake:
+		c.loop.push(c)
+	case window:
+		c.loop.delay(c, at)
+	}
+}
+
+// windowEnd is when the window of a delayed connection ends, or never when it
+// was flushed meanwhile.
+func (c *Conn) windowEnd() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.flags&isDelayed == 0 {
+		return never
+	}
+	return c.flushed + int64(c.door.window.Timeout)
+}

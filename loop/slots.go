@@ -1,0 +1,118 @@
+package loop
+
+import "sync/atomic"
+
+// Slots bounds how many connections are open. A slot is acquired before the
+// handshake and released exactly once. Its generation is part of its identity, so a
+// stale ID never reaches the connection that came after. Acquire and Release take
+// no lock and allocate nothing; any goroutine may call.
+type Slots struct {
+	cells []cell
+	// head is the list of released cells: a tag that changes with every push,
+	// against ABA, above index+1; 0 in the low half is the empty list.
+	head  atomic.Uint64
+	fresh atomic.Uint32 // cells from here on were never used; their pages stay untouched
+	used  atomic.Int64
+}
+
+type cell struct {
+	gen  atomic.Uint32 // odd while the slot is taken
+	next atomic.Uint32 // index+1 of the next released cell
+	conn atomic.Pointer[Conn]
+}
+
+// ID names one connection of a server for ever: slot and generation. The
+// zero ID names none.
+type ID uint64
+
+func (id ID) cell() uint32 { return uint32(id) }
+func (id ID) gen() uint32  { return uint32(id >> 32) }
+
+// NewSlots returns room for n connections.
+func NewSlots(n int) *Slots { return &Slots{cells: make([]cell, n)} }
+
+// Cap is the number of slots there are.
+func (s *Slots) Cap() int { return len(s.cells) }
+
+// Used is the number of slots taken.
+func (s *Slots) Used() int { return int(s.used.Load()) }
+
+// Acquire takes a slot; false means that none is left.
+func (s *Slots) Acquire() (ID, bool) {
+	i, ok := s.pop()
+	if !ok {
+		return 0, false
+	}
+	s.used.Add(1)
+	gen := s.cells[i].gen.Add(1)
+	return ID(uint64(gen)<<32 | uint64(i)), true
+}
+
+// Release gives the slot back. It returns false, and does nothing, when id
+// does not hold it any more.
+func (s *Slots) Release(id ID) bool {
+	i := id.cell()
+	if int(i) >= len(s.cells) || id.gen()&1 == 0 {
+		return false
+	}
+	c := &s.cells[i]
+	if !c.gen.CompareAndSwap(id.gen(), id.gen()+1) {
+		return false
+	}
+	c.conn.Store(nil)
+	s.used.Add(-1)
+	for {
+		head := s.head.Load()
+		c.next.Store(uint32(head))
+		if s.head.CompareAndSwap(head, (head>>32+1)<<32|uint64(i+1)) {
+			return true
+		}
+	}
+}
+
+func (s *Slots) pop() (uint32, bool) {
+	for {
+		head := s.head.Load()
+		if uint32(head) == 0 {
+			break
+		}
+		i := uint32(head) - 1
+		if s.head.CompareAndSwap(head, (head>>32+1)<<32|uint64(s.cells[i].next.Load())) {
+			return i, true
+		}
+	}
+	for {
+		i := s.fresh.Load()
+		if int(i) >= len(s.cells) {
+			return 0, false
+		}
+		if s.fresh.CompareAndSwap(i, i+1) {
+			return i, true
+		}
+	}
+}
+
+// bind makes c findable by its slot.
+func (s *Slots) bind(c *Conn) { s.cells[c.id.cell()].conn.Store(c) }
+
+// Conn returns the connection that id names, or nil when it is gone.
+func (s *Slots) Conn(id ID) *Conn {
+	i := id.cell()
+	if int(i) >= len(s.cells) || id.gen()&1 == 0 {
+		return nil
+	}
+	c := s.cells[i].conn.Load()
+	if c == nil || c.id != id {
+		return nil
+	}
+	return c
+}
+
+// Each calls f for every connection that is open now.
+func (s *Slots) Each(f func(*Conn)) {
+	for i := range min(int(s.fresh.Load()), len(s.cells)) {
+		if c := s.cells[i].conn.Load(); c != nil {
+			f(c)
+		}
+	}
+}

@@ -1,0 +1,111 @@
+package loop
+
+import "time"
+
+// tick is the resolution of deadlines, which are seconds.
+const tick = 100 * time.Millisecond
+
+func tickOf(now int64) uint32 { return uint32(now / int64(tick)) }
+
+// ticks is d in ticks, rounded up; 0 when d is off.
+func ticks(d time.Duration) uint32 {
+	if d <= 0 {
+		return 0
+	}
+	return uint32((d + tick - 1) / tick)
+}
+
+// wheel is the timer wheel of one loop: each connection hangs, by links of its
+// own, in the slot of its next deadline. Most deadlines move with every byte that
+// arrives, so a connection is not moved then: when its slot comes up it is asked for
+// its true deadline and hung up again. All methods on the loop.
+type wheel struct {
+	slots [512]*Conn // heads of lists; 512 ticks are longer than the usual deadline
+	now   uint32     // slots up to this tick are done; at most a second old while one is in use
+	count int
+	fired []*Conn // scratch of advance
+}
+
+// links is the part of a Conn that the wheel owns.
+type links struct {
+	next, prev *Conn
+	at         uint32 // tick; 0: not hung up
+}
+
+func (w *wheel) init(now uint32) { w.now = now }
+
+// set hangs c up at tick at, or takes it off for 0. A deadline already past
+// comes up with the next tick.
+func (w *wheel) set(c *Conn, at uint32) {
+	if c.timer.at != 0 {
+		w.remove(c)
+	}
+	if at == 0 {
+		return
+	}
+	at = max(at, w.now+1)
+	head := &w.slots[at%uint32(len(w.slots))]
+	c.timer = links{next: *head, at: at}
+	if *head != nil {
+		(*head).timer.prev = c
+	}
+	*head = c
+	w.count++
+}
+
+func (w *wheel) remove(c *Conn) {
+	if t := &c.timer; t.prev != nil {
+		t.prev.timer.next = t.next
+	} else {
+		w.slots[t.at%uint32(len(w.slots))] = t.next
+	}
+	if c.timer.next != nil {
+		c.timer.next.timer.prev = c.timer.prev
+	}
+	c.timer = links{}
+	w.count--
+}
+
+// advance takes every connection off whose tick has come and calls due for it,
+// which may set it again. It returns the time of the next slot in use, in nanoseconds.
+func (w *wheel) advance(now uint32, due func(*Conn)) int64 {
+	// After a stall longer than a turn of the wheel each slot is still visited once.
+	first := w.now + 1
+	if now >= first+uint32(len(w.slots)) {
+		first = now - uint32(len(w.slots)) + 1
+	}
+	for t := first; t <= now; t++ {
+		for c := w.slots[t%uint32(len(w.slots))]; c != nil; c = c.timer.next {
+			if c.timer.at <= now {
+				w.fired = append(w.fired, c)
+			}
+		}
+	}
+	w.now = max(w.now, now)
+	// Taken off before any is told: due may close connections that hang beside.
+	for _, c := range w.fired {
+		w.remove(c)
+	}
+	for i, c := range w.fired {
+		due(c)
+		w.fired[i] = nil
+	}
+	w.fired = w.fired[:0]
+	return w.next()
+}
+
+// next is the time at which the next slot in use comes up, or earlier: now is also
+// the coarse clock by which connections note when they were heard.
+func (w *wheel) next() int64 {
+	if w.count == 0 {
+		return never
+	}
+	t := w.now + 1
+	for t < w.now+coarse && w.slots[t%uint32(len(w.slots))] == nil {
+		t++
+	}
+	return int64(t) * int64(tick)
+}
+
+// coarse is how many ticks the wheel's now may lag behind.
+const coarse = uint32(time.Second / tick)

@@ -1,0 +1,52 @@
+// Package metrics counts what the loops do.
+//
+// Each loop writes a Counters of its own, so counting never shares a cache line
+// between loops; a reader adds them up. Reading stops nobody.
+package metrics
+
+import "sync/atomic"
+
+// Counters are the totals of one writer since its start. The writer is one
+// loop or one accept goroutine; anybody may read.
+type Counters struct {
+	_ [64]byte // keep neighbours' counters off our cache line
+
+	Opened     atomic.Uint64 // connections upgraded
+	Closed     atomic.Uint64 // upgraded connections ended
+	MessagesIn atomic.Uint64 // whole data messages delivered to a handler
+	BytesIn    atomic.Uint64 // bytes read, frame headers included
+	FramesOut  atomic.Uint64 // frames handed to the kernel or its queue
+	BytesOut   atomic.Uint64 // bytes of those frames, headers included
+	Writes     atomic.Uint64 // write calls for them: FramesOut/Writes is the batch size
+	Wakes      atomic.Uint64 // times another goroutine had to wake the loop
+	Panics     atomic.Uint64 // panics recovered from callbacks
+	SlowCuts   atomic.Uint64 // connections cut for reading too slowly
+	Refused    atomic.Uint64 // connections answered 503
+	AcceptErrs atomic.Uint64 // accept calls that failed
+	BadUpgrade atomic.Uint64 // handshakes refused
+
+	_ [64]byte
+}
+
+// Snapshot is a sum of Counters, with the field meanings of Counters.
+type Snapshot struct {
+	Opened, Closed, MessagesIn, BytesIn, FramesOut, BytesOut, Writes, Wakes uint64
+	Panics, SlowCuts, Refused, AcceptErrs, BadUpgrade                       uint64
+}
+
+// AddTo adds c's present values to s.
+func (c *Counters) AddTo(s *Snapshot) {
+	s.Opened += c.Opened.Load()
+	s.Closed += c.Closed.Load()
+	s.MessagesIn += c.MessagesIn.Load()
+	s.BytesIn += c.BytesIn.Load()
+	s.FramesOut += c.FramesOut.Load()
+	s.BytesOut += c.BytesOut.Load()
+	s.Writes += c.Writes.Load()
+	s.Wakes += c.Wakes.Load()
+	s.Panics += c.Panics.Load()
+	s.SlowCuts += c.SlowCuts.Load()
+	s.Refused += c.Refused.Load()
+	s.AcceptErrs += c.AcceptErrs.Load()
+	s.BadUpgrade += c.BadUpgrade.Load()
+}

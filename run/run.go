@@ -1,0 +1,243 @@
+// Package run is the life of one AG-UI run, from its input to its terminal event.
+// It knows an agent and a sink, not a socket: the order of events is enforced,
+// a producer faster than its reader is slowed, and every run ends with exactly one
+// terminal event, whatever the agent does.
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+
+	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/codec"
+)
+
+// Agent produces the events of a run. Run is called in a goroutine of its own
+// for each input; see Run for what its result means.
+type Agent interface {
+	Run(ctx context.Context, run *Run) error
+}
+
+// AgentFunc is a function as an Agent.
+type AgentFunc func(ctx context.Context, run *Run) error
+
+// Run calls f.
+func (f AgentFunc) Run(ctx context.Context, run *Run) error { return f(ctx, run) }
+
+// Sink takes the encoded events of a run, in order.
+type Sink interface {
+	// Send queues one event, which it copies. last marks the terminal event, which must
+	// not wait for others. False means that nobody receives events any more.
+	Send(event []byte, last bool) bool
+	// Room waits until the sink wants more, and returns ctx's error when that ends first.
+	Room(ctx context.Context) error
+}
+
+// MaxEvent is the largest encoded event in bytes; Emit refuses larger ones.
+const MaxEvent = 1 << 20
+
+// Errors of Emit.
+var (
+	ErrEventTooBig = errors.New("agloop: event is larger than 1 MiB")
+	ErrRunEnded    = errors.New("agloop: run has had its terminal event")
+)
+
+// PanicError is what an agent panicked with.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("agloop: agent panicked: %v", e.Value) }
+
+// Run is one run, as its agent sees it. All methods may be called from any
+// goroutine; events leave in the order of the calls.
+//
+// RUN_STARTED has been sent before the agent is called. When the agent returns
+// nil, RUN_FINISHED follows, unless the agent has emitted a terminal event itself, as it does
+// to give a result or an interrupt. When it returns an error or panics, or leaves
+// something open, RUN_ERROR follows. When its context was cancelled, because the peer
+// went away or the server shuts down, whatever is open is closed and
+// RUN_FINISHED with outcome cancelled follows.
+type Run struct {
+	// Input is what the client sent. It belongs to the run.
+	Input *agui.RunAgentInput
+	// User is what Authorize returned for the connection, or nil.
+	User any
+
+	// Immutable.
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	sink   Sink
+
+	// Any goroutine.
+	over atomic.Bool // the agent has returned
+
+	// Any goroutine, under mu.
+	mu    sync.Mutex
+	order agui.Order
+	buf   []byte // scratch for encoding
+	ended bool   // a terminal event was sent
+}
+
+// errSinkGone cancels a run whose events nobody receives any more.
+var errSinkGone = errors.New("agloop: connection is gone")
+
+// Do runs agent on input, sending its events to sink, and returns after the
+// terminal event. user becomes Run.User. The error is the agent's, a *PanicError
+// if it panicked, the cause when the run was cancelled, nil when it ended well.
+func Do(ctx context.Context, agent Agent, input *agui.RunAgentInput, user any, sink Sink) error {
+	r := &Run{Input: input, User: user, sink: sink}
+	r.ctx, r.cancel = context.WithCancelCause(ctx)
+	defer r.cancel(nil)
+	started := &agui.RunStarted{
+		ThreadID: input.ThreadID, RunID: input.RunID, ParentRunID: input.ParentRunID,
+		ProtocolVersion: new(agui.ProtocolVersion),
+	}
+	if err := r.emit(started, false); err != nil {
+		return err
+	}
+	err := r.call(agent)
+	r.over.Store(true)
+	return r.finish(err)
+}
+
+// Refuse sends the RUN_ERROR that answers an input no run can be made of.
+func Refuse(sink Sink, cause error) {
+	message, code := cause.Error(), CodeBadInput
+	event, err := codec.AppendEvent(nil, &agui.RunError{Message: message, Code: &code})
+	if err == nil {
+		sink.Send(event, true)
+	}
+}
+
+// Codes of the RUN_ERROR events that agloop sends by itself.
+const (
+	CodeBadInput   = "invalid_input"
+	CodeAgent      = "agent_error"
+	CodePanic      = "agent_panic"
+	CodeIncomplete = "incomplete_run" // the agent returned with something still open
+)
+
+func (r *Run) call(agent Agent) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return agent.Run(r.ctx, r)
+}
+
+// finish sends the terminal event that the agent's result asks for.
+func (r *Run) finish(err error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ended {
+		return err
+	}
+	if _, panicked := errors.AsType[*PanicError](err); panicked {
+		r.fail("the agent failed", CodePanic)
+		return err
+	}
+	if cause := context.Cause(r.ctx); cause != nil {
+		r.cancelled()
+		return cause
+	}
+	if err != nil {
+		r.fail(err.Error(), CodeAgent)
+		return err
+	}
+	if err := r.send(&agui.RunFinished{ThreadID: r.Input.ThreadID, RunID: r.Input.RunID}, true); err != nil {
+		r.fail(err.Error(), CodeIncomplete)
+		return err
+	}
+	return nil
+}
+
+// cancelled closes everything in order and ends the run. Under mu.
+func (r *Run) cancelled() {
+	for _, end := range r.order.Open() {
+		if r.send(end, false) != nil {
+			return
+		}
+	}
+	_ = r.send(&agui.RunFinished{
+		ThreadID: r.Input.ThreadID, RunID: r.Input.RunID,
+		Outcome: &agui.Outcome{Type: agui.OutcomeCancelled},
+	}, true)
+}
+
+// fail ends the run with RUN_ERROR, which may come at any time. Under mu.
+func (r *Run) fail(message, code string) {
+	_ = r.send(&agui.RunError{Message: toUTF8(message), Code: &code}, true)
+}
+
+// Emit sends one event of any type. It waits while the connection is above its
+// soft limit, so an agent is as fast as its reader. The event may be reused when Emit
+// returns.
+//
+// RunFinished with empty ids gets those of the run; after it, or RunError, the agent
+// should return. Errors: a *codec.FieldError for a malformed event, an
+// *agui.OrderError for one out of order, ErrEventTooBig, ErrRunEnded; nothing is sent then
+// and the run goes on. When the run is over or cancelled, the context's error.
+func (r *Run) Emit(ev agui.Event) error {
+	if err := r.sink.Room(r.ctx); err != nil {
+		return err
+	}
+	last := false
+	switch e := ev.(type) {
+	case *agui.RunFinished:
+		last = true
+		if e.ThreadID == "" && e.RunID == "" {
+			e.ThreadID, e.RunID = r.Input.ThreadID, r.Input.RunID
+		}
+	case *agui.RunError:
+		last = true
+	}
+	return r.emit(ev, last)
+}
+
+func (r *Run) emit(ev agui.Event, last bool) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.over.Load() {
+		r.cancel(nil)
+	}
+	if err := r.ctx.Err(); err != nil {
+		return err
+	}
+	if r.ended {
+		return ErrRunEnded
+	}
+	return r.send(ev, last)
+}
+
+// send encodes, judges and queues one event. Under mu.
+func (r *Run) send(ev agui.Event, last bool) error {
+	b, err := codec.AppendEvent(r.buf[:0], ev)
+	if err != nil {
+		return err
+	}
+	if len(b) > MaxEvent {
+		return ErrEventTooBig
+	}
+	if err := r.order.Check(ev); err != nil {
+		return err
+	}
+	if cap(b) <= maxScratch {
+		r.buf = b
+	}
+	r.ended = r.ended || last
+	if !r.sink.Send(b, last) {
+		r.cancel(errSinkGone)
+		return context.Canceled
+	}
+	return nil
+}
+
+// maxScratch is how much encoding memory a run keeps between events, in bytes.
+const maxScratch = 64 << 10

@@ -1,0 +1,243 @@
+package agloop
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/loop"
+)
+
+// ServerConfig says what a Server does. Agent or Handler must be set; every
+// other zero is the default given beside it.
+type ServerConfig struct {
+	// Agent answers the runs of clients, in goroutines of their own.
+	Agent Agent
+	// Handler is the level below, for those who want bytes: it receives
+	// messages on the loops. Exclusive with Agent.
+	Handler Handler
+
+	// Path of the WebSocket; other paths go to HTTP. "" is "/ws"; AnyPath takes all.
+	Path string
+	// HTTP serves requests that ask for no WebSocket at Path. nil answers GET
+	// /ping with {"status":"Healthy"} and everything else with 426.
+	HTTP http.Handler
+	// Origins are pages that may connect besides those of the server's own
+	// origin, such as "https://app.example"; "*" is all. Behind a proxy that ends TLS
+	// list the https origin. Clients that send no Origin, which no browser
+	// does, are always let in.
+	Origins []string
+	// Protocols are the subprotocols offered, in order of preference.
+	Protocols []string
+	// Authorize judges a handshake before it is accepted. It runs on the loop and
+	// must not block. user becomes Conn.User and Run.User; an error
+	// refuses: an *UpgradeError with its status, others with 403.
+	Authorize func(req *UpgradeRequest) (user any, err error)
+
+	// Loops is the number of event loops. 0 is one less than GOMAXPROCS, at least 1.
+	Loops int
+	// MaxConnections bounds the open connections; further ones are answered
+	// 503. 0 is what the descriptor limit of the process allows.
+	MaxConnections int
+	// Limits bound each connection.
+	Limits Limits
+	// DrainTimeout is how long Shutdown lets active runs go on before it
+	// cancels them. 0 cancels them at once.
+	DrainTimeout time.Duration
+	// Logger receives warnings and errors. nil is slog.Default.
+	Logger *slog.Logger
+}
+
+// Server serves AG-UI over WebSocket. Make one with NewServer; it serves once.
+type Server struct {
+	// Immutable.
+	cfg ServerConfig
+	log *slog.Logger
+
+	// Any goroutine, under mu.
+	mu        sync.Mutex
+	state     serverState
+	engine    *loop.Engine
+	door      *loop.Door
+	http      *httpSide
+	listeners map[net.Listener]struct{}
+	addr      net.Addr
+	sessions  map[*session]struct{} // those with an active run
+	accepting sync.WaitGroup
+	stopOnce  sync.Once
+	stopErr   error
+}
+
+type serverState uint8
+
+const (
+	serverIdle serverState = iota
+	serverRunning
+	serverStopping
+)
+
+// NewServer returns a server. A bad config is reported by Serve.
+func NewServer(cfg ServerConfig) *Server {
+	s := &Server{cfg: cfg, log: cfg.Logger}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	s.listeners = make(map[net.Listener]struct{})
+	s.sessions = make(map[*session]struct{})
+	return s
+}
+
+// Serve listens on addr and serves until Shutdown or Close. addr is
+// "host:port", "tcp://host:port" or "unix:///path"; a stale socket file is
+// replaced. The error is never nil: ErrServerClosed after Shutdown or Close, a
+// *ConfigError naming the field for a bad config, or that of listening.
+func (s *Server) Serve(addr string) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	network, address := "tcp", strings.TrimPrefix(addr, "tcp://")
+	if path, ok := strings.CutPrefix(addr, "unix://"); ok {
+		network, address = "unix", path
+		removeStaleSocket(path)
+	}
+	// The kernel's keepalive is redundant: silent peers are pinged.
+	lc := net.ListenConfig{KeepAlive: -1}
+	ln, err := lc.Listen(context.Background(), network, address)
+	if err != nil {
+		return err
+	}
+	return s.ServeListener(ln)
+}
+
+// removeStaleSocket removes a socket file that nobody listens on any more.
+func removeStaleSocket(path string) {
+	if info, err := os.Stat(path); err != nil || info.Mode()&os.ModeSocket == 0 {
+		return
+	}
+	if nc, err := net.Dial("unix", path); err == nil {
+		nc.Close()
+		return
+	}
+	_ = os.Remove(path)
+}
+
+// ServeListener is Serve on a listener of the host's, which it closes. It may be
+// called for several listeners at once.
+func (s *Server) ServeListener(ln net.Listener) error {
+	defer ln.Close()
+	door, err := s.enter(ln)
+	if err != nil {
+		return err
+	}
+	defer s.accepting.Done()
+	err = door.Accept(ln)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.listeners, ln)
+	if s.state == serverStopping {
+		return ErrServerClosed
+	}
+	return err
+}
+
+// enter registers a listener, and starts the engine for the first one.
+func (s *Server) enter(ln net.Listener) (*loop.Door, error) {
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch s.state {
+	case serverStopping:
+		return nil, ErrServerClosed
+	case serverIdle:
+		if err := s.start(); err != nil {
+			return nil, err
+		}
+		s.state = serverRunning
+		s.addr = ln.Addr()
+	}
+	s.listeners[ln] = struct{}{}
+	s.accepting.Add(1)
+	return s.door, nil
+}
+
+func (s *Server) check() error {
+	switch {
+	case s.cfg.Agent == nil && s.cfg.Handler == nil:
+		return &ConfigError{Field: "Agent", Reason: "Agent or Handler must be set"}
+	case s.cfg.Agent != nil && s.cfg.Handler != nil:
+		return &ConfigError{Field: "Handler", Reason: "excludes Agent"}
+	case s.cfg.Path != "" && s.cfg.Path != AnyPath && s.cfg.Path[0] != '/':
+		return &ConfigError{Field: "Path", Reason: `must begin with "/"`}
+	case s.cfg.Loops < 0 || s.cfg.Loops > 256:
+		return &ConfigError{Field: "Loops", Reason: "must lie between 0 and 256"}
+	case s.cfg.MaxConnections < 0:
+		return &ConfigError{Field: "MaxConnections", Reason: "must not be negative"}
+	}
+	if err := (codec.OriginPolicy{Allowed: s.cfg.Origins}).Validate(); err != nil {
+		return &ConfigError{Field: "Origins", Reason: err.Error()}
+	}
+	_, err := s.cfg.Limits.WithDefaults()
+	return err
+}
+
+// start makes the engine and the door. Under mu.
+func (s *Server) start() (err error) {
+	handler := s.cfg.Handler
+	if handler == nil {
+		if err := codec.Pretouch(); err != nil {
+			return err
+		}
+		handler = agentHandler{s}
+	}
+	path := s.cfg.Path
+	if path == "" {
+		path = "/ws"
+	}
+	if s.engine, err = loop.NewEngine(s.cfg.Loops, s.log); err != nil {
+		return err
+	}
+	s.http = newHTTPSide(s.cfg.HTTP, s.log)
+	s.door, err = s.engine.NewDoor(loop.DoorConfig{
+		Handler:        handler,
+		Limits:         s.cfg.Limits,
+		Path:           path,
+		Origins:        codec.OriginPolicy{Allowed: s.cfg.Origins},
+		Protocols:      s.cfg.Protocols,
+		Authorize:      s.cfg.Authorize,
+		MaxConnections: s.cfg.MaxConnections,
+		HTTP:           s.http.take,
+		Log:            s.log,
+	})
+	if err != nil {
+		s.http.close()
+		return errors.Join(err, s.engine.Stop())
+	}
+	return nil
+}
+
+// Addr is the address of the first listener, nil before Serve listens.
+func (s *Server) Addr() net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.addr
+}
+
+// Conn returns the connection that id names, or nil when it is gone.
+func (s *Server) Conn(id ConnID) *Conn {
+	s.mu.Lock()
+	door := s.door
+	s.mu.Unlock()
+	if door == nil {
+		return nil
+	}
+	return door.Slots().Conn(id)
+}

@@ -1,0 +1,247 @@
+package agloop
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/bufpool"
+	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/run"
+)
+
+// maxWaiting is how many inputs may wait behind the active run.
+const maxWaiting = 8
+
+// agentHandler joins connections to the agent. A connection gets a session with its
+// first input, and a goroutine only while it has runs to do.
+type agentHandler struct{ srv *Server }
+
+func (h agentHandler) OnOpen(*Conn) {}
+
+func (h agentHandler) OnMessage(c *Conn, op Opcode, payload []byte) {
+	if op != Text {
+		c.Close(codec.CloseUnsupported, "inputs are text")
+		return
+	}
+	s, ok := c.User().(*session)
+	if !ok {
+		s = &session{srv: h.srv, conn: c, user: c.User()}
+		c.SetUser(s)
+	}
+	s.input(payload)
+}
+
+func (h agentHandler) OnDrain(c *Conn) {
+	if s, ok := c.User().(*session); ok {
+		s.drained()
+	}
+}
+
+func (h agentHandler) OnClose(c *Conn, why *CloseError) {
+	if s, ok := c.User().(*session); ok {
+		s.cancel(why)
+	}
+}
+
+// session runs the inputs of one connection, one after another.
+type session struct {
+	// Immutable.
+	srv  *Server
+	conn *Conn
+	user any
+
+	// The run's goroutine.
+	pressed atomic.Bool // the last Send answered Backpressure
+
+	// Any goroutine, under mu.
+	mu      sync.Mutex
+	waiting []*bufpool.Buffer
+	active  bool
+	stop    context.CancelCauseFunc // of the active run
+	cause   error                   // no run begins any more
+	room    chan struct{}           // closed by OnDrain
+}
+
+// input takes one message from the client. On the loop.
+func (s *session) input(payload []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cause != nil {
+		return
+	}
+	if s.active && len(s.waiting) >= maxWaiting {
+		s.conn.Close(ClosePolicy, "too many inputs wait")
+		return
+	}
+	s.waiting = append(s.waiting, bufpool.Get(len(payload)).Append(payload))
+	if s.active {
+		return
+	}
+	s.active = true
+	s.conn.SetBusy(true)
+	if s.srv.begin(s) {
+		go s.work()
+		return
+	}
+	s.end()
+}
+
+// begin notes that s has a run. It returns false when the server is stopping.
+func (srv *Server) begin(s *session) bool {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if srv.state == serverStopping {
+		return false
+	}
+	srv.sessions[s] = struct{}{}
+	return true
+}
+
+// work does the waiting inputs and ends when there are none.
+func (s *session) work() {
+	for {
+		input, ctx := s.next()
+		if input == nil {
+			return
+		}
+		s.do(ctx, input)
+	}
+}
+
+// next takes the next input, or ends the session's goroutine.
+func (s *session) next() (*bufpool.Buffer, context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cause == nil && len(s.waiting) > 0 {
+		input := s.waiting[0]
+		s.waiting = s.waiting[1:]
+		ctx, stop := context.WithCancelCause(context.Background())
+		s.stop = stop
+		return input, ctx
+	}
+	s.end()
+	return nil, nil
+}
+
+// end makes the session idle again. Under mu.
+func (s *session) end() {
+	for _, b := range s.waiting {
+		b.Release()
+	}
+	s.waiting, s.active, s.stop = nil, false, nil
+	s.conn.SetBusy(false)
+	s.srv.mu.Lock()
+	delete(s.srv.sessions, s)
+	stopping := s.srv.state == serverStopping
+	s.srv.mu.Unlock()
+	if stopping {
+		s.conn.Close(CloseGoingAway, "server shuts down")
+	}
+}
+
+// do makes a run of one input.
+func (s *session) do(ctx context.Context, raw *bufpool.Buffer) {
+	defer s.stop(nil)
+	input, err := decodeInput(raw.B)
+	isJSON := err == nil || json.Valid(raw.B)
+	raw.Release()
+	switch {
+	case !isJSON:
+		s.conn.Close(codec.CloseUnsupported, "input is not JSON")
+		return
+	case err != nil:
+		run.Refuse(s, err)
+		return
+	}
+	err = run.Do(ctx, s.srv.cfg.Agent, input, s.user, s)
+	if pe, ok := errors.AsType[*PanicError](err); ok {
+		s.srv.panicked(pe)
+		s.conn.Close(codec.CloseInternal, "")
+	}
+}
+
+func decodeInput(raw []byte) (*agui.RunAgentInput, error) {
+	input, _, err := codec.DecodeRunAgentInput(raw)
+	if err != nil {
+		return nil, err
+	}
+	if err := codec.CheckInputIDs(input); err != nil {
+		return nil, err
+	}
+	if _, err := agui.CheckProtocolVersion(input.ProtocolVersion); err != nil {
+		return nil, &FieldError{Event: "RunAgentInput", Field: "protocolVersion", Reason: err.Error()}
+	}
+	return input, nil
+}
+
+func (srv *Server) panicked(pe *PanicError) {
+	srv.door.Counters.Panics.Add(1)
+	srv.log.LogAttrs(context.Background(), slog.LevelError, "agloop: panic in an agent",
+		slog.Any("panic", pe.Value), slog.String("stack", string(pe.Stack)))
+}
+
+// cancel ends the active run and lets no other begin.
+func (s *session) cancel(cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cause == nil {
+		s.cause = cause
+	}
+	if s.stop != nil {
+		s.stop(cause)
+	}
+}
+
+// Send implements run.Sink.
+func (s *session) Send(event []byte, last bool) bool {
+	var r SendResult
+	if last {
+		r = s.conn.SendNow(Text, event)
+	} else {
+		r = s.conn.Send(Text, event)
+	}
+	if r == Backpressure {
+		s.pressed.Store(true)
+	}
+	return r != Dropped
+}
+
+// Room implements run.Sink.
+func (s *session) Room(ctx context.Context) error {
+	if !s.pressed.Load() {
+		return ctx.Err()
+	}
+	s.mu.Lock()
+	if !s.conn.Full() {
+		s.pressed.Store(false)
+		s.mu.Unlock()
+		return ctx.Err()
+	}
+	// The loop lowers Full before it calls drained, which needs mu: it will see room.
+	if s.room == nil {
+		s.room = make(chan struct{})
+	}
+	room := s.room
+	s.mu.Unlock()
+	select {
+	case <-room:
+		return ctx.Err()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// drained wakes a run that waits for room. On the loop.
+func (s *session) drained() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.room != nil {
+		close(s.room)
+		s.room = nil
+	}
+}

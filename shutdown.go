@@ -1,0 +1,113 @@
+package agloop
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+)
+
+// Shutdown ends the server in order: it stops accepting, lets active runs go on for
+// DrainTimeout and then cancels them, so that they end with outcome cancelled,
+// and closes every connection with 1001 once it has no run. It returns when all are gone,
+// or with ctx's error when that ends first; what is left is then closed hard.
+func (s *Server) Shutdown(ctx context.Context) error {
+	if !s.stopAccepting() {
+		return s.stop()
+	}
+	go s.http.shutdown(ctx) // waits for requests being answered, as we do below
+	s.closeIdle()
+	if d := s.cfg.DrainTimeout; d > 0 {
+		drain, cancel := context.WithTimeout(ctx, d)
+		_ = s.await(drain, func() bool { return s.activeRuns() == 0 })
+		cancel()
+	}
+	s.cancelRuns()
+	err := s.await(ctx, func() bool { return s.door.Slots().Used() == 0 })
+	s.http.close()
+	if stopErr := s.stop(); err == nil {
+		err = stopErr
+	}
+	return err
+}
+
+// Close ends the server at once: connections are cut, runs cancelled.
+func (s *Server) Close() error {
+	if s.stopAccepting() {
+		s.http.close()
+	}
+	s.cancelRuns()
+	return s.stop()
+}
+
+// stopAccepting closes the listeners and waits for their accept loops. It
+// returns false when the server never ran or the engine is not there.
+func (s *Server) stopAccepting() bool {
+	s.mu.Lock()
+	s.state = serverStopping
+	for ln := range s.listeners {
+		ln.Close()
+	}
+	running := s.engine != nil
+	s.mu.Unlock()
+	s.accepting.Wait()
+	return running
+}
+
+func (s *Server) stop() error {
+	s.stopOnce.Do(func() {
+		if s.engine != nil {
+			s.stopErr = s.engine.Stop()
+		}
+	})
+	return s.stopErr
+}
+
+// closeIdle says goodbye to every connection without a run; those with one are
+// closed by their session when it ends.
+func (s *Server) closeIdle() {
+	s.mu.Lock()
+	busy := make(map[*Conn]bool, len(s.sessions))
+	for sess := range s.sessions {
+		busy[sess.conn] = true
+	}
+	s.mu.Unlock()
+	s.door.Slots().Each(func(c *Conn) {
+		if !busy[c] {
+			c.Close(CloseGoingAway, "server shuts down")
+		}
+	})
+}
+
+func (s *Server) cancelRuns() {
+	s.mu.Lock()
+	list := slices.Collect(maps.Keys(s.sessions))
+	s.mu.Unlock()
+	for _, sess := range list { // not under mu: a session locks itself first
+		sess.cancel(ErrServerClosed)
+	}
+}
+
+func (s *Server) activeRuns() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.sessions)
+}
+
+// await polls, as net/http's Shutdown does: connections end on many loops, and
+// nobody else needs to be told of the last one.
+func (s *Server) await(ctx context.Context, done func() bool) error {
+	pause := time.Millisecond
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	for !done() {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+			pause = min(2*pause, 50*time.Millisecond)
+			timer.Reset(pause)
+		}
+	}
+	return nil
+}

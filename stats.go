@@ -1,0 +1,24 @@
+package agloop
+
+import "github.com/agloop/agloop/metrics"
+
+// Stats are a server's figures at one moment. Counters are totals since its start.
+type Stats struct {
+	Connections int // open now
+	Runs        int // connections with an active run now
+	metrics.Snapshot
+}
+
+// Stats reads the figures without stopping a loop. Before Serve all are zero.
+func (s *Server) Stats() Stats {
+	s.mu.Lock()
+	st := Stats{Runs: len(s.sessions)}
+	engine, door := s.engine, s.door
+	s.mu.Unlock()
+	if door != nil {
+		st.Connections = door.Slots().Used()
+		door.Counters.AddTo(&st.Snapshot)
+		engine.AddTo(&st.Snapshot)
+	}
+	return st
+}
