@@ -1,18 +1,22 @@
 package agloop
 
-import "github.com/agloop/agloop/metrics"
+import (
+	"github.com/agloop/agloop/memmon"
+	"github.com/agloop/agloop/metrics"
+)
 
 // Stats are a server's figures at one moment. Counters are totals since its start.
 type Stats struct {
 	Connections int // open now
 	Runs        int // connections with an active run now
 	metrics.Snapshot
+	Memory memmon.Reading // of the process
 }
 
 // Stats reads the figures without stopping a loop. Before Serve all are zero.
 func (s *Server) Stats() Stats {
 	s.mu.Lock()
-	st := Stats{Runs: len(s.sessions)}
+	st := Stats{Runs: len(s.sessions), Memory: memmon.Read()}
 	engine, door := s.engine, s.door
 	s.mu.Unlock()
 	if door != nil {

@@ -1,0 +1,110 @@
+package loop_test
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/agloop/agloop/loop"
+)
+
+func TestSlotsBoundAndReleaseOnce(t *testing.T) {
+	s := loop.NewSlots(3)
+	var ids []loop.ID
+	for range 3 {
+		id, ok := s.Acquire()
+		if !ok {
+			t.Fatal("no slot though three are free")
+		}
+		ids = append(ids, id)
+	}
+	if _, ok := s.Acquire(); ok {
+		t.Fatal("a fourth slot of three")
+	}
+	if !s.Release(ids[1]) {
+		t.Fatal("release refused")
+	}
+	if s.Release(ids[1]) {
+		t.Error("released twice")
+	}
+	if s.Release(0) {
+		t.Error("the zero ID was released")
+	}
+	id, ok := s.Acquire()
+	if !ok || id == ids[1] {
+		t.Errorf("got %x %v after release, want a new generation of %x", id, ok, ids[1])
+	}
+	if s.Release(ids[1]) {
+		t.Error("a stale ID released its successor's slot")
+	}
+	if s.Conn(ids[1]) != nil {
+		t.Error("a stale ID found a connection")
+	}
+	if s.Used() != 3 {
+		t.Errorf("%d used, want 3", s.Used())
+	}
+}
+
+// TestSlotsConcurrently: no two holders of one slot at a time, and none lost.
+func TestSlotsConcurrently(t *testing.T) {
+	const n, workers, rounds = 8, 16, 5000
+	s := loop.NewSlots(n)
+	var held [n]atomic.Int32
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for range rounds {
+				id, ok := s.Acquire()
+				if !ok {
+					continue
+				}
+				if held[uint32(id)].Add(1) != 1 {
+					t.Error("two holders of one slot")
+				}
+				held[uint32(id)].Add(-1)
+				if !s.Release(id) {
+					t.Error("holder's release refused")
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if s.Used() != 0 {
+		t.Errorf("%d used at the end", s.Used())
+	}
+	for range n {
+		if _, ok := s.Acquire(); !ok {
+			t.Fatal("a slot was lost")
+		}
+	}
+}
+
+func TestSlotsAllocateNothing(t *testing.T) {
+	s := loop.NewSlots(10)
+	if n := testing.AllocsPerRun(1000, func() {
+		id, _ := s.Acquire()
+		s.Release(id)
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkSlots(b *testing.B) {
+	s := loop.NewSlots(1 << 16)
+	b.ReportAllocs()
+	for b.Loop() {
+		id, _ := s.Acquire()
+		s.Release(id)
+	}
+}
+
+func BenchmarkSlotsParallel(b *testing.B) {
+	s := loop.NewSlots(1 << 16)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			id, _ := s.Acquire()
+			s.Release(id)
+		}
+	})
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package agloop_test
+
+const raceEnabled = false

@@ -1,0 +1,6 @@
+//go:build race
+
+package agloop_test
+
+// raceEnabled: the race detector allocates by itself, so allocation ceilings do not hold.
+const raceEnabled = true
