@@ -37,7 +37,7 @@ var floors = map[string]struct {
 	"server": {4, "."},
 	"client": {4, "."},
 
-	"cmd/agloop":    {5, "server client codec agui metrics"},
+	"cmd/agloop":    {5, ". server client codec agui metrics"},
 	"bench/load":    {5, ""},
 	"bench/figures": {5, ""},
 }

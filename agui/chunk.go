@@ -19,12 +19,15 @@ type Expander struct {
 // Events of a chunk share its RawEvent and Metadata bytes.
 //
 // The error is an [*OrderError] when a chunk continues nothing, is ambiguous,
-// lacks what a first chunk needs, or contradicts its opener; dst and the
-// Expander are then as before.
+// lacks what a first chunk needs, or contradicts its opener, and when an explicit
+// event continues a chunk item; dst and the Expander are then as before.
 func (x *Expander) Expand(ev Event, dst []Event) ([]Event, error) {
 	c, ok := asChunk(ev)
 	if !ok {
 		if len(x.open) > 0 {
+			if kind, id, ok := continues(ev); ok && x.open.holding(kind, id) >= 0 {
+				return dst, &OrderError{Event: ev.Type(), Rule: RuleChunkMixed, ID: id}
+			}
 			dst = x.close(reachOf(ev), dst)
 		}
 		return append(dst, ev), nil

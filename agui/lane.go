@@ -205,3 +205,22 @@ func reachOf(ev Event) reach {
 	}
 	return reach{one: true, owner: ownerOf(ev.Common().SubagentRunID)}
 }
+
+// continues tells which item ev, an explicit event, adds to or ends.
+func continues(ev Event) (kind itemKind, id string, ok bool) {
+	switch e := ev.(type) {
+	case *TextMessageContent:
+		return itemText, e.MessageID, true
+	case *TextMessageEnd:
+		return itemText, e.MessageID, true
+	case *ToolCallArgs:
+		return itemCall, e.ToolCallID, true
+	case *ToolCallEnd:
+		return itemCall, e.ToolCallID, true
+	case *ReasoningMessageContent:
+		return itemReasoning, e.MessageID, true
+	case *ReasoningMessageEnd:
+		return itemReasoning, e.MessageID, true
+	}
+	return 0, "", false
+}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -79,11 +78,17 @@ type Content struct {
 // TextContent returns a new content of text, for [Message].
 func TextContent(text string) *Content { return &Content{Text: text} }
 
-// MarshalJSON writes the text, the list or the object.
+// MarshalJSON writes the text, the list or the object. It fails when a string is
+// not valid UTF-8, which encoding/json would quietly repair.
 func (c Content) MarshalJSON() ([]byte, error) {
 	switch {
 	case c.Parts != nil:
-		return json.Marshal(c.Parts)
+		for i := range c.Parts {
+			if !c.Parts[i].validText() {
+				return nil, errNotUTF8
+			}
+		}
+		return encodeJSON(nil, c.Parts)
 	case len(c.Object) > 0:
 		return c.Object, nil
 	}
@@ -97,6 +102,10 @@ func (c *Content) UnmarshalJSON(data []byte) error {
 		return errors.New("agui: content is empty")
 	case data[0] == '"':
 		*c = Content{}
+		if last := len(data) - 1; last > 0 && data[last] == '"' && plainText(data[1:last]) {
+			c.Text = string(data[1:last])
+			return nil
+		}
 		return json.Unmarshal(data, &c.Text)
 	case data[0] == '[':
 		*c = Content{}
@@ -153,24 +162,48 @@ type Source struct {
 	MimeType *string `json:"mimeType,omitempty"`
 }
 
-// appendJSON appends s as a JSON string. HTML characters stay as they are, and
-// invalid UTF-8 is an error rather than a silent replacement.
-func appendJSON(dst []byte, s string) ([]byte, error) {
-	if !utf8.ValidString(s) {
-		return dst, errors.New("agui: string is not valid UTF-8")
+func (p *ContentPart) validText() bool {
+	valid := func(s *string) bool { return s == nil || utf8.ValidString(*s) }
+	if p.Source != nil && !(utf8.ValidString(p.Source.Value) && valid(p.Source.Provider) && valid(p.Source.MimeType)) {
+		return false
 	}
-	if !strings.ContainsFunc(s, needsEscape) {
+	return valid(p.Text) && valid(p.ID) && utf8.Valid(p.Metadata)
+}
+
+var errNotUTF8 = errors.New("agui: string is not valid UTF-8")
+
+// appendJSON appends s as a JSON string. Invalid UTF-8 is an error.
+func appendJSON(dst []byte, s string) ([]byte, error) {
+	if plainText(s) {
 		dst = append(dst, '"')
 		dst = append(dst, s...)
 		return append(dst, '"'), nil
 	}
+	if !utf8.ValidString(s) {
+		return dst, errNotUTF8
+	}
+	return encodeJSON(dst, s)
+}
+
+// plainText reports whether s stands in a JSON string as it is.
+func plainText[S string | []byte](s S) bool {
+	ascii := true
+	for i := range len(s) {
+		if s[i] < 0x20 || s[i] == '"' || s[i] == '\\' {
+			return false
+		}
+		ascii = ascii && s[i] < utf8.RuneSelf
+	}
+	return ascii || utf8.ValidString(string(s))
+}
+
+// encodeJSON appends v without escaping HTML.
+func encodeJSON(dst []byte, v any) ([]byte, error) {
 	buf := bytes.NewBuffer(dst)
 	enc := json.NewEncoder(buf)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(s); err != nil {
+	if err := enc.Encode(v); err != nil {
 		return dst, err
 	}
 	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
 }
-
-func needsEscape(r rune) bool { return r < 0x20 || r == '"' || r == '\\' }

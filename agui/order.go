@@ -205,16 +205,6 @@ func (o *Order) checkStart(it *item, t EventType, kind itemKind, id string, tag 
 	return nil
 }
 
-// checkContinue is checkOpen for an event that may first close the item itself.
-func (o *Order) checkContinue(it *item, t EventType, kind itemKind, id string, tag *string, r reach) error {
-	if it != nil && it.chunks {
-		if at := o.lanes.holding(kind, id); at >= 0 && r.covers(o.lanes[at].owner) {
-			return &OrderError{Event: t, Rule: RuleChunkMixed, ID: id}
-		}
-	}
-	return checkOpen(it, t, id, tag)
-}
-
 // checkCall checks the start of a tool call and returns the owner it inherits.
 func (o *Order) checkCall(t EventType, id string, parent, tag *string, r reach) (ownerID, error) {
 	it := o.calls[id]

@@ -19,22 +19,22 @@ func (o *Order) checkEvent(ev Event, r reach) error {
 	case *TextMessageStart:
 		return o.checkStart(o.texts[e.MessageID], t, itemText, e.MessageID, tag, r)
 	case *TextMessageContent:
-		return o.checkContinue(o.texts[e.MessageID], t, itemText, e.MessageID, tag, r)
+		return checkOpen(o.texts[e.MessageID], t, e.MessageID, tag)
 	case *TextMessageEnd:
-		return o.checkContinue(o.texts[e.MessageID], t, itemText, e.MessageID, tag, r)
+		return checkOpen(o.texts[e.MessageID], t, e.MessageID, tag)
 	case *ToolCallStart:
 		_, err := o.checkCall(t, e.ToolCallID, e.ParentMessageID, tag, r)
 		return err
 	case *ToolCallArgs:
-		return o.checkContinue(o.calls[e.ToolCallID], t, itemCall, e.ToolCallID, tag, r)
+		return checkOpen(o.calls[e.ToolCallID], t, e.ToolCallID, tag)
 	case *ToolCallEnd:
-		return o.checkContinue(o.calls[e.ToolCallID], t, itemCall, e.ToolCallID, tag, r)
+		return checkOpen(o.calls[e.ToolCallID], t, e.ToolCallID, tag)
 	case *ReasoningMessageStart:
 		return o.checkStart(o.reasoning[e.MessageID], t, itemReasoning, e.MessageID, tag, r)
 	case *ReasoningMessageContent:
-		return o.checkContinue(o.reasoning[e.MessageID], t, itemReasoning, e.MessageID, tag, r)
+		return checkOpen(o.reasoning[e.MessageID], t, e.MessageID, tag)
 	case *ReasoningMessageEnd:
-		return o.checkContinue(o.reasoning[e.MessageID], t, itemReasoning, e.MessageID, tag, r)
+		return checkOpen(o.reasoning[e.MessageID], t, e.MessageID, tag)
 	case *ReasoningStart:
 		return checkSpan(o.reasoning[e.MessageID], t, e.MessageID, tag)
 	case *ReasoningEnd:

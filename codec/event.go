@@ -105,10 +105,10 @@ func (d *Decoder) judgeRetired(plain string, r eventRetired) (*schemaShape, sche
 // eventType reads the type of the event and leaves pos at the brace.
 func (w *schemaWalk) eventType() (scanText, schemaVerdict) {
 	if w.peek() != '{' {
-		if w.pos == len(w.data) || !w.value(&schemaField{kind: schemaAny}).kept() || !w.finish() {
-			return scanText{}, w.fatal("not valid JSON")
+		if w.jsonScan.value() && w.finish() {
+			w.fail("an event must be a JSON object")
 		}
-		return scanText{}, w.fatal("an event must be a JSON object")
+		return scanText{}, schemaFatal
 	}
 	tag, ok := w.lookup("type")
 	if !ok {
@@ -120,8 +120,6 @@ func (w *schemaWalk) eventType() (scanText, schemaVerdict) {
 	}
 	return tag, schemaKeep
 }
-
-func (v schemaVerdict) kept() bool { return v == schemaKeep }
 
 // drop checks that a document of unknown type is JSON at all.
 func (w *schemaWalk) drop(plain string) schemaVerdict {
@@ -243,14 +241,26 @@ func (d *Decoder) patch(member int) []agui.PatchOp {
 	return eventPatch(d.walk.data[t.start:t.end])
 }
 
+// eventWarm makes encoding/json, which stands behind content parts, prepare itself too.
+const eventWarm = `{"type":"MESSAGES_SNAPSHOT","messages":[{"id":"","role":"user",` +
+	`"content":[{"type":"image","source":{"type":"url","value":""}}]}]}`
+
 // Pretouch compiles what decoding and encoding need, which otherwise happens at
-// first use and takes milliseconds. Call it once at start, not on an event loop.
-// The error comes from the compiler and leaves decoding and encoding usable.
+// first use of each type. It takes some 200 ms: call it once at start, not on an
+// event loop. The error comes from the compiler and leaves decoding and encoding
+// usable.
 func Pretouch() error {
 	for _, t := range agui.EventTypes() {
 		if err := sonic.Pretouch(reflect.TypeOf(agui.New(t))); err != nil {
 			return err
 		}
 	}
-	return sonic.Pretouch(reflect.TypeFor[*agui.RunAgentInput]())
+	if err := sonic.Pretouch(reflect.TypeFor[*agui.RunAgentInput]()); err != nil {
+		return err
+	}
+	ev, _, err := new(Decoder).DecodeEvent([]byte(eventWarm))
+	if err == nil {
+		_, err = AppendEvent(nil, ev)
+	}
+	return err
 }

@@ -2,6 +2,7 @@ package codec_test
 
 import (
 	"encoding/json"
+	"strconv"
 	"testing"
 
 	"github.com/agloop/agloop/agui"
@@ -83,12 +84,24 @@ func BenchmarkDecodeEvent(b *testing.B) {
 }
 
 func BenchmarkDecodeRunAgentInput(b *testing.B) {
-	for _, data := range eventLines(b, "run_inputs.ndjson")[1:2] {
-		b.ReportAllocs()
-		for b.Loop() {
-			if _, _, err := codec.DecodeRunAgentInput(data); err != nil {
-				b.Fatal(err)
+	for i, data := range eventLines(b, "run_inputs.ndjson") {
+		b.Run("agloop/"+strconv.Itoa(i+1), func(b *testing.B) {
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, _, err := codec.DecodeRunAgentInput(data); err != nil {
+					b.Fatal(err)
+				}
 			}
-		}
+		})
+		b.Run("encoding-json/"+strconv.Itoa(i+1), func(b *testing.B) {
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := json.Unmarshal(data, new(agui.RunAgentInput)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

@@ -27,7 +27,7 @@ func Whole(view []byte, lim *Limits) (m Message, n int, err error) {
 	if size == 0 {
 		return m, 0, nil
 	}
-	if h.Length > lim.MaxMessage {
+	if h.Length > lim.MaxMessage && !h.OpCode.IsControl() {
 		return m, 0, errTooBig
 	}
 	if !h.Fin || int64(len(view)-size) < h.Length {

@@ -90,7 +90,7 @@ func (c *Conn) RemoteAddr() net.Addr {
 func (c *Conn) SetBusy(busy bool) { c.busy.Store(busy) }
 
 // enter takes c onto its loop: gnet's OnOpen.
-func (c *Conn) enter(l *Loop, sock gnet.Conn) gnet.Action {
+func (c *Conn) enter(l *Loop, sock gnet.Conn) {
 	l.owner.check()
 	c.loop, c.sock = l, sock
 	c.heard = l.wheel.now
@@ -98,9 +98,9 @@ func (c *Conn) enter(l *Loop, sock gnet.Conn) gnet.Action {
 	if c.door.masks == nil {
 		l.wheel.set(c, c.handshakeDeadline())
 		l.armBy(l.wheel.next())
-		return gnet.None
+		return
 	}
-	return c.turn(func() {
+	c.turn(func() {
 		early := c.in // what came behind the server's response head
 		c.in = nil
 		c.established()
@@ -127,21 +127,21 @@ func (c *Conn) established() {
 }
 
 // traffic handles bytes that arrived: gnet's OnTraffic.
-func (c *Conn) traffic() gnet.Action {
+func (c *Conn) traffic() {
 	l := c.loop
 	l.owner.check()
 	view, _ := c.sock.Next(-1)
 	if len(view) == 0 {
-		return gnet.None
+		return
 	}
 	l.Counters.BytesIn.Add(uint64(len(view)))
 	c.heard, c.pinged = l.wheel.now, 0
-	return c.turn(func() { c.receive(view) })
+	c.turn(func() { c.receive(view) })
 }
 
 // turn runs one callback's worth of work on c: what it sends leaves in one write
 // at the end, and a panic ends this connection alone.
-func (c *Conn) turn(work func()) gnet.Action {
+func (c *Conn) turn(work func()) {
 	l := c.loop
 	l.beginTurn()
 	c.corked.Store(true)
@@ -151,7 +151,6 @@ func (c *Conn) turn(work func()) gnet.Action {
 		c.flush(0)
 	}
 	l.endTurn()
-	return gnet.None
 }
 
 // guard runs a callback and answers a panic in it.

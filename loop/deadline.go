@@ -2,7 +2,6 @@ package loop
 
 import (
 	"github.com/agloop/agloop/codec"
-	"github.com/panjf2000/gnet/v2"
 )
 
 // nowTick is the clock in ticks, read afresh.
@@ -94,5 +93,3 @@ func (c *Conn) hurry(at uint32) {
 		c.loop.wheel.set(c, at)
 	}
 }
-
-var _ gnet.EventHandler = (*Engine)(nil)

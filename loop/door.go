@@ -3,7 +3,6 @@ package loop
 import (
 	"log/slog"
 	"net"
-	"os"
 	"sync"
 	"syscall"
 
@@ -110,9 +109,7 @@ func slotLimit(want int, log *slog.Logger) int {
 // handOver makes a net.Conn of a descriptor that left its loop and gives it to the
 // HTTP side.
 func (d *Door) handOver(fd int, read []byte, id ID) {
-	f := os.NewFile(uintptr(fd), "")
-	nc, err := net.FileConn(f)
-	f.Close() // FileConn has a duplicate
+	nc, err := fileConn(fd)
 	if err != nil {
 		d.log.Warn("agloop: connection lost on its way to HTTP", "err", err)
 		d.slots.Release(id)

@@ -23,14 +23,12 @@ type Engine struct {
 	client *gnet.Client
 	log    *slog.Logger
 	start  time.Time
-	loops  int
+	loops  []*Loop
 
 	// Any goroutine.
-	skew     atomic.Int64 // tests move the clock by it
-	enrolls  sync.RWMutex // held for reading while enrolling: an Enroll on stopped loops would never return
-	closed   bool         // under enrolls
-	known    sync.Mutex
-	byHandle atomic.Pointer[[]*Loop] // replaced under known
+	skew    atomic.Int64 // tests move the clock by it
+	enrolls sync.RWMutex // held for reading while enrolling: an Enroll on stopped loops would never return
+	closed  bool         // under enrolls
 }
 
 // NewEngine starts loops event loops; 0 is one less than GOMAXPROCS, at least
@@ -43,8 +41,8 @@ func NewEngine(loops int, log *slog.Logger) (*Engine, error) {
 	if log == nil {
 		log = slog.Default()
 	}
-	e := &Engine{log: log, start: time.Now(), loops: loops}
-	e.byHandle.Store(new([]*Loop))
+	// Started an hour ago, so that zero, the time of what never happened, is long past.
+	e := &Engine{log: log, start: time.Now().Add(-time.Hour)}
 	client, err := gnet.NewClient(e,
 		gnet.WithNumEventLoop(loops),
 		gnet.WithTCPNoDelay(gnet.TCPNoDelay),
@@ -57,11 +55,18 @@ func NewEngine(loops int, log *slog.Logger) (*Engine, error) {
 	if err := client.Start(); err != nil {
 		return nil, err
 	}
+	for range loops {
+		l, err := e.hang()
+		if err != nil {
+			return nil, errors.Join(err, e.Stop())
+		}
+		e.loops = append(e.loops, l)
+	}
 	return e, nil
 }
 
 // Loops is the number of event loops.
-func (e *Engine) Loops() int { return e.loops }
+func (e *Engine) Loops() int { return len(e.loops) }
 
 // Stop closes every connection at once and ends the loops. It is safe to call
 // twice; it must not be called on a loop.
@@ -74,7 +79,7 @@ func (e *Engine) Stop() error {
 		return nil
 	}
 	err := e.client.Stop()
-	for _, l := range *e.byHandle.Load() {
+	for _, l := range e.loops {
 		l.stop()
 	}
 	if errors.Is(err, context.Canceled) {
@@ -85,7 +90,7 @@ func (e *Engine) Stop() error {
 
 // AddTo adds the counters of all loops to s.
 func (e *Engine) AddTo(s *metrics.Snapshot) {
-	for _, l := range *e.byHandle.Load() {
+	for _, l := range e.loops {
 		l.Counters.AddTo(s)
 	}
 }
@@ -109,41 +114,39 @@ func (e *Engine) enroll(nc net.Conn, c *Conn) error {
 	return nil
 }
 
-// now is nanoseconds since the engine's start, on the monotonic clock.
+// now is the monotonic clock in nanoseconds; never near zero.
 func (e *Engine) now() int64 { return int64(time.Since(e.start)) + e.skew.Load() }
 
-// loopOf finds our loop for gnet's, or makes it. On that loop.
+// loopOf finds our loop for gnet's. There are few.
 func (e *Engine) loopOf(el gnet.EventLoop) *Loop {
-	for _, l := range *e.byHandle.Load() {
+	for _, l := range e.loops {
 		if l.el == el {
 			return l
 		}
 	}
-	e.known.Lock()
-	defer e.known.Unlock()
-	l := newLoop(e, el)
-	old := *e.byHandle.Load()
-	grown := append(old[:len(old):len(old)], l)
-	e.byHandle.Store(&grown)
-	return l
+	return nil
 }
 
 // OnOpen implements gnet.EventHandler.
 func (e *Engine) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
-	c, ok := gc.Context().(*Conn)
-	if !ok {
-		return nil, gnet.Close
+	switch c := gc.Context().(type) {
+	case *Conn:
+		c.enter(e.loopOf(gc.EventLoop()), gc)
+	case *bell:
+		c.enter(e, gc)
 	}
-	return nil, c.enter(e.loopOf(gc.EventLoop()), gc)
+	return nil, gnet.None
 }
 
 // OnTraffic implements gnet.EventHandler.
 func (e *Engine) OnTraffic(gc gnet.Conn) gnet.Action {
-	c, ok := gc.Context().(*Conn)
-	if !ok {
-		return gnet.Close
+	switch c := gc.Context().(type) {
+	case *Conn:
+		c.traffic()
+	case *bell:
+		c.heard(gc)
 	}
-	return c.traffic()
+	return gnet.None
 }
 
 // OnClose implements gnet.EventHandler. gnet closes the descriptor only after

@@ -1,7 +1,6 @@
 package loop
 
 import (
-	"context"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -14,11 +13,10 @@ import (
 // Loop is our side of one gnet event loop.
 type Loop struct {
 	// Immutable.
-	eng       *Engine
-	el        gnet.EventLoop
-	flushTask gnet.Runnable // prebuilt, so that a wake allocates no closure of ours
-	timeTask  gnet.Runnable
-	timer     *time.Timer
+	eng   *Engine
+	el    gnet.EventLoop
+	bell  *bell
+	timer *time.Timer
 
 	// This loop.
 	owner   owner // which goroutine this is, in the debug build
@@ -33,6 +31,7 @@ type Loop struct {
 	// Any goroutine.
 	armed   atomic.Bool  // a flush is sure to come: no need to wake
 	pending atomic.Int32 // len(dirty)
+	timeUp  atomic.Bool  // the timer has fired
 
 	// Any goroutine, under mu.
 	mu      sync.Mutex
@@ -45,24 +44,28 @@ type Loop struct {
 
 const never = math.MaxInt64
 
-func newLoop(e *Engine, el gnet.EventLoop) *Loop {
-	l := &Loop{eng: e, el: el, timerAt: never}
-	l.flushTask = gnet.RunnableFunc(func(context.Context) error { l.flushDirty(); return nil })
-	l.timeTask = gnet.RunnableFunc(func(context.Context) error { l.onTime(); return nil })
+// newLoop is called on the loop itself.
+func newLoop(e *Engine, el gnet.EventLoop, b *bell) *Loop {
+	l := &Loop{eng: e, el: el, bell: b, timerAt: never}
 	l.owner.claim()
 	l.wheel.init(tickOf(e.now()))
-	l.timer = time.AfterFunc(math.MaxInt64, func() { l.execute(l.timeTask) })
+	l.timer = time.AfterFunc(math.MaxInt64, func() {
+		l.timeUp.Store(true)
+		l.wake()
+	})
 	return l
 }
 
-// execute runs task on the loop. An engine that is stopping needs it no more.
-func (l *Loop) execute(task gnet.Runnable) { _ = l.el.Execute(context.Background(), task) }
+// wake makes the loop look at what there is to do. An engine that has stopped
+// needs it no more, hence no error.
+func (l *Loop) wake() { _, _ = l.bell.ring.Write(oneByte) }
 
 func (l *Loop) stop() {
 	l.mu.Lock()
 	l.stopped = true
 	l.mu.Unlock()
 	l.timer.Stop()
+	l.bell.ring.Close()
 }
 
 // push puts c on the dirty list and wakes the loop if nobody has. Any goroutine.
@@ -74,7 +77,7 @@ func (l *Loop) push(c *Conn) {
 	// Either the loop, having lowered armed, sees pending; or we see armed lowered.
 	if !l.armed.Load() && l.armed.CompareAndSwap(false, true) {
 		l.Counters.Wakes.Add(1)
-		l.execute(l.flushTask)
+		l.wake()
 	}
 }
 

@@ -115,10 +115,13 @@ func (c *Conn) deliver(m codec.Message) {
 	}
 }
 
+// maxPongs is how many bytes may wait before pongs are held back.
+const maxPongs = 4 << 10
+
 // pingIn answers a ping. While the peer does not read, only the latest is kept
 // (RFC 6455 section 5.5.3), so a flood of pings cannot fill the outbox.
 func (c *Conn) pingIn(payload []byte) {
-	if c.wq == nil {
+	if c.Buffered() < maxPongs {
 		c.send(codec.Pong, payload, urgent)
 		return
 	}

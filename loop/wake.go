@@ -1,0 +1,81 @@
+package loop
+
+import (
+	"net"
+	"os"
+	"syscall"
+
+	"github.com/panjf2000/gnet/v2"
+)
+
+// bell wakes one loop from any goroutine: one end of a socket pair is a connection of
+// the loop, a byte into the other end makes the loop read it. gnet's own ways to
+// run something on a loop allocate three times a call; this does not, and it tells us
+// which loops there are (docs/adr/0003-bell.md).
+type bell struct {
+	loop *Loop
+	ring net.Conn
+}
+
+// oneByte is what rings; its value says nothing.
+var oneByte = []byte{1}
+
+// hang puts a bell on the loop with the fewest connections, which is one without.
+func (e *Engine) hang() (*Loop, error) {
+	near, far, err := socketPair()
+	if err != nil {
+		return nil, err
+	}
+	b := &bell{ring: far}
+	if _, err := e.client.EnrollContext(near, b); err != nil {
+		far.Close()
+		return nil, err
+	}
+	return b.loop, nil
+}
+
+// enter ties the bell to its loop: gnet's OnOpen.
+func (b *bell) enter(e *Engine, gc gnet.Conn) {
+	b.loop = newLoop(e, gc.EventLoop(), b)
+}
+
+// heard does what the loop was woken for: gnet's OnTraffic.
+func (b *bell) heard(gc gnet.Conn) {
+	_, _ = gc.Discard(-1)
+	l := b.loop
+	if l.timeUp.CompareAndSwap(true, false) {
+		l.onTime()
+		return
+	}
+	l.flushDirty()
+}
+
+// socketPair returns two connected unix sockets.
+func socketPair() (near, far net.Conn, err error) {
+	syscall.ForkLock.RLock()
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err == nil {
+		syscall.CloseOnExec(fds[0])
+		syscall.CloseOnExec(fds[1])
+	}
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		return nil, nil, os.NewSyscallError("socketpair", err)
+	}
+	if near, err = fileConn(fds[0]); err != nil {
+		syscall.Close(fds[1])
+		return nil, nil, err
+	}
+	if far, err = fileConn(fds[1]); err != nil {
+		near.Close()
+		return nil, nil, err
+	}
+	return near, far, nil
+}
+
+// fileConn makes a net.Conn of a descriptor, which it takes over.
+func fileConn(fd int) (net.Conn, error) {
+	f := os.NewFile(uintptr(fd), "")
+	defer f.Close() // FileConn works on a duplicate
+	return net.FileConn(f)
+}

@@ -1,0 +1,88 @@
+package loop_test
+
+import (
+	"testing"
+
+	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/loop"
+)
+
+// TestWirePanics: a panic ends its own connection with 1011 and is counted; the loop
+// and the other connections go on.
+func TestWirePanics(t *testing.T) {
+	h := &wireHandler{}
+	s := serveWire(t, h, func(cfg *loop.DoorConfig) {
+		cfg.Limits.SoftLimit, cfg.Limits.LowWater = 64<<10, 16<<10
+		cfg.Limits.HardLimit = 64 << 20
+		cfg.Authorize = func(req *codec.UpgradeRequest) (any, error) { return string(req.Field("authorization")), nil }
+	})
+	h.open = func(c *loop.Conn) {
+		if c.User() == "OnOpen" {
+			panic("in OnOpen")
+		}
+	}
+	h.message = func(c *loop.Conn, op codec.Opcode, p []byte) {
+		if c.User() == "OnMessage" {
+			panic("in OnMessage")
+		}
+		c.Send(op, p)
+		for c.User() == "OnDrain" && c.Buffered() < 32<<20 {
+			c.Send(codec.Binary, make([]byte, 1<<20))
+		}
+	}
+	h.drain = func(c *loop.Conn) {
+		if c.User() == "OnDrain" {
+			panic("in OnDrain")
+		}
+	}
+	h.gone = func(c *loop.Conn, _ *loop.CloseError) {
+		if c.User() == "OnClose" {
+			panic("in OnClose")
+		}
+	}
+	other := s.dial(t)
+	tests := []struct {
+		callback string
+		parts    [][]byte
+	}{
+		{"OnOpen", [][]byte{nil}},
+		{"OnOpen", [][]byte{text("sent with the request")}},
+		{"OnMessage", [][]byte{join(text("one"), text("two"))}},
+		{"OnMessage", [][]byte{text("one")[:3], text("one")[3:]}},
+		{"OnMessage", [][]byte{masked(0b0_000_0001, []byte("fragment")), masked(0b1_000_0000, nil)}},
+		{"OnDrain", [][]byte{text("much, please")}},
+		{"OnClose", [][]byte{text("one")}},
+	}
+	for i, tt := range tests {
+		p := s.connect(t)
+		p.write(wireRequest("Authorization: "+tt.callback), tt.parts[0])
+		p.wantSwitch()
+		for _, part := range tt.parts[1:] {
+			p.writeApart(part)
+		}
+		switch tt.callback {
+		case "OnOpen", "OnMessage":
+			p.wantClose(1011)
+		case "OnDrain":
+			p.want(0b1_000_0001, []byte("much, please"))
+			f := p.frame()
+			for ; f.b0 == 0b1_000_0010; f = p.frame() {
+			}
+			if f.b0 != 0b1_000_1000 || string(f.payload) != "\x03\xF3" {
+				t.Errorf("%s: got frame %08b %q, want close 1011", tt.callback, f.b0, f.payload)
+			}
+			p.wantEnd()
+		case "OnClose":
+			p.want(0b1_000_0001, []byte("one"))
+			p.hangUp()
+		}
+		await(t, "OnClose", func() bool { return h.closed.Load() == int64(i+1) })
+		await(t, "the panic to be counted", func() bool { return s.stats().Panics == uint64(i+1) })
+		if why := h.why.Load(); tt.callback != "OnClose" && (why.Code != codec.CloseInternal || why.Remote || why.Cause == nil) {
+			t.Errorf("%s: OnClose was told %+v", tt.callback, why)
+		}
+		other.write(text("still here"))
+		other.want(0b1_000_0001, []byte("still here"))
+	}
+	other.hangUp()
+}
