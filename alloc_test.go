@@ -1,0 +1,186 @@
+package agloop_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"runtime"
+	"sync/atomic"
+	"testing"
+
+	"github.com/agloop/agloop"
+	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/codec"
+)
+
+// serve starts a server for a test and returns its address.
+func serve(t testing.TB, cfg agloop.ServerConfig) (*agloop.Server, string) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := agloop.NewServer(cfg)
+	served := make(chan error, 1)
+	go func() { served <- srv.ServeListener(ln) }()
+	t.Cleanup(func() {
+		if err := srv.Close(); err != nil {
+			t.Error(err)
+		}
+		<-served
+	})
+	return srv, ln.Addr().String()
+}
+
+// upgraded opens a WebSocket by hand: its reads and writes allocate nothing.
+func upgraded(t testing.TB, addr string) net.Conn {
+	t.Helper()
+	nc, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { nc.Close() })
+	io.WriteString(nc, "GET /ws HTTP/1.1\r\nHost: "+addr+"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n")
+	var head []byte
+	for b := make([]byte, 1); !bytes.HasSuffix(head, []byte("\r\n\r\n")); head = append(head, b...) {
+		if _, err := io.ReadFull(nc, b); err != nil {
+			t.Fatalf("no response head: %v after %q", err, head)
+		}
+	}
+	if !bytes.HasPrefix(head, []byte("HTTP/1.1 101")) {
+		t.Fatalf("response %q", head)
+	}
+	return nc
+}
+
+func maskedText(payload string) []byte {
+	b := make([]byte, codec.HeaderSize(len(payload), true))
+	body := []byte(payload)
+	codec.PutMasked(b, codec.Text, body, [4]byte{1, 2, 3, 4})
+	return append(b, body...)
+}
+
+func mallocs() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.Mallocs
+}
+
+// ceiling fails when n operations allocated more than the noise of the runtime:
+// timers, the collector's own work, pools emptied by it.
+func ceiling(t *testing.T, what string, n int, allocated uint64) {
+	t.Helper()
+	if per := float64(allocated) / float64(n); per > 0.05 {
+		t.Errorf("%s: %.3f allocations each (%d for %d), want 0", what, per, allocated, n)
+	}
+}
+
+type countingHandler struct {
+	agloop.NopHandler
+	n *atomic.Int64
+}
+
+func (h countingHandler) OnMessage(c *agloop.Conn, op agloop.Opcode, p []byte) { h.n.Add(1) }
+
+// TestNoAllocationPerMessageIn: receiving costs no memory once it is warm.
+func TestNoAllocationPerMessageIn(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	const batches, each = 500, 100
+	var got atomic.Int64
+	_, addr := serve(t, agloop.ServerConfig{Handler: countingHandler{n: &got}})
+	nc := upgraded(t, addr)
+	batch := bytes.Repeat(maskedText("a message of some length, as tokens are"), each)
+	send := func() {
+		for range batches {
+			if _, err := nc.Write(batch); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	await := func(n int64) {
+		for got.Load() < n {
+			runtime.Gosched()
+		}
+	}
+	send()
+	await(batches * each)
+	before := mallocs()
+	send()
+	await(2 * batches * each)
+	ceiling(t, "message in", batches*each, mallocs()-before)
+}
+
+// TestNoAllocationPerEventOut: neither a flood of events, nor one at a time, each of
+// which wakes its loop.
+func TestNoAllocationPerEventOut(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	const n = 20000
+	arrived := make(chan struct{}, 1)
+	results := make(chan [2]uint64, 1)
+	limits := agloop.Limits{MessageBatchTimeout: -1} // nothing waits, so that every lone event is a wake
+	_, addr := serve(t, agloop.ServerConfig{Limits: limits, Agent: agloop.AgentFunc(func(ctx context.Context, run *agloop.Run) error {
+		msg, err := run.TextMessage()
+		if err != nil {
+			return err
+		}
+		ev := &agui.TextMessageContent{MessageID: msg.ID(), Delta: "twenty-four bytes of text"}
+		ev.Timestamp = new(int64(1769904000123))
+		flood := func() {
+			for range n {
+				if err = run.Emit(ev); err != nil {
+					return
+				}
+			}
+		}
+		single := func() {
+			for range n / 10 {
+				select {
+				case <-arrived:
+				default:
+				}
+				if err = run.Emit(ev); err != nil {
+					return
+				}
+				<-arrived
+			}
+		}
+		var out [2]uint64
+		flood()
+		before := mallocs()
+		flood()
+		out[0] = mallocs() - before
+		single()
+		before = mallocs()
+		single()
+		out[1] = mallocs() - before
+		results <- out
+		if err != nil {
+			return err
+		}
+		return msg.Close()
+	})})
+	nc := upgraded(t, addr)
+	go func() {
+		buf := make([]byte, 64<<10)
+		for {
+			if _, err := nc.Read(buf); err != nil {
+				close(arrived)
+				return
+			}
+			select {
+			case arrived <- struct{}{}:
+			default:
+			}
+		}
+	}()
+	nc.Write(maskedText(`{"threadId":"t","runId":"r","messages":[],"tools":[],"context":[]}`))
+	out := <-results
+	ceiling(t, "event of a flood", n, out[0])
+	ceiling(t, "event by itself", n/10, out[1])
+}

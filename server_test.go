@@ -1,0 +1,251 @@
+package agloop_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/agloop/agloop"
+	"github.com/agloop/agloop/agui"
+)
+
+// hello is an agent that says one word.
+var hello = agloop.AgentFunc(func(ctx context.Context, run *agloop.Run) error {
+	msg, err := run.TextMessage()
+	if err != nil {
+		return err
+	}
+	if err := msg.Write("hello"); err != nil {
+		return err
+	}
+	return msg.Close()
+})
+
+func TestConfigErrorsNameTheField(t *testing.T) {
+	for _, tc := range []struct {
+		field string
+		cfg   agloop.ServerConfig
+	}{
+		{"Agent", agloop.ServerConfig{}},
+		{"Handler", agloop.ServerConfig{Agent: hello, Handler: agloop.NopHandler{}}},
+		{"Path", agloop.ServerConfig{Agent: hello, Path: "ws"}},
+		{"Loops", agloop.ServerConfig{Agent: hello, Loops: -1}},
+		{"Loops", agloop.ServerConfig{Agent: hello, Loops: 257}},
+		{"MaxConnections", agloop.ServerConfig{Agent: hello, MaxConnections: -1}},
+		{"Origins", agloop.ServerConfig{Agent: hello, Origins: []string{"https://a.example/path"}}},
+		{"Limits.MaxMessage", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{MaxMessage: -1}}},
+		{"Limits.LowWater", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{SoftLimit: 10, LowWater: 11}}},
+		{"Limits.HardLimit", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{SoftLimit: 100, HardLimit: 50}}},
+		{"Limits.MessageBatchTimeout", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{MessageBatchTimeout: time.Minute}}},
+	} {
+		err := agloop.NewServer(tc.cfg).Serve("127.0.0.1:0")
+		ce, ok := errors.AsType[*agloop.ConfigError](err)
+		if !ok || ce.Field != tc.field || !strings.Contains(err.Error(), tc.field) {
+			t.Errorf("%s: Serve returned %v", tc.field, err)
+		}
+	}
+}
+
+func TestServeReportsListening(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	srv := agloop.NewServer(agloop.ServerConfig{Agent: hello})
+	if srv.Addr() != nil {
+		t.Error("an address before listening")
+	}
+	if err := srv.Serve(ln.Addr().String()); err == nil || errors.Is(err, agloop.ErrServerClosed) {
+		t.Errorf("Serve on a taken port returned %v", err)
+	}
+}
+
+func TestServerEndsOnce(t *testing.T) {
+	ctx := t.Context()
+	srv := agloop.NewServer(agloop.ServerConfig{Agent: hello})
+	if err := srv.Shutdown(ctx); err != nil { // never served
+		t.Fatal(err)
+	}
+	err := srv.Serve("127.0.0.1:0")
+	if !errors.Is(err, agloop.ErrServerClosed) || !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Serve after Shutdown returned %v", err)
+	}
+
+	srv, addr := serve(t, agloop.ServerConfig{Agent: hello})
+	nc := upgraded(t, addr)
+	for range 2 {
+		if err := srv.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := srv.Shutdown(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := nc.Read(make([]byte, 1)); err == nil {
+		t.Error("the connection outlived Close")
+	}
+	if _, err := net.Dial("tcp", addr); err == nil {
+		t.Error("the port is still open")
+	}
+}
+
+func TestUnixSocketAndStaleFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	for range 2 { // the second time over the file the first left, or did not
+		srv := agloop.NewServer(agloop.ServerConfig{Agent: hello})
+		served := make(chan error, 1)
+		go func() { served <- srv.Serve("unix://" + path) }()
+		dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+			for {
+				nc, err := net.Dial("unix", path)
+				if err == nil || ctx.Err() != nil {
+					return nc, err
+				}
+				select {
+				case err := <-served:
+					return nil, err
+				case <-time.After(time.Millisecond): // until it listens
+				}
+			}
+		}
+		c, err := agloop.Dial(t.Context(), "ws://local/ws", agloop.ClientConfig{Dial: dial})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := types(t, c, "r"); got != "RUN_STARTED TEXT_MESSAGE_START TEXT_MESSAGE_CONTENT TEXT_MESSAGE_END RUN_FINISHED" {
+			t.Errorf("events %s", got)
+		}
+		c.Close()
+		if err := srv.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; !errors.Is(err, agloop.ErrServerClosed) {
+			t.Errorf("Serve returned %v", err)
+		}
+	}
+}
+
+// types runs once and returns the types of the events.
+func types(t *testing.T, c *agloop.Client, runID string) string {
+	t.Helper()
+	var got []string
+	for ev, err := range c.Run(t.Context(), &agui.RunAgentInput{ThreadID: "t", RunID: runID}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, string(ev.Type()))
+	}
+	return strings.Join(got, " ")
+}
+
+func TestDefaultHTTP(t *testing.T) {
+	_, addr := serve(t, agloop.ServerConfig{Agent: hello})
+	for _, tc := range []struct {
+		method, path string
+		status       int
+		body         string
+	}{
+		{"GET", "/ping", 200, `{"status":"Healthy"}`},
+		{"HEAD", "/ping", 200, ""},
+		{"POST", "/ping", 426, "this is a WebSocket endpoint\n"},
+		{"GET", "/", 426, "this is a WebSocket endpoint\n"},
+		{"GET", "/ws", 426, "this is a WebSocket endpoint\n"}, // no upgrade asked for
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), tc.method, "http://"+addr+tc.path, strings.NewReader("body"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil || res.StatusCode != tc.status || string(body) != tc.body {
+			t.Errorf("%s %s: %d %q %v, want %d %q", tc.method, tc.path, res.StatusCode, body, err, tc.status, tc.body)
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
+
+func TestAuthorize(t *testing.T) {
+	users := make(chan any, 1)
+	_, addr := serve(t, agloop.ServerConfig{
+		Authorize: func(req *agloop.UpgradeRequest) (any, error) {
+			if string(req.Field("authorization")) == "" {
+				return nil, &agloop.UpgradeError{Status: 401, Reason: "who are you"}
+			}
+			return string(req.Query), nil
+		},
+		Agent: agloop.AgentFunc(func(ctx context.Context, run *agloop.Run) error {
+			users <- run.User
+			return nil
+		}),
+	})
+	url := "ws://" + addr + "/ws?user=1"
+	_, err := agloop.Dial(t.Context(), url, agloop.ClientConfig{})
+	if de, ok := errors.AsType[*agloop.DialError](err); !ok || de.Status != 401 {
+		t.Errorf("without credentials: %v", err)
+	}
+	c, err := agloop.Dial(t.Context(), url, agloop.ClientConfig{Header: http.Header{"Authorization": {"x"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if got := types(t, c, "r"); got != "RUN_STARTED RUN_FINISHED" {
+		t.Errorf("events %s", got)
+	}
+	if u := <-users; u != "user=1" {
+		t.Errorf("the run's user is %v", u)
+	}
+}
+
+func TestDialErrors(t *testing.T) {
+	for _, tc := range []struct {
+		url string
+		is  error
+	}{
+		{"wss://127.0.0.1/", agloop.ErrTLS},
+		{"http://127.0.0.1/", nil},
+		{"ws:///path", nil},
+		{"://", nil},
+		{"ws://127.0.0.1:1/", nil}, // nobody listens there
+	} {
+		_, err := agloop.Dial(t.Context(), tc.url, agloop.ClientConfig{})
+		if err == nil || tc.is != nil && !errors.Is(err, tc.is) {
+			t.Errorf("%s: %v", tc.url, err)
+		}
+	}
+	// A server that accepts and says nothing is given up with the context.
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := agloop.Dial(ctx, "ws://"+ln.Addr().String(), agloop.ClientConfig{}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("silent server: %v", err)
+	}
+}
+
+func TestStats(t *testing.T) {
+	srv, addr := serve(t, agloop.ServerConfig{Agent: hello})
+	c, err := agloop.Dial(t.Context(), "ws://"+addr+"/ws", agloop.ClientConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	types(t, c, "r")
+	st := srv.Stats()
+	if st.Connections != 1 || st.Opened != 1 || st.MessagesIn != 1 || st.FramesOut < 5 || st.Writes == 0 || st.Memory.Total == 0 {
+		t.Errorf("%+v", st)
+	}
+}
