@@ -249,3 +249,25 @@ func TestStats(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 }
+
+// TestShutdownDoesNotWaitForHandshakes: browsers open connections ahead of need and
+// say nothing on them.
+func TestShutdownDoesNotWaitForHandshakes(t *testing.T) {
+	srv, addr := serve(t, agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{HandshakeTimeout: time.Hour}})
+	silent, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	open := upgraded(t, addr) // accepted after the silent one, so that is in by now
+	if err := srv.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := silent.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("the silent connection ended with %v", err)
+	}
+	head := make([]byte, 4)
+	if _, err := io.ReadFull(open, head); err != nil || string(head[2:]) != "\x03\xe9" {
+		t.Errorf("the open connection got % x %v, want a close frame with 1001", head, err)
+	}
+}

@@ -13,8 +13,8 @@ import (
 
 // Close begins the closing handshake: what is queued leaves, then a close frame
 // with code and reason, then the peer's close frame is awaited for
-// Limits.CloseTimeout. Later Sends are dropped. It does not wait; OnClose tells the
-// end. A code that may not be sent closes without one. Any goroutine.
+// Limits.CloseTimeout. Later Sends are dropped, and messages that still arrive are not
+// delivered. It does not wait; OnClose tells the end. A code that may not be sent closes without one. Any goroutine.
 func (c *Conn) Close(code codec.CloseCode, reason string) {
 	c.mu.Lock()
 	if c.flags&isClosing != 0 {
@@ -33,6 +33,7 @@ func (c *Conn) putClose(code codec.CloseCode, reason string) {
 	c.put(codec.Close, codec.AppendClose(b[:0], code, reason))
 	c.flags |= isClosing
 	c.code = code
+	c.ending.Store(true)
 }
 
 // startClosing is Close arriving on the loop.
@@ -45,7 +46,7 @@ func (c *Conn) startClosing() {
 // expire sets the deadline by which the closing handshake must be over.
 func (c *Conn) expire() {
 	l := c.loop
-	l.wheel.set(c, after(l.nowTick(), ticks(c.door.limits.CloseTimeout)))
+	l.deadline(c, after(l.nowTick(), ticks(c.door.limits.CloseTimeout)))
 }
 
 // why notes how the connection ends; the first to know is right.

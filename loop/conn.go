@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"math"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -26,7 +27,7 @@ type Conn struct {
 	wq     *batch.Queue // what is being written; nil unless the kernel is full
 	user   any
 	heard  uint32 // tick of the last byte received
-	spoke  uint32 // tick of the last message received, or of the end of a run
+	spoke  uint32 // tick of the last message received
 	pinged uint32 // tick of a ping that is unanswered; 0: none
 	inGnet int32  // bytes in gnet's outbound buffer, as of our last look
 	stuck  uint32 // on the loop's blocked list: tick of the last progress; 0: not on it
@@ -34,9 +35,10 @@ type Conn struct {
 	met    bool // OnOpen was called, so OnClose is owed
 
 	// Any goroutine.
-	opened atomic.Bool // a loop has it
-	corked atomic.Bool // the loop is handling its bytes and will flush at the end
-	busy   atomic.Bool // a run is active: no idle limit
+	opened atomic.Bool   // a loop has it
+	corked atomic.Bool   // the loop is handling its bytes and will flush at the end
+	ending atomic.Bool   // Close was called: no more messages to the handler
+	rested atomic.Uint32 // tick at which the last run ended; running while one is active
 
 	// Any goroutine, under mu.
 	mu      sync.Mutex
@@ -86,8 +88,18 @@ func (c *Conn) RemoteAddr() net.Addr {
 	return c.sock.RemoteAddr()
 }
 
-// SetBusy says whether a run is active, during which the idle limit rests.
-func (c *Conn) SetBusy(busy bool) { c.busy.Store(busy) }
+// running in place of a tick: a run is active.
+const running = math.MaxUint32
+
+// SetBusy says whether a run is active. The idle limit rests meanwhile and counts
+// from the end of the run.
+func (c *Conn) SetBusy(busy bool) {
+	if busy {
+		c.rested.Store(running)
+	} else {
+		c.rested.Store(c.loop.nowTick())
+	}
+}
 
 // enter takes c onto its loop: gnet's OnOpen.
 func (c *Conn) enter(l *Loop, sock gnet.Conn) {
@@ -96,8 +108,8 @@ func (c *Conn) enter(l *Loop, sock gnet.Conn) {
 	c.heard = l.wheel.now
 	c.opened.Store(true)
 	if c.door.masks == nil {
-		l.wheel.set(c, c.handshakeDeadline())
-		l.armBy(l.wheel.next())
+		c.door.slots.bind(c)
+		l.deadline(c, c.handshakeDeadline())
 		return
 	}
 	c.turn(func() {
@@ -117,12 +129,8 @@ func (c *Conn) established() {
 	c.state, c.met = open, true
 	c.spoke = l.nowTick()
 	c.heard = c.spoke
-	if c.door.slots != nil {
-		c.door.slots.bind(c)
-	}
 	l.Counters.Opened.Add(1)
-	l.wheel.set(c, c.nextDeadline())
-	l.armBy(l.wheel.next())
+	l.deadline(c, c.nextDeadline())
 	c.door.handler.OnOpen(c)
 }
 
@@ -169,7 +177,7 @@ func (c *Conn) gone(err error) {
 	l := c.loop
 	l.owner.check()
 	c.state = closed
-	l.wheel.set(c, 0)
+	l.deadline(c, 0)
 
 	c.mu.Lock()
 	c.flags |= isClosing

@@ -38,8 +38,17 @@ func (c *Conn) nextDeadline() uint32 {
 			at = after(c.heard, ping)
 		}
 	}
-	at = soonest(at, after(c.spoke, ticks(lim.IdleTimeout)))
+	at = soonest(at, after(c.lastUsed(), ticks(lim.IdleTimeout)))
 	return soonest(at, c.messageDeadline())
+}
+
+// lastUsed is when the connection last did something for somebody: a message or a run.
+func (c *Conn) lastUsed() uint32 {
+	rested := c.rested.Load()
+	if rested == running {
+		return c.loop.wheel.now
+	}
+	return max(c.spoke, rested)
 }
 
 // messageDeadline is when the message that has begun must be whole.
@@ -68,28 +77,38 @@ func (c *Conn) openDeadline() {
 	lim := &c.door.limits
 	due := func(at uint32) bool { return at != 0 && at <= now }
 
-	if c.busy.Load() {
-		c.spoke = now
-	}
 	switch {
 	case due(c.messageDeadline()):
 		c.fail(&codec.ProtocolError{Code: codec.ClosePolicy, Reason: "message took too long"})
 	case c.pinged != 0 && due(after(c.pinged, ticks(lim.PongTimeout))):
 		c.cut(codec.CloseGoingAway, errNoPong)
-	case due(after(c.spoke, ticks(lim.IdleTimeout))):
+	case due(after(c.lastUsed(), ticks(lim.IdleTimeout))):
 		c.Close(codec.CloseGoingAway, "idle")
 	default:
 		if c.pinged == 0 && due(after(c.heard, ticks(lim.PingInterval))) {
 			c.pinged = now
 			c.send(codec.Ping, nil, urgent)
 		}
-		c.loop.wheel.set(c, c.nextDeadline())
+		c.loop.deadline(c, c.nextDeadline())
+	}
+}
+
+// deadline hangs c up in the wheel, or takes it off for 0, and sees that the loop
+// wakes in time.
+func (l *Loop) deadline(c *Conn, at uint32) {
+	if l.wheel.count == 0 {
+		l.wheel.now = l.nowTick() // nobody kept the coarse clock going
+	}
+	l.wheel.set(c, at)
+	if next := l.wheel.next(); next < l.wheelAt {
+		l.wheelAt = next
+		l.armBy(next)
 	}
 }
 
 // hurry makes c's deadline at the latest at.
 func (c *Conn) hurry(at uint32) {
 	if at != 0 && (c.timer.at == 0 || at < c.timer.at) {
-		c.loop.wheel.set(c, at)
+		c.loop.deadline(c, at)
 	}
 }

@@ -40,8 +40,14 @@ func (c *Conn) flush(now int64) {
 		c.cut(codec.CloseSlowReader, errSlowReader)
 		return
 	}
-	if flags&isClosing != 0 && c.state == open {
-		c.startClosing()
+	if flags&isClosing != 0 {
+		switch c.state {
+		case handshaking: // closed before it was a WebSocket: there is nothing to say
+			c.closeNow()
+			return
+		case open:
+			c.startClosing()
+		}
 	}
 	if q != nil {
 		c.write()

@@ -21,6 +21,7 @@ type Loop struct {
 	// This loop.
 	owner   owner // which goroutine this is, in the debug build
 	wheel   wheel
+	wheelAt int64    // when the timer fires for the wheel at the latest; never: it does not
 	blocked []*Conn  // the kernel took not all of their bytes
 	poll    int64    // nanoseconds until blocked is looked at again
 	iov     [][]byte // scratch for vectored writes
@@ -46,7 +47,7 @@ const never = math.MaxInt64
 
 // newLoop is called on the loop itself.
 func newLoop(e *Engine, el gnet.EventLoop, b *bell) *Loop {
-	l := &Loop{eng: e, el: el, bell: b, timerAt: never}
+	l := &Loop{eng: e, el: el, bell: b, timerAt: never, wheelAt: never}
 	l.owner.claim()
 	l.wheel.init(tickOf(e.now()))
 	l.timer = time.AfterFunc(math.MaxInt64, func() {
@@ -147,8 +148,10 @@ func (l *Loop) onTime() {
 	l.owner.check()
 	l.beginTurn()
 	now := l.eng.now()
-	next := min(l.flushDelayed(now), l.pollBlocked(now), l.wheel.advance(tickOf(now), (*Conn).onDeadline))
-	l.armBy(next)
+	l.wheelAt = never
+	next := min(l.flushDelayed(now), l.pollBlocked(now))
+	l.wheelAt = min(l.wheelAt, l.wheel.advance(tickOf(now), (*Conn).onDeadline))
+	l.armBy(min(next, l.wheelAt))
 	l.endTurn()
 }
 

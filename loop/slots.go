@@ -108,7 +108,7 @@ func (s *Slots) Conn(id ID) *Conn {
 	return c
 }
 
-// Each calls f for every connection that is open now.
+// Each calls f for every connection there is now, those in their handshake included.
 func (s *Slots) Each(f func(*Conn)) {
 	for i := range min(int(s.fresh.Load()), len(s.cells)) {
 		if c := s.cells[i].conn.Load(); c != nil {

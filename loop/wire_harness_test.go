@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -176,6 +177,22 @@ func (s *wireServer) connect(t testing.TB) *wirePeer {
 		t.Fatal(err)
 	}
 	return newWirePeer(t, nc, s)
+}
+
+// idleFor checks that the server sends nothing for d.
+func (p *wirePeer) idleFor(d time.Duration) {
+	p.t.Helper()
+	p.setReadDeadline(d)
+	if _, err := p.r.Peek(1); !os.IsTimeout(err) {
+		p.t.Fatalf("the server was to wait for %v; got %v", d, err)
+	}
+	p.setReadDeadline(patience)
+}
+
+func (p *wirePeer) setReadDeadline(d time.Duration) {
+	if err := p.nc.SetReadDeadline(time.Now().Add(d)); err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 // dial connects and does the opening handshake.
@@ -359,6 +376,22 @@ func (p *wirePeer) want(b0 byte, payload []byte) {
 // server sends, and ends the connection. 1005 is a close frame without a code.
 func (p *wirePeer) wantClose(code codec.CloseCode) (reason string) {
 	p.t.Helper()
+	reason = p.closeFrame(code)
+	p.wantEnd()
+	return reason
+}
+
+// wantGoodbye is wantClose for a close that the server begins: it is answered.
+func (p *wirePeer) wantGoodbye(code codec.CloseCode) (reason string) {
+	p.t.Helper()
+	reason = p.closeFrame(code)
+	p.write(closing(uint16(code), reason))
+	p.wantEnd()
+	return reason
+}
+
+func (p *wirePeer) closeFrame(code codec.CloseCode) (reason string) {
+	p.t.Helper()
 	f := p.frame()
 	if f.b0 != 0b1_000_1000 {
 		p.t.Fatalf("got frame %08b %.40q, want a close", f.b0, f.payload)
@@ -370,7 +403,6 @@ func (p *wirePeer) wantClose(code codec.CloseCode) (reason string) {
 	if got != code || len(f.payload) == 1 {
 		p.t.Fatalf("got close %s, want %s", showClose(f.payload), code)
 	}
-	p.wantEnd()
 	return reason
 }
 

@@ -11,11 +11,6 @@ import (
 // and the other connections go on.
 func TestWirePanics(t *testing.T) {
 	h := &wireHandler{}
-	s := serveWire(t, h, func(cfg *loop.DoorConfig) {
-		cfg.Limits.SoftLimit, cfg.Limits.LowWater = 64<<10, 16<<10
-		cfg.Limits.HardLimit = 64 << 20
-		cfg.Authorize = func(req *codec.UpgradeRequest) (any, error) { return string(req.Field("authorization")), nil }
-	})
 	h.open = func(c *loop.Conn) {
 		if c.User() == "OnOpen" {
 			panic("in OnOpen")
@@ -40,6 +35,11 @@ func TestWirePanics(t *testing.T) {
 			panic("in OnClose")
 		}
 	}
+	s := serveWire(t, h, func(cfg *loop.DoorConfig) {
+		cfg.Limits.SoftLimit, cfg.Limits.LowWater = 64<<10, 16<<10
+		cfg.Limits.HardLimit = 64 << 20
+		cfg.Authorize = func(req *codec.UpgradeRequest) (any, error) { return string(req.Field("authorization")), nil }
+	})
 	other := s.dial(t)
 	tests := []struct {
 		callback string

@@ -1,7 +1,6 @@
 package loop_test
 
 import (
-	"net"
 	"os"
 	"strings"
 	"testing"
@@ -29,14 +28,13 @@ func within(t *testing.T, what string, start time.Time) {
 // dribble writes b byte by byte, 30 ms apart, until the server sends something or ends.
 func (p *wirePeer) dribble(b []byte) {
 	p.t.Helper()
+	defer p.setReadDeadline(patience)
 	for i := range b {
 		if _, err := p.nc.Write(b[i : i+1]); err != nil {
 			return
 		}
-		p.nc.SetReadDeadline(time.Now().Add(30 * time.Millisecond))
-		_, err := p.r.Peek(1)
-		p.nc.SetReadDeadline(time.Now().Add(patience))
-		if nerr, ok := err.(net.Error); !ok || !nerr.Timeout() {
+		p.setReadDeadline(30 * time.Millisecond)
+		if _, err := p.r.Peek(1); !os.IsTimeout(err) {
 			return
 		}
 	}
@@ -98,11 +96,7 @@ func TestWireMessageTimeout(t *testing.T) {
 		late := s.dial(t)
 		for range 3 { // each message has its own deadline
 			p.write(masked(0b0_000_0001, []byte("a")))
-			p.nc.SetReadDeadline(time.Now().Add(short / 2))
-			if _, err := p.r.Peek(1); !os.IsTimeout(err) {
-				t.Fatalf("want to wait half of the time, got %v", err)
-			}
-			p.nc.SetReadDeadline(time.Now().Add(patience))
+			p.idleFor(short / 2)
 			p.write(masked(0b1_000_0000, []byte("b")))
 			p.want(0b1_000_0001, []byte("ab"))
 		}
@@ -139,6 +133,18 @@ func TestWirePingTimeout(t *testing.T) {
 		}
 		p.hangUp()
 	})
+	t.Run("interval below the timeout of the pong", func(t *testing.T) {
+		t.Parallel()
+		s := serveWire(t, &wireHandler{}, func(cfg *loop.DoorConfig) { cfg.Limits.PingInterval = short })
+		p := s.dial(t)
+		for range 3 {
+			start := time.Now()
+			p.want(0b1_000_1001, nil)
+			within(t, "pinged", start)
+			p.write(masked(0b1_000_1010, nil))
+		}
+		p.hangUp()
+	})
 	t.Run("any byte is as good as a pong", func(t *testing.T) {
 		t.Parallel()
 		p := s.dial(t)
@@ -157,63 +163,94 @@ func TestWirePingTimeout(t *testing.T) {
 // not while a run is active, and only a whole IdleTimeout after its end.
 func TestWireIdle(t *testing.T) {
 	t.Parallel()
-	idle := func(ping time.Duration) func(*loop.DoorConfig) {
-		return func(cfg *loop.DoorConfig) { cfg.Limits.IdleTimeout, cfg.Limits.PingInterval = 2*short, ping }
-	}
-	t.Run("messages", func(t *testing.T) {
+	const limit = 2 * short
+	t.Run("messages count, pongs do not", func(t *testing.T) {
 		t.Parallel()
-		s := serveWire(t, &wireHandler{}, idle(-1))
-		start := time.Now()
+		s := serveWire(t, &wireHandler{}, func(cfg *loop.DoorConfig) {
+			cfg.Limits.IdleTimeout, cfg.Limits.PingInterval, cfg.Limits.PongTimeout = limit, short/3, short/3
+		})
 		p := s.dial(t)
-		for range 3 {
-			p.nc.SetReadDeadline(time.Now().Add(short))
-			if _, err := p.r.Peek(1); !os.IsTimeout(err) {
-				t.Fatalf("closed early: %v", err)
-			}
-			p.nc.SetReadDeadline(time.Now().Add(patience))
-			p.write(text("here"))
-			p.want(0b1_000_0001, []byte("here"))
-		}
-		if reason := p.wantClose(1001); reason != "idle" {
-			t.Errorf("reason %q", reason)
-		}
-		if took := time.Since(start); took < 5*short-100*time.Millisecond {
-			t.Errorf("closed after %v", took)
-		}
-	})
-	t.Run("pongs are no messages", func(t *testing.T) {
-		t.Parallel()
-		s := serveWire(t, &wireHandler{}, idle(short/3))
-		p := s.dial(t)
-		for {
+		last := time.Now()
+		for pings := 1; ; pings++ {
 			f := p.frame()
 			if f.b0 == 0b1_000_1000 {
+				if string(f.payload) != "\x03\xE9idle" || pings <= 8 {
+					t.Errorf("got close %s after %d pings", showClose(f.payload), pings)
+				}
+				p.write(masked(f.b0, f.payload))
 				break
 			}
 			p.write(masked(0b1_000_1010, f.payload))
+			if pings <= 8 { // for longer than the limit
+				p.write(text("here"))
+				p.want(0b1_000_0001, []byte("here"))
+				last = time.Now()
+			}
 		}
+		if took := time.Since(last); took < limit-200*time.Millisecond || took > limit+2*time.Second {
+			t.Errorf("closed %v after the last message, limit %v", took, limit)
+		}
+		p.wantEnd()
 	})
-	t.Run("busy", func(t *testing.T) {
+	t.Run("a run", func(t *testing.T) {
 		t.Parallel()
 		runs := make(chan *loop.Conn, 1)
 		s := serveWire(t, &wireHandler{message: func(c *loop.Conn, _ codec.Opcode, _ []byte) {
 			c.SetBusy(true)
 			runs <- c
-		}}, idle(-1))
+		}}, func(cfg *loop.DoorConfig) {
+			cfg.Limits.IdleTimeout, cfg.Limits.PingInterval = limit, -1
+		})
 		p := s.dial(t)
 		p.write(text("run"))
 		c := <-runs
-		s.dial(t).wantClose(1001)                               // came later and is closed: p's time is over too
-		p.nc.SetReadDeadline(time.Now().Add(short + short*2/3)) // not a multiple of the limit
-		if _, err := p.r.Peek(1); !os.IsTimeout(err) {
-			t.Fatalf("closed during a run: %v", err)
-		}
-		p.nc.SetReadDeadline(time.Now().Add(patience))
+		s.dial(t).wantGoodbye(1001) // it came later and its time is over: so is p's
+		p.idleFor(short * 4 / 3)    // not a multiple of the limit
 		c.SetBusy(false)
 		end := time.Now()
-		p.wantClose(1001)
-		if took := time.Since(end); took < 2*short-100*time.Millisecond {
-			t.Errorf("closed %v after the end of a run, limit %v", took, 2*short)
+		p.wantGoodbye(1001)
+		if took := time.Since(end); took < limit-200*time.Millisecond {
+			t.Errorf("closed %v after the end of a run, limit %v", took, limit)
 		}
+	})
+	t.Run("nobody answers", func(t *testing.T) {
+		t.Parallel()
+		s := serveWire(t, &wireHandler{}, func(cfg *loop.DoorConfig) {
+			cfg.Limits.IdleTimeout, cfg.Limits.CloseTimeout = limit, short
+		})
+		p := s.dial(t)
+		if reason := p.closeFrame(1001); reason != "idle" {
+			t.Errorf("reason %q", reason)
+		}
+		start := time.Now()
+		p.wantEnd()
+		within(t, "cut", start)
+	})
+}
+
+// TestWireTimersAlone: a deadline comes when no other is set anywhere on the loop.
+func TestWireTimersAlone(t *testing.T) {
+	t.Parallel()
+	alone := func(t *testing.T) *wirePeer {
+		t.Parallel()
+		return serveWire(t, &wireHandler{message: func(c *loop.Conn, _ codec.Opcode, _ []byte) { c.Close(1000, "") }}, func(cfg *loop.DoorConfig) {
+			cfg.Limits.HandshakeTimeout, cfg.Limits.IdleTimeout, cfg.Limits.PingInterval = -1, -1, -1
+			cfg.Limits.MessageTimeout, cfg.Limits.CloseTimeout = short, short
+		}).dial(t)
+	}
+	t.Run("message", func(t *testing.T) {
+		p := alone(t)
+		start := time.Now()
+		p.write(text("half")[:8])
+		p.wantClose(1008)
+		within(t, "closed", start)
+	})
+	t.Run("close", func(t *testing.T) {
+		p := alone(t)
+		start := time.Now()
+		p.write(text("close"))
+		p.closeFrame(1000)
+		p.wantEnd()
+		within(t, "cut", start)
 	})
 }

@@ -24,6 +24,9 @@ var (
 	errFragmented = errors.New("frame: fragmented message, which no server measured here has a reason to send")
 )
 
+// readBuffer is the size of the one buffer that every read goes into. A frame must fit.
+const readBuffer = 1 << 20
+
 // frame is one frame from the server. payload points into the bytes parsed.
 type frame struct {
 	op      byte

@@ -77,7 +77,7 @@ func printRun(ctx context.Context, url string, in *agui.RunAgentInput, out io.Wr
 		switch e := ev.(type) {
 		case *agui.RunFinished:
 			end = nil
-		case *agui.RunError: // may follow RUN_FINISHED and then counts
+		case *agui.RunError:
 			end = runFailed(e)
 		}
 	}

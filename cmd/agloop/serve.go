@@ -22,7 +22,9 @@ const drainTimeout = 10 * time.Second
 // signal ends the process at once. announce learns the address before the first
 // connection is served.
 func serve(name, addr string, srv *server.Server, stderr io.Writer, announce func(net.Addr)) int {
-	ln, err := net.Listen("tcp", addr)
+	// The kernel's keepalive is redundant: the library pings silent peers.
+	lc := net.ListenConfig{KeepAlive: -1}
+	ln, err := lc.Listen(context.Background(), "tcp", addr)
 	if err != nil {
 		return fail(stderr, name, err)
 	}

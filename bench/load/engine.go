@@ -1,0 +1,275 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+type state uint8
+
+const (
+	idle state = iota
+	connecting
+	upgrading
+	open
+	closed
+)
+
+// mode is what the load does with its connections. All methods are called by the engine, on its one thread.
+type mode interface {
+	onMessage(c *conn, f frame) error // one whole text or binary frame
+	onTurn(c *conn) error             // after the frames of one read
+	onClose(c *conn, why string) error
+}
+
+type conn struct {
+	fd    int32
+	index int32
+	state state
+	armed bool   // waits for EPOLLOUT
+	tail  []byte // bytes of a frame that has not all come; empty nearly always
+	out   []byte // bytes the kernel did not take
+	echo  echoConn
+	run   runConn
+}
+
+type engine struct {
+	ep     int
+	mode   mode
+	target target
+	conns  []conn
+	evs    []unix.EpollEvent
+	buf    []byte
+	base   time.Time
+
+	dial      int // connections to open in all
+	dialed    int // connections begun
+	handshake int // begun and not open yet
+	bound     int // most handshakes at once
+	opened    int
+
+	stamp  int64  // when the read being served came back
+	reads  uint64 // reads that brought frames
+	frames uint64 // data frames
+	pings  uint64
+}
+
+func newEngine(t target, conns, bound int, m mode) (*engine, error) {
+	if err := raiseFiles(conns + 32); err != nil {
+		return nil, err
+	}
+	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	return &engine{
+		ep: ep, mode: m, target: t, dial: conns, bound: bound,
+		conns: make([]conn, conns), evs: make([]unix.EpollEvent, 1024), buf: make([]byte, readBuffer), base: time.Now(),
+	}, nil
+}
+
+// now is nanoseconds on the monotonic clock since the engine began.
+func (e *engine) now() int64 { return int64(time.Since(e.base)) }
+
+// openAll opens every connection, never more than bound at a time.
+func (e *engine) openAll(limit time.Duration) error {
+	deadline := e.now() + int64(limit)
+	for e.opened < e.dial {
+		for e.dialed < e.dial && e.handshake < e.bound {
+			if err := e.connect(&e.conns[e.dialed], e.dialed); err != nil {
+				return fmt.Errorf("connection %d: %w", e.dialed, err)
+			}
+		}
+		if err := e.poll(10); err != nil {
+			return err
+		}
+		if e.now() > deadline {
+			return fmt.Errorf("%d of %d connections open after %v", e.opened, e.dial, limit)
+		}
+	}
+	return nil
+}
+
+// until polls to a point in time. done, if given, may end it sooner.
+func (e *engine) until(at int64, done func() bool) error {
+	for {
+		left := at - e.now()
+		if left <= 0 || (done != nil && done()) {
+			return nil
+		}
+		if err := e.poll(int(min(left/1e6+1, 100))); err != nil {
+			return err
+		}
+	}
+}
+
+// poll waits up to ms milliseconds and serves what is ready.
+func (e *engine) poll(ms int) error {
+	n, errno := epollWait(e.ep, e.evs, ms)
+	if errno == unix.EINTR {
+		return nil
+	}
+	if errno != 0 {
+		return fmt.Errorf("epoll_wait: %w", errno)
+	}
+	for i := range e.evs[:n] {
+		ev := &e.evs[i]
+		if err := e.serve(&e.conns[ev.Fd], ev.Events); err != nil {
+			return fmt.Errorf("connection %d: %w", ev.Fd, err)
+		}
+	}
+	return nil
+}
+
+func (e *engine) serve(c *conn, events uint32) error {
+	switch c.state {
+	case connecting:
+		return e.connected(c)
+	case closed:
+		return nil
+	}
+	if events&unix.EPOLLOUT != 0 {
+		if err := e.flush(c); err != nil || c.state == closed {
+			return err
+		}
+	}
+	if events&(unix.EPOLLIN|unix.EPOLLERR|unix.EPOLLHUP) != 0 {
+		return e.read(c)
+	}
+	return nil
+}
+
+// read takes what one read brings. More is announced again, the sockets being level-triggered.
+func (e *engine) read(c *conn) error {
+	kept := copy(e.buf, c.tail)
+	n, errno := sysRead(c.fd, e.buf[kept:])
+	switch {
+	case errno == unix.EAGAIN || errno == unix.EINTR:
+		return nil
+	case errno != 0:
+		return e.close(c, errno.Error())
+	case n == 0:
+		return e.close(c, "end of stream")
+	}
+	c.tail = c.tail[:0]
+	b := e.buf[:kept+n]
+	if c.state == upgrading {
+		took, err := e.upgraded(c, b)
+		if err != nil {
+			return err
+		}
+		if b = b[took:]; c.state == upgrading || len(b) == 0 {
+			c.tail = append(c.tail, b...)
+			return nil
+		}
+	}
+	e.reads++
+	e.stamp = e.now()
+	for len(b) > 0 {
+		f, took, err := parseFrame(b)
+		if err != nil {
+			return err
+		}
+		if took == 0 {
+			c.tail = append(c.tail, b...)
+			break
+		}
+		b = b[took:]
+		if f.op > opBinary || f.op == opContinuation || !f.fin {
+			if err := e.uncommon(c, f); err != nil || c.state == closed {
+				return err
+			}
+			continue
+		}
+		e.frames++
+		if err := e.mode.onMessage(c, f); err != nil {
+			return err
+		}
+	}
+	return e.mode.onTurn(c)
+}
+
+// uncommon handles what is no whole data message.
+func (e *engine) uncommon(c *conn, f frame) error {
+	switch f.op {
+	case opPing:
+		e.pings++
+		return e.send(c, appendMasked(nil, opPong, f.payload))
+	case opPong:
+		return nil
+	case opClose:
+		why := "close frame without a code"
+		if len(f.payload) >= 2 {
+			why = fmt.Sprintf("close %d %s", int(f.payload[0])<<8|int(f.payload[1]), f.payload[2:])
+		}
+		if err := e.send(c, appendMasked(nil, opClose, f.payload)); err != nil || c.state == closed {
+			return err
+		}
+		return e.close(c, why)
+	}
+	return errFragmented
+}
+
+// send writes b, and keeps what the kernel does not take.
+func (e *engine) send(c *conn, b []byte) error {
+	if len(c.out) > 0 {
+		c.out = append(c.out, b...)
+		return nil
+	}
+	n, errno := sysWrite(c.fd, b)
+	if errno == unix.EAGAIN || errno == unix.EINTR {
+		n = 0
+	} else if errno != 0 {
+		return e.close(c, errno.Error())
+	}
+	if n < len(b) {
+		c.out = append(c.out, b[n:]...)
+		return e.arm(c, true)
+	}
+	return nil
+}
+
+func (e *engine) flush(c *conn) error {
+	n, errno := sysWrite(c.fd, c.out)
+	if errno == unix.EAGAIN || errno == unix.EINTR {
+		return nil
+	} else if errno != 0 {
+		return e.close(c, errno.Error())
+	}
+	c.out = c.out[:copy(c.out, c.out[n:])]
+	if len(c.out) > 0 {
+		return nil
+	}
+	return e.arm(c, false)
+}
+
+func (e *engine) arm(c *conn, write bool) error {
+	if c.armed == write {
+		return nil
+	}
+	c.armed = write
+	return e.watch(unix.EPOLL_CTL_MOD, c)
+}
+
+func (e *engine) watch(op int, c *conn) error {
+	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: c.index}
+	if c.armed {
+		ev.Events |= unix.EPOLLOUT
+	}
+	return unix.EpollCtl(e.ep, op, int(c.fd), &ev)
+}
+
+// close forgets the connection. The mode says whether that is an error.
+func (e *engine) close(c *conn, why string) error {
+	was := c.state
+	unix.Close(int(c.fd))
+	c.state = closed
+	if was != open {
+		return fmt.Errorf("during the handshake: %s", why)
+	}
+	return e.mode.onClose(c, why)
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"embed"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+
+	"github.com/agloop/agloop"
+	"github.com/agloop/agloop/server"
+)
+
+//go:embed page
+var page embed.FS
+
+func demo(args []string, stdout, stderr io.Writer) int {
+	flags := newFlags("demo", stderr)
+	addr := flags.String("addr", ":8080", "`address` to listen on")
+	if code, ok := parse(flags, args); !ok {
+		return code
+	}
+	// The mux needs the server for its figures and the server needs the mux.
+	mux := http.NewServeMux()
+	srv := server.New(server.Config{
+		Agent: server.AgentFunc(scriptedAgent),
+		Path:  "/ws",
+		HTTP:  mux,
+	})
+	demoRoutes(mux, srv.Stats)
+	return serve("demo", *addr, srv, stderr, func(a net.Addr) {
+		fmt.Fprintf(stdout, "agloop demo: open http://%s/ in a browser; Ctrl-C ends it\n", browsable(a))
+	})
+}
+
+// browsable is an address a browser on this machine can open: nobody browses to
+// the wildcard address.
+func browsable(a net.Addr) string {
+	host, port, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return a.String()
+	}
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+func demoRoutes(mux *http.ServeMux, stats func() server.Stats) {
+	files, err := fs.Sub(page, "page")
+	if err != nil {
+		panic(err) // the name is a constant and valid
+	}
+	mux.Handle("GET /", pageHeaders(http.FileServerFS(files)))
+	mux.HandleFunc("GET /ping", agloop.DefaultHTTP)
+	mux.HandleFunc("GET /ws", agloop.DefaultHTTP) // those who ask for no upgrade are told to
+	mux.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) {
+		writeStats(w, stats())
+	})
+}
+
+// pageHeaders lets the page load and call nothing but its own origin.
+func pageHeaders(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; "+
+			"connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cache-Control", "no-cache")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// pageStats are the figures the page shows. Totals, so that each page makes its own rates.
+type pageStats struct {
+	Connections uint64 `json:"connections"` // WebSockets open now
+	Runs        int    `json:"runs"`
+	MessagesIn  uint64 `json:"messagesIn"`
+	FramesOut   uint64 `json:"framesOut"`
+	BytesOut    uint64 `json:"bytesOut"`
+	Writes      uint64 `json:"writes"`
+}
+
+func writeStats(w http.ResponseWriter, s server.Stats) {
+	out := pageStats{
+		Runs: s.Runs, MessagesIn: s.MessagesIn,
+		FramesOut: s.FramesOut, BytesOut: s.BytesOut, Writes: s.Writes,
+	}
+	// s.Connections would count the very connection that asks, too. The counters are
+	// read one after another, so a close may show before its open.
+	if s.Opened > s.Closed {
+		out.Connections = s.Opened - s.Closed
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(out) // a page that has gone needs no answer
+}

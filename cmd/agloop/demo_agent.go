@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+
+	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/server"
+)
+
+// scriptedAgent plays the part of a model: it reads the last thing the person said
+// and follows one of four scripts. It keeps nothing between runs; what a resumed
+// run needs is in its input, as AG-UI intends.
+func scriptedAgent(ctx context.Context, run *server.Run) error {
+	s := &stage{ctx: ctx, run: run}
+	words := lastWords(run.Input.Messages)
+	switch {
+	case len(run.Input.Resume) > 0 && !changedSubject(run.Input):
+		return s.goOn(parseBooking(words), approved(run.Input.Resume))
+	case mentions(words, "book", "reserve", "ask me first"):
+		return s.askFirst(parseBooking(words))
+	case mentions(words, "burst"):
+		return s.burst()
+	case strings.TrimSpace(words) == "":
+		return s.say("You said nothing yet. Write anything at all, and watch the answer arrive word by word.")
+	}
+	return s.answer(words)
+}
+
+// lastWords is the text of the last message of the user.
+func lastWords(messages []agui.Message) string {
+	for i := len(messages) - 1; i >= 0; i-- {
+		if m := messages[i]; m.Role == agui.RoleUser && m.Content != nil {
+			return contentText(m.Content)
+		}
+	}
+	return ""
+}
+
+func contentText(c *agui.Content) string {
+	if c.Parts == nil {
+		return c.Text
+	}
+	var texts []string
+	for _, part := range c.Parts {
+		if part.Text != nil {
+			texts = append(texts, *part.Text)
+		}
+	}
+	return strings.Join(texts, " ")
+}
+
+func mentions(words string, wanted ...string) bool {
+	words = strings.ToLower(words)
+	for _, w := range wanted {
+		if strings.Contains(words, w) {
+			return true
+		}
+	}
+	return false
+}
+
+// changedSubject says whether the person left the question open and said something else.
+func changedSubject(in *agui.RunAgentInput) bool {
+	for _, r := range in.Resume {
+		if r.Status != agui.ResumeCancelled {
+			return false
+		}
+	}
+	return len(in.Messages) > 0 && in.Messages[len(in.Messages)-1].Role == agui.RoleUser
+}
+
+// approved says whether every interrupt was resolved with {"approved": true}.
+func approved(resume []agui.ResumeEntry) bool {
+	for _, r := range resume {
+		var answer struct {
+			Approved bool `json:"approved"`
+		}
+		if r.Status != agui.ResumeResolved || json.Unmarshal(r.Payload, &answer) != nil || !answer.Approved {
+			return false
+		}
+	}
+	return true
+}
+
+// answer measures the person's words with a tool and talks about them.
+func (s *stage) answer(words string) error {
+	m := measure(words)
+	return s.play(
+		s.plan("Answer you", "Read your message", "Measure it with a tool", "Write the answer"),
+		s.rest(5),
+		s.next(),
+		func() error { return s.tool("measure_text", map[string]any{"text": words}, m) },
+		s.next(),
+		func() error { return s.say(reply(words, m)) },
+		s.next(),
+	)
+}
+
+// askFirst finds a table and ends the run with a question to the person.
+func (s *stage) askFirst(b booking) error {
+	return s.play(
+		s.plan("Book a table", "Understand the wish", "Find a free table", "Ask you first", "Book it"),
+		s.rest(5),
+		s.next(),
+		func() error { return s.tool("find_table", b.wish(), b.offer()) },
+		s.note(b.String()),
+		s.next(),
+		func() error {
+			return s.say("There is a " + b.String() + ". Booking is not something an agent should do " +
+				"unasked, so this run ends here with a question. Your answer starts the next one.")
+		},
+		func() error { return s.interrupt(b) },
+	)
+}
+
+// goOn is the run after the person's answer.
+func (s *stage) goOn(b booking, yes bool) error {
+	acts := []act{
+		s.plan("Book a table", "Understand the wish", "Find a free table", "Ask you first", "Book it"),
+		s.note(b.String()), s.next(), s.next(), s.next(),
+	}
+	if !yes {
+		return s.play(append(acts, s.skip(), func() error {
+			return s.say("Understood: nothing is booked, and the " + b.String() + " stays free for somebody else.")
+		})...)
+	}
+	return s.play(append(acts,
+		s.rest(5),
+		func() error { return s.tool("book_table", b.order(), b.receipt(s.run.Input.RunID)) },
+		s.next(),
+		func() error {
+			return s.say("Done: a " + b.String() + ". The reference is " + reference(s.run.Input.RunID) +
+				", though it is good for nothing, since this agent is a script and no restaurant has heard of you.")
+		},
+	)...)
+}
+
+// burst speaks many words at a time, so that several events share a write.
+func (s *stage) burst() error {
+	const ticks = 60
+	m, err := s.run.TextMessage()
+	if err != nil {
+		return err
+	}
+	if err := m.Write("Sixty bursts of twelve words each, and the strip above shows how many frames share one write: "); err != nil {
+		return err
+	}
+	for range ticks {
+		for _, word := range strings.SplitAfter(burstWords, " ") {
+			if err := m.Write(word); err != nil {
+				return err
+			}
+		}
+		if err := s.pause(1); err != nil {
+			return err
+		}
+	}
+	return m.Close()
+}
+
+// burstWords are twelve.
+const burstWords = "one run, one socket, many words, each word in its own frame; "
+
+// interrupt ends the run and asks whether b should be booked.
+func (s *stage) interrupt(b booking) error {
+	question := "Book the " + b.String() + "?"
+	return s.run.Emit(&agui.RunFinished{Outcome: &agui.Outcome{
+		Type: agui.OutcomeInterrupt,
+		Interrupts: []agui.Interrupt{{
+			ID:      "approve-" + s.run.Input.RunID,
+			Reason:  "approval_required",
+			Message: &question,
+			ResponseSchema: json.RawMessage(`{"type":"object","properties":{"approved":{"type":"boolean"}},` +
+				`"required":["approved"]}`),
+		}},
+	}})
+}

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/server"
+)
+
+// stage is what a script needs to be played: the run, and the plan shown beside it.
+type stage struct {
+	ctx   context.Context
+	run   *server.Run
+	steps []string
+	done  int // steps behind us; the next one is active
+}
+
+// act is one move of a script.
+type act = func() error
+
+// play does acts until one fails.
+func (s *stage) play(acts ...act) error {
+	for _, a := range acts {
+		if err := a(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pause waits n times as long as a token takes, which is never quite the same.
+func (s *stage) pause(n int) error {
+	t := time.NewTimer(time.Duration(n) * (30*time.Millisecond + rand.N(30*time.Millisecond)))
+	defer t.Stop()
+	select {
+	case <-s.ctx.Done():
+		return context.Cause(s.ctx)
+	case <-t.C:
+		return nil
+	}
+}
+
+func (s *stage) rest(n int) act { return func() error { return s.pause(n) } }
+
+// say streams text as one message, token by token.
+func (s *stage) say(text string) error {
+	m, err := s.run.TextMessage()
+	if err != nil {
+		return err
+	}
+	for _, token := range strings.SplitAfter(text, " ") {
+		if err := s.pause(1); err != nil {
+			return err
+		}
+		if err := m.Write(token); err != nil {
+			return err
+		}
+	}
+	return m.Close()
+}
+
+// tool streams a call of a tool and answers it.
+func (s *stage) tool(name string, args, result any) error {
+	argsJSON, err := json.Marshal(args)
+	if err != nil {
+		return err
+	}
+	resultJSON, err := json.Marshal(result)
+	if err != nil {
+		return err
+	}
+	call, err := s.run.ToolCall(name)
+	if err != nil {
+		return err
+	}
+	for piece := range pieces(string(argsJSON), 6) {
+		if err := s.pause(1); err != nil {
+			return err
+		}
+		if err := call.Write(piece); err != nil {
+			return err
+		}
+	}
+	if err := call.Close(); err != nil {
+		return err
+	}
+	if err := s.pause(8); err != nil { // the tool at work
+		return err
+	}
+	return s.run.Emit(&agui.ToolCallResult{
+		MessageID:  "result-" + call.ID(),
+		ToolCallID: call.ID(),
+		Content:    agui.Content{Text: string(resultJSON)},
+		Role:       agui.RoleTool,
+	})
+}
+
+// pieces cuts text into pieces of n runes, the last of them shorter.
+func pieces(text string, n int) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		runes := []rune(text)
+		for len(runes) > 0 {
+			k := min(n, len(runes))
+			if !yield(string(runes[:k])) {
+				return
+			}
+			runes = runes[k:]
+		}
+	}
+}
+
+type planStep struct {
+	Label  string `json:"label"`
+	Status string `json:"status"` // waiting, active, done or skipped
+}
+
+// plan is the state of a run from here on: a title and steps, the first of them active.
+func (s *stage) plan(title string, steps ...string) act {
+	return func() error {
+		s.steps, s.done = steps, 0
+		rows := make([]planStep, len(steps))
+		for i, label := range steps {
+			rows[i] = planStep{label, "waiting"}
+		}
+		rows[0].Status = "active"
+		state, err := json.Marshal(map[string]any{
+			"plan": map[string]any{"title": title, "done": 0, "steps": rows},
+		})
+		if err != nil {
+			return err
+		}
+		return s.run.Emit(&agui.StateSnapshot{Snapshot: state})
+	}
+}
+
+// next finishes the active step and begins the one behind it.
+func (s *stage) next() act {
+	return func() error { return s.leave("done") }
+}
+
+// skip leaves the active step undone.
+func (s *stage) skip() act {
+	return func() error { return s.leave("skipped") }
+}
+
+func (s *stage) leave(status string) error {
+	ops := []agui.PatchOp{replace(stepPath(s.done), status)}
+	s.done++
+	if s.done < len(s.steps) {
+		ops = append(ops, replace(stepPath(s.done), "active"))
+	}
+	ops = append(ops, replace("/plan/done", s.done))
+	return s.run.Emit(&agui.StateDelta{Delta: ops})
+}
+
+// note adds a line of text to the plan.
+func (s *stage) note(text string) act {
+	return func() error {
+		op := replace("/plan/note", text)
+		op.Op = agui.PatchAdd
+		return s.run.Emit(&agui.StateDelta{Delta: []agui.PatchOp{op}})
+	}
+}
+
+func stepPath(i int) string { return fmt.Sprintf("/plan/steps/%d/status", i) }
+
+// replace is a patch operation; value is a string or a number.
+func replace(path string, value any) agui.PatchOp {
+	raw, err := json.Marshal(value)
+	if err != nil {
+		panic(err) // strings and numbers always have a JSON form
+	}
+	return agui.PatchOp{Op: agui.PatchReplace, Path: path, Value: raw}
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/run"
+)
+
+func TestParseStreamProps(t *testing.T) {
+	defaults := streamProps{Rate: 10, Burst: 4, Delta: 24, Seconds: 60}
+	for _, tc := range []struct {
+		raw  string
+		want streamProps
+	}{
+		{``, defaults},
+		{`{}`, defaults},
+		{`{"unknown":true}`, defaults},
+		{`{"rate":0.5,"burst":1,"delta":65536,"seconds":86400}`, streamProps{0.5, 1, 65536, 86400}},
+		{`{"rate":1000,"seconds":0.001}`, streamProps{1000, 4, 24, 0.001}},
+	} {
+		got, err := parseStreamProps([]byte(tc.raw))
+		if err != nil || got != tc.want {
+			t.Errorf("%s: %+v, %v", tc.raw, got, err)
+		}
+	}
+	for raw, about := range map[string]string{
+		`{"rate":0}`:        "rate",
+		`{"rate":1001}`:     "rate",
+		`{"burst":0}`:       "burst",
+		`{"burst":2.5}`:     "burst",
+		`{"delta":0}`:       "delta",
+		`{"delta":65537}`:   "delta",
+		`{"seconds":0}`:     "seconds",
+		`{"seconds":86401}`: "seconds",
+		`{"seconds":"1"}`:   "seconds",
+		`7`:                 "forwardedProps",
+	} {
+		if _, err := parseStreamProps([]byte(raw)); err == nil || !strings.Contains(err.Error(), about) {
+			t.Errorf("%s: %v, want an error about %s", raw, err, about)
+		}
+	}
+}
+
+func TestStreamSchedule(t *testing.T) {
+	p := streamProps{Rate: 10, Burst: 4, Delta: 24, Seconds: 60}
+	if p.bursts() != 600 || p.interval() != 100*time.Millisecond {
+		t.Errorf("%d bursts, one each %v", p.bursts(), p.interval())
+	}
+	p = streamProps{Rate: 0.01, Seconds: 0.1}
+	if p.bursts() != 1 {
+		t.Errorf("%d bursts, want one at least", p.bursts())
+	}
+}
+
+func TestFiller(t *testing.T) {
+	for _, n := range []int{1, 24, 35, 36, 64 << 10} {
+		if got := len(filler(n)); got != n {
+			t.Errorf("filler(%d) has %d bytes", n, got)
+		}
+	}
+}
+
+// discard takes events and counts them.
+type discard struct{ events int }
+
+func (d *discard) Send([]byte, bool) bool         { d.events++; return true }
+func (d *discard) Room(ctx context.Context) error { return ctx.Err() }
+
+func TestStreamAgent(t *testing.T) {
+	input := &agui.RunAgentInput{
+		ThreadID: "thread", RunID: "run",
+		ForwardedProps: []byte(`{"rate":1000,"burst":1000,"delta":24,"seconds":0.01}`),
+	}
+	const tokens = 10_000
+	var sink discard
+	allocs := testing.AllocsPerRun(1, func() {
+		sink.events = 0
+		if err := run.Do(t.Context(), run.AgentFunc(streamAgent), input, nil, &sink); err != nil {
+			t.Fatal(err)
+		}
+	})
+	// RUN_STARTED, TEXT_MESSAGE_START, the tokens, TEXT_MESSAGE_END, RUN_FINISHED
+	if sink.events != tokens+4 {
+		t.Errorf("%d events, want %d", sink.events, tokens+4)
+	}
+	if allocs > tokens/20 {
+		t.Errorf("%.0f allocations for %d tokens", allocs, tokens)
+	}
+}
+
+func TestStreamAgentStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second+time.Millisecond)
+		defer cancel()
+		input := &agui.RunAgentInput{ThreadID: "thread", RunID: "run"}
+		var sink discard
+		err := run.Do(ctx, run.AgentFunc(streamAgent), input, nil, &sink)
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("ended with %v", err)
+		}
+		// The first burst at once, then ten a second, four tokens each.
+		if want := 101*4 + 4; sink.events != want {
+			t.Errorf("%d events, want %d", sink.events, want)
+		}
+	})
+}

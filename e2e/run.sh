@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Builds agloop and tests it from outside: with the official AG-UI client and in Chromium.
+# Needs Go and Node 20 or later; installs the rest. Arguments go to node's test runner.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+need() { command -v "$1" >/dev/null || { echo "e2e: $1 is missing: $2" >&2; exit 1; }; }
+need go "install Go 1.26 or later"
+need node "install Node 20 or later"
+[ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] || { echo "e2e: Node 20 or later is needed" >&2; exit 1; }
+
+CHROMIUM=${CHROMIUM:-$(command -v chromium || true)}
+if [ -z "$CHROMIUM" ]; then
+  sudo=$([ "$(id -u)" = 0 ] || echo sudo)
+  $sudo apt-get update -qq
+  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
+  CHROMIUM=$(command -v chromium)
+fi
+
+# npm leaves this file behind when an installation is complete.
+if [ ! node_modules/.package-lock.json -nt package-lock.json ]; then
+  npm ci --no-audit --no-fund --loglevel=error
+fi
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+(cd .. && go build -o "$work/agloop" ./cmd/agloop)
+
+# The tests mostly wait for an agent that speaks as slowly as a model.
+AGLOOP_BIN=$work/agloop CHROMIUM=$CHROMIUM node --test --test-concurrency=3 "$@" ./*.test.mjs

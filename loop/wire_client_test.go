@@ -1,0 +1,254 @@
+package loop_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/loop"
+)
+
+// dialWire lets an engine dial and returns its connection and the server's end, at
+// which early was sent in one write with the response.
+func dialWire(t *testing.T, h *wireHandler, limits loop.Limits, early []byte) (*loop.Conn, *wirePeer) {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	engine, err := loop.NewEngine(1, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		await(t, "OnClose for OnOpen", func() bool { return h.opened.Load() == h.closed.Load() })
+		if err := engine.Stop(); err != nil {
+			t.Error(err)
+		}
+		if wrong := h.wrong.Load(); wrong != nil {
+			t.Error(*wrong)
+		}
+	})
+	ours, theirs := wirePair(t)
+	p := newWirePeer(t, theirs, nil)
+	served := make(chan error, 1)
+	go func() { served <- p.upgrade(early) }()
+	c, _, err := engine.Client(t.Context(), ours, codec.DialRequest{Host: "example.com"}, loop.DialConfig{Handler: h, Limits: limits, Log: log})
+	if err := errors.Join(err, <-served); err != nil {
+		t.Fatal(err)
+	}
+	return c, p
+}
+
+// wirePair is the two ends of one TCP connection.
+func wirePair(t *testing.T) (dialled, accepted net.Conn) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	if dialled, err = net.Dial("tcp", ln.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	if accepted, err = ln.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	return dialled, accepted
+}
+
+// upgrade does the server's part of the opening handshake.
+func (p *wirePeer) upgrade(early []byte) error {
+	req, err := http.ReadRequest(p.r)
+	if err != nil {
+		return err
+	}
+	head := codec.AppendSwitchingProtocols(nil, []byte(req.Header.Get("Sec-WebSocket-Key")), "")
+	_, err = p.nc.Write(append(head, early...))
+	return err
+}
+
+// clientFrame reads the next frame, which must be masked: it is a client's.
+func (p *wirePeer) clientFrame() wireFrame {
+	p.t.Helper()
+	f, err := readWireFrame(p.r)
+	if err != nil {
+		p.t.Fatalf("reading a frame: %v", err)
+	}
+	if !f.masked {
+		p.t.Fatalf("the client did not mask frame %08b", f.b0)
+	}
+	return f
+}
+
+func TestWireClientEcho(t *testing.T) {
+	for _, early := range [][]byte{nil, plain(0b1_000_0001, []byte("early")), plain(0b1_000_0001, []byte("early"))[:3]} {
+		h := &wireHandler{}
+		_, p := dialWire(t, h, loop.Limits{}, early)
+		if early != nil {
+			p.write(plain(0b1_000_0001, []byte("early"))[len(early):])
+			if f := p.clientFrame(); string(f.payload) != "early" {
+				t.Errorf("got %q, want what came with the response", f.payload)
+			}
+		}
+		for _, n := range []int{0, 1, 125, 126, 127, 65535, 65536} {
+			p.write(plain(0b1_000_0010, pattern(n)))
+			if f := p.clientFrame(); f.b0 != 0b1_000_0010 || string(f.payload) != string(pattern(n)) {
+				t.Errorf("got frame %08b with %d bytes, want %d", f.b0, len(f.payload), n)
+			}
+		}
+		p.write(plain(0b1_000_1001, []byte("ping")))
+		if f := p.clientFrame(); f.b0 != 0b1_000_1010 || string(f.payload) != "ping" {
+			t.Errorf("got frame %08b %q, want a pong", f.b0, f.payload)
+		}
+		p.write(plain(0b1_000_1000, []byte("\x03\xE8bye")))
+		if f := p.clientFrame(); f.b0 != 0b1_000_1000 || showClose(f.payload) != `1000 ""` {
+			t.Errorf("got frame %08b %q, want close 1000", f.b0, f.payload)
+		}
+		p.nc.Close() // the server ends the TCP connection: section 7.1.1
+		await(t, "OnClose", func() bool { return h.closed.Load() == 1 })
+		if why := h.why.Load(); why.Code != 1000 || why.Reason != "bye" || !why.Remote {
+			t.Errorf("OnClose was told %+v", why)
+		}
+	}
+}
+
+func TestWireClientViolations(t *testing.T) {
+	tests := []struct {
+		name  string
+		bytes []byte
+		code  string
+	}{
+		{"masked frame, section 5.1", masked(0b1_000_0001, []byte("x")), "1002"},
+		{"masked ping", masked(0b1_000_1001, nil), "1002"},
+		{"RSV1", plain(0b1_100_0001, nil), "1002"},
+		{"bad text", plain(0b1_000_0001, []byte("\xFF")), "1007"},
+		{"too large", plain(0b1_000_0001, make([]byte, 1<<20+1))[:10], "1009"},
+		{"close 1006", plain(0b1_000_1000, []byte("\x03\xEE")), "1002"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			h := &wireHandler{}
+			_, p := dialWire(t, h, loop.Limits{}, nil)
+			p.write(tt.bytes)
+			if f := p.clientFrame(); f.b0 != 0b1_000_1000 || showClose(f.payload)[:4] != tt.code {
+				t.Errorf("got frame %08b %s, want close %s", f.b0, showClose(f.payload), tt.code)
+			}
+			p.nc.Close()
+			if h.messages.Load() != 0 {
+				t.Error("the handler heard of it")
+			}
+		})
+	}
+}
+
+// TestWireClientMasks: masks are as good as random (section 10.3): every byte value
+// is as frequent as another at every place, and no run of masks comes again.
+func TestWireClientMasks(t *testing.T) {
+	const n = 100_000
+	c, p := dialWire(t, &wireHandler{}, loop.Limits{HardLimit: 16 << 20}, nil)
+	go func() {
+		for range n {
+			c.Send(codec.Binary, nil)
+		}
+		c.Close(1000, "")
+	}()
+	var counts [4][256]int
+	runs := make(map[[2][4]byte]bool, n)
+	var last [4]byte
+	for i := range n {
+		f := p.clientFrame()
+		if f.b0 != 0b1_000_0010 {
+			t.Fatalf("frame %d is %08b", i, f.b0)
+		}
+		for at, b := range f.mask {
+			counts[at][b]++
+		}
+		if run := [2][4]byte{last, f.mask}; runs[run] {
+			t.Fatalf("masks %x came twice in a row of two", run)
+		} else {
+			runs[run] = true
+		}
+		last = f.mask
+	}
+	for at := range counts {
+		chi := 0.0
+		for _, got := range counts[at] {
+			d := float64(got) - n/256.0
+			chi += d * d / (n / 256.0)
+		}
+		if chi > 255+8*22.6 { // eight standard deviations
+			t.Errorf("byte %d of the masks: chi-square %.0f for 255 degrees of freedom", at, chi)
+		}
+	}
+	f := p.clientFrame()
+	p.write(plain(f.b0, f.payload))
+	p.nc.Close()
+}
+
+// TestWireClientHandshake: what a client makes of answers that are no upgrade.
+func TestWireClientHandshake(t *testing.T) {
+	ok := "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+	tests := []struct {
+		name   string
+		answer string
+		status int
+		after  time.Duration
+	}{
+		{"401", "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", 401, 0},
+		{"503", "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 7\r\n\r\n", 503, 7 * time.Second},
+		{"200", "HTTP/1.1 200 OK\r\n\r\n", 200, 0},
+		{"wrong accept", ok + "Sec-WebSocket-Accept: " + wireAccept + "\r\n\r\n", 101, 0},
+		{"no accept", ok + "\r\n", 101, 0},
+		{"no HTTP", "220 mail.example ESMTP\r\n\r\n", 0, 0},
+		{"endless", "HTTP/1.1 101 Switching Protocols\r\nX: " + string(pattern(9000)), 0, 0},
+	}
+	log := slog.New(slog.DiscardHandler)
+	engine, err := loop.NewEngine(1, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer engine.Stop()
+	dial := func(ctx context.Context, limits loop.Limits, answer string) error {
+		ours, theirs := wirePair(t)
+		p := newWirePeer(t, theirs, nil)
+		_, err := p.nc.Write([]byte(answer))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := &wireHandler{}
+		_, _, err = engine.Client(ctx, ours, codec.DialRequest{Host: "example.com"}, loop.DialConfig{Handler: h, Limits: limits, Log: log})
+		if err == nil {
+			t.Fatal("connected")
+		}
+		if _, err := io.Copy(io.Discard, p.r); err != nil && answer == "" {
+			t.Errorf("the connection was not closed: %v", err)
+		}
+		if h.opened.Load() != 0 {
+			t.Error("the handler was told")
+		}
+		return err
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			err := dial(t.Context(), loop.Limits{}, tt.answer)
+			de, ok := errors.AsType[*codec.DialError](err)
+			if !ok || de.Status != tt.status || de.RetryAfter != tt.after {
+				t.Errorf("got %#v, want a DialError with status %d", err, tt.status)
+			}
+		})
+	}
+	t.Run("silence", func(t *testing.T) {
+		if err := dial(t.Context(), loop.Limits{HandshakeTimeout: 20 * time.Millisecond}, ""); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want DeadlineExceeded", err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(20*time.Millisecond, cancel)
+		if err := dial(ctx, loop.Limits{}, "HTTP/1.1 101"); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want Canceled", err)
+		}
+	})
+}

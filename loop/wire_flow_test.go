@@ -1,0 +1,264 @@
+package loop_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/loop"
+)
+
+// narrow makes the peer's receive buffer small.
+func (p *wirePeer) narrow() {
+	p.t.Helper()
+	if err := p.nc.(*net.TCPConn).SetReadBuffer(32 << 10); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// TestWireBackpressure: a sender that stops at Backpressure and goes on at OnDrain
+// delivers every byte in order to a peer that reads slowly and in odd pieces.
+func TestWireBackpressure(t *testing.T) {
+	const messages, soft = 400, 64 << 10
+	size := func(i int) int { return (i * 7919) % 40_000 }
+	sent, most := 0, 0
+	more := func(c *loop.Conn) {
+		for sent < messages {
+			r := c.Send(codec.Binary, pattern(size(sent)))
+			sent++
+			most = max(most, c.Buffered())
+			if r != loop.Sent {
+				break
+			}
+		}
+	}
+	h := &wireHandler{
+		message: func(c *loop.Conn, _ codec.Opcode, _ []byte) { more(c) },
+		drain:   more,
+	}
+	s := serveWire(t, h, func(cfg *loop.DoorConfig) { cfg.Limits.SoftLimit = soft })
+	p := s.dial(t)
+	p.narrow()
+	p.write(text("go"), masked(0b1_000_1001, []byte("first")), masked(0b1_000_1001, []byte("second")))
+	rnd := rand.New(rand.NewPCG(1, 2))
+	pieces := readerFunc(func(b []byte) (int, error) {
+		return p.nc.Read(b[:min(len(b), 1+rnd.IntN(9000))])
+	})
+	p.r.Reset(pieces)
+	pongs := 0
+	for i := 0; i < messages; {
+		f := p.frame()
+		if f.b0 == 0b1_000_1010 {
+			pongs++
+			continue
+		}
+		if f.b0 != 0b1_000_0010 || !bytes.Equal(f.payload, pattern(size(i))) {
+			t.Fatalf("message %d is not what was sent: frame %08b, %d bytes", i, f.b0, len(f.payload))
+		}
+		i++
+	}
+	if pongs == 0 || pongs > 2 {
+		t.Errorf("%d pongs for two pings", pongs)
+	}
+	p.hangUp()
+	if h.drains.Load() == 0 {
+		t.Error("OnDrain was never called: the peer was too fast for this test")
+	}
+	if most > soft+41_000+200 {
+		t.Errorf("up to %d bytes waited", most)
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
+
+// TestWireHardLimit: a sender that does not heed Backpressure loses the peer, not the memory.
+func TestWireHardLimit(t *testing.T) {
+	h := &wireHandler{message: func(c *loop.Conn, _ codec.Opcode, _ []byte) {
+		for c.Send(codec.Binary, pattern(100_000)) != loop.Dropped {
+			runtime.Gosched()
+		}
+		if n := c.Buffered(); n > 1<<20+200_000 {
+			t.Errorf("%d bytes wait", n)
+		}
+	}}
+	s := serveWire(t, h, nil)
+	p := s.dial(t)
+	p.narrow()
+	p.write(text("go"))
+	await(t, "OnClose", func() bool { return h.closed.Load() == 1 })
+	if n := s.stats().SlowCuts; n != 1 {
+		t.Errorf("%d slow cuts counted", n)
+	}
+	if why := h.why.Load(); why.Cause == nil || why.Remote {
+		t.Errorf("OnClose was told %+v", why)
+	}
+	// What arrived before the cut is whole frames from the start, then an end.
+	for {
+		f, err := readWireFrame(p.r)
+		if err != nil {
+			break
+		}
+		if f.b0 == 0b1_000_0010 && !bytes.Equal(f.payload, pattern(100_000)) {
+			t.Fatal("a frame is not what was sent")
+		}
+		if f.b0 == 0b1_000_1000 && showClose(f.payload)[:4] != "4008" {
+			t.Errorf("close %s", showClose(f.payload))
+		}
+	}
+}
+
+// TestWireWriteTimeout: a peer that takes no byte is cut; one that takes a few is not.
+func TestWireWriteTimeout(t *testing.T) {
+	t.Parallel()
+	h := &wireHandler{message: func(c *loop.Conn, _ codec.Opcode, _ []byte) { c.Send(codec.Binary, make([]byte, 12<<20)) }}
+	s := serveWire(t, h, func(cfg *loop.DoorConfig) {
+		cfg.Limits.WriteTimeout, cfg.Limits.SoftLimit = short, 16<<20
+	})
+	stalled := s.dial(t)
+	stalled.narrow()
+	slow := s.dial(t)
+	slow.narrow()
+	stalled.write(text("go"))
+	slow.write(text("go"))
+	start := time.Now()
+	read := 0
+	for h.closed.Load() == 0 { // some of it, all the time
+		n, err := io.CopyN(io.Discard, slow.r, 32<<10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		read += int(n)
+		time.Sleep(10 * time.Millisecond) // the rate is the point: 3 MB a second
+		if time.Since(start) > tooLate {
+			t.Fatal("the stalled peer was not cut")
+		}
+	}
+	within(t, "cut", start)
+	n, err := io.CopyN(io.Discard, slow.r, 12<<20+10-int64(read))
+	if err != nil {
+		t.Errorf("the slow peer was cut after %d and %d bytes: %v", read, n, err)
+	}
+	if h.closed.Load() != 1 || s.stats().SlowCuts != 1 {
+		t.Errorf("%d connections closed, %d slow cuts", h.closed.Load(), s.stats().SlowCuts)
+	}
+}
+
+// TestWireSlowReader: a peer that reads a little all the time is never cut by
+// WriteTimeout, though the kernel takes nothing new for longer than that.
+func TestWireSlowReader(t *testing.T) {
+	t.Parallel()
+	h := &wireHandler{message: func(c *loop.Conn, _ codec.Opcode, _ []byte) { c.Send(codec.Binary, make([]byte, 12<<20)) }}
+	s := serveWire(t, h, func(cfg *loop.DoorConfig) {
+		cfg.Limits.WriteTimeout, cfg.Limits.SoftLimit = short, 16<<20
+	})
+	p := s.dial(t)
+	p.narrow()
+	p.write(text("go"))
+	start := time.Now()
+	for time.Since(start) < 5*short {
+		if _, err := io.CopyN(io.Discard, p.r, 4<<10); err != nil || h.closed.Load() > 0 {
+			t.Fatalf("cut after %v: %v, %v", time.Since(start), err, h.why.Load())
+		}
+		time.Sleep(10 * time.Millisecond) // the rate is the point: 400 kB a second
+	}
+	p.nc.Close()
+}
+
+// TestWirePingFlood: pings of a peer that does not read its pongs fill nothing.
+func TestWirePingFlood(t *testing.T) {
+	h := &wireHandler{}
+	s := serveWire(t, h, nil)
+	p := s.dial(t)
+	p.narrow()
+	flood := bytes.Repeat(masked(0b1_000_1001, pattern(125)), 1000)
+	var c *loop.Conn
+	h.conns.Range(func(k, _ any) bool { c = k.(*loop.Conn); return false })
+	most := 0
+	for range 60 {
+		p.write(flood)
+		most = max(most, c.Buffered())
+	}
+	if most > 256<<10 {
+		t.Errorf("%d bytes of pongs wait", most)
+	}
+	p.nc.Close()
+}
+
+// TestWireSendFromOutside: messages of many goroutines leave whole and in the order of
+// each sender, whatever the batch window is.
+func TestWireSendFromOutside(t *testing.T) {
+	for _, window := range []time.Duration{-1, 0, 20 * time.Millisecond} {
+		h := &wireHandler{}
+		opened := make(chan *loop.Conn, 1)
+		h.open = func(c *loop.Conn) { opened <- c }
+		s := serveWire(t, h, func(cfg *loop.DoorConfig) { cfg.Limits.MessageBatchTimeout = window })
+		p := s.dial(t)
+		c := <-opened
+		const senders, each = 4, 500
+		for i := range senders {
+			go func() {
+				for j := range each {
+					c.Send(codec.Binary, []byte{byte(i), byte(j >> 8), byte(j)})
+				}
+				if i == 0 {
+					c.SendNow(codec.Text, []byte("now"))
+				}
+			}()
+		}
+		var next [senders]int
+		for n := 0; n < senders*each+1; n++ {
+			f := p.frame()
+			if f.b0 == 0b1_000_0001 {
+				if next[0] != each {
+					t.Fatalf("%v: SendNow overtook %d messages", window, each-next[0])
+				}
+				continue
+			}
+			if i, j := int(f.payload[0]), int(f.payload[1])<<8|int(f.payload[2]); next[i] != j {
+				t.Fatalf("%v: message %d of sender %d came where %d was due", window, j, i, next[i])
+			}
+			next[f.payload[0]]++
+		}
+		if st := s.stats(); st.FramesOut != senders*each+1 {
+			t.Errorf("%v: %d frames counted", window, st.FramesOut)
+		}
+		p.hangUp()
+		if r := c.Send(codec.Text, nil); r != loop.Dropped {
+			t.Errorf("Send after the end: %v", r)
+		}
+	}
+}
+
+// TestWireStop: Stop ends every connection, and each hears of it once.
+func TestWireStop(t *testing.T) {
+	h := &wireHandler{}
+	s := serveWire(t, h, nil)
+	peers := make([]*wirePeer, 20)
+	for i := range peers {
+		peers[i] = s.dial(t)
+	}
+	half := s.connect(t)
+	half.writeApart(wireRequest()[:30])
+	if err := s.engine.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.engine.Stop(); err != nil {
+		t.Fatalf("the second Stop: %v", err)
+	}
+	if n := h.closed.Load(); n != 20 {
+		t.Errorf("%d of 20 connections were told", n)
+	}
+	for _, p := range append(peers, half) {
+		if _, err := io.Copy(io.Discard, p.r); errors.Is(err, io.ErrShortBuffer) {
+			t.Error(err)
+		}
+	}
+}
