@@ -448,13 +448,13 @@ func TestAgentLateEmit(t *testing.T) {
 
 // TestAgentManyGoroutines: Emit may be called from any goroutine; every event arrives whole.
 func TestAgentManyGoroutines(t *testing.T) {
-	const senders, each = 8, 100
+	const senders, events = 8, 100
 	_, url := serve(t, server.Config{Agent: agentFunc(func(_ context.Context, run *server.Run) error {
 		errs := make(chan error, senders)
 		for i := range senders {
 			go func() {
 				var err error
-				for j := range each {
+				for j := range events {
 					err = errors.Join(err, run.Emit(&agui.Custom{Name: fmt.Sprint(i), Value: fmt.Append(nil, j)}))
 				}
 				errs <- err
@@ -480,8 +480,8 @@ func TestAgentManyGoroutines(t *testing.T) {
 		}
 	}
 	for i := range senders {
-		if n := next[fmt.Sprint(i)]; n != each {
-			t.Errorf("sender %d: %d of %d events", i, n, each)
+		if n := next[fmt.Sprint(i)]; n != events {
+			t.Errorf("sender %d: %d of %d events", i, n, events)
 		}
 	}
 	p.drop()

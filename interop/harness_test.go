@@ -2,6 +2,8 @@ package interop
 
 import (
 	"context"
+	"crypto/sha1"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -104,10 +106,13 @@ func closedWith(err error) (code int, reason string) {
 	return 1006, ""
 }
 
+// opener connects a client.
+type opener = func(t testing.TB, url string, o dialOptions) (peer, *http.Response, error)
+
 // libraries are the clients that every test of a server runs with.
 var libraries = []struct {
 	name string
-	dial func(t testing.TB, url string, o dialOptions) (peer, *http.Response, error)
+	dial opener
 }{
 	{"gorilla", dialGorilla},
 	{"coder", dialCoder},
@@ -120,7 +125,7 @@ type dialOptions struct {
 }
 
 // dial connects a client that must succeed.
-func dial(t testing.TB, open func(testing.TB, string, dialOptions) (peer, *http.Response, error), url string) peer {
+func dial(t testing.TB, open opener, url string) peer {
 	t.Helper()
 	p, _, err := open(t, url, dialOptions{})
 	if err != nil {
@@ -347,3 +352,9 @@ func runInput(run string) *agui.RunAgentInput {
 }
 
 func clientConfig() client.Config { return client.Config{Logger: quiet()} }
+
+// acceptKey answers a Sec-WebSocket-Key: RFC 6455 section 4.2.2.
+func acceptKey(key string) string {
+	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}

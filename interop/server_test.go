@@ -16,13 +16,11 @@ import (
 )
 
 // each runs a test with every client library.
-func each(t *testing.T, f func(t *testing.T, open func(testing.TB, string, dialOptions) (peer, *http.Response, error))) {
+func each(t *testing.T, f func(t *testing.T, open opener)) {
 	for _, lib := range libraries {
 		t.Run(lib.name, func(t *testing.T) { f(t, lib.dial) })
 	}
 }
-
-type opener = func(testing.TB, string, dialOptions) (peer, *http.Response, error)
 
 func payload(n int) []byte { return bytes.Repeat([]byte("agloop·"), n/8+1)[:n/8*8] }
 
@@ -229,12 +227,12 @@ func TestServerUnixSocket(t *testing.T) {
 			}
 		})
 		cfg := clientConfig()
-		got := make(chan string, 1)
-		cfg.Handler = toChannel{got: got}
+		h := newToChannel()
+		cfg.Handler = h
 		cfg.Dial = over.dial
 		c := connect(t, "ws://agloop/ws", cfg)
 		c.Conn().Send(server.Text, []byte("agloop over a file"))
-		if s := <-got; s != "agloop over a file" {
+		if s := <-h.got; s != "trueagloop over a file" {
 			t.Errorf("got %q", s)
 		}
 		c.Close()

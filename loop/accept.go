@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"net"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/agloop/agloop/codec"
@@ -17,6 +19,8 @@ import (
 // 1 s, and goes on, and connections already here do not notice.
 func (d *Door) Accept(ln net.Listener) error {
 	defer d.refusing.Wait()
+	burst := newBurst()
+	defer burst.timer.Stop()
 	spare := spareFile{}
 	defer spare.drop()
 	var pause time.Duration
@@ -41,6 +45,7 @@ func (d *Door) Accept(ln net.Listener) error {
 			continue
 		}
 		pause = 0
+		burst.count()
 		d.take(nc)
 	}
 }
@@ -113,5 +118,36 @@ func (s *spareFile) drop() {
 	if s.f != nil {
 		s.f.Close()
 		s.f = nil
+	}
+}
+
+// burst notices that many connections came and no more do. Accepting leaves garbage,
+// and a server whose connections then rest would keep it until the next collection, which at
+// rest is minutes away: half of its memory (docs/adr/0006-after-a-burst.md).
+type burst struct {
+	n     int
+	last  time.Time
+	timer *time.Timer
+}
+
+const (
+	burstSize  = 1024            // connections that make a burst
+	burstQuiet = 2 * time.Second // without a connection: the burst is over
+)
+
+func newBurst() *burst {
+	return &burst{timer: time.AfterFunc(math.MaxInt64, debug.FreeOSMemory)}
+}
+
+// count notes one accepted connection. Steady churn keeps putting the collection off,
+// which the collector then does by itself.
+func (b *burst) count() {
+	now := time.Now()
+	if now.Sub(b.last) > burstQuiet {
+		b.n = 0
+	}
+	b.last = now
+	if b.n++; b.n >= burstSize {
+		b.timer.Reset(burstQuiet)
 	}
 }

@@ -24,7 +24,7 @@ func (c *Conn) Close(code codec.CloseCode, reason string) {
 	c.putClose(code, reason)
 	act, at := c.schedule(urgent)
 	c.mu.Unlock()
-	c.perform(act, at)
+	c.perform(act, at, urgent)
 }
 
 // putClose queues the close frame, the last frame there is. Under mu.
@@ -33,7 +33,7 @@ func (c *Conn) putClose(code codec.CloseCode, reason string) {
 	c.put(codec.Close, codec.AppendClose(b[:0], code, reason))
 	c.flags |= isClosing
 	c.code = code
-	c.ending.Store(true)
+	c.marks.Or(isEnding)
 }
 
 // startClosing is Close arriving on the loop.
@@ -93,7 +93,7 @@ func (c *Conn) endWith(code codec.CloseCode, reason string) {
 	c.mu.Unlock()
 	c.state = draining
 	c.expire()
-	c.perform(act, at)
+	c.perform(act, at, urgent)
 }
 
 // finishClosing shuts our side down when the last byte has left. The descriptor is

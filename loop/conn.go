@@ -22,32 +22,40 @@ type Conn struct {
 	id   ID // zero for a dialled connection
 
 	// This loop.
-	timer  links
+	hang   hook         // in the timer wheel
 	in     *inbound     // what has arrived but is not whole; nil while idle
 	wq     *batch.Queue // what is being written; nil unless the kernel is full
 	user   any
+	due    uint32 // tick at which the wheel brings us up; 0: not in it
 	heard  uint32 // tick of the last byte received
 	spoke  uint32 // tick of the last message received
 	pinged uint32 // tick of a ping that is unanswered; 0: none
 	inGnet int32  // bytes in gnet's outbound buffer, as of our last look
-	stuck  uint32 // on the loop's blocked list: tick of the last progress; 0: not on it
 	state  state
 	met    bool // OnOpen was called, so OnClose is owed
+	stuck  bool // on the loop's blocked list
 
 	// Any goroutine.
-	opened atomic.Bool   // a loop has it
-	corked atomic.Bool   // the loop is handling its bytes and will flush at the end
-	ending atomic.Bool   // Close was called: no more messages to the handler
+	marks  atomic.Uint32 // bits: isOpened, isCorked, isEnding
 	rested atomic.Uint32 // tick at which the last run ended; running while one is active
 
 	// Any goroutine, under mu.
-	mu      sync.Mutex
 	flags   flags
 	code    codec.CloseCode // why we close; 0: not closing
-	out     *batch.Queue    // frames the loop has not taken yet; nil while empty
-	queued  int             // bytes waiting: in out, in wq, in gnet
-	flushed int64           // when out was last taken, for the batch window
+	mu      sync.Mutex
+	out     *batch.Queue // frames the loop has not taken yet; nil while empty
+	queued  int          // bytes waiting: in out, in wq, in gnet
+	flushed int64        // when out was last taken, for the batch window
 }
+
+// Bits of marks.
+const (
+	isOpened uint32 = 1 << iota // a loop has it
+	isCorked                    // the loop is handling its bytes and will flush at the end
+	isEnding                    // Close was called: no more messages to the handler
+)
+
+func (c *Conn) marked(bit uint32) bool { return c.marks.Load()&bit != 0 }
 
 type state uint8
 
@@ -106,7 +114,7 @@ func (c *Conn) enter(l *Loop, sock gnet.Conn) {
 	l.owner.check()
 	c.loop, c.sock = l, sock
 	c.heard = l.wheel.now
-	c.opened.Store(true)
+	c.marks.Or(isOpened)
 	if c.door.masks == nil {
 		c.door.slots.bind(c)
 		l.deadline(c, c.handshakeDeadline())
@@ -143,7 +151,11 @@ func (c *Conn) traffic() {
 		return
 	}
 	l.Counters.BytesIn.Add(uint64(len(view)))
-	c.heard, c.pinged = l.wheel.now, 0
+	c.heard = l.wheel.now
+	if c.pinged != 0 {
+		c.pinged = 0
+		c.hurry(c.nextDeadline())
+	}
 	c.turn(func() { c.receive(view) })
 }
 
@@ -152,9 +164,9 @@ func (c *Conn) traffic() {
 func (c *Conn) turn(work func()) {
 	l := c.loop
 	l.beginTurn()
-	c.corked.Store(true)
+	c.marks.Or(isCorked)
 	c.guard(work)
-	c.corked.Store(false)
+	c.marks.And(^isCorked)
 	if c.state != closed {
 		c.flush(0)
 	}

@@ -108,7 +108,7 @@ func (l *Loop) deadline(c *Conn, at uint32) {
 
 // hurry makes c's deadline at the latest at.
 func (c *Conn) hurry(at uint32) {
-	if at != 0 && (c.timer.at == 0 || at < c.timer.at) {
+	if at != 0 && (c.due == 0 || at < c.due) {
 		c.loop.deadline(c, at)
 	}
 }

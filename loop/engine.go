@@ -107,7 +107,7 @@ func (e *Engine) enroll(nc net.Conn, c *Conn) error {
 	if _, err := e.client.EnrollContext(nc, c); err != nil {
 		return err
 	}
-	if !c.opened.Load() {
+	if !c.marked(isOpened) {
 		// gnet reports success when it could not watch the descriptor.
 		return errors.New("agloop: the loop could not take the connection")
 	}

@@ -102,7 +102,7 @@ func (c *Conn) settle(written int) {
 	}
 	c.mu.Unlock()
 
-	if buffered > 0 && c.stuck == 0 {
+	if buffered > 0 && !c.stuck {
 		c.loop.block(c)
 	}
 	if c.wq == nil && buffered == 0 {
@@ -120,11 +120,18 @@ const (
 	pollMax = int64(16 * time.Millisecond)
 )
 
+// blocked is a connection whose peer does not keep up.
+type blocked struct {
+	c      *Conn
+	since  uint32 // tick of the last progress
+	unsent int    // bytes the kernel held then
+}
+
 // block notes that the kernel took not all of c's bytes.
 func (l *Loop) block(c *Conn) {
 	now := l.eng.now()
-	c.stuck = max(tickOf(now), 1)
-	l.blocked = append(l.blocked, c)
+	c.stuck = true
+	l.blocked = append(l.blocked, blocked{c, tickOf(now), unsent(c.sock.Fd())})
 	l.poll = pollMin
 	l.armBy(now + l.poll)
 }
@@ -136,27 +143,29 @@ func (l *Loop) pollBlocked(now int64) int64 {
 		return never
 	}
 	moved := false
-	at := tickOf(now)
 	list := l.blocked
 	l.blocked = nil
-	for _, c := range list {
+	for _, b := range list {
+		c := b.c
 		if c.state != closed && int32(c.sock.OutboundBuffered()) < c.inGnet {
 			moved = true
-			c.stuck = at
 			c.write()
 			if c.state >= closing {
 				c.finishClosing()
 			}
+			if c.state != closed {
+				b.since, b.unsent = tickOf(now), unsent(c.sock.Fd())
+			}
 		}
-		switch limit := ticks(c.door.limits.WriteTimeout); {
+		switch {
 		case c.state == closed:
 		case c.inGnet == 0:
-			c.stuck = 0
-		case limit != 0 && at > c.stuck+limit:
+			c.stuck = false
+		case b.overdue(tickOf(now)):
 			l.Counters.SlowCuts.Add(1)
 			c.cut(codec.CloseSlowReader, errNoProgress)
 		default:
-			l.blocked = append(l.blocked, c)
+			l.blocked = append(l.blocked, b)
 		}
 	}
 	if len(l.blocked) == 0 {
@@ -168,4 +177,20 @@ func (l *Loop) pollBlocked(now int64) int64 {
 		l.poll = min(l.poll*2, pollMax)
 	}
 	return now + l.poll
+}
+
+// overdue tells whether the peer accepted nothing for WriteTimeout. The kernel takes more
+// from us only when a good part of its queue is free, which a slow reader may not
+// reach in that time, so its queue is asked before a peer is given up.
+func (b *blocked) overdue(now uint32) bool {
+	limit := ticks(b.c.door.limits.WriteTimeout)
+	if limit == 0 || now <= b.since+limit {
+		return false
+	}
+	n := unsent(b.c.sock.Fd())
+	if n >= b.unsent {
+		return true
+	}
+	b.since, b.unsent = now, n
+	return false
 }

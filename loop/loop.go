@@ -21,16 +21,17 @@ type Loop struct {
 	// This loop.
 	owner   owner // which goroutine this is, in the debug build
 	wheel   wheel
-	wheelAt int64    // when the timer fires for the wheel at the latest; never: it does not
-	blocked []*Conn  // the kernel took not all of their bytes
-	poll    int64    // nanoseconds until blocked is looked at again
-	iov     [][]byte // scratch for vectored writes
+	wheelAt int64     // when the timer fires for the wheel at the latest; never: it does not
+	blocked []blocked // connections of whose bytes the kernel took not all
+	poll    int64     // nanoseconds until blocked is looked at again
+	iov     [][]byte  // scratch for vectored writes
 
 	// Counters are written by this loop and read by anybody.
 	Counters metrics.Counters
 
 	// Any goroutine.
-	armed   atomic.Bool  // a flush is sure to come: no need to wake
+	armed   atomic.Int32 // what is sure to flush the dirty list: nothing, timed or rung
+	paced   atomic.Int64 // time before which only urgent messages ring
 	pending atomic.Int32 // len(dirty)
 	timeUp  atomic.Bool  // the timer has fired
 
@@ -69,25 +70,56 @@ func (l *Loop) stop() {
 	l.bell.ring.Close()
 }
 
-// push puts c on the dirty list and wakes the loop if nobody has. Any goroutine.
-func (l *Loop) push(c *Conn) {
+// What armed says.
+const (
+	nothing int32 = iota // the next push must see to it
+	timed                // the timer will
+	rung                 // the bell was rung, or a turn is under way
+)
+
+// wakeGap is the least time between two wakes of a loop for messages that are
+// not urgent, in nanoseconds: a loop that serves thousands of runs writes for many
+// of them in one turn. A loop that was at rest is woken at once.
+const wakeGap = int64(250 * time.Microsecond)
+
+// push puts c on the dirty list and calls the loop. Any goroutine.
+func (l *Loop) push(c *Conn, u urgency) {
 	l.mu.Lock()
 	l.dirty = append(l.dirty, c)
 	l.pending.Store(int32(len(l.dirty)))
 	l.mu.Unlock()
+	l.call(u)
+}
+
+// call sees to it that the dirty list is flushed: soon, or at once if u is urgent. Any
+// goroutine.
+func (l *Loop) call(u urgency) {
 	// Either the loop, having lowered armed, sees pending; or we see armed lowered.
-	if !l.armed.Load() && l.armed.CompareAndSwap(false, true) {
-		l.Counters.Wakes.Add(1)
-		l.wake()
+	for {
+		armed := l.armed.Load()
+		if armed == rung || armed == timed && u == batched {
+			return
+		}
+		at := l.paced.Load()
+		if u == batched && at > l.eng.now() {
+			if l.armed.CompareAndSwap(armed, timed) {
+				l.armBy(at)
+				return
+			}
+		} else if l.armed.CompareAndSwap(armed, rung) {
+			l.Counters.Wakes.Add(1)
+			l.wake()
+			return
+		}
 	}
 }
 
 // beginTurn makes the end of this turn responsible for the dirty list.
-func (l *Loop) beginTurn() { l.armed.Store(true) }
+func (l *Loop) beginTurn() { l.armed.Store(rung) }
 
 // endTurn flushes what became dirty meanwhile.
 func (l *Loop) endTurn() {
-	l.armed.Store(false)
+	l.armed.Store(nothing)
 	if l.pending.Load() > 0 {
 		l.flushDirty()
 	}
@@ -96,7 +128,7 @@ func (l *Loop) endTurn() {
 // flushDirty writes the outboxes of all dirty connections: one write each.
 func (l *Loop) flushDirty() {
 	l.owner.check()
-	l.armed.Store(false) // first: a push from now on must wake us again
+	l.armed.Store(nothing) // first: a push from now on must wake us again
 	l.mu.Lock()
 	list := l.dirty
 	l.dirty = l.spare[:0]
@@ -108,6 +140,7 @@ func (l *Loop) flushDirty() {
 		return
 	}
 	now := l.eng.now()
+	l.paced.Store(now + wakeGap)
 	for _, c := range list {
 		c.flush(now)
 	}

@@ -46,6 +46,7 @@ type action uint8
 
 const (
 	wait   action = iota // the loop will come by anyway
+	hurry                // it will, but should come at once
 	wake                 // to the dirty list
 	window               // to the delayed list
 )
@@ -62,7 +63,7 @@ func (c *Conn) send(op codec.Opcode, payload []byte, u urgency) SendResult {
 		c.code = codec.CloseSlowReader
 		act, at := c.schedule(urgent)
 		c.mu.Unlock()
-		c.perform(act, at)
+		c.perform(act, at, urgent)
 		return Dropped
 	}
 	c.put(op, payload)
@@ -73,7 +74,7 @@ func (c *Conn) send(op codec.Opcode, payload []byte, u urgency) SendResult {
 	}
 	act, at := c.schedule(u)
 	c.mu.Unlock()
-	c.perform(act, at)
+	c.perform(act, at, u)
 	return result
 }
 
@@ -97,7 +98,12 @@ func (c *Conn) put(op codec.Opcode, payload []byte) {
 
 // schedule decides when the outbox is flushed. Under mu.
 func (c *Conn) schedule(u urgency) (action, int64) {
-	if c.flags&isDirty != 0 || c.corked.Load() {
+	switch {
+	case c.marked(isCorked):
+		return wait, 0
+	case c.flags&isDirty != 0 && u == urgent:
+		return hurry, 0
+	case c.flags&isDirty != 0:
 		return wait, 0
 	}
 	if u == batched {
@@ -115,10 +121,12 @@ func (c *Conn) schedule(u urgency) (action, int64) {
 	return wake, 0
 }
 
-func (c *Conn) perform(act action, at int64) {
+func (c *Conn) perform(act action, at int64, u urgency) {
 	switch act {
+	case hurry:
+		c.loop.call(u)
 	case wake:
-		c.loop.push(c)
+		c.loop.push(c, u)
 	case window:
 		c.loop.delay(c, at)
 	}

@@ -106,7 +106,7 @@ func (c *Conn) deliver(m codec.Message) {
 	case codec.Close:
 		c.closeIn(m.Payload)
 	default:
-		if c.state != open || c.ending.Load() {
+		if c.state != open || c.marked(isEnding) {
 			return // we have said goodbye already
 		}
 		c.loop.Counters.MessagesIn.Add(1)

@@ -26,43 +26,40 @@ type wheel struct {
 	fired []*Conn // scratch of advance
 }
 
-// links is the part of a Conn that the wheel owns.
-type links struct {
-	next, prev *Conn
-	at         uint32 // tick; 0: not hung up
-}
+// hook is the part of a Conn by which it hangs in the wheel.
+type hook struct{ next, prev *Conn }
 
 func (w *wheel) init(now uint32) { w.now = now }
 
 // set hangs c up at tick at, or takes it off for 0. A deadline already past
 // comes up with the next tick.
 func (w *wheel) set(c *Conn, at uint32) {
-	if c.timer.at != 0 {
+	if c.due != 0 {
 		w.remove(c)
 	}
 	if at == 0 {
 		return
 	}
-	at = max(at, w.now+1)
-	head := &w.slots[at%uint32(len(w.slots))]
-	c.timer = links{next: *head, at: at}
+	c.due = max(at, w.now+1)
+	head := &w.slots[c.due%uint32(len(w.slots))]
+	c.hang = hook{next: *head}
 	if *head != nil {
-		(*head).timer.prev = c
+		(*head).hang.prev = c
 	}
 	*head = c
 	w.count++
 }
 
 func (w *wheel) remove(c *Conn) {
-	if t := &c.timer; t.prev != nil {
-		t.prev.timer.next = t.next
+	if c.hang.prev != nil {
+		c.hang.prev.hang.next = c.hang.next
 	} else {
-		w.slots[t.at%uint32(len(w.slots))] = t.next
+		w.slots[c.due%uint32(len(w.slots))] = c.hang.next
 	}
-	if c.timer.next != nil {
-		c.timer.next.timer.prev = c.timer.prev
+	if c.hang.next != nil {
+		c.hang.next.hang.prev = c.hang.prev
 	}
-	c.timer = links{}
+	c.hang, c.due = hook{}, 0
 	w.count--
 }
 
@@ -75,8 +72,8 @@ func (w *wheel) advance(now uint32, due func(*Conn)) int64 {
 		first = now - uint32(len(w.slots)) + 1
 	}
 	for t := first; t <= now; t++ {
-		for c := w.slots[t%uint32(len(w.slots))]; c != nil; c = c.timer.next {
-			if c.timer.at <= now {
+		for c := w.slots[t%uint32(len(w.slots))]; c != nil; c = c.hang.next {
+			if c.due <= now {
 				w.fired = append(w.fired, c)
 			}
 		}
