@@ -87,4 +87,4 @@ fuzz: ## run every fuzz target for FUZZTIME
 
 .PHONY: figures
 figures: ## memory and CPU beside gnet and gorilla, in one run (Linux; about 15 minutes)
-	go run ./bench/figures
+	bash bench/figures.sh

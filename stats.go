@@ -7,7 +7,7 @@ import (
 
 // Stats are a server's figures at one moment. Counters are totals since its start.
 type Stats struct {
-	Connections int // open now
+	Connections int // slots taken now: open, in their handshake, or gone over to HTTP
 	Runs        int // connections with an active run now
 	metrics.Snapshot
 	Memory memmon.Reading // of the process

@@ -28,7 +28,7 @@ func ExampleOrder() {
 	fmt.Println("done:", order.Done())
 	// Output:
 	// RUN_STARTED
-	// agui: TEXT_MESSAGE_CONTENT "m": it is not open
+	// agloop: TEXT_MESSAGE_CONTENT "m": it is not open
 	// TEXT_MESSAGE_START
 	// TEXT_MESSAGE_END
 	// RUN_FINISHED

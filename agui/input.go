@@ -81,7 +81,7 @@ func ParseProtocolVersion(s string) (major, minor int, err error) {
 			}
 		}
 	}
-	return 0, 0, fmt.Errorf("agui: protocol version %.32q is not MAJOR.MINOR", s)
+	return 0, 0, fmt.Errorf("agloop: protocol version %.32q is not MAJOR.MINOR", s)
 }
 
 func versionNumber(s string) (int, bool) {
@@ -107,7 +107,7 @@ func CheckProtocolVersion(s *string) (newer bool, err error) {
 	case err != nil:
 		return false, err
 	case major != protocolMajor:
-		return false, fmt.Errorf("agui: protocol version %.32q is not supported, this side speaks %s", *s, ProtocolVersion)
+		return false, fmt.Errorf("agloop: protocol version %.32q is not supported, this side speaks %s", *s, ProtocolVersion)
 	}
 	return minor > protocolMinor, nil
 }

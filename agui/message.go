@@ -99,7 +99,7 @@ func (c Content) MarshalJSON() ([]byte, error) {
 func (c *Content) UnmarshalJSON(data []byte) error {
 	switch data = bytes.TrimSpace(data); {
 	case len(data) == 0:
-		return errors.New("agui: content is empty")
+		return errors.New("agloop: content is empty")
 	case data[0] == '"':
 		*c = Content{}
 		if last := len(data) - 1; last > 0 && data[last] == '"' && plainText(data[1:last]) {
@@ -114,7 +114,7 @@ func (c *Content) UnmarshalJSON(data []byte) error {
 		*c = Content{Object: bytes.Clone(data)}
 		return nil
 	}
-	return errors.New("agui: content is neither a string, an array nor an object")
+	return errors.New("agloop: content is neither a string, an array nor an object")
 }
 
 // PartType is the kind of a content part. The zero value is none.
@@ -170,7 +170,7 @@ func (p *ContentPart) validText() bool {
 	return valid(p.Text) && valid(p.ID) && utf8.Valid(p.Metadata)
 }
 
-var errNotUTF8 = errors.New("agui: string is not valid UTF-8")
+var errNotUTF8 = errors.New("agloop: string is not valid UTF-8")
 
 // appendJSON appends s as a JSON string. Invalid UTF-8 is an error.
 func appendJSON(dst []byte, s string) ([]byte, error) {

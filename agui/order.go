@@ -41,13 +41,13 @@ type OrderError struct {
 // Error names the event, the id and the rule.
 func (e *OrderError) Error() string {
 	if e.ID == "" {
-		return "agui: " + string(e.Event) + ": " + e.Rule
+		return "agloop: " + string(e.Event) + ": " + e.Rule
 	}
 	id := e.ID
 	if len(id) > 128 {
 		id = id[:128]
 	}
-	return "agui: " + string(e.Event) + " " + strconv.Quote(id) + ": " + e.Rule
+	return "agloop: " + string(e.Event) + " " + strconv.Quote(id) + ": " + e.Rule
 }
 
 type phase uint8

@@ -143,8 +143,8 @@ func TestOrderRules(t *testing.T) {
 
 func TestOrderErrorText(t *testing.T) {
 	for want, err := range map[string]agui.OrderError{
-		"agui: RUN_STARTED: a run is active already": {Event: agui.EventTypeRunStarted, Rule: agui.RuleRunActive},
-		`agui: STEP_FINISHED "a\n": it is not open`:  {Event: agui.EventTypeStepFinished, Rule: agui.RuleNotOpen, ID: "a\n"},
+		"agloop: RUN_STARTED: a run is active already": {Event: agui.EventTypeRunStarted, Rule: agui.RuleRunActive},
+		`agloop: STEP_FINISHED "a\n": it is not open`:  {Event: agui.EventTypeStepFinished, Rule: agui.RuleNotOpen, ID: "a\n"},
 	} {
 		if err.Error() != want {
 			t.Errorf("got %s, want %s", err.Error(), want)

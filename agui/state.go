@@ -137,7 +137,7 @@ func (p PatchOp) MarshalJSON() ([]byte, error) {
 	}
 	if len(p.Value) > 0 {
 		if !json.Valid(p.Value) {
-			return nil, fmt.Errorf("agui: value of patch operation %s %q is not JSON", p.Op, p.Path)
+			return nil, fmt.Errorf("agloop: value of patch operation %s %q is not JSON", p.Op, p.Path)
 		}
 		buf = append(buf, `,"value":`...)
 		buf = append(buf, p.Value...)
@@ -147,7 +147,7 @@ func (p PatchOp) MarshalJSON() ([]byte, error) {
 			continue
 		}
 		if !json.Valid(p.Extra[key]) {
-			return nil, fmt.Errorf("agui: member %q of patch operation %s %q is not JSON", key, p.Op, p.Path)
+			return nil, fmt.Errorf("agloop: member %q of patch operation %s %q is not JSON", key, p.Op, p.Path)
 		}
 		buf = append(buf, ',')
 		if buf, err = appendJSON(buf, key); err != nil {
@@ -168,7 +168,7 @@ func (p *PatchOp) UnmarshalJSON(data []byte) error {
 	}
 	var op PatchOp
 	if err := json.Unmarshal(members["op"], &op.Op); err != nil {
-		return fmt.Errorf("agui: patch operation without op: %w", err)
+		return fmt.Errorf("agloop: patch operation without op: %w", err)
 	}
 	for key, raw := range members {
 		if !op.Op.uses(key) {

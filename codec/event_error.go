@@ -14,7 +14,7 @@ type FieldError struct {
 
 // Error names the event, the place and the reason.
 func (e *FieldError) Error() string {
-	s := "codec: "
+	s := "agloop: "
 	if e.Event != "" {
 		s += e.Event + ": "
 	}

@@ -15,7 +15,7 @@ func ExampleAppendEvent() {
 	fmt.Println(len(buf), err)
 	// Output:
 	// {"type":"TEXT_MESSAGE_CONTENT","messageId":"m","delta":"Hello \"you\""} <nil>
-	// 0 codec: TEXT_MESSAGE_START: role: must be developer or system or assistant or user
+	// 0 agloop: TEXT_MESSAGE_START: role: must be developer or system or assistant or user
 }
 
 func ExampleDecoder() {
@@ -40,5 +40,5 @@ func ExampleDecoder() {
 	// Hello
 	// stripped TEXT_MESSAGE_CONTENT "mood"
 	// dropped TELEPORT ""
-	// codec: TEXT_MESSAGE_CONTENT: delta: must be a string
+	// agloop: TEXT_MESSAGE_CONTENT: delta: must be a string
 }

@@ -5,15 +5,20 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 need() { command -v "$1" >/dev/null || { echo "e2e: $1 is missing: $2" >&2; exit 1; }; }
+sudo=$([ "$(id -u)" = 0 ] || echo sudo)
+install() {
+  $sudo apt-get update -qq
+  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
 need go "install Go 1.26 or later"
+command -v node >/dev/null && command -v npm >/dev/null || install nodejs npm
 need node "install Node 20 or later"
 [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] || { echo "e2e: Node 20 or later is needed" >&2; exit 1; }
 
 CHROMIUM=${CHROMIUM:-$(command -v chromium || true)}
 if [ -z "$CHROMIUM" ]; then
-  sudo=$([ "$(id -u)" = 0 ] || echo sudo)
-  $sudo apt-get update -qq
-  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
+  install chromium
   CHROMIUM=$(command -v chromium)
 fi
 
