@@ -7,9 +7,11 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/server"
 )
 
@@ -140,6 +142,42 @@ func TestShutdownDrainEnds(t *testing.T) {
 	go func() { down <- srv.Shutdown(within(t)) }()
 	if _, last := events(t, p); last.Outcome.Type != "cancelled" {
 		t.Errorf("the run ended with %+v", last)
+	}
+	wantGoodbye(t, p)
+	p.drop()
+	if err := <-down; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestShutdownCancelsSlowRun: the orderly end of a run reaches a client that reads slowly
+// too, though the largest events wait for it already.
+func TestShutdownCancelsSlowRun(t *testing.T) {
+	large := &agui.Custom{Name: "large", Value: []byte(`"` + strings.Repeat("x", 1<<20-100) + `"`)}
+	var emitted atomic.Int64
+	srv, addr, _ := startServer(t, server.Config{Agent: agentFunc(func(_ context.Context, run *server.Run) error {
+		_, err := run.TextMessage()
+		for ; err == nil; err = run.Emit(large) {
+			emitted.Add(1)
+		}
+		return err
+	})})
+	p := dial(t, dialCoder, "ws://"+addr+"/ws")
+	if err := p.send(true, input("run")); err != nil {
+		t.Fatal(err)
+	}
+	stopped := int64(-1)
+	await(t, "Emit to wait", func() bool {
+		before := stopped
+		time.Sleep(100 * time.Millisecond) // nothing tells that nothing happens
+		stopped = emitted.Load()
+		return stopped > 0 && stopped == before
+	})
+	down := make(chan error, 1)
+	go func() { down <- srv.Shutdown(within(t)) }()
+	await(t, "the run to be cancelled", func() bool { return srv.Stats().Runs == 0 })
+	if types, last := events(t, p); last.Outcome.Type != "cancelled" {
+		t.Errorf("got %d events ending with %s %+v", len(types), last.Type, last.Outcome)
 	}
 	wantGoodbye(t, p)
 	p.drop()

@@ -213,6 +213,30 @@ func TestWireAuthorize(t *testing.T) {
 	}
 }
 
+// TestWireClosedInHandshake: a connection that is closed while its handshake is judged,
+// as by a server that stops, sends nothing that a client could take for an answer but is none.
+func TestWireClosedInHandshake(t *testing.T) {
+	slots := make(chan *loop.Slots, 1)
+	h := &wireHandler{}
+	s := serveWire(t, h, func(cfg *loop.DoorConfig) {
+		cfg.Authorize = func(*codec.UpgradeRequest) (any, error) {
+			(<-slots).Each(func(c *loop.Conn) { c.Close(1001, "") })
+			return nil, nil
+		}
+	})
+	slots <- s.door.Slots()
+	p := s.connect(t)
+	p.write(wireRequest(), text("hello"))
+	if _, err := p.r.Peek(1); err == nil {
+		p.wantSwitch()
+		p.wantGoodbye(1001)
+	}
+	p.nc.Close()
+	if n := h.messages.Load(); n != 0 {
+		t.Errorf("%d messages after Close", n)
+	}
+}
+
 // TestWireHTTP: what asks for no WebSocket here reaches the HTTP side with every byte.
 func TestWireHTTP(t *testing.T) {
 	body := string(pattern(3000))
