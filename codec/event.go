@@ -5,6 +5,7 @@ import (
 	"errors"
 	"reflect"
 	"strings"
+	"sync"
 
 	"github.com/agloop/agloop/agui"
 	"github.com/bytedance/sonic"
@@ -246,10 +247,12 @@ const eventWarm = `{"type":"MESSAGES_SNAPSHOT","messages":[{"id":"","role":"user
 	`"content":[{"type":"image","source":{"type":"url","value":""}}]}]}`
 
 // Pretouch compiles what decoding and encoding need, which otherwise happens at
-// first use of each type. It takes some 200 ms: call it once at start, not on an
-// event loop. The error comes from the compiler and leaves decoding and encoding
-// usable.
-func Pretouch() error {
+// first use of each type. The first call takes some 200 ms, later ones nothing: call
+// it at start, not on an event loop. The error comes from the compiler and leaves
+// decoding and encoding usable.
+func Pretouch() error { return pretouch() }
+
+var pretouch = sync.OnceValue(func() error {
 	for _, t := range agui.EventTypes() {
 		if err := sonic.Pretouch(reflect.TypeOf(agui.New(t))); err != nil {
 			return err
@@ -263,4 +266,4 @@ func Pretouch() error {
 		_, err = AppendEvent(nil, ev)
 	}
 	return err
-}
+})

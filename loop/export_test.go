@@ -6,11 +6,18 @@ import (
 	"github.com/agloop/agloop/metrics"
 )
 
-// Writes is the number of write calls so far on the loops of eng.
-func (d *Door) Writes(eng *Engine) uint64 {
+// Writes is the number of write calls so far on its loops.
+func (e *Engine) Writes() uint64 {
 	var s metrics.Snapshot
-	eng.AddTo(&s)
+	e.AddTo(&s)
 	return s.Writes
+}
+
+// BytesIn is the number of bytes read so far by its loops.
+func (e *Engine) BytesIn() uint64 {
+	var s metrics.Snapshot
+	e.AddTo(&s)
+	return s.BytesIn
 }
 
 // Advance moves the engine's clock forward, as if d had passed.

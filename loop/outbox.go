@@ -13,17 +13,24 @@ const (
 	urgent  urgency = true  // terminal events and control frames never wait
 )
 
-// Send queues one message; op is Text or Binary, and text must be valid UTF-8.
-// payload is copied. Any goroutine may call; messages leave in the order of the calls.
+// Send queues one message; op is Text or Binary, others are dropped, and text must be
+// valid UTF-8. payload is copied. Any goroutine may call; messages leave in the order of the calls.
 // While the handler of this connection runs, everything sent leaves in one
 // write when it returns; otherwise the batch window decides (see Limits).
 func (c *Conn) Send(op codec.Opcode, payload []byte) SendResult {
-	return c.send(op, payload, batched)
+	return c.message(op, payload, batched)
 }
 
 // SendNow is Send for a message that should not wait for the batch window. Any goroutine.
 func (c *Conn) SendNow(op codec.Opcode, payload []byte) SendResult {
-	return c.send(op, payload, urgent)
+	return c.message(op, payload, urgent)
+}
+
+func (c *Conn) message(op codec.Opcode, payload []byte, u urgency) SendResult {
+	if op != codec.Text && op != codec.Binary {
+		return Dropped
+	}
+	return c.send(op, payload, u)
 }
 
 // Full tells whether Backpressure was answered and OnDrain is still to come.

@@ -369,12 +369,12 @@ func TestBatchWindow(t *testing.T) {
 	if d := time.Since(start); d > 150*time.Millisecond {
 		t.Errorf("a lone message took %v", d)
 	}
-	before := h.door.Writes(h.eng)
+	before := h.eng.Writes()
 	for range 30 {
 		c.Send(codec.Text, []byte("burst"))
 	}
 	read(30)
-	if w := h.door.Writes(h.eng) - before; w > 4 {
+	if w := h.eng.Writes() - before; w > 4 {
 		t.Errorf("30 messages within a window left in %d writes, want at most 4", w)
 	}
 	c.Send(codec.Text, []byte("waits"))
@@ -396,7 +396,7 @@ func TestRepliesAreCorked(t *testing.T) {
 		},
 	}})
 	nc := h.socket(t, 0)
-	before := h.door.Writes(h.eng)
+	before := h.eng.Writes()
 	nc.Write(append(clientFrame(codec.Text, []byte("a")), clientFrame(codec.Text, []byte("b"))...))
 	for range 100 {
 		if _, _, err := readFrame(nc); err != nil {
@@ -404,7 +404,7 @@ func TestRepliesAreCorked(t *testing.T) {
 		}
 	}
 	// Two, should the two messages have arrived apart.
-	if w := h.door.Writes(h.eng) - before; w > 2 {
+	if w := h.eng.Writes() - before; w > 2 {
 		t.Errorf("100 replies to one read left in %d writes", w)
 	}
 }

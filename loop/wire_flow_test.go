@@ -90,7 +90,7 @@ func TestWireHardLimit(t *testing.T) {
 			t.Errorf("%d bytes wait", n)
 		}
 	}}
-	s := serveWire(t, h, nil)
+	s := serveWire(t, h, func(cfg *loop.DoorConfig) { cfg.Limits.HardLimit = 1 << 20 })
 	p := s.dial(t)
 	p.narrow()
 	p.write(text("go"))

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 
 	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/codec"
@@ -74,9 +73,6 @@ type Run struct {
 	cancel context.CancelCauseFunc
 	sink   Sink
 
-	// Any goroutine.
-	over atomic.Bool // the agent has returned
-
 	// Any goroutine, under mu.
 	mu    sync.Mutex
 	order agui.Order
@@ -101,9 +97,7 @@ func Do(ctx context.Context, agent Agent, input *agui.RunAgentInput, user any, s
 	if err := r.emit(started, false); err != nil {
 		return err
 	}
-	err := r.call(agent)
-	r.over.Store(true)
-	return r.finish(err)
+	return r.finish(r.call(agent))
 }
 
 // Refuse sends the RUN_ERROR that answers an input no run can be made of.
@@ -204,9 +198,6 @@ func (r *Run) Emit(ev agui.Event) error {
 func (r *Run) emit(ev agui.Event, last bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.over.Load() {
-		r.cancel(nil)
-	}
 	if err := r.ctx.Err(); err != nil {
 		return err
 	}
