@@ -198,9 +198,9 @@ func (s *session) cancel(cause error) {
 }
 
 // Send implements run.Sink.
-func (s *session) Send(event []byte, last bool) bool {
+func (s *session) Send(event []byte, urgent bool) bool {
 	var r SendResult
-	if last {
+	if urgent {
 		r = s.conn.SendNow(Text, event)
 	} else {
 		r = s.conn.Send(Text, event)

@@ -161,8 +161,8 @@ func (c *Conn) panicked(v any) {
 		slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
 	switch c.state {
 	case closed:
-	case handshaking:
-		c.closeNow()
+	case handshaking: // in Authorize
+		c.refuse(&codec.UpgradeError{Status: 500, Reason: "the server failed"})
 	default:
 		c.fail(errPanic)
 	}

@@ -41,6 +41,9 @@ func (e *Engine) Client(ctx context.Context, nc net.Conn, req codec.DialRequest,
 		c.inbound().head = early
 	}
 	if err := e.enroll(nc, c); err != nil {
+		if c.in != nil && !c.marked(isOpened) {
+			c.in.free()
+		}
 		return nil, "", err
 	}
 	return c, protocol, nil

@@ -45,6 +45,9 @@ func (c *Conn) handshake(view []byte) (n int) {
 		c.refuse(err)
 		return len(view)
 	}
+	if c.state == closed { // Close came first
+		return len(view)
+	}
 	c.releaseHead()
 	c.established()
 	return n
@@ -65,7 +68,9 @@ func (c *Conn) admit(req *codec.UpgradeRequest) error {
 	}
 	proto := codec.SelectProtocol(d.protocols, req)
 	var b [256]byte
-	c.putRaw(codec.AppendSwitchingProtocols(b[:0], req.Key, proto))
+	if !c.putRaw(codec.AppendSwitchingProtocols(b[:0], req.Key, proto)) {
+		c.closeNow()
+	}
 	return nil
 }
 
@@ -76,7 +81,10 @@ func (c *Conn) refuse(err error) {
 	if !ok {
 		ue = &codec.UpgradeError{Status: 403, Reason: "refused"}
 	}
-	c.putRaw(ue.AppendResponse(nil))
+	if !c.putRaw(ue.AppendResponse(nil)) {
+		c.closeNow()
+		return
+	}
 	c.mu.Lock()
 	c.flags |= isClosing
 	c.mu.Unlock()
@@ -99,15 +107,20 @@ func (c *Conn) leave(read []byte) {
 	c.closeNow()
 }
 
-// putRaw queues bytes that are no frame. Only while the loop handles this connection.
-func (c *Conn) putRaw(p []byte) {
+// putRaw queues bytes that are no frame, unless the connection is closing: its close
+// frame must not come before them. Only while the loop handles this connection.
+func (c *Conn) putRaw(p []byte) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.flags&isClosing != 0 {
+		return false
+	}
 	if c.out == nil {
 		c.out = batch.NewQueue()
 	}
 	copy(c.out.Room(len(p)), p)
 	c.queued += len(p)
+	return true
 }
 
 func (c *Conn) releaseHead() {

@@ -21,7 +21,8 @@ func (c *Conn) Send(op codec.Opcode, payload []byte) SendResult {
 	return c.message(op, payload, batched)
 }
 
-// SendNow is Send for a message that should not wait for the batch window. Any goroutine.
+// SendNow is Send for the few messages that end something: they do not wait for the batch
+// window, and have as much room again above the hard limit. Any goroutine.
 func (c *Conn) SendNow(op codec.Opcode, payload []byte) SendResult {
 	return c.message(op, payload, urgent)
 }
@@ -65,7 +66,11 @@ func (c *Conn) send(op codec.Opcode, payload []byte, u urgency) SendResult {
 		c.mu.Unlock()
 		return Dropped
 	}
-	if c.queued >= c.door.limits.HardLimit {
+	hard := c.door.limits.HardLimit
+	if u == urgent {
+		hard *= 2 // a run's end must find room behind the largest event
+	}
+	if c.queued >= hard {
 		c.flags |= isClosing | isCut
 		c.code = codec.CloseSlowReader
 		act, at := c.schedule(urgent)

@@ -29,9 +29,10 @@ func (f AgentFunc) Run(ctx context.Context, run *Run) error { return f(ctx, run)
 
 // Sink takes the encoded events of a run, in order.
 type Sink interface {
-	// Send queues one event, which it copies. last marks the terminal event, which must
-	// not wait for others. False means that nobody receives events any more.
-	Send(event []byte, last bool) bool
+	// Send queues one event, which it copies. urgent marks the events that end a run: they do
+	// not wait for others, and there is room for them. False means that nobody receives
+	// events any more.
+	Send(event []byte, urgent bool) bool
 	// Room waits until the sink wants more, and returns ctx's error when that ends first.
 	Room(ctx context.Context) error
 }
@@ -94,7 +95,7 @@ func Do(ctx context.Context, agent Agent, input *agui.RunAgentInput, user any, s
 		ThreadID: input.ThreadID, RunID: input.RunID, ParentRunID: input.ParentRunID,
 		ProtocolVersion: new(agui.ProtocolVersion),
 	}
-	if err := r.emit(started, false); err != nil {
+	if err := r.emit(started); err != nil {
 		return err
 	}
 	return r.finish(r.call(agent))
@@ -128,6 +129,7 @@ func (r *Run) call(agent Agent) (err error) {
 
 // finish sends the terminal event that the agent's result asks for.
 func (r *Run) finish(err error) error {
+	_ = r.sink.Room(r.ctx) // when it is over there is no more to wait for
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ended {
@@ -155,7 +157,7 @@ func (r *Run) finish(err error) error {
 // cancelled closes everything in order and ends the run. Under mu.
 func (r *Run) cancelled() {
 	for _, end := range r.order.Open() {
-		if r.send(end, false) != nil {
+		if r.send(end, true) != nil {
 			return
 		}
 	}
@@ -182,20 +184,14 @@ func (r *Run) Emit(ev agui.Event) error {
 	if err := r.sink.Room(r.ctx); err != nil {
 		return err
 	}
-	last := false
-	switch e := ev.(type) {
-	case *agui.RunFinished:
-		last = true
-		if e.ThreadID == "" && e.RunID == "" {
-			e.ThreadID, e.RunID = r.Input.ThreadID, r.Input.RunID
-		}
-	case *agui.RunError:
-		last = true
+	if e, ok := ev.(*agui.RunFinished); ok && e.ThreadID == "" && e.RunID == "" {
+		e.ThreadID, e.RunID = r.Input.ThreadID, r.Input.RunID
 	}
-	return r.emit(ev, last)
+	return r.emit(ev)
 }
 
-func (r *Run) emit(ev agui.Event, last bool) error {
+// emit sends an event of the agent's, or RUN_STARTED.
+func (r *Run) emit(ev agui.Event) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.ctx.Err(); err != nil {
@@ -204,11 +200,19 @@ func (r *Run) emit(ev agui.Event, last bool) error {
 	if r.ended {
 		return ErrRunEnded
 	}
-	return r.send(ev, last)
+	return r.send(ev, terminal(ev))
+}
+
+func terminal(ev agui.Event) bool {
+	switch ev.(type) {
+	case *agui.RunFinished, *agui.RunError:
+		return true
+	}
+	return false
 }
 
 // send encodes, judges and queues one event. Under mu.
-func (r *Run) send(ev agui.Event, last bool) error {
+func (r *Run) send(ev agui.Event, urgent bool) error {
 	b, err := codec.AppendEvent(r.buf[:0], ev)
 	if err != nil {
 		return err
@@ -222,8 +226,8 @@ func (r *Run) send(ev agui.Event, last bool) error {
 	if cap(b) <= maxScratch {
 		r.buf = b
 	}
-	r.ended = r.ended || last
-	if !r.sink.Send(b, last) {
+	r.ended = r.ended || terminal(ev)
+	if !r.sink.Send(b, urgent) {
 		r.cancel(errSinkGone)
 		return context.Canceled
 	}
