@@ -71,8 +71,7 @@ func streamAgent(ctx context.Context, run *server.Run) error {
 	token := &agui.TextMessageContent{MessageID: id, Delta: filler(props.Delta)}
 	token.Timestamp = &now
 
-	interval, next := props.interval(), time.Now()
-	tick := time.NewTimer(0)
+	tick := time.NewTicker(props.interval()) // keeps the average rate when a tick comes late
 	defer tick.Stop()
 	for range props.bursts() {
 		select {
@@ -86,10 +85,6 @@ func streamAgent(ctx context.Context, run *server.Run) error {
 				return err
 			}
 		}
-		// Adding to the moment that was due, not to the moment it is, keeps the
-		// average rate when a tick comes late.
-		next = next.Add(interval)
-		tick.Reset(time.Until(next))
 	}
 	return run.Emit(&agui.TextMessageEnd{MessageID: id})
 }
