@@ -39,6 +39,7 @@ var floors = map[string]struct {
 
 	"cmd/agloop":    {5, ". server client codec agui metrics"},
 	"bench/load":    {5, ""},
+	"e2e/reencode":  {5, "codec"},
 	"bench/figures": {5, ""},
 }
 

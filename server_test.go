@@ -260,14 +260,17 @@ func TestShutdownDoesNotWaitForHandshakes(t *testing.T) {
 	}
 	defer silent.Close()
 	open := upgraded(t, addr) // accepted after the silent one, so that is in by now
-	if err := srv.Shutdown(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	down := make(chan error, 1)
+	go func() { down <- srv.Shutdown(t.Context()) }()
 	if _, err := silent.Read(make([]byte, 1)); err != io.EOF {
 		t.Errorf("the silent connection ended with %v", err)
 	}
 	head := make([]byte, 4)
 	if _, err := io.ReadFull(open, head); err != nil || string(head[2:]) != "\x03\xe9" {
 		t.Errorf("the open connection got % x %v, want a close frame with 1001", head, err)
+	}
+	open.Close()
+	if err := <-down; err != nil {
+		t.Error(err)
 	}
 }

@@ -1,0 +1,21 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/agloop/agloop/client"
+)
+
+// What a server refuses comes as an error with its HTTP status.
+func ExampleDial() {
+	_, err := client.Dial(context.Background(), "wss://localhost/ws", client.Config{})
+	fmt.Println(err)
+	_, err = client.Dial(context.Background(), "http://localhost/", client.Config{})
+	refused, isRefused := errors.AsType[*client.DialError](err)
+	fmt.Println(err, refused, isRefused)
+	// Output:
+	// agloop: wss is not supported yet
+	// agloop: URL: scheme must be ws or wss <nil> false
+}
