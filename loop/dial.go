@@ -35,8 +35,9 @@ func (e *Engine) Client(ctx context.Context, nc net.Conn, req codec.DialRequest,
 	}
 	c := &Conn{door: &Door{
 		eng: e, handler: cfg.Handler, limits: limits, log: cfg.Log,
-		frames: limits.codec(false), window: limits.window(), masks: new(codec.Masks),
+		frames: limits.codec(false), masks: new(codec.Masks),
 	}}
+	c.door.tuned.Store(new(limits.tuning()))
 	if early != nil {
 		c.inbound().head = early
 	}

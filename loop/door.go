@@ -4,9 +4,9 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
-	"github.com/agloop/agloop/batch"
 	"github.com/agloop/agloop/codec"
 	"github.com/agloop/agloop/metrics"
 )
@@ -42,7 +42,6 @@ type Door struct {
 	handler Handler
 	limits  Limits
 	frames  codec.Limits
-	window  batch.Window
 	log     *slog.Logger
 
 	// Immutable, of a server.
@@ -58,6 +57,7 @@ type Door struct {
 	masks *codec.Masks
 
 	// Any goroutine.
+	tuned    atomic.Pointer[Tuning]
 	Counters metrics.Counters // of accepting; loops have their own
 	refusals chan struct{}    // a token for each connection being answered 503
 	refusing sync.WaitGroup
@@ -72,13 +72,14 @@ func (e *Engine) NewDoor(cfg DoorConfig) (*Door, error) {
 	if err := cfg.Origins.Validate(); err != nil {
 		return nil, err
 	}
-	return &Door{
-		eng: e, handler: cfg.Handler, limits: limits, log: cfg.Log,
-		frames: limits.codec(true), window: limits.window(),
+	d := &Door{
+		eng: e, handler: cfg.Handler, limits: limits, log: cfg.Log, frames: limits.codec(true),
 		slots: NewSlots(slotLimit(cfg.MaxConnections, cfg.Log)), head: cfg.Head, path: cfg.Path,
 		origins: cfg.Origins, protocols: cfg.Protocols, authorize: cfg.Authorize, http: cfg.HTTP,
 		refusals: make(chan struct{}, refusalReserve),
-	}, nil
+	}
+	d.tuned.Store(new(limits.tuning()))
+	return d, nil
 }
 
 // Slots are the connections of this door.

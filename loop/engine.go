@@ -27,6 +27,7 @@ type Engine struct {
 
 	// Any goroutine.
 	skew    atomic.Int64 // tests move the clock by it
+	wakeGap atomic.Int64 // nanoseconds, see SetWakeGap
 	enrolls sync.RWMutex // held for reading while enrolling: an Enroll on stopped loops would never return
 	closed  bool         // under enrolls
 }
@@ -43,6 +44,7 @@ func NewEngine(loops int, log *slog.Logger) (*Engine, error) {
 	}
 	// Started an hour ago, so that zero, the time of what never happened, is long past.
 	e := &Engine{log: log, start: time.Now().Add(-time.Hour)}
+	e.SetWakeGap(DefaultWakeGap)
 	client, err := gnet.NewClient(e,
 		gnet.WithNumEventLoop(loops),
 		gnet.WithTCPNoDelay(gnet.TCPNoDelay),

@@ -23,8 +23,5 @@ func (e *Engine) BytesIn() uint64 {
 // Advance moves the engine's clock forward, as if d had passed.
 func (e *Engine) Advance(d time.Duration) {
 	e.skew.Add(int64(d))
-	for _, l := range e.loops {
-		l.timeUp.Store(true)
-		l.wake()
-	}
+	e.poke()
 }

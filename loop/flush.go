@@ -96,7 +96,7 @@ func (c *Conn) settle(written int) {
 
 	c.mu.Lock()
 	c.queued -= left
-	drained := c.flags&isFull != 0 && c.queued <= c.door.limits.LowWater
+	drained := c.flags&isFull != 0 && c.queued <= c.door.tuned.Load().LowWater
 	if drained {
 		c.flags &^= isFull
 	}

@@ -77,11 +77,6 @@ const (
 	rung                 // the bell was rung, or a turn is under way
 )
 
-// wakeGap is the least time between two wakes of a loop for messages that are
-// not urgent, in nanoseconds: a loop that serves thousands of runs writes for many
-// of them in one turn. A loop that was at rest is woken at once.
-const wakeGap = int64(250 * time.Microsecond)
-
 // push puts c on the dirty list and calls the loop. Any goroutine.
 func (l *Loop) push(c *Conn, u urgency) {
 	l.mu.Lock()
@@ -140,7 +135,7 @@ func (l *Loop) flushDirty() {
 		return
 	}
 	now := l.eng.now()
-	l.paced.Store(now + wakeGap)
+	l.paced.Store(now + l.eng.wakeGap.Load())
 	for _, c := range list {
 		c.flush(now)
 	}

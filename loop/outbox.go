@@ -66,7 +66,8 @@ func (c *Conn) send(op codec.Opcode, payload []byte, u urgency) SendResult {
 		c.mu.Unlock()
 		return Dropped
 	}
-	hard := c.door.limits.HardLimit
+	tuned := c.door.tuned.Load()
+	hard := tuned.HardLimit
 	if u == urgent {
 		hard *= 2 // a run's end must find room behind the largest event
 	}
@@ -80,7 +81,7 @@ func (c *Conn) send(op codec.Opcode, payload []byte, u urgency) SendResult {
 	}
 	c.put(op, payload)
 	result := Sent
-	if c.queued > c.door.limits.SoftLimit && !op.Control() {
+	if c.queued > tuned.SoftLimit && !op.Control() {
 		c.flags |= isFull
 		result = Backpressure
 	}
@@ -120,7 +121,7 @@ func (c *Conn) schedule(u urgency) (action, int64) {
 	}
 	if u == batched {
 		now := c.loop.eng.now()
-		due := c.door.window.Due(c.out.Frames(), c.out.Bytes(), c.flushed, now)
+		due := c.door.tuned.Load().Window.Due(c.out.Frames(), c.out.Bytes(), c.flushed, now)
 		if due > now {
 			if c.flags&isDelayed != 0 {
 				return wait, 0
@@ -152,5 +153,5 @@ func (c *Conn) windowEnd() int64 {
 	if c.flags&isDelayed == 0 {
 		return never
 	}
-	return c.flushed + int64(c.door.window.Timeout)
+	return c.flushed + int64(c.door.tuned.Load().Window.Timeout)
 }

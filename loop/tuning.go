@@ -1,0 +1,48 @@
+package loop
+
+import (
+	"time"
+
+	"github.com/agloop/agloop/batch"
+)
+
+// Tuning is what may change while connections are open. A change holds from the next
+// message on, for every connection.
+type Tuning struct {
+	Window batch.Window
+	// SoftLimit, LowWater and HardLimit are those of Limits, in bytes.
+	SoftLimit, LowWater, HardLimit int
+}
+
+func (l *Limits) tuning() Tuning {
+	return Tuning{Window: l.window(), SoftLimit: l.SoftLimit, LowWater: l.LowWater, HardLimit: l.HardLimit}
+}
+
+// Tuning is what holds now. Any goroutine.
+func (d *Door) Tuning() Tuning { return *d.tuned.Load() }
+
+// Tune replaces what holds. What waits under an earlier window is looked at again at
+// once. Any goroutine; t must make sense (see Limits).
+func (d *Door) Tune(t Tuning) {
+	d.tuned.Store(&t)
+	d.eng.poke()
+}
+
+// DefaultWakeGap is the WakeGap of an engine that was told nothing else.
+const DefaultWakeGap = 250 * time.Microsecond
+
+// SetWakeGap sets the least time between two wakes of a loop for messages that are not
+// urgent: a loop that serves thousands of runs writes for many of them in one turn. A
+// loop that was at rest is woken at once. 0 wakes at once always. Any goroutine.
+func (e *Engine) SetWakeGap(d time.Duration) { e.wakeGap.Store(int64(max(d, 0))) }
+
+// WakeGap is what SetWakeGap set, or DefaultWakeGap.
+func (e *Engine) WakeGap() time.Duration { return time.Duration(e.wakeGap.Load()) }
+
+// poke makes every loop look at what is due.
+func (e *Engine) poke() {
+	for _, l := range e.loops {
+		l.timeUp.Store(true)
+		l.wake()
+	}
+}
