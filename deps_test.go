@@ -49,6 +49,7 @@ var owners = map[string]string{
 	"github.com/gobwas/ws":       "codec",
 	"github.com/bytedance/sonic": "codec",
 	"golang.org/x/sys":           "bench/load",
+	"golang.org/x/time":          "loop",
 }
 
 // TestFloors walks the tree and holds every import against the tables.

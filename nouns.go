@@ -20,6 +20,8 @@ type (
 	NopHandler = loop.NopHandler
 	SendResult = loop.SendResult
 	Limits     = loop.Limits
+	Rates      = loop.Rates
+	Refusals   = loop.Refusals
 
 	Opcode         = codec.Opcode
 	CloseCode      = codec.CloseCode

@@ -48,6 +48,8 @@ type ServerConfig struct {
 	MaxConnections int
 	// Limits bound each connection.
 	Limits Limits
+	// Rates bound how often things may happen. None is on by itself.
+	Rates Rates
 	// DrainTimeout is how long Shutdown lets active runs go on before it
 	// cancels them. 0 cancels them at once.
 	DrainTimeout time.Duration
@@ -214,6 +216,7 @@ func (s *Server) start() (err error) {
 		Protocols:      s.cfg.Protocols,
 		Authorize:      s.cfg.Authorize,
 		MaxConnections: s.cfg.MaxConnections,
+		Rates:          s.cfg.Rates,
 		HTTP:           s.http.take,
 		Log:            s.log,
 	})

@@ -11,6 +11,7 @@ import (
 	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/bufpool"
 	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/run"
 )
 
@@ -30,7 +31,8 @@ func (h agentHandler) OnMessage(c *Conn, op Opcode, payload []byte) {
 	}
 	s, ok := c.User().(*session)
 	if !ok {
-		s = &session{srv: h.srv, conn: c, user: c.User()}
+		rates := &h.srv.cfg.Rates
+		s = &session{srv: h.srv, conn: c, user: c.User(), starts: loop.NewBucket(rates.Runs, rates.RunsBurst)}
 		c.SetUser(s)
 	}
 	s.input(payload)
@@ -54,6 +56,9 @@ type session struct {
 	srv  *Server
 	conn *Conn
 	user any
+
+	// The session's goroutine.
+	starts *loop.Bucket
 
 	// The run's goroutine.
 	pressed atomic.Bool // the last Send answered Backpressure
@@ -155,7 +160,10 @@ func (s *session) do(ctx context.Context, raw *bufpool.Buffer) {
 		s.conn.Close(codec.CloseUnsupported, "input is not JSON")
 		return
 	case err != nil:
-		run.Refuse(s, err)
+		run.Refuse(s, run.CodeBadInput, err.Error())
+		return
+	case !s.starts.Allow():
+		run.Refuse(s, run.CodeRate, "too many runs in a short time")
 		return
 	}
 	err = run.Do(ctx, s.srv.cfg.Agent, input, s.user, s)

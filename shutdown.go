@@ -45,6 +45,9 @@ func (s *Server) Close() error {
 func (s *Server) stopAccepting() bool {
 	s.mu.Lock()
 	s.state = serverStopping
+	if s.door != nil {
+		s.door.StopAccepting()
+	}
 	for ln := range s.listeners {
 		ln.Close()
 	}

@@ -10,7 +10,8 @@ type Stats struct {
 	Connections int // slots taken now: open, in their handshake, or gone over to HTTP
 	Runs        int // connections with an active run now
 	metrics.Snapshot
-	Memory memmon.Reading // of the process
+	Refusals Refusals
+	Memory   memmon.Reading // of the process
 }
 
 // Stats reads the figures without stopping a loop. Before Serve all are zero.
@@ -22,6 +23,7 @@ func (s *Server) Stats() Stats {
 	if door != nil {
 		st.Connections = door.Slots().Used()
 		door.Counters.AddTo(&st.Snapshot)
+		st.Refusals = door.Refusals()
 		engine.AddTo(&st.Snapshot)
 	}
 	return st

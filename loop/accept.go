@@ -25,6 +25,9 @@ func (d *Door) Accept(ln net.Listener) error {
 	defer spare.drop()
 	var pause time.Duration
 	for {
+		if d.accepts != nil && !d.pause(d.accepts.Reserve().Delay()) { // the backlog waits
+			return net.ErrClosed
+		}
 		// A descriptor is held back while waiting, so that a connection is never
 		// accepted on the last one: handing it to a loop needs a second.
 		err := spare.hold()
@@ -41,12 +44,32 @@ func (d *Door) Accept(ln net.Listener) error {
 			d.Counters.AcceptErrs.Add(1)
 			d.log.LogAttrs(context.Background(), slog.LevelWarn, "agloop: cannot accept",
 				slog.Any("err", err), slog.Duration("retry_in", pause))
-			time.Sleep(pause)
+			if !d.pause(pause) {
+				return net.ErrClosed
+			}
 			continue
 		}
 		pause = 0
 		burst.count()
 		d.take(nc)
+	}
+}
+
+// StopAccepting ends the pauses of Accept; closing the listener ends the rest.
+func (d *Door) StopAccepting() { d.quitOnce.Do(func() { close(d.quit) }) }
+
+// pause waits for d, or returns false when accepting has been stopped.
+func (d *Door) pause(t time.Duration) bool {
+	if t <= 0 {
+		return true
+	}
+	timer := time.NewTimer(t)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-d.quit:
+		return false
 	}
 }
 
@@ -65,11 +88,20 @@ func backOff(d time.Duration) time.Duration {
 
 // take gives a fresh connection a slot and a loop.
 func (d *Door) take(nc net.Conn) {
+	if d.shedding.Load() {
+		d.pressure.Add(1)
+		d.turnAway(nc, pressureResponse)
+		return
+	}
+	if !d.networks.allow(nc.RemoteAddr(), time.Now()) {
+		d.network.Add(1)
+		d.turnAway(nc, networkResponse)
+		return
+	}
 	id, ok := d.slots.Acquire()
 	if !ok {
-		d.refusals <- struct{}{} // all in use: the backlog waits
-		d.refusing.Add(1)
-		go d.refuse(nc)
+		d.full.Add(1)
+		d.turnAway(nc, fullResponse)
 		return
 	}
 	c := &Conn{door: d, id: id}
@@ -80,14 +112,27 @@ func (d *Door) take(nc net.Conn) {
 	}
 }
 
-// fullResponse answers a request that finds no slot.
-var fullResponse = (&codec.UpgradeError{
-	Status: 503, Reason: "too many connections", RetryAfter: time.Second,
-}).AppendResponse(nil)
+// What requests are answered that are not let in.
+var (
+	fullResponse     = turnedAway(503, "too many connections")
+	pressureResponse = turnedAway(503, "out of memory for more connections")
+	networkResponse  = turnedAway(429, "too many connections from your network")
+)
+
+func turnedAway(status int, reason string) []byte {
+	return (&codec.UpgradeError{Status: status, Reason: reason, RetryAfter: time.Second}).AppendResponse(nil)
+}
+
+// turnAway answers nc out of the reserve of descriptors, off the accept goroutine.
+func (d *Door) turnAway(nc net.Conn, response []byte) {
+	d.refusals <- struct{}{} // all in use: the backlog waits
+	d.refusing.Add(1)
+	go d.refuse(nc, response)
+}
 
 // refuse reads one request head, so that closing does not reset the connection
-// under the response, and answers 503.
-func (d *Door) refuse(nc net.Conn) {
+// under the response, and answers.
+func (d *Door) refuse(nc net.Conn, response []byte) {
 	defer func() { <-d.refusals; d.refusing.Done() }()
 	defer nc.Close()
 	d.Counters.Refused.Add(1)
@@ -101,7 +146,7 @@ func (d *Door) refuse(nc net.Conn) {
 		}
 		n += m
 	}
-	_, _ = nc.Write(fullResponse)
+	_, _ = nc.Write(response)
 }
 
 // spareFile is a descriptor held back.

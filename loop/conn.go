@@ -208,6 +208,7 @@ func (c *Conn) gone(err error) {
 		c.in.free()
 		c.in = nil
 	}
+	delete(l.inflows, c)
 	if c.door.slots != nil {
 		c.door.slots.Release(c.id)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/agloop/agloop/codec"
 	"github.com/agloop/agloop/metrics"
+	"golang.org/x/time/rate"
 )
 
 // AnyPath as DoorConfig.Path upgrades requests for every path.
@@ -28,6 +29,7 @@ type DoorConfig struct {
 	// MaxConnections bounds the connections; 0 or more than the descriptors allow is
 	// what they allow.
 	MaxConnections int
+	Rates          Rates
 	// HTTP receives connections that ask for no WebSocket, in a goroutine of
 	// their own, with the bytes read so far still to be read. The connection keeps its slot
 	// until it is closed.
@@ -52,6 +54,9 @@ type Door struct {
 	protocols []string
 	authorize func(*codec.UpgradeRequest) (any, error)
 	http      func(net.Conn)
+	rates     Rates
+	accepts   *rate.Limiter
+	networks  networks
 
 	// Immutable, of a client.
 	masks *codec.Masks
@@ -59,8 +64,14 @@ type Door struct {
 	// Any goroutine.
 	tuned    atomic.Pointer[Tuning]
 	Counters metrics.Counters // of accepting; loops have their own
-	refusals chan struct{}    // a token for each connection being answered 503
+	shedding atomic.Bool      // memory is short: new connections are answered 503
+
+	full, pressure, network, overRate, shed atomic.Uint64 // see Refusals
+
+	refusals chan struct{} // a token for each connection being answered 503
 	refusing sync.WaitGroup
+	quit     chan struct{} // closed by StopAccepting
+	quitOnce sync.Once
 }
 
 // NewDoor makes a server's door. The error names the setting at fault.
@@ -76,7 +87,9 @@ func (e *Engine) NewDoor(cfg DoorConfig) (*Door, error) {
 		eng: e, handler: cfg.Handler, limits: limits, log: cfg.Log, frames: limits.codec(true),
 		slots: NewSlots(slotLimit(cfg.MaxConnections, cfg.Log)), head: cfg.Head, path: cfg.Path,
 		origins: cfg.Origins, protocols: cfg.Protocols, authorize: cfg.Authorize, http: cfg.HTTP,
-		refusals: make(chan struct{}, refusalReserve),
+		rates: cfg.Rates, accepts: limiter(cfg.Rates.Accepts, cfg.Rates.AcceptsBurst),
+		networks: networks{perSecond: cfg.Rates.AcceptsPerIP, burst: cfg.Rates.AcceptsPerIPBurst},
+		refusals: make(chan struct{}, refusalReserve), quit: make(chan struct{}),
 	}
 	d.tuned.Store(new(limits.tuning()))
 	return d, nil

@@ -57,9 +57,11 @@ func (e *LimitError) Error() string { return "agloop: " + e.Field + ": " + e.Rea
 // Causes of connections that the loop ends by itself.
 var (
 	errSlowReader   = errors.New("peer reads too slowly")
+	errMemory       = errors.New("memory is short, and much waited for this peer")
 	errNoProgress   = errors.New("peer accepted no byte before the write timeout")
 	errNoPong       = errors.New("no pong before the deadline")
 	errCloseTimeout = errors.New("no close frame before the deadline")
+	errRate         = &codec.ProtocolError{Code: codec.ClosePolicy, Reason: "too many messages"}
 	errHandshake    = errors.New("opening handshake not finished before the deadline")
 	errPanic        = errors.New("panic in a handler")
 )

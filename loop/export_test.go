@@ -25,3 +25,6 @@ func (e *Engine) Advance(d time.Duration) {
 	e.skew.Add(int64(d))
 	e.poke()
 }
+
+// NetworkOf is what AcceptsPerIP counts by.
+var NetworkOf = networkOf

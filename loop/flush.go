@@ -20,7 +20,7 @@ func (c *Conn) flush(now int64) {
 	q := c.out
 	c.out = nil
 	c.flags &^= isDirty | isDelayed
-	flags := c.flags
+	flags, code := c.flags, c.code
 	if q != nil && now != 0 {
 		c.flushed = now
 	}
@@ -36,8 +36,13 @@ func (c *Conn) flush(now int64) {
 		}
 	}
 	if flags&isCut != 0 {
-		c.loop.Counters.SlowCuts.Add(1)
-		c.cut(codec.CloseSlowReader, errSlowReader)
+		if code == codec.CloseSlowReader {
+			c.loop.Counters.SlowCuts.Add(1)
+			c.cut(code, errSlowReader)
+		} else {
+			c.door.shed.Add(1)
+			c.cut(code, errMemory)
+		}
 		return
 	}
 	if flags&isClosing != 0 {

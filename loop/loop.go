@@ -21,10 +21,11 @@ type Loop struct {
 	// This loop.
 	owner   owner // which goroutine this is, in the debug build
 	wheel   wheel
-	wheelAt int64     // when the timer fires for the wheel at the latest; never: it does not
-	blocked []blocked // connections of whose bytes the kernel took not all
-	poll    int64     // nanoseconds until blocked is looked at again
-	iov     [][]byte  // scratch for vectored writes
+	wheelAt int64             // when the timer fires for the wheel at the latest; never: it does not
+	blocked []blocked         // connections of whose bytes the kernel took not all
+	poll    int64             // nanoseconds until blocked is looked at again
+	iov     [][]byte          // scratch for vectored writes
+	inflows map[*Conn]*inflow // of connections with a rate limit that have sent something
 
 	// Counters are written by this loop and read by anybody.
 	Counters metrics.Counters

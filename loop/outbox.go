@@ -72,9 +72,7 @@ func (c *Conn) send(op codec.Opcode, payload []byte, u urgency) SendResult {
 		hard *= 2 // a run's end must find room behind the largest event
 	}
 	if c.queued >= hard {
-		c.flags |= isClosing | isCut
-		c.code = codec.CloseSlowReader
-		act, at := c.schedule(urgent)
+		act, at := c.markCut(codec.CloseSlowReader)
 		c.mu.Unlock()
 		c.perform(act, at, urgent)
 		return Dropped

@@ -109,6 +109,11 @@ func (c *Conn) deliver(m codec.Message) {
 		if c.state != open || c.marked(isEnding) {
 			return // we have said goodbye already
 		}
+		if !c.loop.allow(c, len(m.Payload)) {
+			c.door.overRate.Add(1)
+			c.fail(errRate)
+			return
+		}
 		c.loop.Counters.MessagesIn.Add(1)
 		c.spoke = c.loop.wheel.now
 		c.door.handler.OnMessage(c, m.Opcode, m.Payload)

@@ -101,10 +101,9 @@ func Do(ctx context.Context, agent Agent, input *agui.RunAgentInput, user any, s
 	return r.finish(r.call(agent))
 }
 
-// Refuse sends the RUN_ERROR that answers an input no run can be made of.
-func Refuse(sink Sink, cause error) {
-	message, code := cause.Error(), CodeBadInput
-	event, err := codec.AppendEvent(nil, &agui.RunError{Message: message, Code: &code})
+// Refuse sends the RUN_ERROR that answers an input no run is made of.
+func Refuse(sink Sink, code, message string) {
+	event, err := codec.AppendEvent(nil, &agui.RunError{Message: toUTF8(message), Code: &code})
 	if err == nil {
 		sink.Send(event, true)
 	}
@@ -113,6 +112,7 @@ func Refuse(sink Sink, cause error) {
 // Codes of the RUN_ERROR events that agloop sends by itself.
 const (
 	CodeBadInput   = "invalid_input"
+	CodeRate       = "rate_limited"
 	CodeAgent      = "agent_error"
 	CodePanic      = "agent_panic"
 	CodeIncomplete = "incomplete_run" // the agent returned with something still open

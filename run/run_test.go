@@ -353,7 +353,7 @@ func TestNeverCompletedCharacter(t *testing.T) {
 
 func TestRefuse(t *testing.T) {
 	s := &sink{}
-	run.Refuse(s, &codec.FieldError{Event: "RunAgentInput", Field: "threadId", Reason: "is missing"})
+	run.Refuse(s, run.CodeBadInput, "threadId is missing")
 	if got := s.types(t); got != "RUN_ERROR" || !strings.Contains(s.last(), "threadId") || !strings.Contains(s.last(), run.CodeBadInput) {
 		t.Errorf("sent %s", s.events)
 	}

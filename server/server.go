@@ -11,6 +11,7 @@ type (
 	Config         = agloop.ServerConfig
 	Stats          = agloop.Stats
 	Limits         = agloop.Limits
+	Rates          = agloop.Rates
 	Agent          = agloop.Agent
 	AgentFunc      = agloop.AgentFunc
 	Run            = agloop.Run

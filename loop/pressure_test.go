@@ -1,0 +1,216 @@
+package loop_test
+
+import (
+	"bufio"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/loop"
+)
+
+// response asks for a WebSocket and returns the answer's status and Retry-After.
+func (h *house) response(t *testing.T) (status int, retry string) {
+	t.Helper()
+	nc, err := net.Dial("tcp", h.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	nc.SetDeadline(time.Now().Add(10 * time.Second))
+	nc.Write([]byte("GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+		"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"))
+	res, err := http.ReadResponse(bufio.NewReader(nc), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	return res.StatusCode, res.Header.Get("Retry-After")
+}
+
+func TestSheddingAnswers503(t *testing.T) {
+	h := open(t, loop.DoorConfig{Handler: loop.NopHandler{}})
+	old := h.socket(t, 0)
+	h.door.SetShedding(true)
+	if status, retry := h.response(t); status != 503 || retry == "" {
+		t.Errorf("short of memory: %d, Retry-After %q", status, retry)
+	}
+	h.door.SetShedding(false)
+	if status, _ := h.response(t); status != 101 {
+		t.Errorf("afterwards: %d", status)
+	}
+	if r := h.door.Refusals(); r.Pressure != 1 {
+		t.Errorf("%+v", r)
+	}
+	old.Write(clientFrame(codec.Ping, []byte("x")))
+	expect(t, old, codec.Pong, "x")
+}
+
+// TestCutLargest: the connections with the most bytes waiting go first, so many a loop
+// and no more, and small ones never.
+func TestCutLargest(t *testing.T) {
+	conns, ends := make(chan *loop.Conn, 1), make(chan *loop.CloseError, 10)
+	h := open(t, loop.DoorConfig{
+		Limits: loop.Limits{HardLimit: 1 << 30, WriteTimeout: -1},
+		Handler: funcs{
+			open:   func(c *loop.Conn) { conns <- c },
+			closed: func(_ *loop.Conn, why *loop.CloseError) { ends <- why },
+		},
+	})
+	fill := func(n int) *loop.Conn {
+		h.socket(t, 4<<10)
+		c := <-conns
+		if n > 0 {
+			c.Send(codec.Binary, make([]byte, n))
+		}
+		return c
+	}
+	idle := fill(0)
+	big := []*loop.Conn{fill(40 << 20), fill(40 << 20), fill(40 << 20)}
+	middle := fill(20 << 20)
+	if n := h.door.CutLargest(2); n != 2 {
+		t.Fatalf("%d cut, want 2 of the largest", n)
+	}
+	for range 2 {
+		if why := <-ends; why.Code != codec.CloseAbnormal || why.Cause == nil {
+			t.Errorf("closed with %v", why)
+		}
+	}
+	alive := 0
+	for _, c := range big {
+		if h.door.Slots().Conn(c.ID()) != nil {
+			alive++
+		}
+	}
+	if alive != 1 || h.door.Slots().Conn(middle.ID()) == nil {
+		t.Errorf("%d of the largest alive, want 1, and the middle one", alive)
+	}
+	if n := h.door.CutLargest(50); n != 1 {
+		t.Errorf("then %d cut, want the last of the largest", n)
+	}
+	<-ends
+	if n := h.door.CutLargest(50); n != 1 {
+		t.Errorf("then %d cut, want the middle one", n)
+	}
+	<-ends
+	if n := h.door.CutLargest(50); n != 0 || h.door.Slots().Conn(idle.ID()) == nil {
+		t.Errorf("%d cut with nothing waiting", n)
+	}
+	if r := h.door.Refusals(); r.Shed != 4 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestMessageRate(t *testing.T) {
+	for name, rates := range map[string]loop.Rates{
+		"messages": {Messages: 0.001, MessagesBurst: 3},
+		"bytes":    {Bytes: 0.001, BytesBurst: 33},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := open(t, loop.DoorConfig{Rates: rates, Handler: funcs{
+				message: func(c *loop.Conn, op codec.Opcode, p []byte) { c.Send(op, p) },
+			}})
+			nc := h.socket(t, 0)
+			for range 3 {
+				nc.Write(clientFrame(codec.Text, []byte("eleven byte")))
+				expect(t, nc, codec.Text, "eleven byte")
+			}
+			nc.Write(clientFrame(codec.Text, []byte("eleven byte")))
+			expect(t, nc, codec.Close, "\x03\xf0too many messages")
+			other := h.socket(t, 0) // has a bucket of its own
+			other.Write(clientFrame(codec.Text, []byte("hi")))
+			expect(t, other, codec.Text, "hi")
+			if r := h.door.Refusals(); r.Rate != 1 {
+				t.Errorf("%+v", r)
+			}
+		})
+	}
+}
+
+func TestNetworkRate(t *testing.T) {
+	h := open(t, loop.DoorConfig{
+		Handler: loop.NopHandler{},
+		Rates:   loop.Rates{AcceptsPerIP: 0.001, AcceptsPerIPBurst: 2},
+	})
+	for i, want := range []int{101, 101, 429, 429} {
+		if status, retry := h.response(t); status != want || (status == 429) != (retry != "") {
+			t.Errorf("connection %d: %d, Retry-After %q", i, status, retry)
+		}
+	}
+	if r := h.door.Refusals(); r.Network != 2 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestNetworks(t *testing.T) {
+	for a, want := range map[string]string{
+		"192.0.2.77":                 "192.0.2.0/24",
+		"::ffff:192.0.2.77":          "192.0.2.0/24",
+		"2001:db8:1:2:3:4:5:6":       "2001:db8:1:2::/64",
+		"fe80::1%eth0":               "fe80::/64",
+		"2001:db8:1:2:ffff:ffff::ff": "2001:db8:1:2::/64",
+	} {
+		if got := loop.NetworkOf(netip.MustParseAddr(a)).String(); got != want {
+			t.Errorf("%s: %s, want %s", a, got, want)
+		}
+	}
+}
+
+// TestAcceptRate: what exceeds it waits in the backlog and is served; stopping does not
+// wait for it.
+func TestAcceptRate(t *testing.T) {
+	h := open(t, loop.DoorConfig{
+		Handler: loop.NopHandler{},
+		Rates:   loop.Rates{Accepts: 0.001, AcceptsBurst: 2},
+	})
+	for range 2 {
+		if status, _ := h.response(t); status != 101 {
+			t.Errorf("status %d", status)
+		}
+	}
+	nc, err := net.Dial("tcp", h.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	h.door.StopAccepting() // the end of the test would hang otherwise
+}
+
+func TestTuneHoldsForOpenConnections(t *testing.T) {
+	conns := make(chan *loop.Conn, 1)
+	h := open(t, loop.DoorConfig{
+		Limits:  loop.Limits{MessageBatchSize: 1000, MessageBatchTimeout: time.Second},
+		Handler: funcs{open: func(c *loop.Conn) { conns <- c }},
+	})
+	nc := h.socket(t, 0)
+	c := <-conns
+	c.Send(codec.Text, []byte("first"))
+	expect(t, nc, codec.Text, "first")
+	c.Send(codec.Text, []byte("waits")) // for a second, were it not for this:
+	tuned := h.door.Tuning()
+	tuned.Window.Timeout = -1
+	start := time.Now()
+	h.door.Tune(tuned)
+	expect(t, nc, codec.Text, "waits")
+	if d := time.Since(start); d > 900*time.Millisecond {
+		t.Errorf("what waited left %v after its window was closed", d)
+	}
+	before := h.eng.Writes()
+	for range 10 {
+		c.Send(codec.Text, []byte("one by one"))
+		expect(t, nc, codec.Text, "one by one")
+	}
+	if n := h.eng.Writes() - before; n != 10 {
+		t.Errorf("%d writes for 10 messages without a window", n)
+	}
+
+	tuned.SoftLimit, tuned.LowWater = 10, 0
+	h.door.Tune(tuned)
+	if r := c.Send(codec.Text, []byte(strings.Repeat("x", 100))); r != loop.Backpressure {
+		t.Errorf("above the new soft limit Send answers %v", r)
+	}
+}

@@ -1,0 +1,148 @@
+package loop
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Rates bound how often things may happen. A zero or negative rate is no limit; a zero
+// burst is one second's worth. Behind a proxy all peers share its address, which is
+// why none is on by itself.
+type Rates struct {
+	// Accepts is connections accepted per second. Above it the backlog waits.
+	Accepts      float64
+	AcceptsBurst int
+	// AcceptsPerIP is connections per second from one network, /24 or /64. Above it a
+	// connection is answered 429 with Retry-After.
+	AcceptsPerIP      float64
+	AcceptsPerIPBurst int
+	// Messages is messages per second on one connection, Bytes their payload bytes.
+	// Above either the connection is closed with 1008.
+	Messages      float64
+	MessagesBurst int
+	Bytes         float64
+	BytesBurst    int
+	// Runs is inputs per second on one connection of an agent. Above it an input is
+	// refused with RUN_ERROR, code rate_limited, and the connection stays.
+	Runs      float64
+	RunsBurst int
+}
+
+// Bucket is a limit of its own for who stands above the loops. A nil Bucket allows all.
+type Bucket struct{ lim *rate.Limiter }
+
+// NewBucket returns a bucket of the given rate, or nil for no limit.
+func NewBucket(perSecond float64, burst int) *Bucket {
+	if perSecond <= 0 {
+		return nil
+	}
+	return &Bucket{limiter(perSecond, burst)}
+}
+
+// Allow takes a token if there is one. Any goroutine.
+func (b *Bucket) Allow() bool { return b == nil || b.lim.Allow() }
+
+// limiter is nil for no limit.
+func limiter(perSecond float64, burst int) *rate.Limiter {
+	if perSecond <= 0 {
+		return nil
+	}
+	if burst <= 0 {
+		burst = max(1, int(perSecond))
+	}
+	return rate.NewLimiter(rate.Limit(perSecond), burst)
+}
+
+// networks are the limiters of the networks that connected lately.
+type networks struct {
+	// Immutable.
+	perSecond float64
+	burst     int
+
+	// Any goroutine, under mu.
+	mu   sync.Mutex
+	seen map[netip.Prefix]*rate.Limiter
+}
+
+// maxNetworks bounds the map; at it, networks whose bucket is full again are forgotten,
+// which changes nothing for them.
+const maxNetworks = 1 << 16
+
+// allow takes a token for the network of addr. Addresses that are none, of unix sockets,
+// are always allowed.
+func (n *networks) allow(addr net.Addr, now time.Time) bool {
+	if n.perSecond <= 0 {
+		return true
+	}
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok {
+		return true
+	}
+	network := networkOf(tcp.AddrPort().Addr())
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	lim := n.seen[network]
+	if lim == nil {
+		if len(n.seen) >= maxNetworks {
+			n.forget(now)
+		}
+		if len(n.seen) >= maxNetworks {
+			return false // 65,536 networks at their limit: an attack, whoever this is
+		}
+		if n.seen == nil {
+			n.seen = make(map[netip.Prefix]*rate.Limiter)
+		}
+		lim = limiter(n.perSecond, n.burst)
+		n.seen[network] = lim
+	}
+	return lim.AllowN(now, 1)
+}
+
+// forget drops the networks that owe nothing. Under mu.
+func (n *networks) forget(now time.Time) {
+	for network, lim := range n.seen {
+		if lim.TokensAt(now) >= float64(lim.Burst()) {
+			delete(n.seen, network)
+		}
+	}
+}
+
+// networkOf is what one subscriber usually has: a /24 of IPv4, a /64 of IPv6.
+func networkOf(addr netip.Addr) netip.Prefix {
+	addr = addr.Unmap()
+	bits := 64
+	if addr.Is4() {
+		bits = 24
+	}
+	p, err := addr.WithZone("").Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return p
+}
+
+// inflow limits what one connection sends. It exists once the connection has sent
+// something, and only where there is a limit.
+type inflow struct{ messages, bytes *rate.Limiter }
+
+// allow takes the tokens of one message. On the loop.
+func (l *Loop) allow(c *Conn, size int) bool {
+	r := &c.door.rates
+	if r.Messages <= 0 && r.Bytes <= 0 {
+		return true
+	}
+	f := l.inflows[c]
+	if f == nil {
+		f = &inflow{limiter(r.Messages, r.MessagesBurst), limiter(r.Bytes, r.BytesBurst)}
+		if l.inflows == nil {
+			l.inflows = make(map[*Conn]*inflow)
+		}
+		l.inflows[c] = f
+	}
+	now := time.Now()
+	return (f.messages == nil || f.messages.AllowN(now, 1)) && (f.bytes == nil || f.bytes.AllowN(now, size))
+}
