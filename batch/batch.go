@@ -28,6 +28,9 @@ type Queue struct {
 	off    int               // bytes of bufs[0] already written
 	bytes  int
 	frames int
+
+	// Since is when the first frame came, on its owner's clock; 0: nobody noted it.
+	Since int64
 }
 
 var queues = sync.Pool{New: func() any { return new(Queue) }}

@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/agloop/agloop/batch"
 	"github.com/agloop/agloop/codec"
@@ -116,6 +117,7 @@ func (c *Conn) enter(l *Loop, sock gnet.Conn) {
 	c.heard = l.wheel.now
 	c.marks.Or(isOpened)
 	if c.door.masks == nil {
+		c.flushed = l.eng.now() // until the handshake is done: when it began
 		c.door.slots.bind(c)
 		l.deadline(c, c.handshakeDeadline())
 		return
@@ -138,6 +140,13 @@ func (c *Conn) established() {
 	c.spoke = l.nowTick()
 	c.heard = c.spoke
 	l.Counters.Opened.Add(1)
+	c.mu.Lock()
+	began := c.flushed
+	c.flushed = 0
+	c.mu.Unlock()
+	if m := l.measures.Load(); m != nil && began != 0 {
+		m.Established(time.Duration(l.eng.now() - began))
+	}
 	l.deadline(c, c.nextDeadline())
 	c.door.handler.OnOpen(c)
 }

@@ -28,6 +28,7 @@ type Engine struct {
 	// Any goroutine.
 	skew    atomic.Int64 // tests move the clock by it
 	wakeGap atomic.Int64 // nanoseconds, see SetWakeGap
+	piling  atomic.Pointer[func()]
 	enrolls sync.RWMutex // held for reading while enrolling: an Enroll on stopped loops would never return
 	closed  bool         // under enrolls
 }

@@ -28,6 +28,7 @@ func (c *Conn) flush(now int64) {
 
 	if q != nil {
 		c.loop.Counters.FramesOut.Add(uint64(q.Frames()))
+		c.loop.measureWrite(q.Frames(), q.Since, now)
 		if c.wq == nil {
 			c.wq = q
 		} else {

@@ -31,10 +31,11 @@ type Loop struct {
 	Counters metrics.Counters
 
 	// Any goroutine.
-	armed   atomic.Int32 // what is sure to flush the dirty list: nothing, timed or rung
-	paced   atomic.Int64 // time before which only urgent messages ring
-	pending atomic.Int32 // len(dirty)
-	timeUp  atomic.Bool  // the timer has fired
+	armed    atomic.Int32                        // what is sure to flush the dirty list: nothing, timed or rung
+	paced    atomic.Int64                        // time before which only urgent messages ring
+	pending  atomic.Int32                        // len(dirty)
+	timeUp   atomic.Bool                         // the timer has fired
+	measures atomic.Pointer[metrics.LoopMetrics] // nil: nobody wants them
 
 	// Any goroutine, under mu.
 	mu      sync.Mutex

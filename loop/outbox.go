@@ -84,8 +84,14 @@ func (c *Conn) send(op codec.Opcode, payload []byte, u urgency) SendResult {
 		result = Backpressure
 	}
 	act, at := c.schedule(u)
+	if c.out.Since == 0 && act != wait && c.loop.measures.Load() != nil {
+		c.out.Since = c.loop.eng.now()
+	}
 	c.mu.Unlock()
 	c.perform(act, at, u)
+	if result == Backpressure {
+		c.loop.eng.pile()
+	}
 	return result
 }
 
