@@ -29,10 +29,12 @@ var floors = map[string]struct {
 	"batch":  {1, "bufpool"},
 	"memmon": {1, "bufpool"},
 
+	"metrics/prom": {1, "metrics"}, // the root never imports it
+
 	"loop": {2, "codec batch bufpool metrics"},
 	"run":  {2, "codec agui"},
 
-	".": {3, "loop run codec agui bufpool metrics memmon"},
+	".": {3, "loop run codec batch agui bufpool metrics memmon"},
 
 	"server": {4, "."},
 	"client": {4, "."},
@@ -48,6 +50,7 @@ var owners = map[string]string{
 	"github.com/panjf2000/gnet":  "loop",
 	"github.com/gobwas/ws":       "codec",
 	"github.com/bytedance/sonic": "codec",
+	"github.com/prometheus":      "metrics/prom",
 	"golang.org/x/sys":           "bench/load",
 	"golang.org/x/time":          "loop",
 }

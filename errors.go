@@ -32,6 +32,9 @@ var (
 	ErrEngineClosed = loop.ErrEngineClosed // a loop was needed after its engine stopped
 	ErrEventTooBig  = run.ErrEventTooBig   // Emit: the encoded event exceeds 1 MiB
 	ErrRunEnded     = run.ErrRunEnded      // Emit: the run has had its terminal event
+
+	// ErrSerializerUnavailable is a serializer asked for that is not there.
+	ErrSerializerUnavailable = codec.ErrSerializerUnavailable
 )
 
 type (

@@ -3,6 +3,7 @@ package agloop
 import (
 	"github.com/agloop/agloop/codec"
 	"github.com/agloop/agloop/loop"
+	"github.com/agloop/agloop/metrics"
 	"github.com/agloop/agloop/run"
 )
 
@@ -21,7 +22,7 @@ type (
 	SendResult = loop.SendResult
 	Limits     = loop.Limits
 	Rates      = loop.Rates
-	Refusals   = loop.Refusals
+	Refusals   = metrics.Refusals
 
 	Opcode         = codec.Opcode
 	CloseCode      = codec.CloseCode

@@ -1,6 +1,7 @@
-//go:build race
+//go:build race || aguidebug
 
 package agloop_test
 
-// raceEnabled: the race detector allocates by itself, so allocation ceilings do not hold.
+// raceEnabled: the race detector and the checks of the debug build allocate by themselves,
+// so allocation ceilings do not hold.
 const raceEnabled = true

@@ -50,6 +50,10 @@ type ServerConfig struct {
 	Limits Limits
 	// Rates bound how often things may happen. None is on by itself.
 	Rates Rates
+	// Performance sets the performance system. The zero value is
+	// DefaultPerformanceConfig with the window of Limits, connections by the descriptor limit
+	// and memory by the limits of the process.
+	Performance PerformanceConfig
 	// DrainTimeout is how long Shutdown lets active runs go on before it
 	// cancels them. 0 cancels them at once.
 	DrainTimeout time.Duration
@@ -64,17 +68,18 @@ type Server struct {
 	log *slog.Logger
 
 	// Any goroutine, under mu.
-	mu        sync.Mutex
-	state     serverState
-	engine    *loop.Engine
-	door      *loop.Door
-	http      *httpSide
-	listeners map[net.Listener]struct{}
-	addr      net.Addr
-	sessions  map[*session]struct{} // those with an active run
-	accepting sync.WaitGroup
-	stopOnce  sync.Once
-	stopErr   error
+	mu          sync.Mutex
+	state       serverState
+	engine      *loop.Engine
+	door        *loop.Door
+	http        *httpSide
+	performance *PerformanceManager
+	listeners   map[net.Listener]struct{}
+	addr        net.Addr
+	sessions    map[*session]struct{} // those with an active run
+	accepting   sync.WaitGroup
+	stopOnce    sync.Once
+	stopErr     error
 }
 
 type serverState uint8
@@ -187,8 +192,11 @@ func (s *Server) check() error {
 	if err := (codec.OriginPolicy{Allowed: s.cfg.Origins}).Validate(); err != nil {
 		return &ConfigError{Field: "Origins", Reason: err.Error()}
 	}
-	_, err := s.cfg.Limits.WithDefaults()
-	return err
+	limits, err := s.cfg.Limits.WithDefaults()
+	if err != nil {
+		return err
+	}
+	return s.cfg.performanceConfig(&limits).Validate()
 }
 
 // start makes the engine and the door. Under mu.
@@ -215,7 +223,7 @@ func (s *Server) start() (err error) {
 		Origins:        codec.OriginPolicy{Allowed: s.cfg.Origins},
 		Protocols:      s.cfg.Protocols,
 		Authorize:      s.cfg.Authorize,
-		MaxConnections: s.cfg.MaxConnections,
+		MaxConnections: s.cfg.maxConnections(),
 		Rates:          s.cfg.Rates,
 		HTTP:           s.http.take,
 		Log:            s.log,
@@ -224,6 +232,15 @@ func (s *Server) start() (err error) {
 		s.http.close()
 		return errors.Join(err, s.engine.Stop())
 	}
+	limits, _ := s.cfg.Limits.WithDefaults() // check has seen them
+	s.performance, err = newPerformanceManager(s.cfg.performanceConfig(&limits), tuningOf(&limits),
+		s.door.Slots(), serverTarget{s.engine, s.door}, s.log)
+	if err != nil {
+		s.http.close()
+		return errors.Join(err, s.engine.Stop())
+	}
+	s.engine.SetPressureHook(s.performance.piling)
+	s.performance.start()
 	return nil
 }
 

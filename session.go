@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"runtime/pprof"
 	"sync"
 	"sync/atomic"
 
@@ -163,10 +164,16 @@ func (s *session) do(ctx context.Context, raw *bufpool.Buffer) {
 		run.Refuse(s, run.CodeBadInput, err.Error())
 		return
 	case !s.starts.Allow():
+		s.srv.door.RunRefused()
 		run.Refuse(s, run.CodeRate, "too many runs in a short time")
 		return
 	}
-	err = run.Do(ctx, s.srv.cfg.Agent, input, s.user, s)
+	perf := s.srv.performance
+	enc := perf.serializers.Get()
+	defer perf.serializers.Put(enc)
+	perf.collector.Do(ctx, pprof.Labels("thread", input.ThreadID, "run", input.RunID), func(ctx context.Context) {
+		err = run.Do(ctx, s.srv.cfg.Agent, input, s.user, enc, s)
+	})
 	if pe, ok := errors.AsType[*PanicError](err); ok {
 		s.srv.panicked(pe)
 		s.conn.Close(codec.CloseInternal, "")

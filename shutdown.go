@@ -60,6 +60,7 @@ func (s *Server) stopAccepting() bool {
 func (s *Server) stop() error {
 	s.stopOnce.Do(func() {
 		if s.engine != nil {
+			s.performance.stop()
 			s.stopErr = s.engine.Stop()
 		}
 	})

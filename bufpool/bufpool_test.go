@@ -110,19 +110,3 @@ func TestConcurrentAccounting(t *testing.T) {
 		t.Errorf("%d bytes live, want %d", Live(), before)
 	}
 }
-
-func BenchmarkGetRelease(b *testing.B) {
-	b.ReportAllocs()
-	for b.Loop() {
-		Get(512).Release()
-	}
-}
-
-func BenchmarkGetReleaseParallel(b *testing.B) {
-	b.ReportAllocs()
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			Get(512).Release()
-		}
-	})
-}

@@ -2,16 +2,22 @@
 
 package bufpool
 
+import "sync/atomic"
+
 // checkAlive panics when the buffer has no owner left.
 func (b *Buffer) checkAlive() {
-	if b.refs.Load() <= 0 {
+	if atomic.LoadInt32(&b.refs) <= 0 {
 		panic("bufpool: use of a released buffer")
 	}
 }
 
 // poison overwrites released memory: a reader that kept a slice sees it at once.
 func (b *Buffer) poison() {
-	for i := range b.mem {
-		b.mem[i] = 0xDB
+	if len(b.mem) == 0 {
+		return
+	}
+	b.mem[0] = 0xDB
+	for n := 1; n < len(b.mem); n *= 2 {
+		copy(b.mem[n:], b.mem[:n])
 	}
 }

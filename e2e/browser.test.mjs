@@ -141,6 +141,65 @@ test("the strip shows connections, events and the batch size", async () => {
   assert.deepEqual(complaints, []);
 });
 
+test("a profile button takes effect, on the server and on every page", async () => {
+  const own = await serve("demo"); // the other tests keep theirs as it is
+  try {
+    await open({}, own.http);
+    const watcher = await page.context().newPage();
+    await watcher.goto(own.http);
+    await page.bringToFront();
+    const button = (name) => page.getByRole("group", { name: "Profile" }).getByRole("button", { name });
+    const holds = (where, profile, window) =>
+      where.waitForFunction(
+        ([profile, window]) =>
+          document.getElementById("stat-profile").textContent === profile &&
+          document.getElementById("stat-window").textContent === window,
+        [profile, window],
+      );
+    await holds(page, "balanced", "10 in 5 ms");
+    assert.equal(await button("Balanced").getAttribute("aria-pressed"), "true");
+    assert.match(await page.locator("#stat-memory").textContent(), /^(normal|moderate|elevated|high|critical), .*%$/);
+    assert.match(await page.locator("#decision").textContent(), /^none yet.*off until you switch it on/);
+
+    for (const [name, window] of [["Latency", "none"], ["Throughput", "64 in 10 ms"], ["Memory", "10 in 5 ms"], ["Latency", "none"]]) {
+      await button(name).click();
+      await holds(page, name.toLowerCase(), window);
+      assert.equal(await page.locator("#profiles [aria-pressed=true]").textContent(), name);
+      assert.equal(await page.locator("#spoken").textContent(), `Profile ${name.toLowerCase()}`);
+    }
+    await holds(watcher, "latency", "none");
+    const stats = await (await fetch(`${own.http}/stats`)).json();
+    assert.equal(stats.profile, "latency");
+
+    const adaptive = page.getByRole("switch", { name: "Adaptive optimization" });
+    for (const on of [true, false]) {
+      await adaptive.focus();
+      await page.keyboard.press("Space");
+      await page.locator(`#adaptive[aria-checked=${on}]`).waitFor();
+      assert.equal((await (await fetch(`${own.http}/stats`)).json()).adaptive, on);
+    }
+    assert.deepEqual(complaints, []);
+  } finally {
+    await own.stop();
+  }
+});
+
+test("a page of another origin cannot tune the server", async () => {
+  const other = await serve("demo");
+  try {
+    await open({ bypassCSP: true }, other.http); // its own policy would not even let it ask
+    const url = `${demo.http}/profile`;
+    const [answer] = await Promise.all([
+      page.waitForResponse(url),
+      page.evaluate((url) => fetch(url, { method: "POST", mode: "no-cors", body: new URLSearchParams({ profile: "memory" }) }), url),
+    ]);
+    assert.equal(answer.status(), 403);
+    assert.equal((await (await fetch(`${demo.http}/stats`)).json()).profile, "balanced");
+  } finally {
+    await other.stop();
+  }
+});
+
 test("stop ends the run, and the page connects again", async () => {
   await open();
   await write("This takes a while");
@@ -179,6 +238,15 @@ test("phones and the dark", async () => {
     await open(options);
     await page.locator("#stat-events", { hasText: /\d/ }).waitFor();
     await page.screenshot({ path: `${out}${name}-empty.png` });
+    if (options.isMobile) {
+      const more = page.getByRole("button", { name: "Tune" });
+      assert.equal(await page.locator("#profiles").isVisible(), false, `${name}: the controls open on request`);
+      await more.click();
+      await page.locator("#profiles").waitFor();
+      assert.equal(await page.evaluate(() => document.documentElement.scrollWidth > innerWidth), false);
+      await page.screenshot({ path: `${out}${name}-tuning.png` });
+      await more.click();
+    }
     await page.getByRole("button", { name: "Ask me first" }).click();
     await page.locator(".question").waitFor();
     const wide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);

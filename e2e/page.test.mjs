@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { patch } from "../cmd/agloop/page/patch.mjs";
 import { backoff } from "../cmd/agloop/page/socket.mjs";
 import { figures } from "../cmd/agloop/page/live.mjs";
+import { describe } from "../cmd/agloop/page/tuning.mjs";
 
 test("JSON Patch applies as RFC 6902 asks", () => {
   for (const [doc, operations, want] of [
@@ -68,4 +69,21 @@ test("figures are rates between two readings", () => {
   assert.equal(figures({ ...now, writes: 50, framesOut: 100 }, before).framesPerWrite, undefined, "nothing was written");
   assert.equal(figures(now, undefined).eventsPerSecond, undefined, "the first reading has no rate");
   assert.equal(figures({ ...now, framesOut: 3 }, before).eventsPerSecond, undefined, "the server began anew");
+});
+
+test("a tuning in words", () => {
+  const rest = { profile: "balanced", adaptive: false, batchSize: 10, batchTimeoutMs: 5, memoryTier: "normal", memoryPressure: 0.2, lastDecision: null };
+  assert.deepEqual(describe(rest), {
+    memory: "normal, <1 %",
+    profile: "balanced",
+    window: "10 in 5 ms",
+    decision: "none yet. Adaptive optimization is off until you switch it on.",
+  });
+  assert.match(describe({ ...rest, adaptive: true }).decision, /^none yet\. A step needs/);
+  for (const none of [{ batchSize: 1 }, { batchTimeoutMs: 0 }]) assert.equal(describe({ ...rest, ...none }).window, "none");
+  assert.equal(describe({ ...rest, batchSize: 34, batchTimeoutMs: 7.94 }).window, "34 in 7.94 ms");
+  assert.equal(describe({ ...rest, memoryTier: "high", memoryPressure: 86.4 }).memory, "high, 86 %");
+  const decided = { adaptive: true, lastDecision: { toward: "memory", reason: "memory at 83 %", secondsAgo: 59.9 } };
+  assert.equal(describe({ ...rest, ...decided }).decision, "toward memory, 59 s ago: memory at 83 %");
+  assert.equal(describe({ ...rest, ...decided, adaptive: false }).decision, "toward memory, 59 s ago: memory at 83 % (now off)");
 });

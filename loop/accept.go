@@ -89,18 +89,18 @@ func backOff(d time.Duration) time.Duration {
 // take gives a fresh connection a slot and a loop.
 func (d *Door) take(nc net.Conn) {
 	if d.shedding.Load() {
-		d.pressure.Add(1)
+		d.refused.memory.Add(1)
 		d.turnAway(nc, pressureResponse)
 		return
 	}
 	if !d.networks.allow(nc.RemoteAddr(), time.Now()) {
-		d.network.Add(1)
+		d.refused.address.Add(1)
 		d.turnAway(nc, networkResponse)
 		return
 	}
 	id, ok := d.slots.Acquire()
 	if !ok {
-		d.full.Add(1)
+		d.refused.slots.Add(1)
 		d.turnAway(nc, fullResponse)
 		return
 	}

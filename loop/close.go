@@ -77,6 +77,7 @@ func (c *Conn) fail(err error) {
 	reason := ""
 	if pe, ok := errors.AsType[*codec.ProtocolError](err); ok {
 		reason = pe.Reason
+		c.loop.Counters.ProtoErrs.Add(1)
 	}
 	c.why(&CloseError{Code: code, Reason: reason, Cause: err})
 	c.endWith(code, reason)

@@ -64,10 +64,10 @@ type Door struct {
 	// Any goroutine.
 	tuned    atomic.Pointer[Tuning]
 	Counters metrics.Counters // of accepting; loops have their own
+	copying  atomic.Bool      // messages are delivered as copies
 	shedding atomic.Bool      // memory is short: new connections are answered 503
 
-	full, pressure, network, overRate, shed atomic.Uint64 // see Refusals
-
+	refused  refusals
 	refusals chan struct{} // a token for each connection being answered 503
 	refusing sync.WaitGroup
 	quit     chan struct{} // closed by StopAccepting

@@ -41,7 +41,7 @@ func (c *Conn) flush(now int64) {
 			c.loop.Counters.SlowCuts.Add(1)
 			c.cut(code, errSlowReader)
 		} else {
-			c.door.shed.Add(1)
+			c.door.refused.shed.Add(1)
 			c.cut(code, errMemory)
 		}
 		return

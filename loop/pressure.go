@@ -2,8 +2,10 @@ package loop
 
 import (
 	"math/bits"
+	"sync/atomic"
 
 	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/metrics"
 )
 
 // SetShedding makes the door answer new connections with 503 while memory is short.
@@ -60,19 +62,20 @@ func (c *Conn) markCut(code codec.CloseCode) (action, int64) {
 	return c.schedule(urgent)
 }
 
-// Refusals are connections and messages turned away, by reason.
-type Refusals struct {
-	Full     uint64 // no slot: 503
-	Pressure uint64 // memory is short: 503
-	Network  uint64 // too many from one network: 429
-	Rate     uint64 // connections closed for sending too much: 1008
-	Shed     uint64 // connections cut for the memory of their outbox: 1013
-}
+// refusals counts what was turned away, see metrics.Refusals.
+type refusals struct{ slots, memory, address, messages, bytes, runs, shed atomic.Uint64 }
 
-// Refusals reads the counts. Any goroutine.
-func (d *Door) Refusals() Refusals {
-	return Refusals{
-		Full: d.full.Load(), Pressure: d.pressure.Load(), Network: d.network.Load(),
-		Rate: d.overRate.Load(), Shed: d.shed.Load(),
+// Refusals reads what was turned away, by reason. Any goroutine.
+func (d *Door) Refusals() metrics.Refusals {
+	r := &d.refused
+	return metrics.Refusals{
+		Slots: r.slots.Load(), Memory: r.memory.Load(), AddressRate: r.address.Load(),
+		MessageRate: r.messages.Load(), ByteRate: r.bytes.Load(), RunRate: r.runs.Load(),
 	}
 }
+
+// RunRefused counts a run that its connection's rate did not allow. Any goroutine.
+func (d *Door) RunRefused() { d.refused.runs.Add(1) }
+
+// Shed is the number of connections cut for the memory of their outbox. Any goroutine.
+func (d *Door) Shed() uint64 { return d.refused.shed.Load() }

@@ -43,7 +43,7 @@ func TestSheddingAnswers503(t *testing.T) {
 	if status, _ := h.response(t); status != 101 {
 		t.Errorf("afterwards: %d", status)
 	}
-	if r := h.door.Refusals(); r.Pressure != 1 {
+	if r := h.door.Refusals(); r.Memory != 1 {
 		t.Errorf("%+v", r)
 	}
 	old.Write(clientFrame(codec.Ping, []byte("x")))
@@ -100,8 +100,8 @@ func TestCutLargest(t *testing.T) {
 	if n := h.door.CutLargest(50); n != 0 || h.door.Slots().Conn(idle.ID()) == nil {
 		t.Errorf("%d cut with nothing waiting", n)
 	}
-	if r := h.door.Refusals(); r.Shed != 4 {
-		t.Errorf("%+v", r)
+	if n := h.door.Shed(); n != 4 {
+		t.Errorf("%d counted", n)
 	}
 }
 
@@ -124,7 +124,7 @@ func TestMessageRate(t *testing.T) {
 			other := h.socket(t, 0) // has a bucket of its own
 			other.Write(clientFrame(codec.Text, []byte("hi")))
 			expect(t, other, codec.Text, "hi")
-			if r := h.door.Refusals(); r.Rate != 1 {
+			if r := h.door.Refusals(); r.MessageRate+r.ByteRate != 1 {
 				t.Errorf("%+v", r)
 			}
 		})
@@ -141,7 +141,7 @@ func TestNetworkRate(t *testing.T) {
 			t.Errorf("connection %d: %d, Retry-After %q", i, status, retry)
 		}
 	}
-	if r := h.door.Refusals(); r.Network != 2 {
+	if r := h.door.Refusals(); r.AddressRate != 2 {
 		t.Errorf("%+v", r)
 	}
 }

@@ -144,5 +144,13 @@ func (l *Loop) allow(c *Conn, size int) bool {
 		l.inflows[c] = f
 	}
 	now := time.Now()
-	return (f.messages == nil || f.messages.AllowN(now, 1)) && (f.bytes == nil || f.bytes.AllowN(now, size))
+	switch {
+	case f.messages != nil && !f.messages.AllowN(now, 1):
+		c.door.refused.messages.Add(1)
+	case f.bytes != nil && !f.bytes.AllowN(now, size):
+		c.door.refused.bytes.Add(1)
+	default:
+		return true
+	}
+	return false
 }

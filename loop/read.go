@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"bytes"
 	"sync"
 
 	"github.com/agloop/agloop/bufpool"
@@ -110,12 +111,14 @@ func (c *Conn) deliver(m codec.Message) {
 			return // we have said goodbye already
 		}
 		if !c.loop.allow(c, len(m.Payload)) {
-			c.door.overRate.Add(1)
 			c.fail(errRate)
 			return
 		}
 		c.loop.Counters.MessagesIn.Add(1)
 		c.spoke = c.loop.wheel.now
+		if c.door.copying.Load() {
+			m.Payload = bytes.Clone(m.Payload)
+		}
 		c.door.handler.OnMessage(c, m.Opcode, m.Payload)
 	}
 }

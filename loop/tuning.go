@@ -28,6 +28,20 @@ func (d *Door) Tune(t Tuning) {
 	d.eng.poke()
 }
 
+// Tune is Door.Tune for a dialled connection, which has a door of its own. Any goroutine.
+func (c *Conn) Tune(t Tuning) {
+	c.door.tuned.Store(&t)
+	c.loop.timeUp.Store(true)
+	c.loop.wake()
+}
+
+// SetZeroCopy says whether messages are delivered as slices of the read buffer, which is
+// the default, or as copies that the handler may keep. Any goroutine.
+func (d *Door) SetZeroCopy(on bool) { d.copying.Store(!on) }
+
+// Door is what the connection has in common with others; a dialled one has its own.
+func (c *Conn) Door() *Door { return c.door }
+
 // DefaultWakeGap is the WakeGap of an engine that was told nothing else.
 const DefaultWakeGap = 250 * time.Microsecond
 

@@ -1,19 +1,18 @@
-// Package memmon reads how much memory the process uses and how much it may use.
+// Package memmon reads how much memory the process uses, how much it may use, and says
+// when the one comes close to the other.
 //
-// It never stops the world: the heap comes from runtime/metrics, what agloop's
-// own buffers hold from bufpool's live count.
+// Read takes one reading. A MemoryManager takes them again and again, the more often the
+// less room is left, and names the tier it finds; what is done about a tier is its
+// owner's matter, who is told by Config.OnChange.
+//
+// Nothing here stops the world: the heap comes from runtime/metrics, what agloop's own
+// buffers hold from bufpool's live count.
 package memmon
 
 import (
-	"bufio"
-	"bytes"
 	"math"
-	"os"
-	"path/filepath"
-	"runtime/debug"
 	"runtime/metrics"
-	"strconv"
-	"strings"
+	"sync"
 
 	"github.com/agloop/agloop/bufpool"
 )
@@ -24,112 +23,66 @@ type Reading struct {
 	Heap    int64 // live and dead objects
 	Stacks  int64
 	Buffers int64 // lent by bufpool, part of Heap
-	Limit   int64 // the least of GOMEMLIMIT, the cgroup's limit and physical memory
+	Limit   int64 // what Total is held against: Limit(), in a MemoryManager's readings its budget
 }
 
 // Pressure is Total as a fraction of Limit; 0 when there is no limit.
-func (r Reading) Pressure() float64 {
+func (r Reading) Pressure() float64 { return r.percent() / 100 }
+
+// percent multiplies first, so that a whole percentage comes out whole.
+func (r Reading) percent() float64 {
 	if r.Limit <= 0 {
 		return 0
 	}
-	return float64(r.Total) / float64(r.Limit)
+	return 100 * float64(r.Total) / float64(r.Limit)
 }
 
+// samples of a reading, in this order.
 const (
-	metricTotal    = "/memory/classes/total:bytes"
-	metricReleased = "/memory/classes/heap/released:bytes"
-	metricObjects  = "/memory/classes/heap/objects:bytes"
-	metricStacks   = "/memory/classes/heap/stacks:bytes"
+	total = iota
+	released
+	objects
+	stacks
+	softLimit
+	sampleCount
 )
 
-// Read takes a reading. It costs some microseconds, and reads the limit anew.
+// samplePool keeps the samples between readings: metrics.Read makes them escape.
+var samplePool = sync.Pool{New: func() any {
+	return &[sampleCount]metrics.Sample{
+		total:     {Name: "/memory/classes/total:bytes"},
+		released:  {Name: "/memory/classes/heap/released:bytes"},
+		objects:   {Name: "/memory/classes/heap/objects:bytes"},
+		stacks:    {Name: "/memory/classes/heap/stacks:bytes"},
+		softLimit: {Name: "/gc/gomemlimit:bytes"},
+	}
+}}
+
+// Read takes a reading. It costs a few microseconds and allocates nothing. GOMEMLIMIT is
+// read anew, the limits that stand in files at most every ten seconds. Any goroutine may
+// call it.
 func Read() Reading {
-	s := []metrics.Sample{{Name: metricTotal}, {Name: metricReleased}, {Name: metricObjects}, {Name: metricStacks}}
-	metrics.Read(s)
+	s := samplePool.Get().(*[sampleCount]metrics.Sample)
+	defer samplePool.Put(s)
+	metrics.Read(s[:])
 	n := func(i int) int64 { return int64(s[i].Value.Uint64()) }
 	return Reading{
-		Total:   n(0) - n(1),
-		Heap:    n(2),
-		Stacks:  n(3),
+		Total:   n(total) - n(released),
+		Heap:    n(objects),
+		Stacks:  n(stacks),
 		Buffers: bufpool.Live(),
-		Limit:   Limit(),
+		Limit:   least(n(softLimit), system.limit()),
 	}
 }
 
 // Limit is the least of GOMEMLIMIT, the limits of the cgroup (v2 and v1) and of its
-// parents, and physical memory, in bytes; 0 when none is known.
-func Limit() int64 {
-	limit := int64(math.MaxInt64)
-	if l := debug.SetMemoryLimit(-1); l > 0 {
-		limit = min(limit, l)
-	}
-	for _, path := range cgroupFiles("/proc/self/cgroup", "/sys/fs/cgroup") {
-		if n, ok := readBytes(path); ok {
-			limit = min(limit, n)
-		}
-	}
-	if n, ok := physical("/proc/meminfo"); ok {
-		limit = min(limit, n)
-	}
-	if limit == math.MaxInt64 {
-		return 0
-	}
-	return limit
-}
+// parents, and physical memory, in bytes; 0 when none is known. It is as fresh as Read's.
+func Limit() int64 { return Read().Limit }
 
-// cgroupFiles lists the files that may hold a memory limit of this process: those of
-// its cgroup and of every parent, in both versions.
-func cgroupFiles(self, root string) []string {
-	data, err := os.ReadFile(self)
-	if err != nil {
-		return nil
+// least is the lower of two limits, math.MaxInt64 being none; 0 when there is none.
+func least(a, b int64) int64 {
+	if l := min(a, b); l != math.MaxInt64 {
+		return l
 	}
-	var files []string
-	for line := range strings.Lines(string(data)) {
-		// hierarchy:controllers:path; version 2 has no controllers.
-		part := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		if len(part) != 3 {
-			continue
-		}
-		base, name := root, "memory.max"
-		if part[1] != "" {
-			if !strings.Contains(","+part[1]+",", ",memory,") {
-				continue
-			}
-			base, name = filepath.Join(root, "memory"), "memory.limit_in_bytes"
-		}
-		for dir := filepath.Clean("/" + part[2]); ; dir = filepath.Dir(dir) {
-			files = append(files, filepath.Join(base, dir, name))
-			if dir == "/" {
-				break
-			}
-		}
-	}
-	return files
-}
-
-// readBytes reads a file with one number; "max" and version 1's huge default are no limit.
-func readBytes(path string) (int64, bool) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return 0, false
-	}
-	n, err := strconv.ParseInt(string(bytes.TrimSpace(data)), 10, 64)
-	return n, err == nil && n > 0 && n < 1<<60
-}
-
-// physical reads MemTotal.
-func physical(path string) (int64, bool) {
-	f, err := os.Open(path)
-	if err != nil {
-		return 0, false
-	}
-	defer f.Close()
-	for sc := bufio.NewScanner(f); sc.Scan(); {
-		if rest, ok := strings.CutPrefix(sc.Text(), "MemTotal:"); ok {
-			kb, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(rest, "kB")), 10, 64)
-			return kb << 10, err == nil
-		}
-	}
-	return 0, false
+	return 0
 }

@@ -1,11 +1,7 @@
 package memmon
 
 import (
-	"os"
-	"path/filepath"
-	"reflect"
 	"runtime"
-	"runtime/debug"
 	"testing"
 
 	"github.com/agloop/agloop/bufpool"
@@ -33,57 +29,17 @@ func TestReadFollowsWhatIsHeld(t *testing.T) {
 	buf.Release()
 }
 
-func TestLimitTakesTheLeast(t *testing.T) {
-	physicalMemory := Limit()
-	if physicalMemory <= 0 {
-		t.Fatal("no limit known, not even physical memory")
-	}
-	old := debug.SetMemoryLimit(123 << 20)
-	defer debug.SetMemoryLimit(old)
-	if got := Limit(); got != 123<<20 {
-		t.Errorf("limit %d with GOMEMLIMIT of 123 MiB", got)
-	}
-	if r := Read(); r.Pressure() <= 0 || r.Limit != 123<<20 {
-		t.Errorf("%+v, pressure %v", r, r.Pressure())
-	}
+func TestPressure(t *testing.T) {
 	if p := (Reading{Total: 5}).Pressure(); p != 0 {
 		t.Errorf("pressure %v without a limit", p)
 	}
-}
-
-func TestCgroupFiles(t *testing.T) {
-	self := filepath.Join(t.TempDir(), "cgroup")
-	content := "5:memory:/box\n4:cpu,cpuacct:/box\n0::/slice/unit\nnonsense\n"
-	if err := os.WriteFile(self, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	want := []string{
-		"/cg/memory/box/memory.limit_in_bytes", "/cg/memory/memory.limit_in_bytes",
-		"/cg/slice/unit/memory.max", "/cg/slice/memory.max", "/cg/memory.max",
-	}
-	if got := cgroupFiles(self, "/cg"); !reflect.DeepEqual(got, want) {
-		t.Errorf("got  %q\nwant %q", got, want)
-	}
-	if got := cgroupFiles(self+"-missing", "/cg"); got != nil {
-		t.Errorf("no file, got %q", got)
-	}
-}
-
-func TestReadBytes(t *testing.T) {
-	for content, want := range map[string]int64{
-		"536870912\n": 512 << 20, "max\n": 0, "9223372036854771712\n": 0, "0\n": 0, "": 0, "-1": 0,
-	} {
-		path := filepath.Join(t.TempDir(), "f")
-		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if n, ok := readBytes(path); ok != (want > 0) || ok && n != want {
-			t.Errorf("%q: %d %v, want %d", content, n, ok, want)
-		}
+	if p := (Reading{Total: 3, Limit: 2}).Pressure(); p != 1.5 {
+		t.Errorf("pressure %v of 3 in 2", p)
 	}
 }
 
 func BenchmarkRead(b *testing.B) {
+	b.ReportAllocs()
 	for b.Loop() {
 		Read()
 	}

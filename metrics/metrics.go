@@ -1,7 +1,8 @@
-// Package metrics counts what the loops do.
+// Package metrics counts and measures what the loops do.
 //
-// Each loop writes a Counters of its own, so counting never shares a cache line
-// between loops; a reader adds them up. Reading stops nobody.
+// Each loop writes a Counters and a LoopMetrics of its own, so counting never shares a
+// cache line between loops; a reader adds them up. Reading stops nobody.
+// MetricsCollector makes figures for people of them: rates, quantiles, memory and CPU.
 package metrics
 
 import "sync/atomic"
@@ -24,6 +25,7 @@ type Counters struct {
 	Refused    atomic.Uint64 // connections answered 503
 	AcceptErrs atomic.Uint64 // accept calls that failed
 	BadUpgrade atomic.Uint64 // handshakes refused
+	ProtoErrs  atomic.Uint64 // connections closed because the peer broke RFC 6455 or a limit
 
 	_ [64]byte
 }
@@ -31,7 +33,7 @@ type Counters struct {
 // Snapshot is a sum of Counters, with the field meanings of Counters.
 type Snapshot struct {
 	Opened, Closed, MessagesIn, BytesIn, FramesOut, BytesOut, Writes, Wakes uint64
-	Panics, SlowCuts, Refused, AcceptErrs, BadUpgrade                       uint64
+	Panics, SlowCuts, Refused, AcceptErrs, BadUpgrade, ProtoErrs            uint64
 }
 
 // AddTo adds c's present values to s.
@@ -49,4 +51,5 @@ func (c *Counters) AddTo(s *Snapshot) {
 	s.Refused += c.Refused.Load()
 	s.AcceptErrs += c.AcceptErrs.Load()
 	s.BadUpgrade += c.BadUpgrade.Load()
+	s.ProtoErrs += c.ProtoErrs.Load()
 }

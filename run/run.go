@@ -72,6 +72,7 @@ type Run struct {
 	// Immutable.
 	ctx    context.Context
 	cancel context.CancelCauseFunc
+	enc    Encoder
 	sink   Sink
 
 	// Any goroutine, under mu.
@@ -84,11 +85,16 @@ type Run struct {
 // errSinkGone cancels a run whose events nobody receives any more.
 var errSinkGone = errors.New("agloop: connection is gone")
 
+// Encoder makes the bytes of an event, see codec.AppendEvent.
+type Encoder interface {
+	AppendEvent(dst []byte, ev agui.Event) ([]byte, error)
+}
+
 // Do runs agent on input, sending its events to sink, and returns after the
 // terminal event. user becomes Run.User. The error is the agent's, a *PanicError
 // if it panicked, the cause when the run was cancelled, nil when it ended well.
-func Do(ctx context.Context, agent Agent, input *agui.RunAgentInput, user any, sink Sink) error {
-	r := &Run{Input: input, User: user, sink: sink}
+func Do(ctx context.Context, agent Agent, input *agui.RunAgentInput, user any, enc Encoder, sink Sink) error {
+	r := &Run{Input: input, User: user, enc: enc, sink: sink}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	defer r.cancel(nil)
 	started := &agui.RunStarted{
@@ -213,7 +219,7 @@ func terminal(ev agui.Event) bool {
 
 // send encodes, judges and queues one event. Under mu.
 func (r *Run) send(ev agui.Event, urgent bool) error {
-	b, err := codec.AppendEvent(r.buf[:0], ev)
+	b, err := r.enc.AppendEvent(r.buf[:0], ev)
 	if err != nil {
 		return err
 	}

@@ -48,12 +48,15 @@ func (s *sink) types(t *testing.T) string {
 
 func (s *sink) last() string { return s.events[len(s.events)-1] }
 
+// encoder keeps no state for encoding.
+var encoder, _ = codec.NewSerializer(codec.OptimizedJSON)
+
 var input = &agui.RunAgentInput{ThreadID: "t", RunID: "r"}
 
 // do runs agent and returns what was sent and Do's error.
 func do(agent run.AgentFunc) (*sink, error) {
 	s := &sink{}
-	return s, run.Do(context.Background(), agent, input, nil, s)
+	return s, run.Do(context.Background(), agent, input, nil, encoder, s)
 }
 
 func TestEndsOfRuns(t *testing.T) {
@@ -212,7 +215,7 @@ func TestCancelClosesWhatIsOpen(t *testing.T) {
 			t.Errorf("Write after cancel: %v", err)
 		}
 		return errors.New("never mind")
-	}), input, nil, s)
+	}), input, nil, encoder, s)
 	if !errors.Is(err, cause) {
 		t.Errorf("Do returned %v", err)
 	}
@@ -265,7 +268,7 @@ func TestEmitWaitsForRoom(t *testing.T) {
 					return err
 				}
 			}
-		}), input, nil, s)
+		}), input, nil, encoder, s)
 		for n := range int32(5) {
 			synctest.Wait() // the agent waits in Emit
 			if got := s.taken.Load(); got != n+1 {
@@ -294,7 +297,7 @@ func TestGoneSinkCancels(t *testing.T) {
 			t.Errorf("Emit to nobody: %v, context %v", err, ctx.Err())
 		}
 		return err
-	}), input, nil, s)
+	}), input, nil, encoder, s)
 	if err == nil {
 		t.Error("Do says all is well")
 	}
@@ -373,7 +376,7 @@ func BenchmarkWrite(b *testing.B) {
 			}
 		}
 		return msg.Close()
-	}), input, nil, discard)
+	}), input, nil, encoder, discard)
 }
 
 type countSink struct{ n int }

@@ -22,6 +22,15 @@ func demo(args []string, stdout, stderr io.Writer) int {
 	if code, ok := parse(flags, args); !ok {
 		return code
 	}
+	srv, _ := newDemo()
+	return serve("demo", *addr, srv, stderr, func(a net.Addr) {
+		fmt.Fprintf(stdout, "agloop demo: open http://%s/ in a browser; Ctrl-C ends it\n", browsable(a))
+	})
+}
+
+// newDemo returns the server and what it answers over HTTP. The optimizer is off until somebody
+// switches it on, so that a profile stays as it was chosen; the page says so.
+func newDemo() (*server.Server, *http.ServeMux) {
 	// The mux needs the server for its figures and the server needs the mux.
 	mux := http.NewServeMux()
 	srv := server.New(server.Config{
@@ -29,10 +38,8 @@ func demo(args []string, stdout, stderr io.Writer) int {
 		Path:  "/ws",
 		HTTP:  mux,
 	})
-	demoRoutes(mux, srv.Stats)
-	return serve("demo", *addr, srv, stderr, func(a net.Addr) {
-		fmt.Fprintf(stdout, "agloop demo: open http://%s/ in a browser; Ctrl-C ends it\n", browsable(a))
-	})
+	demoRoutes(mux, srv)
+	return srv, mux
 }
 
 // browsable is an address a browser on this machine can open: nobody browses to
@@ -48,7 +55,8 @@ func browsable(a net.Addr) string {
 	return net.JoinHostPort(host, port)
 }
 
-func demoRoutes(mux *http.ServeMux, stats func() server.Stats) {
+// demoRoutes adds what srv, which must be serving by the time of a request for its figures, answers over HTTP.
+func demoRoutes(mux *http.ServeMux, srv *server.Server) {
 	files, err := fs.Sub(page, "page")
 	if err != nil {
 		panic(err) // the name is a constant and valid
@@ -57,8 +65,15 @@ func demoRoutes(mux *http.ServeMux, stats func() server.Stats) {
 	mux.HandleFunc("GET /ping", agloop.DefaultHTTP)
 	mux.HandleFunc("GET /ws", agloop.DefaultHTTP) // those who ask for no upgrade are told to
 	mux.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) {
-		writeStats(w, stats())
+		out := statsOf(srv.Stats())
+		out.pageTuning = tuningOf(srv.GetPerformanceManager())
+		writeJSON(w, out)
 	})
+	// No other page may turn the knobs of a demo that its visitor happens to run.
+	mux.Handle("POST /profile", http.NewCrossOriginProtection().Handler(
+		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			changeTuning(w, r, srv.GetPerformanceManager())
+		})))
 }
 
 // pageHeaders lets the page load and call nothing but its own origin.
@@ -82,9 +97,10 @@ type pageStats struct {
 	FramesOut   uint64 `json:"framesOut"`
 	BytesOut    uint64 `json:"bytesOut"`
 	Writes      uint64 `json:"writes"`
+	pageTuning
 }
 
-func writeStats(w http.ResponseWriter, s server.Stats) {
+func statsOf(s server.Stats) pageStats {
 	out := pageStats{
 		Runs: s.Runs, MessagesIn: s.MessagesIn,
 		FramesOut: s.FramesOut, BytesOut: s.BytesOut, Writes: s.Writes,
@@ -94,8 +110,12 @@ func writeStats(w http.ResponseWriter, s server.Stats) {
 	if s.Opened > s.Closed {
 		out.Connections = s.Opened - s.Closed
 	}
+	return out
+}
+
+func writeJSON(w http.ResponseWriter, value any) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(out) // a page that has gone needs no answer
+	_ = json.NewEncoder(w).Encode(value) // a page that has gone needs no answer
 }

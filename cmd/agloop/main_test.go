@@ -4,7 +4,11 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+
+	"github.com/agloop/agloop/internal/leaktest"
 )
+
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 func TestDispatch(t *testing.T) {
 	for _, tc := range []struct {
@@ -19,6 +23,8 @@ func TestDispatch(t *testing.T) {
 		{[]string{"nonsense"}, exitUsage, "", `unknown command "nonsense"`},
 		{[]string{"echo", "--help"}, exitOK, "", "-loops"},
 		{[]string{"echo", "--nonsense"}, exitUsage, "", "-nonsense"},
+		{[]string{"stream", "--profile", "fast"}, exitUsage, "", `"fast" is no profile: there are [balanced latency throughput memory]`},
+		{[]string{"stream", "--profile", ""}, exitUsage, "", `"" is no profile`},
 		{[]string{"stream", "leftover"}, exitUsage, "", `unexpected argument "leftover"`},
 		{[]string{"demo", "--addr", "no such address"}, exitFailed, "", "agloop demo:"},
 		{[]string{"run", "--url", "http://127.0.0.1:1/"}, exitFailed, "", "agloop run:"},

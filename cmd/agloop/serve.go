@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"sync"
 	"syscall"
 	"time"
 
@@ -19,9 +20,9 @@ import (
 const drainTimeout = 10 * time.Second
 
 // serve runs srv on addr until SIGINT or SIGTERM and then shuts it down. A second
-// signal ends the process at once. announce learns the address before the first
-// connection is served.
-func serve(name, addr string, srv *server.Server, stderr io.Writer, announce func(net.Addr)) int {
+// signal ends the process at once. ready is called with the address when the server has
+// started, before the first connection is taken.
+func serve(name, addr string, srv *server.Server, stderr io.Writer, ready func(net.Addr)) int {
 	// The kernel's keepalive is redundant: the library pings silent peers.
 	lc := net.ListenConfig{KeepAlive: -1}
 	ln, err := lc.Listen(context.Background(), "tcp", addr)
@@ -33,8 +34,9 @@ func serve(name, addr string, srv *server.Server, stderr io.Writer, announce fun
 	defer signal.Stop(signals)
 
 	served := make(chan error, 1)
-	go func() { served <- srv.ServeListener(ln) }()
-	announce(ln.Addr())
+	go func() {
+		served <- srv.ServeListener(&readyListener{Listener: ln, ready: func() { ready(ln.Addr()) }})
+	}()
 
 	select {
 	case err := <-served:
@@ -54,6 +56,19 @@ func serve(name, addr string, srv *server.Server, stderr io.Writer, announce fun
 	}
 	<-served
 	return exitOK
+}
+
+// readyListener calls ready when it is first asked for a connection: the server has then
+// started, and has taken none.
+type readyListener struct {
+	net.Listener
+	ready func()
+	once  sync.Once
+}
+
+func (l *readyListener) Accept() (net.Conn, error) {
+	l.once.Do(l.ready)
+	return l.Listener.Accept()
 }
 
 // spareProcessor gives the scheduler one P more than there are loops. With as many

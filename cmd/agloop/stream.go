@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/server"
 )
@@ -93,6 +94,11 @@ func stream(args []string, stdout, stderr io.Writer) int {
 	flags := newFlags("stream", stderr)
 	addr := flags.String("addr", "127.0.0.1:9002", "`address` to listen on")
 	loops := flags.Int("loops", 0, "`number` of event loops; 0 lets the library choose")
+	profile := agloop.ProfileBalanced
+	flags.Func("profile", "`name` of the profile: balanced, latency, throughput or memory (default balanced)", func(name string) (err error) {
+		profile, err = parseProfile(name)
+		return err
+	})
 	if code, ok := parse(flags, args); !ok {
 		return code
 	}
@@ -104,6 +110,7 @@ func stream(args []string, stdout, stderr io.Writer) int {
 		Loops:   *loops,
 	})
 	return serve("stream", *addr, srv, stderr, func(a net.Addr) {
+		_ = srv.GetPerformanceManager().SetProfile(profile) // one there is
 		fmt.Fprintf(stdout, "agloop stream: ws://%s/ws\n", a)
 	})
 }

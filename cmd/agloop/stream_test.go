@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/codec"
 	"github.com/agloop/agloop/run"
 )
 
@@ -72,6 +73,9 @@ type discard struct{ events int }
 func (d *discard) Send([]byte, bool) bool         { d.events++; return true }
 func (d *discard) Room(ctx context.Context) error { return ctx.Err() }
 
+// encoder keeps no state for encoding.
+var encoder, _ = codec.NewSerializer(codec.OptimizedJSON)
+
 func TestStreamAgent(t *testing.T) {
 	input := &agui.RunAgentInput{
 		ThreadID: "thread", RunID: "run",
@@ -81,7 +85,7 @@ func TestStreamAgent(t *testing.T) {
 	var sink discard
 	allocs := testing.AllocsPerRun(1, func() {
 		sink.events = 0
-		if err := run.Do(t.Context(), run.AgentFunc(streamAgent), input, nil, &sink); err != nil {
+		if err := run.Do(t.Context(), run.AgentFunc(streamAgent), input, nil, encoder, &sink); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -100,7 +104,7 @@ func TestStreamAgentStops(t *testing.T) {
 		defer cancel()
 		input := &agui.RunAgentInput{ThreadID: "thread", RunID: "run"}
 		var sink discard
-		err := run.Do(ctx, run.AgentFunc(streamAgent), input, nil, &sink)
+		err := run.Do(ctx, run.AgentFunc(streamAgent), input, nil, encoder, &sink)
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("ended with %v", err)
 		}

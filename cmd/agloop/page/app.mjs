@@ -2,6 +2,7 @@
 import { AgentSocket } from "./socket.mjs";
 import { Thread } from "./thread.mjs";
 import { watchFigures } from "./live.mjs";
+import { change } from "./tuning.mjs";
 import * as view from "./view.mjs";
 
 const scheme = location.protocol === "https:" ? "wss:" : "ws:";
@@ -151,6 +152,35 @@ document.getElementById("stop").addEventListener("click", () => {
   words.focus();
 });
 
+// A reading that was on its way during a change would show what held before it.
+let changes = 0;
+
+async function tune(wanted, done) {
+  changes++;
+  try {
+    view.showTuning(await change(wanted));
+    view.announce(done);
+  } catch (err) {
+    view.notice(`The server was not tuned: ${err.message}`, "error");
+  }
+  changes++;
+}
+
+document.getElementById("profiles").addEventListener("click", (e) => {
+  const { profile } = e.target.dataset;
+  if (profile) tune({ profile }, `Profile ${profile}`);
+});
+
+const adaptive = document.getElementById("adaptive");
+adaptive.addEventListener("click", () => {
+  const on = adaptive.getAttribute("aria-checked") !== "true";
+  tune({ adaptive: on }, `Adaptive optimization ${on ? "on" : "off"}`);
+});
+
+// On a phone there is room for the figures only; the controls open on request.
+const more = document.getElementById("tuning-more");
+more.addEventListener("click", () => more.setAttribute("aria-expanded", String(more.getAttribute("aria-expanded") !== "true")));
+
 // On a phone the plan would push the conversation off the screen.
 if (matchMedia("(max-width: 60rem)").matches) document.getElementById("plan").open = false;
 
@@ -158,6 +188,13 @@ view.showRunning(running, connected);
 socket.addEventListener("state", function first({ detail: { state } }) {
   if (state !== "open") return;
   socket.removeEventListener("state", first);
-  watchFigures(view.showFigures); // from here on, so that the first figures count this page
+  // From here on, so that the first figures count this page.
+  watchFigures(() => {
+    const asked = changes;
+    return (figures, tuning) => {
+      view.showFigures(figures);
+      if (asked === changes) view.showTuning(tuning);
+    };
+  });
 });
 socket.connect();

@@ -2,19 +2,22 @@
 
 const PERIOD_MS = 1000;
 
-export function watchFigures(show) {
+// watchFigures calls begin for each reading, and what it returns with the figures and the reading
+// itself; with nothing while the server is away.
+export function watchFigures(begin) {
   let before;
   const poll = async () => {
     if (!document.hidden) {
+      const show = begin();
       try {
         const answer = await fetch("stats", { cache: "no-store" });
         if (!answer.ok) throw new Error(answer.statusText);
         const now = { at: performance.now(), ...(await answer.json()) };
-        show(figures(now, before));
+        show(figures(now, before), now);
         before = now;
       } catch {
         before = undefined;
-        show(undefined); // the server is away; the connection state says so
+        show(); // the server is away; the connection state says so
       }
     }
     setTimeout(poll, PERIOD_MS);

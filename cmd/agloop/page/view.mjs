@@ -1,6 +1,8 @@
 // What the page shows. All text goes in as textContent: nothing an agent or a
 // person says can become markup.
 
+import { describe } from "./tuning.mjs";
+
 const $ = (id) => document.getElementById(id);
 
 function make(tag, className, text) {
@@ -196,6 +198,25 @@ export function showFigures(f) {
   $("stat-connections").textContent = number(f?.connections, 0);
   $("stat-events").textContent = number(f?.eventsPerSecond, 0);
   $("stat-batch").textContent = number(f?.framesPerWrite, 1);
+}
+
+// showTuning shows what holds, or that it is not known.
+export function showTuning(tuning) {
+  const words = tuning && describe(tuning);
+  for (const [id, text] of [
+    ["stat-memory", words?.memory],
+    ["stat-profile", words?.profile],
+    ["stat-window", words?.window],
+    ["decision", words?.decision],
+  ]) {
+    $(id).textContent = text ?? "–";
+  }
+  for (const button of $("profiles").children) {
+    button.disabled = !tuning;
+    button.setAttribute("aria-pressed", String(button.dataset.profile === tuning?.profile));
+  }
+  $("adaptive").disabled = !tuning;
+  $("adaptive").setAttribute("aria-checked", String(tuning?.adaptive === true));
 }
 
 export function showLink(state, text) {

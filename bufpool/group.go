@@ -1,0 +1,141 @@
+package bufpool
+
+import (
+	"math/bits"
+	"sync/atomic"
+)
+
+// The word of a group, from the lowest bit: one bit per slot that is filled, one bit per
+// slot that is revoked, and in the rest how often a buffer was taken out.
+// The count makes every word new, so a compare-and-swap cannot mistake an old state
+// for the present one.
+const (
+	slots       = 8
+	filled      = 1<<slots - 1
+	revokedAt   = slots
+	takenAt     = 2 * slots
+	oneTaken    = 1 << takenAt
+	bytesOfLine = 64
+)
+
+// group is eight slots of one class. A slot is free; or held by a buffer that is out; or
+// filled with that buffer; or revoked, while the buffer that held it is still out.
+// A slot belongs to whoever holds it, so its pointer needs no lock: it is
+// written by the owner of the buffer before its bit is set, and by the one who cleared the bit.
+type group struct {
+	// Any goroutine.
+	word atomic.Uint64
+
+	// The holder of each slot.
+	buf [slots]*Buffer
+
+	// Immutable.
+	next  *group // older group of the class
+	class int32
+
+	// Any goroutine; written under Pool.mu while no slot is held.
+	shard atomic.Uint32
+
+	// Any goroutine, under Pool.mu.
+	held           uint8  // slots that are not free
+	before, behind *group // in the list of groups that have a free slot
+
+	// Two lines, so that two groups never share one.
+	_ [2*bytesOfLine - 8 - 8*slots - 8 - 8 - 8 - 16]byte
+}
+
+// groupList is a list of groups with a free slot. Under Pool.mu.
+type groupList struct{ first *group }
+
+func (l *groupList) push(g *group) {
+	if g.behind = l.first; g.behind != nil {
+		g.behind.before = g
+	}
+	l.first = g
+}
+
+func (l *groupList) remove(g *group) {
+	if g.behind != nil {
+		g.behind.before = g.before
+	}
+	if g.before != nil {
+		g.before.behind = g.behind
+	} else {
+		l.first = g.behind
+	}
+	g.before, g.behind = nil, nil
+}
+
+// take gets a buffer out of g, or nil if no slot is filled.
+func (g *group) take() *Buffer {
+	for {
+		w := g.word.Load()
+		bit := w & filled & -(w & filled)
+		if bit == 0 {
+			return nil
+		}
+		if g.word.CompareAndSwap(w, w-bit+oneTaken) {
+			return g.lift(bit)
+		}
+	}
+}
+
+// lift empties the slot whose bit the caller has just cleared.
+func (g *group) lift(bit uint64) *Buffer {
+	i := bits.TrailingZeros64(bit) & (slots - 1)
+	b := g.buf[i]
+	// Not kept here while it is out: one that is never released is collected.
+	g.buf[i] = nil
+	return b
+}
+
+// put returns b to the slot it holds in g. It reports false if that has been revoked.
+func (g *group) put(b *Buffer) bool {
+	i := b.slot & (slots - 1)
+	g.buf[i] = b
+	bit := uint64(1) << i
+	for {
+		w := g.word.Load()
+		if w&(bit|bit<<revokedAt) != 0 {
+			if w&bit != 0 {
+				panicReleased()
+			}
+			return false
+		}
+		if g.word.CompareAndSwap(w, w|bit) {
+			return true
+		}
+	}
+}
+
+// out is the mask of the slots whose buffers are out and may return. Under Pool.mu.
+func (g *group) out() uint64 {
+	w := g.word.Load()
+	return uint64(g.held) &^ w &^ (w >> revokedAt) & filled
+}
+
+// idle is the number of filled slots.
+func (g *group) idle() int { return bits.OnesCount64(g.word.Load() & filled) }
+
+// taken is how often a buffer was taken out.
+func (g *group) taken() uint64 { return g.word.Load() >> takenAt }
+
+// revoke closes a slot whose buffer is out. It reports false if the buffer returned
+// meanwhile. Under Pool.mu.
+func (g *group) revoke(bit uint64) bool {
+	for {
+		w := g.word.Load()
+		if w&bit != 0 {
+			return false
+		}
+		if g.word.CompareAndSwap(w, w|bit<<revokedAt) {
+			return true
+		}
+	}
+}
+
+// empty clears the filled slots among mask and returns which they were. Under Pool.mu.
+func (g *group) empty(mask uint64) uint64 {
+	mask &= filled
+	return g.word.And(^mask) & mask
+}

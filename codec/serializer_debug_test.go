@@ -1,0 +1,43 @@
+//go:build aguidebug
+
+package codec_test
+
+import (
+	"testing"
+
+	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/codec"
+)
+
+// serializerAlien is a serializer that no factory made.
+type serializerAlien struct{ codec.Serializer }
+
+func TestSerializerMisusePanics(t *testing.T) {
+	panics := func(what string, f func()) {
+		t.Helper()
+		defer func() {
+			t.Helper()
+			if recover() == nil {
+				t.Errorf("%s: no panic", what)
+			}
+		}()
+		f()
+	}
+	for _, typ := range serializerTypes {
+		f, err := codec.NewSerializerFactory(typ)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := f.Get()
+		f.Put(s)
+		panics("put twice", func() { f.Put(s) })
+		panics("encode after Put", func() { _, _ = s.AppendEvent(nil, &agui.StepStarted{}) })
+		panics("decode after Put", func() { _, _, _ = s.DecodeEvent([]byte(`{}`)) })
+
+		own := serializerNew(t, typ) // by nobody's factory, but of ours
+		f.Put(own)
+		panics("put own twice", func() { f.Put(own) })
+		panics("put an alien", func() { f.Put(serializerAlien{s}) })
+		panics("put nothing", func() { f.Put(nil) })
+	}
+}

@@ -1,0 +1,117 @@
+package memmon
+
+import (
+	"bufio"
+	"bytes"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// limitAge is how long what stood in the files is believed. Limits move when somebody
+// resizes a container; opening the files costs ten times the rest of a reading.
+const limitAge = 10 * time.Second
+
+// system is where this process finds its limits.
+var system = limitFiles{self: "/proc/self/cgroup", cgroups: "/sys/fs/cgroup", meminfo: "/proc/meminfo"}
+
+// limitFiles are the files that limit memory, and what they said last.
+type limitFiles struct {
+	// Immutable.
+	self    string // names the cgroups of this process
+	cgroups string // the root of the hierarchies
+	meminfo string
+
+	// Any goroutine, under mu, which is held while the files are read: once in limitAge.
+	mu   sync.Mutex
+	last int64 // bytes, math.MaxInt64 when nothing limits
+	at   time.Time
+}
+
+// limit is the least of the cgroups' limits and physical memory, in bytes, at most
+// limitAge old; math.MaxInt64 when none is known.
+func (f *limitFiles) limit() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := time.Now()
+	// A negative age is a clock that was replaced, as in a test's bubble.
+	if age := now.Sub(f.at); f.at.IsZero() || age < 0 || age >= limitAge {
+		f.last, f.at = f.read(), now
+	}
+	return f.last
+}
+
+// read reads the files.
+func (f *limitFiles) read() int64 {
+	limit := int64(math.MaxInt64)
+	for _, path := range cgroupFiles(f.self, f.cgroups) {
+		if n, ok := readBytes(path); ok {
+			limit = min(limit, n)
+		}
+	}
+	if n, ok := physical(f.meminfo); ok {
+		limit = min(limit, n)
+	}
+	return limit
+}
+
+// cgroupFiles lists the files that may hold a memory limit of this process: those of
+// its cgroup and of every parent, in both versions.
+func cgroupFiles(self, root string) []string {
+	data, err := os.ReadFile(self)
+	if err != nil {
+		return nil
+	}
+	var files []string
+	for line := range strings.Lines(string(data)) {
+		// hierarchy:controllers:path; version 2 has no controllers.
+		part := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(part) != 3 {
+			continue
+		}
+		base, name := root, "memory.max"
+		if part[1] != "" {
+			if !strings.Contains(","+part[1]+",", ",memory,") {
+				continue
+			}
+			base, name = filepath.Join(root, "memory"), "memory.limit_in_bytes"
+		}
+		for dir := filepath.Clean("/" + part[2]); ; dir = filepath.Dir(dir) {
+			files = append(files, filepath.Join(base, dir, name))
+			if dir == "/" {
+				break
+			}
+		}
+	}
+	return files
+}
+
+// readBytes reads a file with one number; "max" and version 1's huge default are no limit.
+func readBytes(path string) (int64, bool) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(string(bytes.TrimSpace(data)), 10, 64)
+	return n, err == nil && n > 0 && n < 1<<60
+}
+
+// physical reads MemTotal.
+func physical(path string) (int64, bool) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, false
+	}
+	defer f.Close()
+	for sc := bufio.NewScanner(f); sc.Scan(); {
+		if rest, ok := strings.CutPrefix(sc.Text(), "MemTotal:"); ok {
+			kb, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(rest, "kB")), 10, 64)
+			return kb << 10, err == nil && kb > 0
+		}
+	}
+	return 0, false
+}

@@ -1,0 +1,69 @@
+package memmon
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+// Tier names how close memory is to its budget. Tiers are ordered: t >= High is "high or
+// worse". The zero value is Normal.
+type Tier uint8
+
+// The tiers, with the pressure from which each is entered, in percent of the budget.
+const (
+	Normal   Tier = iota // below 50
+	Moderate             // 50
+	Elevated             // 70: give back what is idle
+	High                 // 85: take less in
+	Critical             // 95: let go of what holds most
+)
+
+// Hysteresis is how far below a tier's own boundary pressure must fall before the tier
+// is left downward, in points.
+const Hysteresis = 5
+
+var tiers = [...]struct {
+	name     string
+	floor    float64 // percent
+	interval time.Duration
+}{
+	Normal:   {"normal", 0, 60 * time.Second},
+	Moderate: {"moderate", 50, 15 * time.Second},
+	Elevated: {"elevated", 70, 5 * time.Second},
+	High:     {"high", 85, 2 * time.Second},
+	Critical: {"critical", 95, 500 * time.Millisecond},
+}
+
+// String is the tier's name, in lower case.
+func (t Tier) String() string {
+	if t > Critical {
+		return fmt.Sprintf("Tier(%d)", uint8(t))
+	}
+	return tiers[t].name
+}
+
+// Interval is the longest time from one reading to the next in this tier: 60 s, 15 s,
+// 5 s, 2 s, 500 ms from Normal to Critical.
+func (t Tier) Interval() time.Duration { return tiers[min(t, Critical)].interval }
+
+// next is the tier after a reading of so many percent: upward at once, over as many tiers
+// as it takes; downward past every boundary that lies Hysteresis points away.
+func (t Tier) next(percent float64) Tier {
+	for t < Critical && percent >= tiers[t+1].floor {
+		t++
+	}
+	for t > Normal && percent <= tiers[t].floor-Hysteresis {
+		t--
+	}
+	return t
+}
+
+// room is the number of bytes that r may grow before t is left upward; math.MaxInt64 when
+// no tier is above, or no limit known.
+func (t Tier) room(r Reading) int64 {
+	if t >= Critical || r.Limit <= 0 {
+		return math.MaxInt64
+	}
+	return int64(math.Ceil(float64(r.Limit)*tiers[t+1].floor/100)) - r.Total
+}

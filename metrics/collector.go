@@ -1,0 +1,240 @@
+package metrics
+
+import (
+	"context"
+	"runtime/pprof"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// DefaultInterval is the Interval of a collector that was told nothing else.
+const DefaultInterval = 10 * time.Second
+
+// CollectorConfig is what a MetricsCollector is made of.
+type CollectorConfig struct {
+	// Interval is the time between two ticks, each of which ends a window. 0 is
+	// DefaultInterval; negative means no ticks: the window goes on for ever.
+	Interval time.Duration
+	// Source adds the present totals to an empty Source. It is called by whoever asks for
+	// figures, by one goroutine at a time, and must not call the collector.
+	Source func(*Source)
+	// Profiling makes Do attach its labels.
+	Profiling bool
+}
+
+// MetricsCollector makes figures of totals: rates and distributions of windows, each from
+// one tick to the next. For that it keeps the totals at the start of the window that runs,
+// about 200 kB in all.
+//
+// All methods may be called from any goroutine. A nil collector is that of an engine
+// without metrics: it gives no figures and does nothing else.
+type MetricsCollector struct {
+	// Immutable.
+	source func(*Source)
+
+	// Any goroutine.
+	interval  atomic.Int64
+	profiling atomic.Bool
+	changed   chan struct{} // interval was set
+
+	// Of Start and Stop, under control.
+	control sync.Mutex
+	stop    chan struct{} // nil when stopped
+	stopped chan struct{}
+
+	// Any goroutine, under mu.
+	mu      sync.Mutex
+	last    PerformanceMetrics // at the end of the last window
+	ended   bool               // there was one
+	since   time.Time          // start of the running window, with its totals
+	cpu     time.Duration
+	base    *totals
+	now     *Source // scratch
+	window  *LoopSnapshot
+	process process
+}
+
+// totals are what a window is measured against.
+type totals struct {
+	Snapshot
+	loops LoopSnapshot
+}
+
+// NewMetricsCollector returns a collector whose first window begins now. It works
+// without Start, which is for windows that end by themselves.
+func NewMetricsCollector(cfg CollectorConfig) *MetricsCollector {
+	c := &MetricsCollector{
+		source:  cfg.Source,
+		changed: make(chan struct{}, 1),
+		since:   time.Now(),
+		cpu:     cpuTime(),
+		base:    new(totals),
+		now:     new(Source),
+		window:  new(LoopSnapshot),
+	}
+	if c.source == nil {
+		c.source = func(*Source) {}
+	}
+	c.process.init()
+	c.SetInterval(cfg.Interval)
+	c.SetProfiling(cfg.Profiling)
+	return c
+}
+
+// Start lets a window end at every interval, until Stop. A second Start does nothing.
+func (c *MetricsCollector) Start() {
+	if c == nil {
+		return
+	}
+	c.control.Lock()
+	defer c.control.Unlock()
+	if c.stop == nil {
+		c.stop, c.stopped = make(chan struct{}), make(chan struct{})
+		go c.tick(c.stop, c.stopped)
+	}
+}
+
+// Stop ends what Start began and waits for it. The collector still answers, and may be
+// started again.
+func (c *MetricsCollector) Stop() {
+	if c == nil {
+		return
+	}
+	c.control.Lock()
+	defer c.control.Unlock()
+	if c.stop != nil {
+		close(c.stop)
+		<-c.stopped
+		c.stop = nil
+	}
+}
+
+func (c *MetricsCollector) tick(stop, stopped chan struct{}) {
+	defer close(stopped)
+	ticker := time.NewTicker(DefaultInterval)
+	defer ticker.Stop()
+	for {
+		ticks := ticker.C
+		if every := c.Interval(); every > 0 {
+			ticker.Reset(every)
+		} else {
+			ticks = nil
+		}
+		for again := false; !again; {
+			select {
+			case <-ticks:
+				c.read(ending)
+			case <-c.changed:
+				again = true
+			case <-stop:
+				return
+			}
+		}
+	}
+}
+
+// Interval is the time between two ticks; not positive when there are none.
+func (c *MetricsCollector) Interval() time.Duration {
+	if c == nil {
+		return 0
+	}
+	return time.Duration(c.interval.Load())
+}
+
+// SetInterval changes the time between two ticks at once, with the meaning of
+// CollectorConfig.Interval.
+func (c *MetricsCollector) SetInterval(d time.Duration) {
+	if c == nil {
+		return
+	}
+	if d == 0 {
+		d = DefaultInterval
+	}
+	c.interval.Store(int64(d))
+	select {
+	case c.changed <- struct{}{}:
+	default: // told already, and not yet looked
+	}
+}
+
+// Profiling reports whether Do attaches labels.
+func (c *MetricsCollector) Profiling() bool { return c != nil && c.profiling.Load() }
+
+// SetProfiling switches the labels of Do, from the next call on.
+func (c *MetricsCollector) SetProfiling(on bool) {
+	if c != nil {
+		c.profiling.Store(on)
+	}
+}
+
+// Do calls f, whose samples in CPU and goroutine profiles carry labels while profiling
+// is on. Off it costs nothing but the call; make labels once, not per call.
+func (c *MetricsCollector) Do(ctx context.Context, labels pprof.LabelSet, f func(context.Context)) {
+	if c.Profiling() {
+		pprof.Do(ctx, labels, f)
+		return
+	}
+	f(ctx)
+}
+
+// GetMetrics gives the figures of now; nil from a nil collector. Rates and distributions
+// are of the last whole window, so that they do not depend on the moment of asking; before
+// the first tick it is as Collect. It stops no loop and allocates its answer only.
+func (c *MetricsCollector) GetMetrics() *PerformanceMetrics { return c.read(whole) }
+
+// Collect is GetMetrics with rates and distributions of the window that runs, from the
+// last tick to now. While it is younger than 100 ms the rates are of the one before, and so
+// is each distribution of which it has no value yet.
+func (c *MetricsCollector) Collect() *PerformanceMetrics { return c.read(running) }
+
+// Totals adds the present totals to s, as CollectorConfig.Source does; nothing from
+// a nil collector.
+func (c *MetricsCollector) Totals(s *Source) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.source(s)
+}
+
+// Which window figures are of.
+type span int
+
+const (
+	whole   span = iota // the last that ended
+	running             // the one that runs
+	ending              // the one that runs, and the next begins
+)
+
+func (c *MetricsCollector) read(of span) *PerformanceMetrics {
+	if c == nil {
+		return nil
+	}
+	m := new(PerformanceMetrics)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now.Reset()
+	c.source(c.now)
+	now, cpu := time.Now(), cpuTime()
+
+	*m = c.last
+	m.At = now
+	m.totals(c.now)
+	c.process.read(m)
+	if of == whole && c.ended {
+		return m
+	}
+	c.window.Difference(&c.now.Loops, &c.base.loops)
+	m.distributions(c.window, of != ending)
+	if length := now.Sub(c.since); of == ending || length >= shortestWindow {
+		m.Interval = length
+		m.rates(&c.now.Snapshot, &c.base.Snapshot, cpu-c.cpu)
+	}
+	if of == ending {
+		c.last, c.ended, c.since, c.cpu = *m, true, now, cpu
+		c.base.Snapshot, c.base.loops = c.now.Snapshot, c.now.Loops
+	}
+	return m
+}

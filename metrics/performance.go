@@ -1,0 +1,123 @@
+package metrics
+
+import "time"
+
+// PerformanceMetrics are the figures of an engine at one moment. It belongs to who asked
+// for it.
+//
+// Totals count from the start, and what is said of memory and the system is so At. Rates
+// and distributions are of a window, see MetricsCollector.
+type PerformanceMetrics struct {
+	At       time.Time
+	Interval time.Duration // length of the window that rates are of
+
+	// Connections.
+	ActiveConnections          int
+	TotalConnections           uint64  // upgraded since the start
+	ConnectionsPerSecond       float64 // upgraded
+	AvgConnectionEstablishTime time.Duration
+	P95ConnectionEstablishTime time.Duration // from accept to upgraded
+
+	// Messages. One that goes out is a frame.
+	MessagesPerSecond    float64 // both ways
+	MessagesInPerSecond  float64
+	MessagesOutPerSecond float64
+	BytesInPerSecond     float64 // frame headers included
+	BytesOutPerSecond    float64
+	AvgMessageSize       float64 // bytes, both ways, frame headers included
+	Failures             Failures
+
+	// Latency, from queueing a message to handing it to the kernel.
+	AvgLatency time.Duration
+	MinLatency time.Duration
+	MaxLatency time.Duration
+	P50Latency time.Duration
+	P95Latency time.Duration
+	P99Latency time.Duration
+
+	// Batching.
+	AvgBatchSize    float64 // frames of a write
+	P50BatchSize    float64
+	P95BatchSize    float64
+	P50BatchWait    time.Duration // from queueing the first of a batch to its write
+	P99BatchWait    time.Duration
+	FramesPerWrite  float64 // by the counters, which run without EnableMetrics too
+	WakesPerMessage float64 // wakes of a loop per message out
+
+	// Memory.
+	MemoryUsage           int64         // bytes, of the process
+	MemoryPressure        float64       // percent of the budget
+	MemoryTier            int           // 0 is rest, higher is worse
+	MonitoringInterval    time.Duration // between two readings of memory
+	BufferPoolInUse       int64         // bytes lent
+	BufferPoolIdle        int64         // bytes kept for lending
+	BufferPoolUtilization float64       // lent, as a fraction of lent and kept, 0 to 1
+
+	// Garbage collection, since the start of the process.
+	GCCount       uint64        // cycles
+	GCPauseTotal  time.Duration // the world stopped
+	GCCPUFraction float64       // of the CPU that Go could use, 0 to 1
+
+	// System.
+	CPUUsage   float64 // of the process in the window, as a fraction of the machine, 0 to 1
+	Goroutines int
+	HeapSize   int64 // bytes of objects, live and dead
+	StackSize  int64 // bytes of stacks
+}
+
+// Failures are totals since the start, by kind.
+type Failures struct {
+	Panics         uint64 // recovered from callbacks
+	SlowReaders    uint64 // connections cut for reading too slowly
+	AcceptErrors   uint64 // accept calls that failed
+	BadHandshakes  uint64 // handshakes that were no upgrade, or refused
+	ProtocolErrors uint64 // connections closed because the peer broke the protocol or a limit
+	Shed           uint64 // connections cut for the bytes that waited for them, when memory was short
+	Refused        Refusals
+}
+
+// Total is the sum of all kinds.
+func (f *Failures) Total() uint64 {
+	return f.Panics + f.SlowReaders + f.AcceptErrors + f.BadHandshakes + f.ProtocolErrors + f.Shed + f.Refused.Total()
+}
+
+// Refusals are totals since the start of what was turned away, by reason.
+type Refusals struct {
+	Slots       uint64 // connections: all slots were taken
+	Memory      uint64 // connections: memory was short
+	AddressRate uint64 // connections: too many a second from one address range
+	MessageRate uint64 // messages: too many a second on one connection
+	ByteRate    uint64 // messages: too many bytes a second on one connection
+	RunRate     uint64 // runs: too many starts a second on one connection
+}
+
+// Total is the sum of all reasons.
+func (r *Refusals) Total() uint64 {
+	return r.Slots + r.Memory + r.AddressRate + r.MessageRate + r.ByteRate + r.RunRate
+}
+
+// Source is what a MetricsCollector is given: the totals of an engine now. It is 64 kB
+// large.
+type Source struct {
+	Snapshot Snapshot     // all loops and doors
+	Loops    LoopSnapshot // all loops
+	Refused  Refusals
+	Shed     uint64 // connections cut for the bytes that waited for them
+
+	Connections int // open now
+
+	MemoryUsage        int64         // bytes
+	MemoryPressure     float64       // percent of the budget
+	MemoryTier         int           // 0 is rest
+	MonitoringInterval time.Duration // between two readings of memory
+	PoolInUse          int64         // bytes lent by the buffer pool
+	PoolIdle           int64         // bytes kept by it
+}
+
+// Reset empties s.
+func (s *Source) Reset() {
+	s.Loops.Reset()
+	s.Snapshot, s.Refused, s.Shed, s.Connections = Snapshot{}, Refusals{}, 0, 0
+	s.MemoryUsage, s.MemoryPressure, s.MemoryTier, s.MonitoringInterval = 0, 0, 0, 0
+	s.PoolInUse, s.PoolIdle = 0, 0
+}

@@ -1,0 +1,134 @@
+package prom
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/agloop/agloop/metrics"
+)
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("agloop_"+name, help, labels, nil)
+}
+
+// value is one number, or one of a family that a label tells apart.
+type value struct {
+	desc   *prometheus.Desc
+	kind   prometheus.ValueType
+	of     func(*metrics.Source) float64
+	labels []string
+}
+
+func gauge(d *prometheus.Desc, of func(*metrics.Source) float64, labels ...string) value {
+	return value{d, prometheus.GaugeValue, of, labels}
+}
+
+func counter(d *prometheus.Desc, of func(*metrics.Source) uint64, labels ...string) value {
+	return value{d, prometheus.CounterValue, func(s *metrics.Source) float64 { return float64(of(s)) }, labels}
+}
+
+var (
+	failures = desc("failures_total", "What went wrong, by kind.", "kind")
+	refused  = desc("refused_total", "Connections, messages and runs that were turned away, by reason.", "reason")
+	pool     = desc("buffer_pool_bytes", "Bytes of the buffer pool, lent or kept for lending.", "state")
+
+	cpuUsage = desc("cpu_usage_ratio", "CPU of the process as a fraction of the machine.")
+)
+
+// values are all numbers but histograms and cpuUsage. Those of a family stand together.
+var values = []value{
+	gauge(desc("connections", "Connections open now."),
+		func(s *metrics.Source) float64 { return float64(s.Connections) }),
+	counter(desc("connections_opened_total", "Connections upgraded."),
+		func(s *metrics.Source) uint64 { return s.Snapshot.Opened }),
+	counter(desc("connections_closed_total", "Upgraded connections that ended."),
+		func(s *metrics.Source) uint64 { return s.Snapshot.Closed }),
+
+	counter(desc("messages_received_total", "Whole messages received."),
+		func(s *metrics.Source) uint64 { return s.Snapshot.MessagesIn }),
+	counter(desc("received_bytes_total", "Bytes received, frame headers included."),
+		func(s *metrics.Source) uint64 { return s.Snapshot.BytesIn }),
+	counter(desc("frames_sent_total", "Frames sent, one for each message."),
+		func(s *metrics.Source) uint64 { return s.Snapshot.FramesOut }),
+	counter(desc("sent_bytes_total", "Bytes sent, frame headers included."),
+		func(s *metrics.Source) uint64 { return s.Snapshot.BytesOut }),
+	counter(desc("writes_total", "Write calls for the frames sent."),
+		func(s *metrics.Source) uint64 { return s.Snapshot.Writes }),
+	counter(desc("wakes_total", "Times that another goroutine had to wake a loop."),
+		func(s *metrics.Source) uint64 { return s.Snapshot.Wakes }),
+
+	counter(failures, func(s *metrics.Source) uint64 { return s.Snapshot.Panics }, "panic"),
+	counter(failures, func(s *metrics.Source) uint64 { return s.Snapshot.SlowCuts }, "slow_reader"),
+	counter(failures, func(s *metrics.Source) uint64 { return s.Snapshot.AcceptErrs }, "accept_error"),
+	counter(failures, func(s *metrics.Source) uint64 { return s.Snapshot.BadUpgrade }, "bad_handshake"),
+	counter(failures, func(s *metrics.Source) uint64 { return s.Snapshot.ProtoErrs }, "protocol_error"),
+	counter(failures, func(s *metrics.Source) uint64 { return s.Shed }, "shed"),
+
+	counter(desc("unavailable_responses_total", "Connections answered with status 503."),
+		func(s *metrics.Source) uint64 { return s.Snapshot.Refused }),
+	counter(refused, func(s *metrics.Source) uint64 { return s.Refused.Slots }, "slots"),
+	counter(refused, func(s *metrics.Source) uint64 { return s.Refused.Memory }, "memory"),
+	counter(refused, func(s *metrics.Source) uint64 { return s.Refused.AddressRate }, "address_rate"),
+	counter(refused, func(s *metrics.Source) uint64 { return s.Refused.MessageRate }, "message_rate"),
+	counter(refused, func(s *metrics.Source) uint64 { return s.Refused.ByteRate }, "byte_rate"),
+	counter(refused, func(s *metrics.Source) uint64 { return s.Refused.RunRate }, "run_rate"),
+
+	gauge(desc("memory_usage_bytes", "Memory of the process."),
+		func(s *metrics.Source) float64 { return float64(s.MemoryUsage) }),
+	gauge(desc("memory_pressure_ratio", "Memory in use as a fraction of the budget."),
+		func(s *metrics.Source) float64 { return s.MemoryPressure / 100 }),
+	gauge(desc("memory_tier", "Tier of memory pressure; 0 is rest, higher is worse."),
+		func(s *metrics.Source) float64 { return float64(s.MemoryTier) }),
+	gauge(desc("memory_monitoring_interval_seconds", "Time between two readings of memory."),
+		func(s *metrics.Source) float64 { return s.MonitoringInterval.Seconds() }),
+	gauge(pool, func(s *metrics.Source) float64 { return float64(s.PoolInUse) }, "in_use"),
+	gauge(pool, func(s *metrics.Source) float64 { return float64(s.PoolIdle) }, "idle"),
+}
+
+// histogram is a distribution with bounds in its own unit.
+type histogram struct {
+	desc   *prometheus.Desc
+	of     func(*metrics.LoopSnapshot) *metrics.HistogramSnapshot
+	unit   float64 // what is recorded for a 1 of the metric
+	bounds []float64
+}
+
+var (
+	secondBounds = []float64{
+		50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 500e-3, 1, 2.5, 5, 10,
+	}
+	frameBounds = []float64{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384, 65536}
+)
+
+var histograms = []histogram{
+	{
+		desc("connection_establish_seconds", "Time from accepting a connection to its upgrade."),
+		func(l *metrics.LoopSnapshot) *metrics.HistogramSnapshot { return &l.Establish },
+		float64(time.Second), secondBounds,
+	},
+	{
+		desc("delivery_latency_seconds", "Time from queueing a message to handing it to the kernel."),
+		func(l *metrics.LoopSnapshot) *metrics.HistogramSnapshot { return &l.Latency },
+		float64(time.Second), secondBounds,
+	},
+	{
+		desc("batch_wait_seconds", "Time from queueing the first message of a batch to its write."),
+		func(l *metrics.LoopSnapshot) *metrics.HistogramSnapshot { return &l.BatchWait },
+		float64(time.Second), secondBounds,
+	},
+	{
+		desc("batch_frames", "Frames of a write."),
+		func(l *metrics.LoopSnapshot) *metrics.HistogramSnapshot { return &l.BatchSize },
+		1, frameBounds,
+	},
+}
+
+func (h *histogram) metric(l *metrics.LoopSnapshot) prometheus.Metric {
+	s := h.of(l)
+	buckets := make(map[float64]uint64, len(h.bounds))
+	for _, bound := range h.bounds {
+		buckets[bound] = s.Below(int64(bound * h.unit))
+	}
+	return prometheus.MustNewConstHistogram(h.desc, s.Count, float64(s.Sum)/h.unit, buckets)
+}

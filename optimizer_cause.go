@@ -1,0 +1,158 @@
+package agloop
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+// cause is a rule whose condition is met, in the order in which they take precedence.
+type cause uint8
+
+const (
+	noCause cause = iota
+	memoryHigh
+	latencyHigh
+	callsHigh
+	memoryCalm
+	windowCalm
+)
+
+// willing tells whether waiting longer would do no harm.
+func (c cause) willing() bool { return c >= callsHigh }
+
+// calm tells whether it leads back home.
+func (c cause) calm() bool { return c >= memoryCalm }
+
+const (
+	memoryLimit = 0.80 // of the budget
+	memoryRest  = 0.70
+	callsLimit  = 0.5    // writes or wakes per message
+	busyRate    = 1000.0 // messages a second below which calls cost nothing worth saving
+	// slackPart of MaxLatency is what p99 must be below before it may be spent. A step changes
+	// a window by less than four times, so it cannot lead over the limit by itself.
+	slackPart  = 0.25
+	keepPart   = 0.94 // a condition once met holds down to this part of its limit
+	calmDwells = 4    // how much longer than for other moves a calm must hold
+)
+
+// find is the first rule whose condition is met and that has a step to go.
+func (a *AdaptiveOptimizer) find() cause {
+	for c := memoryHigh; c <= windowCalm; c++ {
+		if a.holds(c) {
+			if _, way := a.path(c); way != 0 {
+				return c
+			}
+		}
+	}
+	return noCause
+}
+
+func (a *AdaptiveOptimizer) holds(c cause) bool {
+	s, most, part := &a.seen, a.cfg.MaxLatency.Seconds(), 1.0
+	if a.cause == c {
+		part = keepPart
+	}
+	slack := s.p99 < slackPart*most
+	switch c {
+	case memoryHigh:
+		return s.memory > part*memoryLimit
+	case latencyHigh:
+		return s.p99 > part*most
+	case callsHigh:
+		return slack && s.messages > part*busyRate && max(s.writes, s.wakes) > part*callsLimit*s.messages
+	case memoryCalm:
+		return s.memory < memoryRest
+	case windowCalm:
+		// Not by calls per message, which the larger window itself has lowered.
+		return a.on.window.at < a.on.window.home && slack || a.on.window.at > a.on.window.home && s.messages < busyRate/2
+	}
+	return false
+}
+
+// path is the ladder that a cause moves on, and the steps to the next rung; 0 when there is none.
+func (a *AdaptiveOptimizer) path(c cause) (l *ladder, way int) {
+	l, end := &a.on.window, a.on.window.home
+	switch c {
+	case memoryHigh:
+		l, end = &a.on.memory, a.on.memory.high
+	case memoryCalm:
+		l, end = &a.on.memory, a.on.memory.home
+	case latencyHigh:
+		end = a.on.window.low
+	case callsHigh:
+		end = a.on.window.high
+	}
+	return l, a.on.way(l, end)
+}
+
+// needs is how long a cause must hold.
+func (a *AdaptiveOptimizer) needs(c cause, l *ladder, way int) time.Duration {
+	need := a.cfg.Dwell
+	switch {
+	case c.calm():
+		need *= calmDwells
+	case l.turns(way):
+		need *= 2
+	}
+	if c.willing() {
+		need *= time.Duration(l.patience)
+	}
+	return need
+}
+
+// explain is where a cause leads, and the smoothed figures behind it in words.
+func (a *AdaptiveOptimizer) explain(c cause) (Profile, string) {
+	s, most := &a.seen, a.cfg.MaxLatency
+	p99 := time.Duration(s.p99 * float64(time.Second)).Round(10 * time.Microsecond)
+	budget := "the budget"
+	if a.cfg.MaxMemory > 0 {
+		budget += fmt.Sprintf(" of %d bytes", a.cfg.MaxMemory)
+	}
+	slack := fmt.Sprintf("p99 %v, below a quarter of MaxLatency %v,", p99, most)
+	memory := fmt.Sprintf("memory at %.0f %% of %s", 100*s.memory, budget)
+	switch {
+	case c == memoryHigh:
+		return ProfileMemory, fmt.Sprintf("%s, above %.0f %%,", memory, 100*memoryLimit)
+	case c == latencyHigh:
+		return ProfileLatency, fmt.Sprintf("p99 %v, above MaxLatency %v,", p99, most)
+	case c == callsHigh:
+		return ProfileThroughput, fmt.Sprintf("%.2f writes and %.2f wakes per message, one above %v at more than %v messages/s, and %s",
+			s.writes/s.messages, s.wakes/s.messages, callsLimit, busyRate, slack)
+	case c == memoryCalm:
+		return a.cfg.Profile, fmt.Sprintf("back: %s, below %.0f %%,", memory, 100*memoryRest)
+	case a.on.window.at < a.on.window.home:
+		return a.cfg.Profile, "back: " + slack
+	}
+	return a.cfg.Profile, fmt.Sprintf("back: %.0f messages/s, below %v,", s.messages, busyRate/2)
+}
+
+// smoothed is exponential means of what was observed, with half a dwell as time constant.
+// What is above four times its limit counts as that: one wild second is not a load.
+type smoothed struct {
+	any                                  bool
+	at                                   time.Time
+	p99, memory, messages, writes, wakes float64 // seconds, a fraction, and rates per second
+}
+
+func (s *smoothed) add(now time.Time, o Observation, cfg *optimizerConfig) {
+	weight := 1.0
+	if s.any {
+		weight = 1 - math.Exp(-2*max(now.Sub(s.at).Seconds(), 0)/cfg.Dwell.Seconds())
+	}
+	mean := func(m *float64, v, limit float64) float64 {
+		if !(v > 0) { // nor NaN, of nothing by nothing
+			v = 0
+		}
+		v = min(v, 4*limit)
+		*m += weight * (v - *m)
+		return v
+	}
+	mean(&s.p99, o.P99Latency.Seconds(), cfg.MaxLatency.Seconds())
+	mean(&s.memory, o.MemoryFraction, memoryLimit)
+	// Calls are weighed by messages: a ratio from a second without load says little.
+	n := mean(&s.messages, o.MessagesPerSecond, busyRate)
+	mean(&s.writes, o.WritesPerMessage*n, callsLimit*busyRate*4)
+	mean(&s.wakes, o.WakesPerMessage*n, callsLimit*busyRate*4)
+	s.any, s.at = true, now
+}

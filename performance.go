@@ -1,0 +1,219 @@
+package agloop
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/agloop/agloop/batch"
+	"github.com/agloop/agloop/bufpool"
+	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/loop"
+	"github.com/agloop/agloop/memmon"
+	"github.com/agloop/agloop/metrics"
+)
+
+// The components of the performance system that lower packages define.
+type (
+	BufferPool            = bufpool.Pool
+	ConnectionPoolManager = loop.Slots
+	SerializerFactory     = codec.SerializerFactory
+	MetricsCollector      = metrics.MetricsCollector
+	PerformanceMetrics    = metrics.PerformanceMetrics
+	MemoryManager         = memmon.MemoryManager
+	MemoryTier            = memmon.Tier
+)
+
+// PerformanceManager coordinates the performance system of one server or transport: it
+// owns the components, and what they decide takes effect through it alone. All methods
+// may be called from any goroutine.
+type PerformanceManager struct {
+	// Immutable.
+	target      tunable
+	base        Tuning // what the host's Limits say
+	log         *slog.Logger
+	slots       *ConnectionPoolManager
+	memory      *MemoryManager
+	collector   *MetricsCollector
+	serializers *SerializerFactory
+	optimizer   *AdaptiveOptimizer
+
+	// Any goroutine, under mu.
+	mu        sync.Mutex
+	cfg       PerformanceConfig
+	tuning    Tuning // what was asked for: by the host, a profile, or the optimizer
+	tier      MemoryTier
+	actions   TierActions
+	running   bool
+	relieving bool      // a goroutine lets go of memory
+	returned  time.Time // when memory was last returned to the system
+
+	quit chan struct{} // closed by stop; made by start, before there is anybody to read it
+	done sync.WaitGroup
+}
+
+// tunable is what a manager acts on: the doors and loops of a server or a transport.
+type tunable interface {
+	tune(t loop.Tuning, wakeGap time.Duration)
+	setZeroCopy(on bool)
+	setMetrics(on bool)
+	setShedding(on bool)
+	cutLargest(perLoop int) int
+	totals(s *metrics.Source)
+}
+
+// newPerformanceManager makes the components; start sets them to work. base holds what
+// the host's Limits say.
+func newPerformanceManager(cfg PerformanceConfig, base Tuning, slots *ConnectionPoolManager, target tunable, log *slog.Logger) (*PerformanceManager, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	serializers, err := codec.NewSerializerFactory(cfg.MessageSerializerType)
+	if err != nil {
+		return nil, err
+	}
+	m := &PerformanceManager{target: target, base: base, log: log, slots: slots, serializers: serializers, cfg: cfg}
+	m.memory = memmon.NewMemoryManager(memmon.Config{
+		Budget: cfg.MaxMemoryUsage, OnChange: m.tierChanged, Logger: log,
+	})
+	m.collector = metrics.NewMetricsCollector(metrics.CollectorConfig{
+		Interval: cfg.MetricsInterval, Source: m.totals, Profiling: cfg.EnableProfiling,
+	})
+	m.tuning = cfg.tuning(base)
+	m.optimizer = newAdaptiveOptimizer(optimizerConfig{
+		Base: m.tuning, MaxLatency: cfg.MaxLatency, MaxMemory: cfg.MaxMemoryUsage,
+		Interval: observeEvery, Logger: log, Apply: m.setTuning,
+	})
+	return m, nil
+}
+
+// tuning is base with what the config says of the same knobs.
+func (c *PerformanceConfig) tuning(base Tuning) Tuning {
+	base.MessageBatchSize, base.MessageBatchTimeout = c.MessageBatchSize, c.MessageBatchTimeout
+	if c.MessageBatchTimeout == 0 {
+		base.MessageBatchTimeout = off
+	}
+	base.BufferPoolSize, base.MaxBufferSize = c.BufferPoolSize, c.MaxBufferSize
+	return base
+}
+
+// start begins to watch and to act. Nothing of it is on a loop.
+func (m *PerformanceManager) start() {
+	m.mu.Lock()
+	m.running = true
+	m.quit = make(chan struct{})
+	m.enact()
+	metricsOn := m.cfg.EnableMetrics
+	m.mu.Unlock()
+	m.memory.Start()
+	if metricsOn {
+		m.collector.Start()
+	}
+	m.done.Go(m.optimize)
+}
+
+// stop ends what start began and waits for it.
+func (m *PerformanceManager) stop() {
+	m.mu.Lock()
+	if !m.running {
+		m.mu.Unlock()
+		return
+	}
+	m.running = false
+	close(m.quit)
+	m.mu.Unlock()
+	m.memory.Stop()
+	m.collector.Stop()
+	m.done.Wait()
+}
+
+// enact makes what holds take effect. Under mu.
+func (m *PerformanceManager) enact() {
+	t := restrain(m.tier, m.tuning)
+	m.target.tune(loop.Tuning{
+		Window:    batch.Window{Size: t.MessageBatchSize, Timeout: t.MessageBatchTimeout, Bytes: t.MessageBatchBytes},
+		SoftLimit: t.SoftLimit, LowWater: t.LowWater, HardLimit: t.HardLimit,
+	}, t.WakeGap)
+	m.target.setZeroCopy(m.cfg.EnableZeroCopy)
+	m.target.setMetrics(m.cfg.EnableMetrics)
+	size := t.BufferPoolSize
+	if !m.cfg.EnableMemoryPooling {
+		size = -1
+	}
+	bufpool.Default.SetSize(size)
+	bufpool.Default.SetMaxBuffer(t.MaxBufferSize)
+}
+
+// setTuning takes a new tuning: of a profile or the optimizer.
+func (m *PerformanceManager) setTuning(t Tuning) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tuning = t
+	if m.running {
+		m.enact()
+	}
+}
+
+// Config returns what holds.
+func (m *PerformanceManager) Config() PerformanceConfig {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.cfg
+}
+
+// SetConfig changes what holds, at once and for open connections. MaxConcurrentConnections
+// of a running server stays as it is. The error names the field, and nothing changes.
+func (m *PerformanceManager) SetConfig(cfg PerformanceConfig) error {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	if err := m.serializers.SetType(cfg.MessageSerializerType); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	was := m.cfg
+	m.cfg = cfg
+	running := m.running
+	if running {
+		m.enact()
+	}
+	m.mu.Unlock()
+
+	m.optimizer.rebase(cfg.tuning(m.base), cfg.MaxLatency, cfg.MaxMemoryUsage)
+	m.memory.SetBudget(cfg.MaxMemoryUsage)
+	m.collector.SetInterval(cfg.MetricsInterval)
+	m.collector.SetProfiling(cfg.EnableProfiling)
+	switch {
+	case running && cfg.EnableMetrics && !was.EnableMetrics:
+		m.collector.Start()
+	case was.EnableMetrics && !cfg.EnableMetrics:
+		m.collector.Stop()
+	}
+	return nil
+}
+
+// OptimizeForLatency sets the profile that gathers nothing: the lowest p99.
+func (m *PerformanceManager) OptimizeForLatency() { m.setProfile(ProfileLatency) }
+
+// OptimizeForThroughput sets the profile with the fewest writes per event.
+func (m *PerformanceManager) OptimizeForThroughput() { m.setProfile(ProfileThroughput) }
+
+// OptimizeForMemory sets the profile that keeps and queues least.
+func (m *PerformanceManager) OptimizeForMemory() { m.setProfile(ProfileMemory) }
+
+// SetProfile sets any profile; ProfileBalanced is what the config says. The error is a
+// *ConfigError for a name that is no profile.
+func (m *PerformanceManager) SetProfile(p Profile) error { return m.optimizer.SetProfile(p) }
+
+// setProfile is SetProfile for one there is.
+func (m *PerformanceManager) setProfile(p Profile) { _ = m.optimizer.SetProfile(p) }
+
+// Profile is the one chosen last. ProfileBalanced until one is.
+func (m *PerformanceManager) Profile() Profile { return m.optimizer.Profile() }
+
+// Tuning is what holds for every connection now, the memory tier's restraint included.
+func (m *PerformanceManager) Tuning() Tuning {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return restrain(m.tier, m.tuning)
+}

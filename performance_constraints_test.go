@@ -1,0 +1,260 @@
+package agloop_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/agloop/agloop"
+	"github.com/agloop/agloop/agui"
+)
+
+// What TestPerformanceConstraints asks for.
+const (
+	constraintConnections = 1000
+	constraintEvents      = 50 // of each run
+	constraintPause       = 50 * time.Millisecond
+	constraintLatency     = 50 * time.Millisecond // p99, from Emit to the client's read
+	constraintMemory      = 80 << 20              // resident, of the server's process
+	constraintMemoryAim   = 16 << 20
+
+	constraintServer = "AGLOOP_TEST_CONSTRAINTS"
+)
+
+// TestPerformanceConstraints holds 1,000 connections to a server in a process of its own,
+// each with a run: all open at once, every event in order, in time, in little memory.
+func TestPerformanceConstraints(t *testing.T) {
+	server := startConstraintServer(t)
+	addr := server.say("addr")
+	start := make(chan struct{})
+	var opened, finished sync.WaitGroup
+	results := make([]delivered, constraintConnections)
+	for i := range results {
+		nc := upgraded(t, addr)
+		if err := nc.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		opened.Add(1)
+		finished.Go(func() {
+			r := newFrameReader(nc, 1024)
+			opened.Done()
+			<-start
+			results[i] = takeRun(nc, r, i)
+		})
+	}
+	opened.Wait()
+	if n := server.say("connections"); n != strconv.Itoa(constraintConnections) {
+		t.Errorf("%s connections are open", n)
+	}
+	close(start)
+	if runs := server.say("runs"); runs != strconv.Itoa(constraintConnections) {
+		t.Errorf("%s runs at once", runs)
+	}
+	busy, _ := server.memory(t)
+	finished.Wait()
+	_, peak := server.memory(t)
+
+	var latencies []time.Duration
+	failed := 0
+	for i, r := range results {
+		if r.err != nil {
+			if failed++; failed <= 3 {
+				t.Errorf("connection %d after %d events: %v", i, len(r.latencies), r.err)
+			}
+		}
+		latencies = append(latencies, r.latencies...)
+	}
+	if want := constraintConnections * constraintEvents; len(latencies) != want {
+		t.Fatalf("%d connections failed; %d events of %d arrived", failed, len(latencies), want)
+	}
+	slices.Sort(latencies)
+	at := func(q float64) time.Duration { return latencies[int(q*float64(len(latencies)-1))] }
+	t.Logf("%d events on %d connections: latency p50 %v, p99 %v, most %v; server %.1f MiB resident under load, %.1f MiB at its peak, aim of %d MiB met: %v",
+		len(latencies), constraintConnections, at(0.50), at(0.99), at(1),
+		float64(busy)/(1<<20), float64(peak)/(1<<20), constraintMemoryAim>>20, peak < constraintMemoryAim)
+	if raceEnabled {
+		return // time and memory are the race detector's, which takes many times both
+	}
+	if p99 := at(0.99); p99 >= constraintLatency {
+		t.Errorf("p99 %v, not under %v", p99, constraintLatency)
+	}
+	if peak >= constraintMemory {
+		t.Errorf("server took %d bytes, not under %d", peak, constraintMemory)
+	}
+}
+
+// delivered is what one connection received.
+type delivered struct {
+	latencies []time.Duration
+	err       error
+}
+
+// takeRun starts a run and reads it to its end.
+func takeRun(nc io.Writer, r *frameReader, id int) (d delivered) {
+	d.latencies = make([]time.Duration, 0, constraintEvents)
+	input := fmt.Sprintf(`{"threadId":"t%d","runId":"r%d","messages":[],"tools":[],"context":[]}`, id, id)
+	if _, d.err = nc.Write(maskedText(input)); d.err != nil {
+		return d
+	}
+	order := []agui.EventType{agui.EventTypeRunStarted, agui.EventTypeTextMessageStart}
+	for range constraintEvents {
+		order = append(order, agui.EventTypeTextMessageContent)
+	}
+	order = append(order, agui.EventTypeTextMessageEnd, agui.EventTypeRunFinished)
+	for i, want := range order {
+		op, p, err := r.next()
+		now := time.Now().UnixMicro()
+		if err != nil {
+			d.err = err
+			return d
+		}
+		if op != agloop.Text || member(p, "type") != string(want) {
+			d.err = fmt.Errorf("event %d is %q, want %s", i, p, want)
+			return d
+		}
+		if want != agui.EventTypeTextMessageContent {
+			continue
+		}
+		seq, sent, _ := strings.Cut(member(p, "delta"), " ")
+		at, err := strconv.ParseInt(sent, 10, 64)
+		if err != nil || seq != strconv.Itoa(len(d.latencies)) {
+			d.err = fmt.Errorf("content %d is %q", len(d.latencies), p)
+			return d
+		}
+		d.latencies = append(d.latencies, time.Duration(now-at)*time.Microsecond)
+	}
+	return d
+}
+
+// member is a string member of an event that needs no unescaping.
+func member(event []byte, name string) string {
+	_, rest, _ := bytes.Cut(event, []byte(`"`+name+`":"`))
+	value, _, _ := bytes.Cut(rest, []byte(`"`))
+	return string(value)
+}
+
+// constraintProcess is the server's process.
+type constraintProcess struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	in    io.Writer
+	lines *bufio.Scanner
+}
+
+func startConstraintServer(t *testing.T) *constraintProcess {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestServerOfPerformanceConstraints$")
+	cmd.Env = append(os.Environ(), constraintServer+"=1")
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		in.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("the server ended with %v", err)
+		}
+	})
+	return &constraintProcess{t, cmd, in, bufio.NewScanner(out)}
+}
+
+// say sends a command and returns its answer.
+func (p *constraintProcess) say(command string) string {
+	p.t.Helper()
+	fmt.Fprintln(p.in, command)
+	if !p.lines.Scan() {
+		p.t.Fatalf("%s: the server is gone", command)
+	}
+	return p.lines.Text()
+}
+
+// memory is what is resident now and was at most, in bytes; 0 where there is no /proc.
+func (p *constraintProcess) memory(t *testing.T) (now, peak int64) {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		return 0, 0
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	field := func(name string) (kilobytes int64) {
+		_, rest, _ := bytes.Cut(status, []byte(name+":"))
+		if _, err := fmt.Sscan(string(rest), &kilobytes); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		return kilobytes << 10
+	}
+	return field("VmRSS"), field("VmHWM")
+}
+
+// TestServerOfPerformanceConstraints is the other process of TestPerformanceConstraints.
+// Started by itself it has nothing to do.
+func TestServerOfPerformanceConstraints(t *testing.T) {
+	if os.Getenv(constraintServer) == "" {
+		return
+	}
+	cfg := agloop.DefaultPerformanceConfig()
+	cfg.MaxConcurrentConnections = constraintConnections
+	if raceEnabled {
+		cfg.MaxMemoryUsage = outOfReach // the detector's memory must shed nobody
+	}
+	srv, addr := serve(t, agloop.ServerConfig{Performance: cfg, Agent: agloop.AgentFunc(constraintAgent)})
+	for commands := bufio.NewScanner(os.Stdin); commands.Scan(); {
+		switch commands.Text() {
+		case "addr":
+			fmt.Println(addr)
+		case "connections":
+			fmt.Println(srv.Stats().Connections)
+		case "runs":
+			// A run lasts for seconds after the last one has begun.
+			for range 1000 {
+				if srv.Stats().Runs == constraintConnections {
+					break
+				}
+				time.Sleep(time.Millisecond) // a run that begins tells nobody but the counter
+			}
+			fmt.Println(srv.Stats().Runs)
+		}
+	}
+}
+
+// constraintAgent says with each event which it is and when it was sent, in microseconds.
+func constraintAgent(ctx context.Context, run *agloop.Run) error {
+	msg, err := run.TextMessage()
+	if err != nil {
+		return err
+	}
+	tick := time.NewTicker(constraintPause)
+	defer tick.Stop()
+	for i := range constraintEvents {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if err := msg.Write(strconv.Itoa(i) + " " + strconv.FormatInt(time.Now().UnixMicro(), 10)); err != nil {
+			return err
+		}
+	}
+	return msg.Close()
+}

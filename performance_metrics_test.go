@@ -1,0 +1,189 @@
+package agloop_test
+
+import (
+	"io"
+	"math"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/agloop/agloop"
+)
+
+// TestPerformanceMetrics holds the figures against what was done. Nothing moves while they
+// are read, and the first window has not ended.
+func TestPerformanceMetrics(t *testing.T) {
+	cfg := performance()
+	cfg.MetricsInterval = time.Hour
+	cfg.MessageBatchSize, cfg.MessageBatchTimeout = 10, time.Second
+	got := make(chan struct{}, 1)
+	l := newLine(t, agloop.ServerConfig{Performance: cfg}, func(p []byte) {
+		if string(p) == "panic" {
+			panic("as asked")
+		}
+		got <- struct{}{}
+	})
+	const in, groups, inSize, outSize = 50, 30, 6 + 100, 2 + 5 // bytes with the frame's header
+	for range in {
+		if _, err := l.peer.nc.Write(maskedText(strings.Repeat("x", 100))); err != nil {
+			t.Fatal(err)
+		}
+		<-got
+	}
+	l.writes(1, 1)
+	time.Sleep(100 * time.Millisecond) // rates of less are not computed
+	l.writes(groups, 10)
+	runtime.GC()
+	m := l.manager.GetMetrics()
+	const out = 1 + groups*10
+
+	count := func(what string, perSecond float64, want float64) {
+		t.Helper()
+		if n := perSecond * m.Interval.Seconds(); math.Abs(n-want) > 0.01 {
+			t.Errorf("%s: %.2f in %v, want %v", what, n, m.Interval, want)
+		}
+	}
+	count("connections", m.ConnectionsPerSecond, 1)
+	count("messages in", m.MessagesInPerSecond, in)
+	count("messages out", m.MessagesOutPerSecond, out)
+	count("messages", m.MessagesPerSecond, in+out)
+	count("bytes in", m.BytesInPerSecond, in*inSize)
+	count("bytes out", m.BytesOutPerSecond, out*outSize)
+	for what, ok := range map[string]bool{
+		"connections":     m.ActiveConnections == 1 && m.TotalConnections == 1,
+		"establishment":   m.AvgConnectionEstablishTime > 0 && m.P95ConnectionEstablishTime > 0,
+		"message size":    math.Abs(m.AvgMessageSize-float64(in*inSize+out*outSize)/(in+out)) < 0.01,
+		"latency":         0 < m.P50Latency && m.P50Latency <= m.P95Latency && m.P95Latency <= m.P99Latency,
+		"latency bounds":  0 < m.MinLatency && m.MinLatency <= m.AvgLatency && m.AvgLatency <= m.MaxLatency,
+		"batch size":      m.P50BatchSize == 10 && m.P95BatchSize == 10 && m.AvgBatchSize > 9,
+		"batch wait":      0 < m.P50BatchWait && m.P50BatchWait <= m.P99BatchWait,
+		"frames a write":  math.Abs(m.FramesPerWrite-float64(out)/(groups+1)) < 0.01,
+		"wakes":           m.WakesPerMessage > 0 && m.WakesPerMessage <= 1,
+		"memory":          m.MemoryUsage > 0 && m.MemoryPressure > 0 && m.MemoryTier == 0 && m.MonitoringInterval == time.Minute,
+		"pool":            m.BufferPoolIdle > 0 && m.BufferPoolUtilization >= 0 && m.BufferPoolUtilization <= 1,
+		"collection":      m.GCCount > 0 && m.GCPauseTotal > 0 && m.GCCPUFraction >= 0 && m.GCCPUFraction <= 1,
+		"CPU":             m.CPUUsage > 0 && m.CPUUsage <= 1,
+		"system":          m.Goroutines > 0 && m.HeapSize > 0 && m.StackSize > 0,
+		"no failures yet": m.Failures.Total() == 0,
+	} {
+		if !ok {
+			t.Errorf("%s: %+v", what, m)
+		}
+	}
+}
+
+// TestPerformanceMetricsOfFailures counts each failure under its kind.
+func TestPerformanceMetricsOfFailures(t *testing.T) {
+	cfg := performance()
+	cfg.MaxConcurrentConnections = 3
+	l := newLine(t, agloop.ServerConfig{Performance: cfg}, func(p []byte) { panic("as asked") })
+	for _, bad := range []string{"\x81\x01x", string(maskedText("panic"))} { // a frame without a mask
+		_, peer := l.another()
+		if _, err := io.WriteString(peer.nc, bad); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, peer.r); err != nil {
+			t.Fatal(err)
+		}
+		peer.nc.Close()
+	}
+	await(t, func() bool { return l.manager.GetConnectionPoolManager().Used() == 1 })
+	l.another()
+	l.another()
+	if status, _ := l.status(); status != 503 {
+		t.Errorf("fourth connection: %d", status)
+	}
+	f := l.manager.GetMetrics().Failures
+	if f.Panics != 1 || f.ProtocolErrors != 1 || f.Refused.Slots != 1 || f.Total() != 3 {
+		t.Errorf("%+v", f)
+	}
+}
+
+// TestPerformanceProfiles: each profile moves the knobs of a running server, and with them
+// how many writes the same stream costs an open connection.
+func TestPerformanceProfiles(t *testing.T) {
+	l := newLine(t, agloop.ServerConfig{Performance: performance()}, nil)
+	balanced := l.manager.Tuning()
+	measure := func(p agloop.Profile) float64 {
+		t.Helper()
+		if got := l.manager.Profile(); got != p {
+			t.Errorf("profile %s, want %s", got, p)
+		}
+		return l.stream(500)
+	}
+	atRest := measure(agloop.ProfileBalanced)
+
+	l.manager.OptimizeForLatency()
+	if got := l.manager.Tuning(); got.MessageBatchSize != 1 || got.MessageBatchTimeout > 0 || got.WakeGap != 0 {
+		t.Errorf("latency: %+v", got)
+	}
+	latency := measure(agloop.ProfileLatency)
+
+	l.manager.OptimizeForThroughput()
+	if got := l.manager.Tuning(); got.MessageBatchSize <= balanced.MessageBatchSize ||
+		got.MessageBatchTimeout <= balanced.MessageBatchTimeout || got.WakeGap <= balanced.WakeGap {
+		t.Errorf("throughput: %+v", got)
+	}
+	throughput := measure(agloop.ProfileThroughput)
+
+	l.manager.OptimizeForMemory()
+	pool := l.manager.GetBufferPool()
+	if got := l.manager.Tuning(); got.SoftLimit >= balanced.SoftLimit || got.LowWater >= balanced.LowWater ||
+		pool.Size() != got.BufferPoolSize || got.BufferPoolSize >= balanced.BufferPoolSize ||
+		pool.MaxBuffer() != got.MaxBufferSize || got.MaxBufferSize >= balanced.MaxBufferSize {
+		t.Errorf("memory: %+v, pool of %d buffers up to %d bytes", got, pool.Size(), pool.MaxBuffer())
+	}
+	measure(agloop.ProfileMemory)
+
+	if err := l.manager.SetProfile(agloop.ProfileBalanced); err != nil {
+		t.Fatal(err)
+	}
+	if got := l.manager.Tuning(); got != balanced {
+		t.Errorf("back: %+v, want %+v", got, balanced)
+	}
+	again := measure(agloop.ProfileBalanced)
+	t.Logf("writes per event: throughput %.3f, balanced %.3f and %.3f, latency %.3f", throughput, atRest, again, latency)
+	if throughput >= min(atRest, again) || max(atRest, again) >= latency {
+		t.Error("writes per event do not rise from throughput over balanced to latency")
+	}
+	if err := l.manager.SetProfile("none"); err == nil {
+		t.Error("a profile that is none is accepted")
+	}
+}
+
+// stream sends n messages, each when the last one has arrived or after a moment, and returns
+// the writes that each took.
+func (l *line) stream(n int) float64 {
+	l.t.Helper()
+	before := l.settled()
+	arrived := make(chan error, n)
+	go func() {
+		for range n {
+			_, _, err := l.peer.next()
+			arrived <- err
+		}
+	}()
+	pace := time.NewTicker(100 * time.Microsecond)
+	defer pace.Stop()
+	took := 0
+	take := func(err error) {
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		took++
+	}
+	for range n {
+		l.conn.Send(agloop.Text, []byte("token"))
+		pace.Reset(100 * time.Microsecond)
+		select {
+		case err := <-arrived:
+			take(err)
+		case <-pace.C:
+		}
+	}
+	for took < n {
+		take(<-arrived)
+	}
+	return float64(l.settled()-before) / float64(n)
+}

@@ -1,0 +1,132 @@
+package agloop
+
+import (
+	"time"
+
+	"github.com/agloop/agloop/bufpool"
+	"github.com/agloop/agloop/metrics"
+)
+
+// observeEvery is how often the optimizer looks.
+const observeEvery = time.Second
+
+// optimize feeds the optimizer until the manager stops. It looks at the loops itself, by
+// windows of its own: the collector's are as long as the host wants them.
+func (m *PerformanceManager) optimize() {
+	var seen view
+	tick := time.NewTicker(observeEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case now := <-tick.C:
+			if !m.optimizer.Enabled() {
+				seen.started = false
+				continue
+			}
+			if o, ok := seen.next(m, now); ok {
+				m.optimizer.observe(now, o)
+			}
+		case <-m.quit:
+			return
+		}
+	}
+}
+
+// view turns totals into observations of the time between.
+type view struct {
+	started      bool
+	at           time.Time
+	now, before  metrics.Source
+	distribution metrics.LoopSnapshot
+}
+
+func (v *view) next(m *PerformanceManager, now time.Time) (o Observation, ok bool) {
+	v.before, v.now = v.now, v.before
+	v.now.Reset()
+	m.totals(&v.now)
+	elapsed := now.Sub(v.at).Seconds()
+	v.at = now
+	if !v.started {
+		v.started = true
+		return o, false
+	}
+	v.distribution.Difference(&v.now.Loops, &v.before.Loops)
+	frames := float64(v.now.Snapshot.FramesOut - v.before.Snapshot.FramesOut)
+	o = Observation{
+		P99Latency:        time.Duration(v.distribution.Latency.Quantile(0.99)),
+		MemoryFraction:    v.now.MemoryPressure / 100,
+		MessagesPerSecond: frames / elapsed,
+		Connections:       v.now.Connections,
+	}
+	if frames > 0 {
+		o.WritesPerMessage = float64(v.now.Snapshot.Writes-v.before.Snapshot.Writes) / frames
+		o.WakesPerMessage = float64(v.now.Snapshot.Wakes-v.before.Snapshot.Wakes) / frames
+	}
+	return o, true
+}
+
+// totals is the source of the collector and of view.
+func (m *PerformanceManager) totals(s *metrics.Source) {
+	m.target.totals(s)
+	s.MemoryUsage = m.memory.GetMemoryUsage()
+	s.MemoryPressure = m.memory.GetMemoryPressure()
+	s.MemoryTier = int(m.memory.Tier())
+	s.MonitoringInterval = m.memory.GetMonitoringInterval()
+	s.PoolInUse, s.PoolIdle = bufpool.Default.InUse(), bufpool.Default.Idle()
+}
+
+// piling is called when bytes begin to pile up for a connection: a burst between two
+// readings is seen at once.
+func (m *PerformanceManager) piling() { m.memory.Check(bufpool.Live()) }
+
+// GetMetrics returns the figures of now, or nil when metrics are off. It costs some
+// microseconds and stops no loop.
+func (m *PerformanceManager) GetMetrics() *PerformanceMetrics {
+	if !m.Config().EnableMetrics {
+		return nil
+	}
+	return m.collector.Collect()
+}
+
+// GetBufferPool returns the pool of buffers, which all servers and transports of the
+// process share: the last to set its size holds.
+func (m *PerformanceManager) GetBufferPool() *BufferPool { return bufpool.Default }
+
+// GetMessageBatcher returns the batch window.
+func (m *PerformanceManager) GetMessageBatcher() *MessageBatcher { return &MessageBatcher{m} }
+
+// GetConnectionPoolManager returns the slots of a server; nil for a transport, whose
+// connections are as many as its config names.
+func (m *PerformanceManager) GetConnectionPoolManager() *ConnectionPoolManager { return m.slots }
+
+// GetSerializerFactory returns the serializers of events.
+func (m *PerformanceManager) GetSerializerFactory() *SerializerFactory { return m.serializers }
+
+// GetMetricsCollector returns the collector. It records nothing while metrics are off.
+func (m *PerformanceManager) GetMetricsCollector() *MetricsCollector { return m.collector }
+
+// GetMemoryManager returns the watch over memory.
+func (m *PerformanceManager) GetMemoryManager() *MemoryManager { return m.memory }
+
+// GetAdaptiveOptimizer returns the optimizer, with its decisions.
+func (m *PerformanceManager) GetAdaptiveOptimizer() *AdaptiveOptimizer { return m.optimizer }
+
+// EnableAdaptiveOptimization lets the optimizer turn the knobs.
+func (m *PerformanceManager) EnableAdaptiveOptimization() { m.optimizer.Enable() }
+
+// MessageBatcher is the batch window of a server or transport: messages that follow each
+// other closely leave in one write.
+type MessageBatcher struct{ manager *PerformanceManager }
+
+// BatchSize is the number of messages that end a window now.
+func (b *MessageBatcher) BatchSize() int { return b.manager.Tuning().MessageBatchSize }
+
+// BatchTimeout is how long a window is now; 0 or less is none.
+func (b *MessageBatcher) BatchTimeout() time.Duration { return b.manager.Tuning().MessageBatchTimeout }
+
+// SetBatch changes the window, for open connections too. The error names the field.
+func (b *MessageBatcher) SetBatch(size int, timeout time.Duration) error {
+	cfg := b.manager.Config()
+	cfg.MessageBatchSize, cfg.MessageBatchTimeout = size, timeout
+	return b.manager.SetConfig(cfg)
+}

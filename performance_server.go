@@ -1,0 +1,69 @@
+package agloop
+
+import (
+	"time"
+
+	"github.com/agloop/agloop/loop"
+	"github.com/agloop/agloop/metrics"
+)
+
+// GetPerformanceManager returns the server's performance system, nil before Serve.
+func (s *Server) GetPerformanceManager() *PerformanceManager {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.performance
+}
+
+// performanceConfig is what the config asks for. A server that says nothing is bounded
+// by the process's limits rather than by the figures of DefaultPerformanceConfig, and
+// keeps the window of its Limits.
+func (c *ServerConfig) performanceConfig(limits *Limits) PerformanceConfig {
+	if c.Performance != (PerformanceConfig{}) {
+		return c.Performance
+	}
+	p := DefaultPerformanceConfig()
+	p.MaxMemoryUsage = 0
+	p.MessageBatchSize = max(1, limits.MessageBatchSize)
+	p.MessageBatchTimeout = max(0, limits.MessageBatchTimeout)
+	return p
+}
+
+// maxConnections is the number of slots: MaxConnections, or what Performance says.
+func (c *ServerConfig) maxConnections() int {
+	if c.MaxConnections == 0 {
+		return c.Performance.MaxConcurrentConnections
+	}
+	return c.MaxConnections
+}
+
+// tuningOf is the tuning that limits ask for.
+func tuningOf(limits *Limits) Tuning {
+	t := defaultTuning()
+	t.MessageBatchSize, t.MessageBatchTimeout, t.MessageBatchBytes = limits.MessageBatchSize, limits.MessageBatchTimeout, limits.MessageBatchBytes
+	t.SoftLimit, t.LowWater, t.HardLimit = limits.SoftLimit, limits.LowWater, limits.HardLimit
+	return t
+}
+
+// serverTarget is a server as its manager sees it.
+type serverTarget struct {
+	engine *loop.Engine
+	door   *loop.Door
+}
+
+func (s serverTarget) tune(t loop.Tuning, wakeGap time.Duration) {
+	s.engine.SetWakeGap(wakeGap)
+	s.door.Tune(t)
+}
+
+func (s serverTarget) setZeroCopy(on bool)        { s.door.SetZeroCopy(on) }
+func (s serverTarget) setMetrics(on bool)         { s.engine.SetMetrics(on) }
+func (s serverTarget) setShedding(on bool)        { s.door.SetShedding(on) }
+func (s serverTarget) cutLargest(perLoop int) int { return s.door.CutLargest(perLoop) }
+
+func (s serverTarget) totals(t *metrics.Source) {
+	s.engine.AddTo(&t.Snapshot)
+	s.door.Counters.AddTo(&t.Snapshot)
+	s.engine.AddMeasures(&t.Loops)
+	t.Refused, t.Shed = s.door.Refusals(), s.door.Shed()
+	t.Connections = int(t.Snapshot.Opened - t.Snapshot.Closed)
+}

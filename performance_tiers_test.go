@@ -1,0 +1,182 @@
+package agloop_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"runtime/debug"
+	"testing"
+	"time"
+
+	"github.com/agloop/agloop"
+	"github.com/agloop/agloop/bufpool"
+	"github.com/agloop/agloop/memmon"
+)
+
+// TestPerformanceTierElevated trims the pool and halves the batch of an open connection.
+func TestPerformanceTierElevated(t *testing.T) {
+	cfg := performance()
+	cfg.MessageBatchSize, cfg.MessageBatchTimeout = 16, time.Second
+	l := newLine(t, agloop.ServerConfig{Performance: cfg}, nil)
+	const groups = 10
+	l.writes(1, 1) // the window is open from here on
+	if w := l.writes(groups, 16); w != groups {
+		t.Fatalf("at rest: %d writes for %d groups of 16", w, groups)
+	}
+	rest := l.manager.Tuning()
+	bufpool.Get(4096).Release()
+	l.manager.ChangeTier(memmon.Normal, memmon.Elevated)
+	if n := bufpool.Default.Idle(); n != 0 {
+		t.Errorf("%d bytes idle after the trim", n)
+	}
+	if got := l.manager.Tuning(); got.MessageBatchSize != 8 || got.BufferPoolSize != 500 || got.SoftLimit != rest.SoftLimit {
+		t.Errorf("elevated: %+v", got)
+	}
+	if w := l.writes(groups, 8); w != groups {
+		t.Errorf("elevated: %d writes for %d groups of 8", w, groups)
+	}
+	if status, _ := l.status(); status != 101 {
+		t.Errorf("elevated: %d", status)
+	}
+	l.manager.ChangeTier(memmon.Elevated, memmon.Normal)
+	if got := l.manager.Tuning(); got != rest {
+		t.Errorf("back: %+v, want %+v", got, rest)
+	}
+	if w := l.writes(groups, 16); w != groups {
+		t.Errorf("back: %d writes for %d groups of 16", w, groups)
+	}
+	want := agloop.TierActions{Trims: 1, Restraints: 1, Relaxations: 1}
+	if got := l.manager.TierActions(); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+// TestPerformanceTierHigh lets a quarter wait for each peer and lets nobody in.
+func TestPerformanceTierHigh(t *testing.T) {
+	cfg := performance()
+	cfg.MessageBatchSize, cfg.MessageBatchTimeout = 1000, time.Second // holds what pressed sends
+	l := newLine(t, agloop.ServerConfig{
+		Performance: cfg,
+		Limits:      agloop.Limits{SoftLimit: 64 << 10, LowWater: 4 << 10, MessageBatchBytes: -1},
+	}, nil)
+	rest := l.manager.Tuning()
+	if n := l.pressed(32); n != 33 {
+		t.Fatalf("at rest: backpressure after %d kB of 64", n)
+	}
+	for round := range uint64(2) {
+		l.manager.ChangeTier(memmon.Normal, memmon.High)
+		if got := l.manager.Tuning(); got.SoftLimit != 16<<10 || got.LowWater != 1<<10 || got.HardLimit != rest.HardLimit {
+			t.Errorf("high: %+v", got)
+		}
+		if status, retry := l.status(); status != 503 || retry == "" {
+			t.Errorf("high: %d, Retry-After %q", status, retry)
+		}
+		if n := l.pressed(32); n != 16 { // with its header the sixteenth is beyond
+			t.Errorf("high: backpressure after %d kB, want 16", n)
+		}
+		l.manager.ChangeTier(memmon.High, memmon.Normal)
+		if got := l.manager.Tuning(); got != rest {
+			t.Errorf("back: %+v, want %+v", got, rest)
+		}
+		if n := l.pressed(32); n != 33 {
+			t.Errorf("back: backpressure after %d kB of 64", n)
+		}
+		if status, _ := l.status(); status != 101 {
+			t.Errorf("back: %d", status)
+		}
+		n := round + 1
+		want := agloop.TierActions{Trims: n, Restraints: n, Relaxations: n, Sheddings: n}
+		if got := l.manager.TierActions(); got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	}
+	if n := l.manager.GetMetrics().Failures.Refused.Memory; n != 2 {
+		t.Errorf("%d connections counted as refused for memory, want 2", n)
+	}
+}
+
+// pile sends bytes to a peer that does not read, until so many wait whatever the kernel takes.
+func pile(t *testing.T, c *agloop.Conn, bytesWaiting int) {
+	t.Helper()
+	const kernel = 12 << 20 // at most, both buffers of a TCP connection together
+	block := bytes.Repeat([]byte("x"), 64<<10)
+	for sent := 0; sent < bytesWaiting+kernel && c.Buffered() < bytesWaiting+kernel/2; sent += len(block) {
+		if r := c.Send(agloop.Text, block); r == agloop.Dropped {
+			return // it was cut meanwhile
+		}
+	}
+}
+
+// roomy lets much wait for one peer.
+var roomy = agloop.Limits{SoftLimit: 64 << 20, HardLimit: 256 << 20}
+
+// TestPerformanceTierCritical cuts the connection for which most waits, with 1013, and no other.
+func TestPerformanceTierCritical(t *testing.T) {
+	l := newLine(t, agloop.ServerConfig{Performance: performance(), Limits: roomy}, nil)
+	greedy, unread := l.another()
+	slow, _ := l.another()
+	pile(t, slow, 1<<20)
+	pile(t, greedy, 16<<20)
+	l.manager.ChangeTier(memmon.Normal, memmon.Critical)
+	await(t, func() bool { return l.srv.Conn(greedy.ID()) == nil })
+	l.manager.ChangeTier(memmon.Critical, memmon.Normal)
+
+	if l.srv.Conn(slow.ID()) == nil {
+		t.Error("the other slow connection was cut too")
+	}
+	if n := l.writes(5, 1); n != 5 {
+		t.Errorf("%d writes for 5 messages on the connection that reads", n)
+	}
+	for err := error(nil); err == nil; {
+		var op agloop.Opcode
+		var p []byte
+		// The close frame may be lost behind what never left.
+		if op, p, err = unread.next(); err == nil && op == 8 {
+			if code := binary.BigEndian.Uint16(p); code != uint16(agloop.CloseTryLater) {
+				t.Errorf("closed with %d", code)
+			}
+			break
+		}
+	}
+	await(t, func() bool { return l.manager.TierActions().Returns == 1 })
+	want := agloop.TierActions{Trims: 1, Restraints: 1, Relaxations: 1, Sheddings: 1, Cuts: 1, Returns: 1}
+	if got := l.manager.TierActions(); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if status, _ := l.status(); status != 101 {
+		t.Errorf("back: %d", status)
+	}
+}
+
+// TestPerformanceTiersOfRealMemory fills the budget with what waits for a peer that does not
+// read. No interval of rest ends in it, so what piles up must have been seen at once; and
+// that it is cut must bring everything back.
+func TestPerformanceTiersOfRealMemory(t *testing.T) {
+	debug.FreeOSMemory() // what other tests left
+	cfg := performance()
+	cfg.MaxMemoryUsage = 2*memmon.Read().Total + 64<<20
+	limits := roomy
+	limits.SoftLimit = 1 << 20 // Backpressure is what the watch over memory hears
+	l := newLine(t, agloop.ServerConfig{Performance: cfg, Limits: limits}, nil)
+	rest := l.manager.Tuning()
+	greedy, _ := l.another()
+	start := time.Now()
+	pile(t, greedy, 200<<20)
+	await(t, func() bool { return l.srv.Conn(greedy.ID()) == nil })
+	if took := time.Since(start); took > memmon.Moderate.Interval() {
+		t.Skipf("%v: the machine is too slow to tell", took)
+	}
+	debug.FreeOSMemory() // what was freed counts until it is collected and returned
+	memory := l.manager.GetMemoryManager()
+	await(t, func() bool { return memory.Tier() < memmon.Elevated && l.manager.Tuning() == rest })
+	if status, _ := l.status(); status != 101 {
+		t.Errorf("back: %d", status)
+	}
+	if n := l.writes(5, 1); n != 5 {
+		t.Errorf("%d writes for 5 messages on the connection that reads", n)
+	}
+	a := l.manager.TierActions()
+	if a.Trims == 0 || a.Restraints == 0 || a.Relaxations == 0 || a.Sheddings == 0 || a.Cuts != 1 || a.Returns == 0 {
+		t.Errorf("%+v", a)
+	}
+	t.Logf("%+v in %v, then %.0f %% of %d bytes", a, time.Since(start), memory.GetMemoryPressure(), cfg.MaxMemoryUsage)
+}

@@ -1,0 +1,301 @@
+package agloop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/loop"
+)
+
+// Errors of a Transport.
+var (
+	// ErrTransportClosed is returned by everything that needs a running transport
+	// before Start and after Stop.
+	ErrTransportClosed = fmt.Errorf("agloop: transport is not running: %w", net.ErrClosed)
+	// ErrTransportStarted is returned by Start when the transport runs already.
+	ErrTransportStarted = errors.New("agloop: transport is started")
+	// ErrEventDropped is returned by SendEvent when the connection ended with the event
+	// unsent; it comes with the *CloseError where that is known. A connection cut
+	// for reading too slowly is one of them.
+	ErrEventDropped = fmt.Errorf("agloop: event was not sent: %w", net.ErrClosed)
+)
+
+// Transport keeps connections to one or several servers and runs agents over them. A
+// connection that ends is dialled again. All methods may be called from any goroutine.
+//
+// Besides its loops and its PerformanceManager a transport has one goroutine for each
+// connection that is being dialled or waits to be, and none for those that are up.
+type Transport struct {
+	// Immutable.
+	cfg     TransportConfig
+	log     *slog.Logger
+	backoff backoff
+	slots   []*slot
+	origins []*origin
+	perf    *PerformanceManager
+	engines func(loops int, log *slog.Logger) (*loop.Engine, error) // makes one
+
+	// Any goroutine.
+	handlers  atomic.Pointer[[]*eventHandler] // replaced under mu
+	eventsIn  atomic.Uint64
+	eventsOut atomic.Uint64
+	panics    atomic.Uint64
+	stray     atomic.Uint64
+	tuned     atomic.Pointer[loop.Tuning] // nil: as the config says
+	watching  sync.Mutex                  // held while perf starts or stops; before mu
+
+	// Any goroutine, under mu.
+	mu      sync.Mutex
+	state   transportState
+	episode *episode // from the last Start
+	pool    pool
+	voice   *link         // carries SendEvent
+	arrival chan struct{} // closed when a connection comes up, then replaced
+	counts  transportCounts
+}
+
+type transportState uint8
+
+const (
+	transportIdle transportState = iota
+	transportRunning
+	transportFailing // Start found nobody and clears up
+	transportStopped
+)
+
+// episode is the time from a Start to its end.
+type episode struct {
+	// Immutable.
+	engine *loop.Engine
+	ctx    context.Context // of everything dialled
+	cancel context.CancelFunc
+	up     chan struct{} // closed when the first connection is up
+	tried  chan struct{} // closed when every slot has been tried once
+	gone   chan struct{} // closed when nothing is left
+
+	// Any goroutine, under Transport.mu.
+	isUp    bool
+	untried int // slots whose first attempt goes on
+	alive   int // slots that are connected or being dialled
+}
+
+// NewTransport returns a transport that has opened nothing yet. Errors: a
+// *ConfigError naming the field, ErrTLS for a wss URL.
+func NewTransport(config TransportConfig) (*Transport, error) {
+	cfg := config.withDefaults()
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	if err := codec.Pretouch(); err != nil {
+		return nil, err
+	}
+	t := &Transport{
+		cfg:     cfg,
+		log:     cfg.Client.Logger,
+		backoff: backoff{min: cfg.ReconnectMin, max: cfg.ReconnectMax, random: rand.Int64N},
+		engines: loop.NewEngine,
+		arrival: make(chan struct{}),
+	}
+	for _, url := range cfg.URLs {
+		t.origins = append(t.origins, newOrigin(url))
+	}
+	t.pool.origins = t.origins
+	for range cfg.ConnectionsPerURL {
+		for _, o := range t.origins {
+			t.slots = append(t.slots, &slot{transport: t, origin: o})
+		}
+	}
+	if err := t.initPerformance(); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// Start dials every connection and returns when the first is up; the others are still
+// being dialled then, for as long as it takes. When ctx has a deadline, Start waits
+// for a server that is not there yet until it passes; without one it
+// fails as soon as each connection has been tried once. After a failure nothing is left
+// running and Start may be called again.
+//
+// Errors: the last of each URL's dialling, with ctx's error when that ended it;
+// ErrTransportStarted; ErrTransportClosed after Stop.
+func (t *Transport) Start(ctx context.Context) error {
+	ep, err := t.begin(ctx)
+	if err != nil {
+		return err
+	}
+	tried := ep.tried
+	if _, patient := ctx.Deadline(); patient {
+		tried = nil
+	}
+	var cause error
+	select {
+	case <-ep.up:
+	case <-tried:
+	case <-ep.ctx.Done(): // Stop
+		return ErrTransportClosed
+	case <-ctx.Done():
+		cause = ctx.Err()
+	}
+	t.mu.Lock()
+	if ep.isUp {
+		t.mu.Unlock()
+		t.startPerformance(ep)
+		return nil
+	}
+	if t.state == transportRunning {
+		t.state = transportFailing
+	}
+	err = t.unreachable(cause)
+	t.mu.Unlock()
+	stuck := t.end(ep)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.state == transportStopped: // meanwhile
+	case stuck != nil:
+		t.state = transportStopped
+	default:
+		t.state = transportIdle
+	}
+	return errors.Join(err, stuck)
+}
+
+// begin starts dialling.
+func (t *Transport) begin(ctx context.Context) (*episode, error) {
+	wanted := t.perf.Tuning() // the manager locks itself before us
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch t.state {
+	case transportRunning, transportFailing:
+		return nil, ErrTransportStarted
+	case transportStopped:
+		return nil, ErrTransportClosed
+	}
+	engine, err := t.engines(t.cfg.Loops, t.log)
+	if err != nil {
+		return nil, err
+	}
+	t.tuned.Store(wanted.ofLoop())
+	engine.SetWakeGap(wanted.WakeGap)
+	ep := &episode{
+		engine: engine,
+		up:     make(chan struct{}), tried: make(chan struct{}), gone: make(chan struct{}),
+		untried: len(t.slots), alive: len(t.slots),
+	}
+	// What Start's context carries is for dialling; its end is for Start alone.
+	ep.ctx, ep.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	t.state, t.episode = transportRunning, ep
+	for _, s := range t.slots {
+		s.failures, s.dialled, s.tried = 0, false, false
+		go s.restore(ep, nil)
+	}
+	return ep, nil
+}
+
+// Stop ends the transport for good: dialling is given up, every connection is closed with
+// 1000, active runs end with ErrClientClosed and waiting ones with ErrTransportClosed. It
+// returns when all connections are gone, which takes at most Client.Limits.CloseTimeout. When
+// one is not a second after that, as with a Client.Dial that ignores its context, what is left is
+// cut and the error says so. Further calls wait in the same way. Event handlers may call it.
+func (t *Transport) Stop() error {
+	t.mu.Lock()
+	t.state = transportStopped
+	ep := t.episode
+	t.mu.Unlock()
+	t.stopPerformance()
+	if ep == nil {
+		return nil
+	}
+	return t.end(ep)
+}
+
+// end ends an episode and waits until nothing is left of it.
+func (t *Transport) end(ep *episode) error {
+	t.mu.Lock()
+	ep.cancel()
+	t.pool.abandon()
+	t.mu.Unlock()
+	for _, l := range t.links() {
+		_ = l.client.Close()
+	}
+	limits, _ := t.cfg.Client.Limits.WithDefaults()
+	bound := limits.CloseTimeout + time.Second
+	timer := time.NewTimer(bound)
+	defer timer.Stop()
+	var stuck error
+	select {
+	case <-ep.gone:
+	case <-timer.C:
+		t.mu.Lock()
+		stuck = fmt.Errorf("agloop: %d connections are not gone after %v", ep.alive, bound)
+		t.mu.Unlock()
+	}
+	return errors.Join(stuck, ep.engine.Stop())
+}
+
+// links are the connections up now.
+func (t *Transport) links() (list []*link) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, s := range t.slots {
+		if s.link != nil {
+			list = append(list, s.link)
+		}
+	}
+	return list
+}
+
+// retire notes that a slot is at its end. Under mu.
+func (ep *episode) retire() {
+	if ep.alive--; ep.alive == 0 {
+		close(ep.gone)
+	}
+}
+
+// unreachable says why no connection came up. Under mu.
+func (t *Transport) unreachable(cause error) error {
+	errs := []error{errors.New("agloop: no connection came up"), cause}
+	for _, o := range t.origins {
+		if o.lastErr != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", o.name, o.lastErr))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// AddEventHandler has f called with every event of every run of the transport, before Run
+// yields it, in the goroutine that runs. The events of one run come in order, those of
+// several runs at once; several handlers are called in the order they were added. f may keep
+// the event but must not change it. A panic in f is recovered, counted and logged. remove
+// ends it; f may still be in a call then.
+func (t *Transport) AddEventHandler(f func(agui.Event)) (remove func()) {
+	h := &eventHandler{f}
+	t.editHandlers(func(list []*eventHandler) []*eventHandler { return append(list, h) })
+	return func() {
+		t.editHandlers(func(list []*eventHandler) (rest []*eventHandler) {
+			for _, other := range list {
+				if other != h {
+					rest = append(rest, other)
+				}
+			}
+			return rest
+		})
+	}
+}
+
+// IsConnected tells whether at least one connection is up.
+func (t *Transport) IsConnected() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.pool.up > 0
+}

@@ -1,0 +1,24 @@
+package agloop
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/agloop/agloop/loop"
+)
+
+// LendLoops makes the transport run on e, which it stops. Before Start.
+func (t *Transport) LendLoops(e *loop.Engine) {
+	t.engines = func(int, *slog.Logger) (*loop.Engine, error) { return e, nil }
+}
+
+// SetRandom replaces the source of the transport's jitter. Before Start.
+func (t *Transport) SetRandom(random func(n int64) int64) { t.backoff.random = random }
+
+// BackoffDelay is the pause after so many failures.
+func BackoffDelay(least, most time.Duration, random func(n int64) int64, failures int, retryAfter time.Duration) time.Duration {
+	return backoff{min: least, max: most, random: random}.delay(failures, retryAfter)
+}
+
+// DialLimits are those of the next connection.
+func (t *Transport) DialLimits() Limits { return t.dialLimits() }

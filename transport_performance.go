@@ -1,0 +1,158 @@
+package agloop
+
+import (
+	"math/bits"
+	"time"
+
+	"github.com/agloop/agloop/batch"
+	"github.com/agloop/agloop/loop"
+	"github.com/agloop/agloop/metrics"
+)
+
+// GetPerformanceManager returns the transport's performance system. It works from Start
+// to Stop; what is set before Start holds then.
+func (t *Transport) GetPerformanceManager() *PerformanceManager { return t.perf }
+
+// GetPerformanceMetrics returns the figures of now, or nil when metrics are off.
+func (t *Transport) GetPerformanceMetrics() *PerformanceMetrics { return t.perf.GetMetrics() }
+
+// GetMemoryUsage is the memory of the process in bytes, as of the last reading; 0 before Start.
+func (t *Transport) GetMemoryUsage() int64 { return t.perf.GetMemoryManager().GetMemoryUsage() }
+
+// EnableAdaptiveOptimization lets the optimizer turn the knobs.
+func (t *Transport) EnableAdaptiveOptimization() { t.perf.EnableAdaptiveOptimization() }
+
+// OptimizeForLatency sets the profile with the lowest p99.
+func (t *Transport) OptimizeForLatency() { t.perf.OptimizeForLatency() }
+
+// OptimizeForThroughput sets the profile with the fewest writes per event.
+func (t *Transport) OptimizeForThroughput() { t.perf.OptimizeForThroughput() }
+
+// OptimizeForMemory sets the profile that keeps and queues least.
+func (t *Transport) OptimizeForMemory() { t.perf.OptimizeForMemory() }
+
+// initPerformance makes the manager, which startPerformance sets to work.
+func (t *Transport) initPerformance() (err error) {
+	limits, _ := t.cfg.Client.Limits.WithDefaults() // check has seen them
+	t.perf, err = newPerformanceManager(t.cfg.PerformanceConfig, tuningOf(&limits), nil, transportTarget{t}, t.log)
+	return err
+}
+
+// startPerformance begins to watch, unless Stop was quicker. A manager starts once, so
+// this waits for the first connection that comes up.
+func (t *Transport) startPerformance(ep *episode) {
+	t.watching.Lock()
+	defer t.watching.Unlock()
+	t.mu.Lock()
+	running := t.state == transportRunning
+	t.mu.Unlock()
+	if running {
+		ep.engine.SetPressureHook(t.perf.piling)
+		t.perf.start()
+	}
+}
+
+// stopPerformance is called once no startPerformance can begin to watch any more.
+func (t *Transport) stopPerformance() {
+	t.watching.Lock()
+	defer t.watching.Unlock()
+	t.perf.stop()
+}
+
+// transportTarget is a transport as its manager sees it.
+type transportTarget struct{ t *Transport }
+
+// engine is that of the last Start, nil before.
+func (tt transportTarget) engine() *loop.Engine {
+	tt.t.mu.Lock()
+	defer tt.t.mu.Unlock()
+	if tt.t.episode == nil {
+		return nil
+	}
+	return tt.t.episode.engine
+}
+
+// tune sets what holds for every connection, those being dialled included: connected
+// looks again.
+func (tt transportTarget) tune(tuning loop.Tuning, wakeGap time.Duration) {
+	tt.t.tuned.Store(&tuning)
+	if e := tt.engine(); e != nil {
+		e.SetWakeGap(wakeGap)
+	}
+	for _, l := range tt.t.links() {
+		l.client.conn.Tune(tuning)
+	}
+}
+
+// setZeroCopy has nothing to do: a transport copies what waits for a run, and nothing else.
+func (tt transportTarget) setZeroCopy(bool) {}
+
+func (tt transportTarget) setMetrics(on bool) {
+	if e := tt.engine(); e != nil {
+		e.SetMetrics(on)
+	}
+}
+
+// setShedding has nothing to do: a transport has no connections but those it was asked for.
+func (tt transportTarget) setShedding(bool) {}
+
+// cutLargest closes the connections for which most bytes wait, as Door.CutLargest does:
+// those of the largest power of two, none with less than 16 KiB.
+func (tt transportTarget) cutLargest(perLoop int) int {
+	const least = 16 << 10
+	var largest []*link
+	top := bits.Len(least)
+	links, engine := tt.t.links(), tt.engine()
+	for _, l := range links {
+		b := bits.Len(uint(l.client.conn.Buffered()))
+		if b > top {
+			top, largest = b, largest[:0]
+		}
+		if b == top {
+			largest = append(largest, l)
+		}
+	}
+	if len(largest) == 0 {
+		return 0
+	}
+	largest = largest[:min(len(largest), perLoop*engine.Loops())]
+	for _, l := range largest {
+		l.client.conn.Close(CloseTryLater, "memory is short")
+	}
+	return len(largest)
+}
+
+func (tt transportTarget) totals(s *metrics.Source) {
+	if e := tt.engine(); e != nil {
+		e.AddTo(&s.Snapshot)
+		e.AddMeasures(&s.Loops)
+	}
+	tt.t.mu.Lock()
+	defer tt.t.mu.Unlock()
+	s.Connections = tt.t.pool.up
+}
+
+// ofLoop is the part of t that a connection knows.
+func (t *Tuning) ofLoop() *loop.Tuning {
+	return &loop.Tuning{
+		Window:    batch.Window{Size: t.MessageBatchSize, Timeout: t.MessageBatchTimeout, Bytes: t.MessageBatchBytes},
+		SoftLimit: t.SoftLimit, LowWater: t.LowWater, HardLimit: t.HardLimit,
+	}
+}
+
+// dialLimits are the limits of a new connection: the config's, as tuned meanwhile.
+func (t *Transport) dialLimits() Limits {
+	limits := t.cfg.Client.Limits
+	if tuned := t.tuned.Load(); tuned != nil {
+		limits.MessageBatchSize = tuned.Window.Size
+		limits.MessageBatchBytes = tuned.Window.Bytes
+		if limits.MessageBatchTimeout = tuned.Window.Timeout; limits.MessageBatchTimeout == 0 {
+			limits.MessageBatchTimeout = -1 // 0 would be the default
+		}
+		limits.SoftLimit, limits.LowWater, limits.HardLimit = tuned.SoftLimit, tuned.LowWater, tuned.HardLimit
+	}
+	if limits.IdleTimeout == 0 {
+		limits.IdleTimeout = -1
+	}
+	return limits
+}

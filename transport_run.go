@@ -1,0 +1,220 @@
+package agloop
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"log/slog"
+	"runtime/debug"
+	"runtime/pprof"
+
+	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/bufpool"
+	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/run"
+)
+
+// Run is Client.Run on one of the transport's connections, where the run stays to
+// its end: its events come in order. As many runs go on at once as there are connections
+// up; more wait, first come first served, until ctx ends. Runs are spread
+// evenly over the URLs and the connections.
+//
+// Errors are those of Client.Run, and ErrTransportClosed. A run that fails after its
+// input was sent is not repeated: an agent may have acted on it. Like a
+// caller who leaves early, it costs the connection, which is dialled again.
+func (t *Transport) Run(ctx context.Context, in *agui.RunAgentInput) iter.Seq2[agui.Event, error] {
+	return func(yield func(agui.Event, error) bool) {
+		raw, err := encodeInput(in)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		l, err := t.launch(ctx, raw)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		if err := t.follow(ctx, l, in, yield); err != nil && !errors.Is(err, errLeft) {
+			yield(nil, err)
+		}
+	}
+}
+
+// follow yields the events of a run and gives its connection back, or ends it.
+func (t *Transport) follow(ctx context.Context, l *link, in *agui.RunAgentInput, yield func(agui.Event, error) bool) (err error) {
+	err = errLeft // should yield panic
+	defer func() { t.land(l, err) }()
+	stream := stream{client: l.client}
+	labels := pprof.Labels("thread", in.ThreadID, "run", in.RunID)
+	t.perf.collector.Do(ctx, labels, func(ctx context.Context) {
+		err = stream.read(ctx, func(ev agui.Event, err error) bool {
+			t.received(l, ev)
+			return yield(ev, err)
+		})
+	})
+	return err
+}
+
+// encodeInput is the message that begins a run.
+func encodeInput(in *agui.RunAgentInput) ([]byte, error) {
+	if in != nil && in.ProtocolVersion == nil {
+		versioned := *in
+		versioned.ProtocolVersion = new(agui.ProtocolVersion)
+		in = &versioned
+	}
+	return codec.AppendRunAgentInput(nil, in)
+}
+
+// launch sends an input over a connection of its own. One that is ending drops it,
+// and nobody has seen it: another is taken.
+func (t *Transport) launch(ctx context.Context, raw []byte) (*link, error) {
+	for {
+		l, err := t.acquire(ctx)
+		if err != nil {
+			return nil, err
+		}
+		l.inbox.clear()
+		l.client.conn.SetBusy(true)
+		if l.client.conn.SendNow(Text, raw) != Dropped {
+			t.mu.Lock()
+			t.counts.runs++
+			t.mu.Unlock()
+			return l, nil
+		}
+		_ = t.spent(l)
+		t.mu.Lock()
+		t.pool.giveBack(l)
+		t.mu.Unlock()
+	}
+}
+
+// land gives the connection of a run back.
+func (t *Transport) land(l *link, err error) {
+	l.client.conn.SetBusy(false)
+	if err != nil {
+		l.client.conn.Close(closeCodeFor(err), "")
+	}
+	l.inbox.clear()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.counts.unknown += l.client.unknown.Swap(0)
+	t.counts.stripped += l.client.stripped.Swap(0)
+	if err != nil {
+		l.closing = true
+		if !errors.Is(err, errLeft) {
+			t.counts.runsFailed++
+			t.counts.lastErr = err
+		}
+	}
+	t.pool.giveBack(l)
+}
+
+// eventHandler is one call of AddEventHandler.
+type eventHandler struct{ handle func(agui.Event) }
+
+// received passes an event to the handlers.
+func (t *Transport) received(l *link, ev agui.Event) {
+	t.eventsIn.Add(1)
+	l.useful.Store(true)
+	if list := t.handlers.Load(); list != nil {
+		for _, h := range *list {
+			t.call(h, ev)
+		}
+	}
+}
+
+func (t *Transport) call(h *eventHandler, ev agui.Event) {
+	defer func() {
+		if v := recover(); v != nil {
+			t.panics.Add(1)
+			t.log.LogAttrs(context.Background(), slog.LevelError, "agloop: panic in an event handler",
+				slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+		}
+	}()
+	h.handle(ev)
+}
+
+// editHandlers replaces the list, which is read without a lock.
+func (t *Transport) editHandlers(edit func([]*eventHandler) []*eventHandler) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var list []*eventHandler
+	if old := t.handlers.Load(); old != nil {
+		list = append(list, *old...)
+	}
+	list = edit(list)
+	t.handlers.Store(&list)
+}
+
+// SendEvent sends one event to the peer, as a text message of its own. AG-UI itself
+// has events travel from agent to client only, so this is for peers that take
+// them, such as a relay; an agloop server with an Agent takes inputs and answers
+// anything else with RUN_ERROR. The event is judged by itself, not by its place in a run.
+//
+// All events go over one connection while that lives, so they arrive in the order of
+// the calls, and over another afterwards. Runs may use the same connection; what the
+// peer answers between runs is dropped and counted, what it answers during
+// one is taken for an event of that run.
+//
+// SendEvent waits until ctx ends while no connection is up, and while more bytes wait
+// for the peer than Limits.SoftLimit: a caller is as fast as the peer. nil means that the event
+// is on its way, not that it arrived. Errors: a *FieldError, ErrEventTooBig,
+// ctx's error, ErrTransportClosed, ErrEventDropped; the event was not sent then.
+func (t *Transport) SendEvent(ctx context.Context, ev agui.Event) error {
+	buf := bufpool.Get(bufpool.MinSize)
+	defer buf.Release()
+	enc := t.perf.serializers.Get()
+	raw, err := enc.AppendEvent(buf.B, ev)
+	t.perf.serializers.Put(enc)
+	if err != nil {
+		return err
+	}
+	if len(raw) > run.MaxEvent {
+		return ErrEventTooBig
+	}
+	l, err := t.speaker(ctx)
+	if err != nil {
+		return err
+	}
+	if err := l.await(ctx); err != nil {
+		return err
+	}
+	if l.client.conn.Send(Text, raw) == Dropped {
+		return t.spent(l)
+	}
+	t.eventsOut.Add(1)
+	return nil
+}
+
+// speaker returns the connection that carries events, waiting while there is none.
+func (t *Transport) speaker(ctx context.Context) (*link, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		t.mu.Lock()
+		if t.state != transportRunning {
+			t.mu.Unlock()
+			return nil, ErrTransportClosed
+		}
+		for _, s := range t.slots {
+			if t.voice != nil {
+				break
+			}
+			if s.link != nil && !s.link.closing {
+				t.voice = s.link
+			}
+		}
+		l, arrival, over := t.voice, t.arrival, t.episode.ctx.Done()
+		t.mu.Unlock()
+		if l != nil {
+			return l, nil
+		}
+		select {
+		case <-arrival:
+		case <-over:
+			return nil, ErrTransportClosed
+		case <-ctx.Done():
+		}
+	}
+}
