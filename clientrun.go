@@ -33,19 +33,14 @@ func (c *Client) Run(ctx context.Context, in *agui.RunAgentInput) iter.Seq2[agui
 			return
 		}
 		defer c.running.Store(false)
-		if in.ProtocolVersion == nil {
-			versioned := *in
-			versioned.ProtocolVersion = new(agui.ProtocolVersion)
-			in = &versioned
-		}
-		raw, err := codec.AppendRunAgentInput(nil, in)
+		raw, err := encodeInput(in)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
 		c.inbox.clear()
 		c.conn.SendNow(Text, raw) // dropped when closed: the inbox knows why
-		stream := stream{client: c}
+		stream := stream{client: c, decoder: new(codec.Decoder)}
 		if err := stream.read(ctx, yield); err != nil {
 			c.conn.Close(closeCodeFor(err), "")
 			if !errors.Is(err, errLeft) {
@@ -53,6 +48,16 @@ func (c *Client) Run(ctx context.Context, in *agui.RunAgentInput) iter.Seq2[agui
 			}
 		}
 	}
+}
+
+// encodeInput is the message that begins a run.
+func encodeInput(in *agui.RunAgentInput) ([]byte, error) {
+	if in != nil && in.ProtocolVersion == nil {
+		versioned := *in
+		versioned.ProtocolVersion = new(agui.ProtocolVersion)
+		in = &versioned
+	}
+	return codec.AppendRunAgentInput(nil, in)
 }
 
 // closeCodeFor is what the server is told when a run ends with err.
@@ -72,10 +77,15 @@ var errLeft = errors.New("caller left the run")
 // stream is the pipeline from frames to events of one run.
 type stream struct {
 	client  *Client
-	decoder codec.Decoder
+	decoder decoder
 	chunks  agui.Expander
 	order   agui.Order
 	events  []agui.Event
+}
+
+// decoder makes events of frames, see codec.Decoder.
+type decoder interface {
+	DecodeEvent(data []byte) (agui.Event, []codec.Note, error)
 }
 
 // read yields events until the terminal one.

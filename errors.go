@@ -29,6 +29,16 @@ var (
 	// ErrClientClosed is yielded by Client.Run after Close.
 	ErrClientClosed = fmt.Errorf("agloop: client closed: %w", net.ErrClosed)
 
+	// ErrTransportClosed is returned by everything that needs a running transport
+	// before Start and after Stop.
+	ErrTransportClosed = fmt.Errorf("agloop: transport is not running: %w", net.ErrClosed)
+	// ErrTransportStarted is returned by Start when the transport runs already.
+	ErrTransportStarted = errors.New("agloop: transport is started")
+	// ErrEventDropped is returned by SendEvent when the connection ended with the event
+	// unsent; it comes with the *CloseError where that is known. A connection cut
+	// for reading too slowly is one of them.
+	ErrEventDropped = fmt.Errorf("agloop: event was not sent: %w", net.ErrClosed)
+
 	ErrEngineClosed = loop.ErrEngineClosed // a loop was needed after its engine stopped
 	ErrEventTooBig  = run.ErrEventTooBig   // Emit: the encoded event exceeds 1 MiB
 	ErrRunEnded     = run.ErrRunEnded      // Emit: the run has had its terminal event

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,19 +13,6 @@ import (
 	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/codec"
 	"github.com/agloop/agloop/loop"
-)
-
-// Errors of a Transport.
-var (
-	// ErrTransportClosed is returned by everything that needs a running transport
-	// before Start and after Stop.
-	ErrTransportClosed = fmt.Errorf("agloop: transport is not running: %w", net.ErrClosed)
-	// ErrTransportStarted is returned by Start when the transport runs already.
-	ErrTransportStarted = errors.New("agloop: transport is started")
-	// ErrEventDropped is returned by SendEvent when the connection ended with the event
-	// unsent; it comes with the *CloseError where that is known. A connection cut
-	// for reading too slowly is one of them.
-	ErrEventDropped = fmt.Errorf("agloop: event was not sent: %w", net.ErrClosed)
 )
 
 // Transport keeps connections to one or several servers and runs agents over them. A

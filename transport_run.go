@@ -10,7 +10,6 @@ import (
 
 	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/bufpool"
-	"github.com/agloop/agloop/codec"
 	"github.com/agloop/agloop/run"
 )
 
@@ -44,7 +43,9 @@ func (t *Transport) Run(ctx context.Context, in *agui.RunAgentInput) iter.Seq2[a
 func (t *Transport) follow(ctx context.Context, l *link, in *agui.RunAgentInput, yield func(agui.Event, error) bool) (err error) {
 	err = errLeft // should yield panic
 	defer func() { t.land(l, err) }()
-	stream := stream{client: l.client}
+	serializer := t.perf.serializers.Get()
+	defer t.perf.serializers.Put(serializer)
+	stream := stream{client: l.client, decoder: serializer}
 	labels := pprof.Labels("thread", in.ThreadID, "run", in.RunID)
 	t.perf.collector.Do(ctx, labels, func(ctx context.Context) {
 		err = stream.read(ctx, func(ev agui.Event, err error) bool {
@@ -53,16 +54,6 @@ func (t *Transport) follow(ctx context.Context, l *link, in *agui.RunAgentInput,
 		})
 	})
 	return err
-}
-
-// encodeInput is the message that begins a run.
-func encodeInput(in *agui.RunAgentInput) ([]byte, error) {
-	if in != nil && in.ProtocolVersion == nil {
-		versioned := *in
-		versioned.ProtocolVersion = new(agui.ProtocolVersion)
-		in = &versioned
-	}
-	return codec.AppendRunAgentInput(nil, in)
 }
 
 // launch sends an input over a connection of its own. One that is ending drops it,

@@ -39,9 +39,6 @@ func (c *Conn) Tune(t Tuning) {
 // the default, or as copies that the handler may keep. Any goroutine.
 func (d *Door) SetZeroCopy(on bool) { d.copying.Store(!on) }
 
-// Door is what the connection has in common with others; a dialled one has its own.
-func (c *Conn) Door() *Door { return c.door }
-
 // DefaultWakeGap is the WakeGap of an engine that was told nothing else.
 const DefaultWakeGap = 250 * time.Microsecond
 
