@@ -39,7 +39,7 @@ var floors = map[string]struct {
 	"server": {4, "."},
 	"client": {4, "."},
 
-	"cmd/agloop":    {5, ". server client codec agui metrics"},
+	"cmd/agloop":    {5, ". server client codec agui metrics metrics/prom"},
 	"bench/load":    {5, ""},
 	"e2e/reencode":  {5, "codec"},
 	"bench/figures": {5, ""},

@@ -46,6 +46,7 @@ type PerformanceManager struct {
 	actions   TierActions
 	running   bool
 	relieving bool      // a goroutine lets go of memory
+	freed     int64     // bytes let go of since memory was last returned
 	returned  time.Time // when memory was last returned to the system
 
 	quit chan struct{} // closed by stop; made by start, before there is anybody to read it
@@ -58,7 +59,7 @@ type tunable interface {
 	setZeroCopy(on bool)
 	setMetrics(on bool)
 	setShedding(on bool)
-	cutLargest(perLoop int) int
+	cutLargest(perLoop int) (conns int, bytes int64)
 	totals(s *metrics.Source)
 }
 
@@ -173,9 +174,14 @@ func (m *PerformanceManager) SetConfig(cfg PerformanceConfig) error {
 	m.mu.Lock()
 	was := m.cfg
 	m.cfg = cfg
-	running := m.running
-	if running {
+	if m.running {
 		m.enact()
+		switch {
+		case cfg.EnableMetrics && !was.EnableMetrics:
+			m.collector.Start()
+		case was.EnableMetrics && !cfg.EnableMetrics:
+			m.collector.Stop()
+		}
 	}
 	m.mu.Unlock()
 
@@ -183,12 +189,6 @@ func (m *PerformanceManager) SetConfig(cfg PerformanceConfig) error {
 	m.memory.SetBudget(cfg.MaxMemoryUsage)
 	m.collector.SetInterval(cfg.MetricsInterval)
 	m.collector.SetProfiling(cfg.EnableProfiling)
-	switch {
-	case running && cfg.EnableMetrics && !was.EnableMetrics:
-		m.collector.Start()
-	case was.EnableMetrics && !cfg.EnableMetrics:
-		m.collector.Stop()
-	}
 	return nil
 }
 

@@ -113,7 +113,15 @@ func (l *line) another() (*agloop.Conn, *frameReader) {
 	if err := nc.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		l.t.Fatal(err)
 	}
-	return <-l.handler.conns, newFrameReader(nc, 4096)
+	return l.opened(), newFrameReader(nc, 4096)
+}
+
+// opened is the server's end of the connection just made, once its handshake is counted too.
+func (l *line) opened() *agloop.Conn {
+	l.t.Helper()
+	c := <-l.handler.conns
+	await(l.t, func() bool { return c.Buffered() == 0 })
+	return c
 }
 
 // set edits the config of the running server.
@@ -179,7 +187,7 @@ func (l *line) status() (int, string) {
 	}
 	res.Body.Close()
 	if res.StatusCode == http.StatusSwitchingProtocols {
-		<-l.handler.conns
+		l.opened()
 	}
 	return res.StatusCode, res.Header.Get("Retry-After")
 }

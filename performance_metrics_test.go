@@ -42,7 +42,7 @@ func TestPerformanceMetrics(t *testing.T) {
 		t.Errorf("%d bytes in and %d out", stats.BytesIn, stats.BytesOut)
 	}
 
-	count := func(what string, perSecond float64, want float64) {
+	count := func(what string, perSecond, want float64) {
 		t.Helper()
 		if n := perSecond * m.Interval.Seconds(); math.Abs(n-want) > 0.01 {
 			t.Errorf("%s: %.2f in %v, want %v", what, n, m.Interval, want)

@@ -55,10 +55,12 @@ func (s serverTarget) tune(t loop.Tuning, wakeGap time.Duration) {
 	s.door.Tune(t)
 }
 
-func (s serverTarget) setZeroCopy(on bool)        { s.door.SetZeroCopy(on) }
-func (s serverTarget) setMetrics(on bool)         { s.engine.SetMetrics(on) }
-func (s serverTarget) setShedding(on bool)        { s.door.SetShedding(on) }
-func (s serverTarget) cutLargest(perLoop int) int { return s.door.CutLargest(perLoop) }
+func (s serverTarget) setZeroCopy(on bool) { s.door.SetZeroCopy(on) }
+func (s serverTarget) setMetrics(on bool)  { s.engine.SetMetrics(on) }
+func (s serverTarget) setShedding(on bool) { s.door.SetShedding(on) }
+func (s serverTarget) cutLargest(perLoop int) (int, int64) {
+	return s.door.CutLargest(perLoop)
+}
 
 func (s serverTarget) totals(t *metrics.Source) {
 	s.engine.AddTo(&t.Snapshot)

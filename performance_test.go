@@ -323,7 +323,8 @@ func TestPerformanceSerializerType(t *testing.T) {
 				}
 			}
 			return nil
-		})})
+		},
+	)})
 	c, err := agloop.Dial(t.Context(), wsURL(addr), agloop.ClientConfig{})
 	if err != nil {
 		t.Fatal(err)

@@ -23,6 +23,9 @@ const (
 	cutEvery    = 500 * time.Millisecond // as often as it reads
 	cutPerLoop  = 50                     // connections on each loop at a time
 	returnEvery = 10 * time.Second       // it costs a collection
+	releaseTime = 20 * time.Millisecond  // for the loops to release what was cut
+
+	criticalFrom = 0.95 // of the budget, where the critical tier begins
 )
 
 // restrain is t as the tier allows it: elevated gathers half as much before it writes, high
@@ -75,15 +78,12 @@ func (m *PerformanceManager) relieve() {
 	tick := time.NewTicker(cutEvery)
 	defer tick.Stop()
 	for m.stillCritical() {
-		cut := m.target.cutLargest(cutPerLoop)
-		if cut > 0 {
-			m.log.Warn("agloop: memory is critical", "connections_cut", cut)
+		if m.mustCut() {
+			m.cut()
+			m.rest(releaseTime)
 		}
-		back := m.countRelief(cut)
-		if back {
+		if m.returnDue() {
 			debug.FreeOSMemory()
-		}
-		if back || cut > 0 {
 			m.memory.Trigger()
 		}
 		select {
@@ -102,16 +102,47 @@ func (m *PerformanceManager) stillCritical() bool {
 	return m.relieving
 }
 
-// countRelief tells whether memory is to be returned to the system too.
-func (m *PerformanceManager) countRelief(cut int) (back bool) {
+// mustCut tells whether more must go than was cut already: what was cut counts as used
+// until the collector has returned it.
+func (m *PerformanceManager) mustCut() bool {
+	r := m.memory.Last()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.actions.Cuts += uint64(cut)
-	if back = time.Since(m.returned) >= returnEvery; back {
-		m.returned = time.Now()
-		m.actions.Returns++
+	return m.freed == 0 || float64(r.Total-m.freed) >= criticalFrom*float64(r.Limit)
+}
+
+func (m *PerformanceManager) cut() {
+	conns, bytes := m.target.cutLargest(cutPerLoop)
+	if conns == 0 {
+		return
 	}
-	return back
+	m.mu.Lock()
+	m.actions.Cuts += uint64(conns)
+	m.freed += bytes
+	m.mu.Unlock()
+	m.log.Warn("agloop: memory is critical", "connections_cut", conns, "bytes", bytes)
+}
+
+// rest waits, or returns at once when the manager stops.
+func (m *PerformanceManager) rest(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-m.quit:
+	}
+}
+
+// returnDue tells whether memory may be returned to the system again, and counts it.
+func (m *PerformanceManager) returnDue() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if time.Since(m.returned) < returnEvery {
+		return false
+	}
+	m.returned, m.freed = time.Now(), 0
+	m.actions.Returns++
+	return true
 }
 
 // TierActions reads the counts.

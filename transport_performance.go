@@ -98,7 +98,7 @@ func (tt transportTarget) setShedding(bool) {}
 
 // cutLargest closes the connections for which most bytes wait, as Door.CutLargest does:
 // those of the largest power of two, none with less than 16 KiB.
-func (tt transportTarget) cutLargest(perLoop int) int {
+func (tt transportTarget) cutLargest(perLoop int) (conns int, bytes int64) {
 	const least = 16 << 10
 	var largest []*link
 	top := bits.Len(least)
@@ -113,13 +113,14 @@ func (tt transportTarget) cutLargest(perLoop int) int {
 		}
 	}
 	if len(largest) == 0 {
-		return 0
+		return 0, 0
 	}
 	largest = largest[:min(len(largest), perLoop*engine.Loops())]
 	for _, l := range largest {
+		bytes += int64(l.client.conn.Buffered())
 		l.client.conn.Close(CloseTryLater, "memory is short")
 	}
-	return len(largest)
+	return len(largest), bytes
 }
 
 func (tt transportTarget) totals(s *metrics.Source) {

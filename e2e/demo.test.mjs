@@ -129,3 +129,12 @@ test("leaving a run ends it on the server", async (t) => {
   };
   await within(1_000, "end of the run on the server", gone());
 });
+
+test("/metrics speaks Prometheus", async () => {
+  const response = await fetch(`${demo.http}/metrics`);
+  assert.equal(response.status, 200);
+  const text = await response.text();
+  for (const name of ["agloop_connections_opened_total", "agloop_memory_pressure_ratio", "go_goroutines"]) {
+    assert.match(text, new RegExp(`^${name}(\\{| )`, "m"));
+  }
+});

@@ -19,6 +19,9 @@ func (c *Conn) flush(now int64) {
 	c.mu.Lock()
 	q := c.out
 	c.out = nil
+	if now == 0 && c.flags&(isDirty|isDelayed) != 0 { // a turn takes along what was to be flushed
+		now = c.loop.eng.now()
+	}
 	c.flags &^= isDirty | isDelayed
 	flags, code := c.flags, c.code
 	if q != nil && now != 0 {

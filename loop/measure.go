@@ -46,7 +46,7 @@ func (e *Engine) pile() {
 // the peer just sent, which did not wait.
 func (l *Loop) measureWrite(frames int, since, now int64) {
 	m := l.measures.Load()
-	if m == nil {
+	if m == nil || frames == 0 { // none in the answer to a handshake
 		return
 	}
 	var waited time.Duration

@@ -157,5 +157,7 @@ func (c *Conn) windowEnd() int64 {
 	if c.flags&isDelayed == 0 {
 		return never
 	}
-	return c.flushed + int64(c.door.tuned.Load().Window.Timeout)
+	// A window that shrank meanwhile may be over by its size: then at once, which is any
+	// time past.
+	return c.door.tuned.Load().Window.Due(c.out.Frames(), c.out.Bytes(), c.flushed, 0)
 }

@@ -18,8 +18,8 @@ const minShed = 16 << 10
 
 // CutLargest cuts the connections for which most bytes wait, with 1013: those of the
 // largest power of two, at most perLoop on each loop, and none with less than 16 KiB. It returns
-// how many were chosen. Any goroutine but a loop.
-func (d *Door) CutLargest(perLoop int) int {
+// how many were chosen and what waited for them, in bytes. Any goroutine but a loop.
+func (d *Door) CutLargest(perLoop int) (conns int, bytes int64) {
 	var buckets [bits.UintSize + 1][]*Conn
 	top := 0
 	d.slots.Each(func(c *Conn) {
@@ -31,15 +31,16 @@ func (d *Door) CutLargest(perLoop int) int {
 		buckets[b] = append(buckets[b], c)
 		top = max(top, b)
 	})
-	chosen := 0
 	onLoop := map[*Loop]int{}
 	for _, c := range buckets[top] {
+		waits := int64(c.Buffered())
 		if onLoop[c.loop] < perLoop && c.cutOff(codec.CloseTryLater) {
 			onLoop[c.loop]++
-			chosen++
+			conns++
+			bytes += waits
 		}
 	}
-	return chosen
+	return conns, bytes
 }
 
 // cutOff asks the loop to cut c at once. False means that it is closing anyway.

@@ -72,7 +72,7 @@ func TestCutLargest(t *testing.T) {
 	idle := fill(0)
 	big := []*loop.Conn{fill(40 << 20), fill(40 << 20), fill(40 << 20)}
 	middle := fill(20 << 20)
-	if n := h.door.CutLargest(2); n != 2 {
+	if n, bytes := h.door.CutLargest(2); n != 2 || bytes < 60<<20 {
 		t.Fatalf("%d cut, want 2 of the largest", n)
 	}
 	for range 2 {
@@ -89,15 +89,15 @@ func TestCutLargest(t *testing.T) {
 	if alive != 1 || h.door.Slots().Conn(middle.ID()) == nil {
 		t.Errorf("%d of the largest alive, want 1, and the middle one", alive)
 	}
-	if n := h.door.CutLargest(50); n != 1 {
+	if n, _ := h.door.CutLargest(50); n != 1 {
 		t.Errorf("then %d cut, want the last of the largest", n)
 	}
 	<-ends
-	if n := h.door.CutLargest(50); n != 1 {
+	if n, _ := h.door.CutLargest(50); n != 1 {
 		t.Errorf("then %d cut, want the middle one", n)
 	}
 	<-ends
-	if n := h.door.CutLargest(50); n != 0 || h.door.Slots().Conn(idle.ID()) == nil {
+	if n, _ := h.door.CutLargest(50); n != 0 || h.door.Slots().Conn(idle.ID()) == nil {
 		t.Errorf("%d cut with nothing waiting", n)
 	}
 	if n := h.door.Shed(); n != 4 {

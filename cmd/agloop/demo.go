@@ -10,6 +10,8 @@ import (
 	"net/http"
 
 	"github.com/agloop/agloop"
+	"github.com/agloop/agloop/metrics"
+	"github.com/agloop/agloop/metrics/prom"
 	"github.com/agloop/agloop/server"
 )
 
@@ -64,6 +66,10 @@ func demoRoutes(mux *http.ServeMux, srv *server.Server) {
 	mux.Handle("GET /", pageHeaders(http.FileServerFS(files)))
 	mux.HandleFunc("GET /ping", agloop.DefaultHTTP)
 	mux.HandleFunc("GET /ws", agloop.DefaultHTTP) // those who ask for no upgrade are told to
+	mux.Handle("GET /metrics", prom.Handler(prom.NewCollector(
+		func() *metrics.PerformanceMetrics { return srv.GetPerformanceManager().GetMetrics() },
+		func(s *metrics.Source) { srv.GetPerformanceManager().GetMetricsCollector().Totals(s) },
+	)))
 	mux.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) {
 		out := statsOf(srv.Stats())
 		out.pageTuning = tuningOf(srv.GetPerformanceManager())
@@ -73,7 +79,8 @@ func demoRoutes(mux *http.ServeMux, srv *server.Server) {
 	mux.Handle("POST /profile", http.NewCrossOriginProtection().Handler(
 		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			changeTuning(w, r, srv.GetPerformanceManager())
-		})))
+		}),
+	))
 }
 
 // pageHeaders lets the page load and call nothing but its own origin.

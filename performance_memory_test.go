@@ -1,0 +1,61 @@
+package agloop_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/agloop/agloop"
+	"github.com/agloop/agloop/agui"
+)
+
+// TestPerformanceMemoryProfileQueuesLess: what slow readers may hold is what the memory
+// profile turns down: an eighth of what the default lets them hold.
+func TestPerformanceMemoryProfileQueuesLess(t *testing.T) {
+	const readers = 20
+	held := func(p agloop.Profile) (bytes int) {
+		srv, addr := serve(t, agloop.ServerConfig{
+			Limits: agloop.Limits{WriteTimeout: -1},
+			Agent: agloop.AgentFunc(func(ctx context.Context, run *agloop.Run) error {
+				msg, err := run.TextMessage()
+				if err != nil {
+					return err
+				}
+				ev := &agui.TextMessageContent{MessageID: msg.ID(), Delta: string(make([]byte, 1000))}
+				for { // until Emit is stopped, by backpressure and then by the end
+					if err := run.Emit(ev); err != nil {
+						return err
+					}
+				}
+			}),
+		})
+		first := upgraded(t, addr) // the manager is there once one is
+		if err := srv.GetPerformanceManager().SetProfile(p); err != nil {
+			t.Fatal(err)
+		}
+		input := maskedText(`{"threadId":"t","runId":"r","messages":[]}`)
+		first.Write(input)
+		for range readers - 1 {
+			upgraded(t, addr).Write(input) // and never reads
+		}
+		// All agents stand still when the bytes written stop growing.
+		for last, still := uint64(0), 0; still < 20; time.Sleep(10 * time.Millisecond) {
+			st := srv.Stats()
+			bytes = int(st.Memory.Buffers)
+			if st.BytesOut == last && st.Runs == readers {
+				still++
+			} else {
+				last, still = st.BytesOut, 0
+			}
+		}
+		if err := srv.Close(); err != nil {
+			t.Error(err)
+		}
+		return bytes
+	}
+	balanced, memory := held(agloop.ProfileBalanced), held(agloop.ProfileMemory)
+	t.Logf("%d slow readers hold %d KiB by default, %d KiB by the memory profile", readers, balanced>>10, memory>>10)
+	if memory*3 > balanced {
+		t.Errorf("the memory profile holds %d bytes for slow readers, the default %d: want less than a third", memory, balanced)
+	}
+}
