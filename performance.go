@@ -135,6 +135,9 @@ func (m *PerformanceManager) enact() {
 		Window:    batch.Window{Size: t.MessageBatchSize, Timeout: t.MessageBatchTimeout, Bytes: t.MessageBatchBytes},
 		SoftLimit: t.SoftLimit, LowWater: t.LowWater, HardLimit: t.HardLimit,
 	}, t.WakeGap)
+	if m.slots != nil && m.cfg.MaxConcurrentConnections != m.slots.Cap() {
+		m.slots.SetCap(m.cfg.MaxConcurrentConnections)
+	}
 	m.target.setZeroCopy(m.cfg.EnableZeroCopy)
 	m.target.setMetrics(m.cfg.EnableMetrics)
 	size := t.BufferPoolSize
@@ -162,8 +165,9 @@ func (m *PerformanceManager) Config() PerformanceConfig {
 	return m.cfg
 }
 
-// SetConfig changes what holds, at once and for open connections. MaxConcurrentConnections
-// of a running server stays as it is. The error names the field, and nothing changes.
+// SetConfig changes what holds, at once and for open connections; those beyond a smaller
+// MaxConcurrentConnections stay until they end. The error names the field, and nothing
+// changes.
 func (m *PerformanceManager) SetConfig(cfg PerformanceConfig) error {
 	if err := cfg.Validate(); err != nil {
 		return err

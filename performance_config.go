@@ -20,8 +20,8 @@ const (
 // DefaultPerformanceConfig; the zero value as a whole means the default of where it
 // stands. Every field can be changed while running, through PerformanceManager.SetConfig.
 type PerformanceConfig struct {
-	// MaxConcurrentConnections bounds the connections. Default 1000. It holds from the
-	// start of a server; a running server keeps the slots it has.
+	// MaxConcurrentConnections bounds the connections, by the descriptor limit of the
+	// process at the most. Default 1000. A transport has as many as its config names.
 	MaxConcurrentConnections int
 
 	// MessageBatchSize and MessageBatchTimeout are the batch window, see Limits. Default

@@ -10,7 +10,7 @@ import (
 )
 
 // TestPerformanceMemoryProfileQueuesLess: what slow readers may hold is what the memory
-// profile turns down: an eighth of what the default lets them hold.
+// profile turns down: an eighth of what the default lets them hold, beside what the kernel and gnet take of each.
 func TestPerformanceMemoryProfileQueuesLess(t *testing.T) {
 	const readers = 20
 	held := func(p agloop.Profile) (bytes int) {
@@ -55,7 +55,7 @@ func TestPerformanceMemoryProfileQueuesLess(t *testing.T) {
 	}
 	balanced, memory := held(agloop.ProfileBalanced), held(agloop.ProfileMemory)
 	t.Logf("%d slow readers hold %d KiB by default, %d KiB by the memory profile", readers, balanced>>10, memory>>10)
-	if memory*3 > balanced {
-		t.Errorf("the memory profile holds %d bytes for slow readers, the default %d: want less than a third", memory, balanced)
+	if memory*2 > balanced {
+		t.Errorf("the memory profile holds %d bytes for slow readers, the default %d: want less than half", memory, balanced)
 	}
 }

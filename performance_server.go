@@ -16,12 +16,17 @@ func (s *Server) GetPerformanceManager() *PerformanceManager {
 
 // performanceConfig is what the config asks for. A server that says nothing is bounded
 // by the process's limits rather than by the figures of DefaultPerformanceConfig, and
-// keeps the window of its Limits.
-func (c *ServerConfig) performanceConfig(limits *Limits) PerformanceConfig {
-	if c.Performance != (PerformanceConfig{}) {
-		return c.Performance
+// keeps the window of its Limits. slots is how many connections the door takes.
+func (c *ServerConfig) performanceConfig(limits *Limits, slots int) PerformanceConfig {
+	p := c.Performance
+	if p != (PerformanceConfig{}) {
+		if c.MaxConnections != 0 {
+			p.MaxConcurrentConnections = slots
+		}
+		return p
 	}
-	p := DefaultPerformanceConfig()
+	p = DefaultPerformanceConfig()
+	p.MaxConcurrentConnections = slots
 	p.MaxMemoryUsage = 0
 	p.MessageBatchSize = max(1, limits.MessageBatchSize)
 	p.MessageBatchTimeout = max(0, limits.MessageBatchTimeout)

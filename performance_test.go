@@ -87,21 +87,22 @@ func TestPerformanceConfigErrorsNameTheField(t *testing.T) {
 	}
 }
 
-// TestPerformanceMaxConcurrentConnections bounds the slots from the start; a running server
-// keeps those that it has.
+// TestPerformanceMaxConcurrentConnections bounds the slots, from the start and while the
+// server runs.
 func TestPerformanceMaxConcurrentConnections(t *testing.T) {
 	cfg := performance()
 	cfg.MaxConcurrentConnections = 2
 	l := newLine(t, agloop.ServerConfig{Performance: cfg}, nil)
 	l.another()
-	for range 2 {
-		if status, retry := l.status(); status != 503 || retry == "" {
-			t.Errorf("third connection of two: %d, Retry-After %q", status, retry)
-		}
-		l.set(func(c *agloop.PerformanceConfig) { c.MaxConcurrentConnections = 10 })
+	if status, retry := l.status(); status != 503 || retry == "" {
+		t.Errorf("third connection of two: %d, Retry-After %q", status, retry)
 	}
-	if slots := l.manager.GetConnectionPoolManager(); slots.Cap() != 2 || slots.Used() != 2 {
+	l.set(func(c *agloop.PerformanceConfig) { c.MaxConcurrentConnections = 3 })
+	if slots := l.manager.GetConnectionPoolManager(); slots.Cap() != 3 || slots.Used() != 2 {
 		t.Errorf("%d of %d slots", slots.Used(), slots.Cap())
+	}
+	if status, _ := l.status(); status != 101 {
+		t.Errorf("third connection of three: %d", status)
 	}
 }
 

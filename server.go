@@ -196,7 +196,7 @@ func (s *Server) check() error {
 	if err != nil {
 		return err
 	}
-	return s.cfg.performanceConfig(&limits).Validate()
+	return s.cfg.performanceConfig(&limits, 1).Validate()
 }
 
 // start makes the engine and the door. Under mu.
@@ -233,7 +233,7 @@ func (s *Server) start() (err error) {
 		return errors.Join(err, s.engine.Stop())
 	}
 	limits, _ := s.cfg.Limits.WithDefaults() // check has seen them
-	s.performance, err = newPerformanceManager(s.cfg.performanceConfig(&limits), tuningOf(&limits),
+	s.performance, err = newPerformanceManager(s.cfg.performanceConfig(&limits, s.door.Slots().Cap()), tuningOf(&limits),
 		s.door.Slots(), serverTarget{s.engine, s.door}, s.log)
 	if err != nil {
 		s.http.close()

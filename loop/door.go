@@ -85,7 +85,7 @@ func (e *Engine) NewDoor(cfg DoorConfig) (*Door, error) {
 	}
 	d := &Door{
 		eng: e, handler: cfg.Handler, limits: limits, log: cfg.Log, frames: limits.codec(true),
-		slots: NewSlots(slotLimit(cfg.MaxConnections, cfg.Log)), head: cfg.Head, path: cfg.Path,
+		slots: newSlots(cfg.MaxConnections, cfg.Log), head: cfg.Head, path: cfg.Path,
 		origins: cfg.Origins, protocols: cfg.Protocols, authorize: cfg.Authorize, http: cfg.HTTP,
 		rates: cfg.Rates, accepts: limiter(cfg.Rates.Accepts, cfg.Rates.AcceptsBurst),
 		networks: networks{perSecond: cfg.Rates.AcceptsPerIP, burst: cfg.Rates.AcceptsPerIPBurst},
@@ -103,8 +103,9 @@ const (
 	fileReserve    = 256 // descriptors left to the rest of the process, the refusals among them
 )
 
-// slotLimit is the number of connections that the descriptors of the process allow.
-func slotLimit(want int, log *slog.Logger) int {
+// newSlots makes a slot for every connection that the descriptors of the process allow,
+// of which want may be taken. Slots that are never used cost no memory.
+func newSlots(want int, log *slog.Logger) *Slots {
 	var r syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {
 		r.Cur = 1024
@@ -114,10 +115,9 @@ func slotLimit(want int, log *slog.Logger) int {
 	if want > allowed {
 		log.Warn("agloop: fewer descriptors than MaxConnections", "max_connections", want, "allowed", allowed)
 	}
-	if want <= 0 || want > allowed {
-		return allowed
-	}
-	return want
+	s := NewSlots(allowed)
+	s.SetCap(want)
+	return s
 }
 
 // handOver makes a net.Conn of a descriptor that left its loop and gives it to the

@@ -139,7 +139,9 @@ func (l *Loop) flushDirty() {
 	now := l.eng.now()
 	l.paced.Store(now + l.eng.wakeGap.Load())
 	for _, c := range list {
-		c.flush(now)
+		if c.awaitsFlush() { // not flushed by its window or by a turn meanwhile
+			c.flush(now)
+		}
 	}
 	clear(list)
 	l.mu.Lock()

@@ -149,6 +149,13 @@ func (c *Conn) perform(act action, at int64, u urgency) {
 	}
 }
 
+// awaitsFlush tells whether a connection of the dirty list is still to be flushed.
+func (c *Conn) awaitsFlush() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.flags&isDirty != 0
+}
+
 // windowEnd is when the window of a delayed connection ends, or never when it
 // was flushed meanwhile.
 func (c *Conn) windowEnd() int64 {

@@ -13,6 +13,7 @@ type Slots struct {
 	head  atomic.Uint64
 	fresh atomic.Uint32 // cells from here on were never used; their pages stay untouched
 	used  atomic.Int64
+	most  atomic.Int64 // of used; at most len(cells)
 }
 
 type cell struct {
@@ -29,21 +30,38 @@ func (id ID) cell() uint32 { return uint32(id) }
 func (id ID) gen() uint32  { return uint32(id >> 32) }
 
 // NewSlots returns room for n connections.
-func NewSlots(n int) *Slots { return &Slots{cells: make([]cell, n)} }
+func NewSlots(n int) *Slots {
+	s := &Slots{cells: make([]cell, n)}
+	s.most.Store(int64(n))
+	return s
+}
 
-// Cap is the number of slots there are.
-func (s *Slots) Cap() int { return len(s.cells) }
+// Cap is the number of slots that may be taken.
+func (s *Slots) Cap() int { return int(s.most.Load()) }
+
+// SetCap changes it, to at most what NewSlots made; 0 is that. Connections beyond a
+// smaller number stay until they end.
+func (s *Slots) SetCap(n int) {
+	if n <= 0 || n > len(s.cells) {
+		n = len(s.cells)
+	}
+	s.most.Store(int64(n))
+}
 
 // Used is the number of slots taken.
 func (s *Slots) Used() int { return int(s.used.Load()) }
 
 // Acquire takes a slot; false means that none is left.
 func (s *Slots) Acquire() (ID, bool) {
-	i, ok := s.pop()
-	if !ok {
+	if s.used.Add(1) > s.most.Load() {
+		s.used.Add(-1)
 		return 0, false
 	}
-	s.used.Add(1)
+	i, ok := s.pop()
+	if !ok {
+		s.used.Add(-1)
+		return 0, false
+	}
 	gen := s.cells[i].gen.Add(1)
 	return ID(uint64(gen)<<32 | uint64(i)), true
 }
@@ -60,11 +78,11 @@ func (s *Slots) Release(id ID) bool {
 		return false
 	}
 	c.conn.Store(nil)
-	s.used.Add(-1)
 	for {
 		head := s.head.Load()
 		c.next.Store(uint32(head))
 		if s.head.CompareAndSwap(head, (head>>32+1)<<32|uint64(i+1)) {
+			s.used.Add(-1)
 			return true
 		}
 	}

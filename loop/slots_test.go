@@ -108,3 +108,27 @@ func BenchmarkSlotsParallel(b *testing.B) {
 		}
 	})
 }
+
+func TestSlotsCapChangesLive(t *testing.T) {
+	s := loop.NewSlots(10)
+	s.SetCap(2)
+	a, _ := s.Acquire()
+	b, _ := s.Acquire()
+	if _, ok := s.Acquire(); ok || s.Cap() != 2 {
+		t.Fatal("a third slot of two")
+	}
+	s.SetCap(3)
+	if _, ok := s.Acquire(); !ok {
+		t.Fatal("no third slot of three")
+	}
+	s.SetCap(1) // two too many stay
+	s.Release(a)
+	if _, ok := s.Acquire(); ok {
+		t.Fatal("a slot while there is one too many")
+	}
+	s.Release(b)
+	s.SetCap(0)
+	if s.Cap() != 10 || s.Used() != 1 {
+		t.Errorf("%d of %d", s.Used(), s.Cap())
+	}
+}
