@@ -18,7 +18,7 @@ func (p *Pool) settle(b *Buffer) {
 		p.free(g, bit)
 		b.group = nil
 	}
-	if c > int(p.top.Load()) || !p.permit() {
+	if c > int(p.top.Load()) || !p.permit(c) {
 		p.mu.Unlock()
 		p.discard(b)
 		return
@@ -37,10 +37,12 @@ func (p *Pool) settle(b *Buffer) {
 	p.announce(c, g)
 }
 
-// permit takes leave to open a slot. With none left, it revokes a slot whose buffer
-// is out: slots are for buffers that are here, and buffers that stay out long would
-// otherwise hold all of them. It reports false if Size buffers are idle. Under mu.
-func (p *Pool) permit() bool {
+// permit takes leave to open a slot for class c. With none left, it revokes a slot whose
+// buffer is out: slots are for buffers that are here, and buffers that stay out long would
+// otherwise hold all of them. Next it gives up an idle buffer of another class: what is
+// asked for now is worth more than what once was. It reports false if Size buffers of class c
+// are idle. Under mu.
+func (p *Pool) permit(c int) bool {
 	if p.spare.Load() > 0 {
 		p.spare.Add(-1)
 		return true
@@ -55,6 +57,14 @@ func (p *Pool) permit() bool {
 			if g.revoke(out & -out) {
 				return true
 			}
+		}
+	}
+	for range p.groups {
+		p.hand = (p.hand + 1) % len(p.groups)
+		g := p.groups[p.hand]
+		if idle := g.word.Load() & filled; int(g.class) != c && idle != 0 && p.drop(g, idle&-idle) == 1 {
+			p.spare.Add(-1)
+			return true
 		}
 	}
 	return false

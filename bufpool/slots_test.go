@@ -37,7 +37,8 @@ func TestSizeIsOverAllClasses(t *testing.T) {
 	p.Get(1024).Release()
 	wantStats(t, p, Stats{Gets: 8, Misses: 5, InUse: 3 * 256, Idle: 4096 + 1024, Buffers: 2})
 	releaseAll(small)
-	wantStats(t, p, Stats{Gets: 8, Misses: 5, Discards: 2, Idle: 4096 + 1024 + 256, Buffers: 3})
+	// Those that come back now take the places of what came back before.
+	wantStats(t, p, Stats{Gets: 8, Misses: 5, Discards: 2, Idle: 3 * 256, Buffers: 3})
 }
 
 // TestLongLendingLeavesRoom: buffers that stay out do not keep others from being kept.
@@ -219,5 +220,31 @@ func TestExactUnderConcurrency(t *testing.T) {
 	}
 	if got := p.Trim(); got != s.Idle || p.Idle() != 0 || p.spare.Load() != size {
 		t.Errorf("trimmed %d of %d idle bytes, %d of %d slots free", got, s.Idle, p.spare.Load(), size)
+	}
+}
+
+// TestIdleClassesGiveWay: a pool that is full of buffers nobody asks for any more keeps
+// those of a class that is asked for now.
+func TestIdleClassesGiveWay(t *testing.T) {
+	p := New(Config{Size: 50})
+	var out []*Buffer
+	for range 50 {
+		out = append(out, p.Get(4096))
+	}
+	for _, b := range out {
+		b.Release()
+	}
+	for range 10 {
+		p.Get(256).Release()
+	}
+	if p.Buffers() != 50 {
+		t.Errorf("%d buffers idle, want 50", p.Buffers())
+	}
+	before := p.Stats().Misses
+	for range 100 {
+		p.Get(256).Release()
+	}
+	if n := p.Stats().Misses - before; n != 0 {
+		t.Errorf("%d of 100 buffers of the class in use had to be made", n)
 	}
 }
