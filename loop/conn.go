@@ -201,7 +201,7 @@ func (c *Conn) gone(err error) {
 	l.deadline(c, 0)
 
 	c.mu.Lock()
-	c.flags |= isClosing
+	c.flags = c.flags&^(isDirty|isDelayed) | isClosing // the lists that hold it find nothing to do
 	out := c.out
 	c.out, c.queued = nil, 0
 	c.mu.Unlock()

@@ -475,6 +475,31 @@ func TestSendAfterTheEnd(t *testing.T) {
 	c.Close(codec.CloseNormal, "") // does nothing
 }
 
+// TestGoneWhileItsWindowIsOpen: the end of the window finds a connection that is gone.
+func TestGoneWhileItsWindowIsOpen(t *testing.T) {
+	conns, ends := make(chan *loop.Conn, 1), make(chan *loop.CloseError, 1)
+	h := open(t, loop.DoorConfig{
+		Limits: loop.Limits{MessageBatchTimeout: time.Second},
+		Handler: funcs{
+			open:    func(c *loop.Conn) { conns <- c },
+			message: func(c *loop.Conn, op codec.Opcode, p []byte) { c.Send(op, p) },
+			closed:  func(_ *loop.Conn, why *loop.CloseError) { ends <- why },
+		},
+	})
+	other := h.socket(t, 0)
+	<-conns
+	nc := h.socket(t, 0)
+	c := <-conns
+	c.Send(codec.Text, []byte("leaves at once"))
+	expect(t, nc, codec.Text, "leaves at once")
+	c.Send(codec.Text, []byte("waits"))
+	nc.SetLinger(0)
+	nc.Close()
+	<-ends
+	h.eng.Advance(2 * time.Second)
+	echoes(t, other)
+}
+
 func TestStoppedEngineRefuses(t *testing.T) {
 	eng, err := loop.NewEngine(2, nil)
 	if err != nil {
