@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -273,4 +274,69 @@ func TestShutdownDoesNotWaitForHandshakes(t *testing.T) {
 	if err := <-down; err != nil {
 		t.Error(err)
 	}
+}
+
+// TestEightInputsWait: behind the active run, however quickly they come.
+func TestEightInputsWait(t *testing.T) {
+	release := make(chan struct{})
+	ran := make(chan string, 10)
+	_, addr := serve(t, agloop.ServerConfig{Agent: agloop.AgentFunc(func(ctx context.Context, run *agloop.Run) error {
+		select {
+		case <-release:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		ran <- run.Input.RunID
+		return nil
+	})})
+	input := func(n int) (frames []byte) {
+		for i := range n {
+			frames = append(frames, maskedText(`{"threadId":"t","runId":"`+strconv.Itoa(i)+`","messages":[]}`)...)
+		}
+		return frames
+	}
+	for range 20 { // in one read the inputs race with the start of the first run
+		nc := upgraded(t, addr)
+		nc.Write(input(9))
+		for i := range 9 {
+			release <- struct{}{}
+			if got := <-ran; got != strconv.Itoa(i) {
+				t.Fatalf("run %s in place %d", got, i)
+			}
+		}
+		nc.Close()
+	}
+	nc := upgraded(t, addr)
+	nc.Write(input(10))
+	for {
+		op, p, err := readWhole(nc)
+		if err != nil {
+			t.Fatalf("ten inputs: %v, want a close frame", err)
+		}
+		if op == 8 {
+			if len(p) < 2 || string(p[:2]) != "\x03\xf0" {
+				t.Errorf("ten inputs closed with % x, want 1008", p)
+			}
+			return
+		}
+	}
+}
+
+// readWhole reads one short unmasked frame.
+func readWhole(r io.Reader) (op byte, payload []byte, err error) {
+	var h [2]byte
+	if _, err := io.ReadFull(r, h[:]); err != nil {
+		return 0, nil, err
+	}
+	n := int(h[1])
+	if n == 126 {
+		var l [2]byte
+		if _, err := io.ReadFull(r, l[:]); err != nil {
+			return 0, nil, err
+		}
+		n = int(l[0])<<8 | int(l[1])
+	}
+	payload = make([]byte, n)
+	_, err = io.ReadFull(r, payload)
+	return h[0] & 0xF, payload, err
 }

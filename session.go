@@ -84,17 +84,26 @@ func (s *session) input(payload []byte) {
 		s.conn.Close(ClosePolicy, "too many inputs wait")
 		return
 	}
-	s.waiting = append(s.waiting, bufpool.Get(len(payload)).Append(payload))
+	input := bufpool.Get(len(payload)).Append(payload)
 	if s.active {
+		s.waiting = append(s.waiting, input)
 		return
 	}
 	s.active = true
 	s.conn.SetBusy(true)
 	if s.srv.begin(s) {
-		go s.work()
+		go s.work(s.arm(), input) // it does not wait, so it does not count as waiting
 		return
 	}
+	input.Release()
 	s.end()
+}
+
+// arm makes the context of the next run. Under mu.
+func (s *session) arm() context.Context {
+	ctx, stop := context.WithCancelCause(context.Background())
+	s.stop = stop
+	return ctx
 }
 
 // begin notes that s has a run. It returns false when the server is stopping.
@@ -108,27 +117,22 @@ func (srv *Server) begin(s *session) bool {
 	return true
 }
 
-// work does the waiting inputs and ends when there are none.
-func (s *session) work() {
-	for {
-		input, ctx := s.next()
-		if input == nil {
-			return
-		}
+// work does an input and those that wait behind it, and ends when there are none.
+func (s *session) work(ctx context.Context, input *bufpool.Buffer) {
+	for input != nil {
 		s.do(ctx, input)
+		ctx, input = s.next()
 	}
 }
 
 // next takes the next input, or ends the session's goroutine.
-func (s *session) next() (*bufpool.Buffer, context.Context) {
+func (s *session) next() (context.Context, *bufpool.Buffer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.cause == nil && len(s.waiting) > 0 {
 		input := s.waiting[0]
 		s.waiting = s.waiting[1:]
-		ctx, stop := context.WithCancelCause(context.Background())
-		s.stop = stop
-		return input, ctx
+		return s.arm(), input
 	}
 	s.end()
 	return nil, nil

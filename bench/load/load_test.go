@@ -45,7 +45,7 @@ func talk(c net.Conn, answer func(int, byte, []byte) []byte) {
 	}
 	// In two writes: the answer must be put together again.
 	io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upg")
-	time.Sleep(time.Millisecond)
+	time.Sleep(time.Millisecond) // so that they are read apart, if the machine lets them
 	io.WriteString(c, "rade\r\nSec-WebSocket-Accept: "+wsAccept+"\r\n\r\n")
 	for count := 0; ; count++ {
 		var head [2]byte
