@@ -39,10 +39,8 @@ var floors = map[string]struct {
 	"server": {4, "."},
 	"client": {4, "."},
 
-	"cmd/agloop":    {5, ". server client codec agui metrics metrics/prom"},
-	"bench/load":    {5, ""},
-	"e2e/reencode":  {5, "codec"},
-	"bench/figures": {5, ""},
+	"cmd/agloop":   {5, ". server client codec agui metrics metrics/prom"},
+	"e2e/reencode": {5, "codec"},
 }
 
 // owners names the one package that may import each foreign module.
@@ -51,7 +49,6 @@ var owners = map[string]string{
 	"github.com/gobwas/ws":       "codec",
 	"github.com/bytedance/sonic": "codec",
 	"github.com/prometheus":      "metrics/prom",
-	"golang.org/x/sys":           "bench/load",
 	"golang.org/x/time":          "loop",
 }
 

@@ -5,7 +5,8 @@ cd "$(dirname "$0")/.."
 
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-go build -o "$dir/figures" ./bench/figures
+cd bench
+go build -o "$dir/figures" ./figures
 
 # In the background, so that a signal reaches this shell at once and is passed on.
 "$dir/figures" &

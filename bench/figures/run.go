@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-const module = "github.com/agloop/agloop"
+const module = "github.com/agloop/agloop/bench"
 
 // build makes the three programs in dir and returns the root of the source tree.
 func build(ctx context.Context, dir string) (root string, err error) {
@@ -25,10 +25,10 @@ func build(ctx context.Context, dir string) (root string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("not inside module %s: %w", module, err)
 	}
-	root = strings.TrimSpace(string(out))
+	root = filepath.Dir(strings.TrimSpace(string(out)))
 	for _, b := range []struct{ name, from, pkg string }{
 		{"agloop", root, "./cmd/agloop"},
-		{"load", root, "./bench/load"},
+		{"load", filepath.Join(root, "bench"), "./load"},
 		{"rivals", filepath.Join(root, "bench", "rivals"), "."},
 	} {
 		fmt.Fprintf(os.Stderr, "building %s\n", b.name)
