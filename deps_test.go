@@ -49,6 +49,7 @@ var owners = map[string]string{
 	"github.com/gobwas/ws":       "codec",
 	"github.com/bytedance/sonic": "codec",
 	"github.com/prometheus":      "metrics/prom",
+	"golang.org/x/sys":           "cmd/agloop",
 	"golang.org/x/time":          "loop",
 }
 

@@ -25,7 +25,7 @@ func demo(args []string, stdout, stderr io.Writer) int {
 		return code
 	}
 	srv, _ := newDemo()
-	return serve("demo", *addr, srv, stderr, func(a net.Addr) {
+	return serve("demo", &listening{addr: *addr}, srv, stderr, func(a net.Addr) {
 		fmt.Fprintf(stdout, "agloop demo: open http://%s/ in a browser; Ctrl-C ends it\n", browsable(a))
 	})
 }

@@ -30,7 +30,7 @@ func echoLimits() server.Limits {
 
 func echo(args []string, stdout, stderr io.Writer) int {
 	flags := newFlags("echo", stderr)
-	addr := flags.String("addr", "127.0.0.1:9001", "`address` to listen on")
+	at := listenFlags(flags, "127.0.0.1:9001")
 	loops := flags.Int("loops", 0, "`number` of event loops; 0 lets the library choose")
 	if code, ok := parse(flags, args); !ok {
 		return code
@@ -43,7 +43,7 @@ func echo(args []string, stdout, stderr io.Writer) int {
 		Loops:   *loops,
 		Limits:  echoLimits(),
 	})
-	return serve("echo", *addr, srv, stderr, func(a net.Addr) {
+	return serve("echo", at, srv, stderr, func(a net.Addr) {
 		fmt.Fprintf(stdout, "agloop echo: ws://%s/\n", a)
 	})
 }

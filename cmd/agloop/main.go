@@ -28,6 +28,7 @@ func commands() []command {
 	return []command{
 		{"demo", "serve a page where a person talks to a scripted agent", demo},
 		{"echo", "send every WebSocket message back as it came", echo},
+		{"fanout", "send every WebSocket message to all connections", fanout},
 		{"stream", "serve an agent that streams at the rate its client asks for", stream},
 		{"run", "run an agent once and print its events", runOnce},
 		{"help", "list the commands", help},

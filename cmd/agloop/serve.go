@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -19,13 +20,34 @@ import (
 // what waits for the peers is sent.
 const drainTimeout = 10 * time.Second
 
-// serve runs srv on addr until SIGINT or SIGTERM and then shuts it down. A second
-// signal ends the process at once. ready is called with the address when the server has
-// started, before the first connection is taken.
-func serve(name, addr string, srv *server.Server, stderr io.Writer, ready func(net.Addr)) int {
+// listening is where a command listens.
+type listening struct {
+	addr      string
+	reusePort bool
+}
+
+// listenFlags registers the flags of a listening.
+func listenFlags(flags *flag.FlagSet, addr string) *listening {
+	l := new(listening)
+	flags.StringVar(&l.addr, "addr", addr, "`address` to listen on")
+	flags.BoolVar(&l.reusePort, "reuse-port", false, "share the port with other processes that do (SO_REUSEPORT)")
+	return l
+}
+
+func (l *listening) listen() (net.Listener, error) {
 	// The kernel's keepalive is redundant: the library pings silent peers.
 	lc := net.ListenConfig{KeepAlive: -1}
-	ln, err := lc.Listen(context.Background(), "tcp", addr)
+	if l.reusePort {
+		lc.Control = sharePort
+	}
+	return lc.Listen(context.Background(), "tcp", l.addr)
+}
+
+// serve runs srv at l until SIGINT or SIGTERM and then shuts it down. A second
+// signal ends the process at once. ready is called with the address when the server has
+// started, before the first connection is taken.
+func serve(name string, l *listening, srv *server.Server, stderr io.Writer, ready func(net.Addr)) int {
+	ln, err := l.listen()
 	if err != nil {
 		return fail(stderr, name, err)
 	}

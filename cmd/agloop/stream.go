@@ -92,7 +92,7 @@ func streamAgent(ctx context.Context, run *server.Run) error {
 
 func stream(args []string, stdout, stderr io.Writer) int {
 	flags := newFlags("stream", stderr)
-	addr := flags.String("addr", "127.0.0.1:9002", "`address` to listen on")
+	at := listenFlags(flags, "127.0.0.1:9002")
 	loops := flags.Int("loops", 0, "`number` of event loops; 0 lets the library choose")
 	profile := agloop.ProfileBalanced
 	flags.Func("profile", "`name` of the profile: balanced, latency, throughput or memory (default balanced)", func(name string) (err error) {
@@ -109,7 +109,7 @@ func stream(args []string, stdout, stderr io.Writer) int {
 		Origins: []string{"*"},
 		Loops:   *loops,
 	})
-	return serve("stream", *addr, srv, stderr, func(a net.Addr) {
+	return serve("stream", at, srv, stderr, func(a net.Addr) {
 		_ = srv.GetPerformanceManager().SetProfile(profile) // one there is
 		fmt.Fprintf(stdout, "agloop stream: ws://%s/ws\n", a)
 	})

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"sync"
+
+	"github.com/agloop/agloop/server"
+)
+
+// fanoutServer sends every message to all connections, the sender included.
+type fanoutServer struct {
+	server.NopHandler
+
+	mu    sync.RWMutex // loops come and go
+	conns map[*server.Conn]struct{}
+}
+
+func (s *fanoutServer) OnOpen(c *server.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conns[c] = struct{}{}
+}
+
+func (s *fanoutServer) OnMessage(_ *server.Conn, op server.Opcode, payload []byte) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for c := range s.conns {
+		c.Send(op, payload)
+	}
+}
+
+func (s *fanoutServer) OnClose(c *server.Conn, _ *server.CloseError) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+}
+
+func fanout(args []string, stdout, stderr io.Writer) int {
+	flags := newFlags("fanout", stderr)
+	at := listenFlags(flags, "127.0.0.1:9003")
+	loops := flags.Int("loops", 0, "`number` of event loops; 0 lets the library choose")
+	if code, ok := parse(flags, args); !ok {
+		return code
+	}
+	spareProcessor(*loops)
+	srv := server.New(server.Config{
+		Handler: &fanoutServer{conns: map[*server.Conn]struct{}{}},
+		Path:    server.AnyPath,
+		Origins: []string{"*"},
+		Loops:   *loops,
+		Limits:  echoLimits(),
+	})
+	return serve("fanout", at, srv, stderr, func(a net.Addr) {
+		fmt.Fprintf(stdout, "agloop fanout: ws://%s/\n", a)
+	})
+}
