@@ -16,7 +16,9 @@ type listener struct {
 	got chan string
 }
 
-func (l listener) OnMessage(_ *server.Conn, _ server.Opcode, payload []byte) { l.got <- string(payload) }
+func (l listener) OnMessage(_ *server.Conn, _ server.Opcode, payload []byte) {
+	l.got <- string(payload)
+}
 
 func TestFanout(t *testing.T) {
 	ln, err := (&listening{addr: "127.0.0.1:0", reusePort: true}).listen()
