@@ -57,6 +57,9 @@ func (q *Queue) Bytes() int { return q.bytes }
 // Frames is the number of frames added since the queue was last empty.
 func (q *Queue) Frames() int { return q.frames }
 
+// Reserve makes the first chunk of an empty queue n bytes large.
+func (q *Queue) Reserve(n int) { q.bufs = append(q.bufs, bufpool.Get(n)) }
+
 // Room returns n bytes at the end of the queue for the caller to fill with one
 // frame, or the end of one.
 func (q *Queue) Room(n int) []byte {
@@ -76,7 +79,7 @@ func (q *Queue) Room(n int) []byte {
 // a lone token should not hold a large chunk, a flood should not make many.
 func (q *Queue) extend(n int) {
 	if last := len(q.bufs) - 1; last >= 0 && len(q.bufs[last].B)+n <= growUntil {
-		q.bufs[last] = q.bufs[last].Grow(n)
+		q.bufs[last] = q.bufs[last].Grow(max(n, 3*len(q.bufs[last].B)))
 		return
 	}
 	size := n

@@ -51,8 +51,8 @@ func (c *Conn) expire() {
 
 // why notes how the connection ends; the first to know is right.
 func (c *Conn) why(e *CloseError) {
-	if in := c.inbound(); in.why == nil {
-		in.why = e
+	if h := c.hold(); h.why == nil {
+		h.why = e
 	}
 }
 
@@ -101,7 +101,7 @@ func (c *Conn) endWith(code codec.CloseCode, reason string) {
 // closed when the peer ends too: closing it with bytes unread would reset the
 // connection and could destroy the close frame on its way.
 func (c *Conn) finishClosing() {
-	if c.state != draining || c.wq != nil || c.inGnet > 0 {
+	if c.state != draining || c.backlog() {
 		return
 	}
 	c.mu.Lock()
@@ -124,7 +124,7 @@ func (c *Conn) cut(code codec.CloseCode, cause error) {
 	silent := c.flags&isClosing == 0 && c.out == nil
 	c.flags |= isClosing
 	c.mu.Unlock()
-	if silent && c.state == open && c.wq == nil && c.inGnet == 0 {
+	if silent && c.state == open && !c.backlog() {
 		c.mu.Lock()
 		c.putClose(code, "")
 		q := c.out
@@ -145,8 +145,8 @@ func (c *Conn) closeNow() {
 
 // closeError is what OnClose tells.
 func (c *Conn) closeError(err error) *CloseError {
-	if c.in != nil && c.in.why != nil {
-		return c.in.why
+	if c.held != nil && c.held.why != nil {
+		return c.held.why
 	}
 	if errors.Is(err, io.EOF) || err == nil {
 		err = io.ErrUnexpectedEOF // the stream ended without a close frame

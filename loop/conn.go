@@ -23,30 +23,25 @@ type Conn struct {
 	id   ID // zero for a dialled connection
 
 	// This loop.
-	hang   hook         // in the timer wheel
-	in     *inbound     // what has arrived but is not whole; nil while idle
-	wq     *batch.Queue // what is being written; nil unless the kernel is full
+	hang   hook  // in the timer wheel
+	held   *held // what is under way, in or out; nil at rest
 	user   any
 	due    uint32 // tick at which the wheel brings us up; 0: not in it
-	heard  uint32 // tick of the last byte received
-	spoke  uint32 // tick of the last message received
-	pinged uint32 // tick of a ping that is unanswered; 0: none
+	heard  uint32 // tick of the last byte received, or of the ping since (isPinged)
 	inGnet int32  // bytes in gnet's outbound buffer, as of our last look
 	state  state
-	met    bool // OnOpen was called, so OnClose is owed
-	stuck  bool // on the loop's blocked list
-
-	// Any goroutine.
-	marks  atomic.Uint32 // bits: isOpened, isCorked, isEnding
-	rested atomic.Uint32 // tick at which the last run ended; running while one is active
 
 	// Any goroutine, under mu.
 	flags   flags
 	code    codec.CloseCode // why we close; 0: not closing
 	mu      sync.Mutex
-	out     *batch.Queue // frames the loop has not taken yet; nil while empty
-	queued  int          // bytes waiting: in out, in wq, in gnet
-	flushed int64        // when out was last taken, for the batch window
+	out     *batch.Queue // frames that nobody has taken yet; nil while empty
+	queued  uint32       // bytes waiting: in out, with the loop, in gnet
+	flushed uint32       // when out was last taken, in microseconds of the clock, for the batch window
+
+	// Any goroutine.
+	marks atomic.Uint32 // bits, see isOpened
+	used  atomic.Uint32 // tick of the last message received, or at which the last run ended; running while one is active
 }
 
 // Bits of marks.
@@ -54,6 +49,11 @@ const (
 	isOpened uint32 = 1 << iota // a loop has it
 	isCorked                    // the loop is handling its bytes and will flush at the end
 	isEnding                    // Close was called: no more messages to the handler
+
+	// Of this loop alone.
+	isMet    // OnOpen was called, so OnClose is owed
+	isPinged // a ping is unanswered
+	isStuck  // on the loop's blocked list
 )
 
 func (c *Conn) marked(bit uint32) bool { return c.marks.Load()&bit != 0 }
@@ -77,6 +77,8 @@ const (
 	isFull                      // Send answered Backpressure; OnDrain is owed
 	isClosing                   // nothing more may be queued
 	isCut                       // close without waiting for the peer
+	isTaken                     // the loop or the kernel's lack of room holds back what comes before out
+	isLone                      // the last write carried one frame
 )
 
 // ID names the connection for ever, see Slots. Dialled connections have none.
@@ -104,9 +106,16 @@ const running = math.MaxUint32
 // from the end of the run.
 func (c *Conn) SetBusy(busy bool) {
 	if busy {
-		c.rested.Store(running)
+		c.used.Store(running)
 	} else {
-		c.rested.Store(c.loop.nowTick())
+		c.used.Store(c.loop.nowTick())
+	}
+}
+
+// touch notes a message of the peer.
+func (c *Conn) touch() {
+	if now, v := c.loop.wheel.now, c.used.Load(); v < now { // not while running
+		c.used.CompareAndSwap(v, now)
 	}
 }
 
@@ -117,14 +126,14 @@ func (c *Conn) enter(l *Loop, sock gnet.Conn) {
 	c.heard = l.wheel.now
 	c.marks.Or(isOpened)
 	if c.door.masks == nil {
-		c.flushed = l.eng.now() // until the handshake is done: when it began
+		c.flushed = micros(l.eng.now()) // until the handshake is done: when it began
 		c.door.slots.bind(c)
 		l.deadline(c, c.handshakeDeadline())
 		return
 	}
 	c.turn(func() {
-		early := c.in // what came behind the server's response head
-		c.in = nil
+		early := c.held // what came behind the server's response head
+		c.held = nil
 		c.established()
 		if early != nil {
 			c.receive(early.head.B)
@@ -136,16 +145,19 @@ func (c *Conn) enter(l *Loop, sock gnet.Conn) {
 // established makes the connection a WebSocket and tells the handler.
 func (c *Conn) established() {
 	l := c.loop
-	c.state, c.met = open, true
-	c.spoke = l.nowTick()
-	c.heard = c.spoke
+	c.state = open
+	c.marks.Or(isMet)
+	now := l.eng.now()
+	c.heard = tickOf(now)
+	c.used.Store(c.heard)
 	l.Counters.Opened.Add(1)
 	c.mu.Lock()
-	began := c.flushed
-	c.flushed = 0
+	began := c.lastFlush(now)
+	c.flushed = micros(now - longAgo)
+	c.flags |= isLone
 	c.mu.Unlock()
-	if m := l.measures.Load(); m != nil && began != 0 {
-		m.Established(time.Duration(l.eng.now() - began))
+	if m := l.measures.Load(); m != nil && c.door.masks == nil {
+		m.Established(time.Duration(now - began))
 	}
 	l.deadline(c, c.nextDeadline())
 	c.door.handler.OnOpen(c)
@@ -161,8 +173,8 @@ func (c *Conn) traffic() {
 	}
 	l.Counters.BytesIn.Add(uint64(len(view)))
 	c.heard = l.wheel.now
-	if c.pinged != 0 {
-		c.pinged = 0
+	if c.marked(isPinged) {
+		c.marks.And(^isPinged)
 		c.hurry(c.nextDeadline())
 	}
 	c.turn(func() { c.receive(view) })
@@ -208,20 +220,16 @@ func (c *Conn) gone(err error) {
 	if out != nil {
 		out.Free()
 	}
-	if c.wq != nil {
-		c.wq.Free()
-		c.wq = nil
-	}
 	why := c.closeError(err)
-	if c.in != nil {
-		c.in.free()
-		c.in = nil
+	if c.held != nil {
+		c.held.free()
+		c.held = nil
 	}
 	delete(l.inflows, c)
 	if c.door.slots != nil {
 		c.door.slots.Release(c.id)
 	}
-	if !c.met {
+	if !c.marked(isMet) {
 		return
 	}
 	l.Counters.Closed.Add(1)

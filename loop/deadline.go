@@ -32,8 +32,8 @@ func (c *Conn) nextDeadline() uint32 {
 	lim := &c.door.limits
 	var at uint32
 	if ping := ticks(lim.PingInterval); ping != 0 {
-		if c.pinged != 0 {
-			at = after(c.pinged, ticks(lim.PongTimeout))
+		if c.marked(isPinged) {
+			at = after(c.heard, ticks(lim.PongTimeout))
 		} else {
 			at = after(c.heard, ping)
 		}
@@ -44,19 +44,18 @@ func (c *Conn) nextDeadline() uint32 {
 
 // lastUsed is when the connection last did something for somebody: a message or a run.
 func (c *Conn) lastUsed() uint32 {
-	rested := c.rested.Load()
-	if rested == running {
-		return c.loop.wheel.now
+	if used := c.used.Load(); used != running {
+		return used
 	}
-	return max(c.spoke, rested)
+	return c.loop.wheel.now
 }
 
 // messageDeadline is when the message that has begun must be whole.
 func (c *Conn) messageDeadline() uint32 {
-	if c.in == nil || c.in.began == 0 {
+	if c.held == nil || c.held.began == 0 {
 		return 0
 	}
-	return after(c.in.began, ticks(c.door.limits.MessageTimeout))
+	return after(c.held.began, ticks(c.door.limits.MessageTimeout))
 }
 
 // onDeadline is called by the wheel when c's tick has come.
@@ -80,13 +79,14 @@ func (c *Conn) openDeadline() {
 	switch {
 	case due(c.messageDeadline()):
 		c.fail(&codec.ProtocolError{Code: codec.ClosePolicy, Reason: "message took too long"})
-	case c.pinged != 0 && due(after(c.pinged, ticks(lim.PongTimeout))):
+	case c.marked(isPinged) && due(after(c.heard, ticks(lim.PongTimeout))):
 		c.cut(codec.CloseGoingAway, errNoPong)
 	case due(after(c.lastUsed(), ticks(lim.IdleTimeout))):
 		c.Close(codec.CloseGoingAway, "idle")
 	default:
-		if c.pinged == 0 && due(after(c.heard, ticks(lim.PingInterval))) {
-			c.pinged = now
+		if !c.marked(isPinged) && due(after(c.heard, ticks(lim.PingInterval))) {
+			c.marks.Or(isPinged)
+			c.heard = now
 			c.send(codec.Ping, nil, urgent)
 		}
 		c.loop.deadline(c, c.nextDeadline())

@@ -39,11 +39,11 @@ func (e *Engine) Client(ctx context.Context, nc net.Conn, req codec.DialRequest,
 	}}
 	c.door.tuned.Store(new(limits.tuning()))
 	if early != nil {
-		c.inbound().head = early
+		c.hold().head = early
 	}
 	if err := e.enroll(nc, c); err != nil {
-		if c.in != nil && !c.marked(isOpened) {
-			c.in.free()
+		if c.held != nil && !c.marked(isOpened) {
+			c.held.free()
 		}
 		return nil, "", err
 	}

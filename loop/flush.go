@@ -3,12 +3,16 @@ package loop
 import (
 	"time"
 
+	"github.com/agloop/agloop/batch"
 	"github.com/agloop/agloop/codec"
 )
 
 // maxWrite is how much is handed to gnet in one call. What the kernel does not take
 // of it gnet copies, so this bounds gnet's buffer of a slow reader.
 const maxWrite = 128 << 10
+
+// maxRaw is the most that is sent without the scheduler's knowledge.
+const maxRaw = 16 << 10
 
 // flush takes the outbox and writes it. now is for the batch window; 0 leaves the
 // window alone, for replies to what the peer just sent do not make a burst.
@@ -23,78 +27,111 @@ func (c *Conn) flush(now int64) {
 		now = c.loop.eng.now()
 	}
 	c.flags &^= isDirty | isDelayed
-	flags, code := c.flags, c.code
-	if q != nil && now != 0 {
-		c.flushed = now
-	}
-	c.mu.Unlock()
-
 	if q != nil {
-		c.loop.Counters.FramesOut.Add(uint64(q.Frames()))
-		c.loop.measureWrite(q.Frames(), q.Since, now)
-		if c.wq == nil {
-			c.wq = q
-		} else {
-			c.wq.Splice(q)
-			q.Free()
+		c.flags |= isTaken
+		if now != 0 {
+			c.flushed = micros(now)
+			c.noteFrames(q.Frames())
 		}
 	}
-	if flags&isCut != 0 {
-		if code == codec.CloseSlowReader {
-			c.loop.Counters.SlowCuts.Add(1)
-			c.cut(code, errSlowReader)
-		} else {
-			c.door.refused.shed.Add(1)
-			c.cut(code, errMemory)
+	flags, code := c.flags, c.code
+	c.mu.Unlock()
+
+	if flags&(isClosing|isCut) != 0 && !c.closeInTurn(flags, code) {
+		if q != nil {
+			q.Free()
 		}
 		return
 	}
-	if flags&isClosing != 0 {
-		switch c.state {
-		case handshaking: // closed before it was a WebSocket: there is nothing to say
-			c.closeNow()
-			return
-		case open:
-			c.startClosing()
-		}
-	}
 	if q != nil {
-		c.write()
+		c.loop.Counters.FramesOut.Add(uint64(q.Frames()))
+		c.loop.measureWrite(q.Frames(), q.Since, now)
+		c.write(q)
 	}
 	if c.state >= closing {
 		c.finishClosing()
 	}
 }
 
-// write hands what waits to the kernel until it takes no more.
-func (c *Conn) write() {
+// closeInTurn acts on what another goroutine wants closed. False means that the connection is gone.
+func (c *Conn) closeInTurn(flags flags, code codec.CloseCode) bool {
+	switch {
+	case flags&isCut != 0 && code == codec.CloseSlowReader:
+		c.loop.Counters.SlowCuts.Add(1)
+		c.cut(code, errSlowReader)
+	case flags&isCut != 0:
+		c.door.refused.shed.Add(1)
+		c.cut(code, errMemory)
+	case c.state == handshaking: // closed before it was a WebSocket: there is nothing to say
+		c.closeNow()
+	case c.state == open:
+		c.startClosing()
+		return true
+	default:
+		return true
+	}
+	return false
+}
+
+// backlog tells whether bytes wait that the kernel had no room for.
+func (c *Conn) backlog() bool {
+	return c.inGnet > 0 || c.held != nil && c.held.unsent != nil
+}
+
+// write hands q, behind what waits already, to the kernel until it takes no more. A nil q adds nothing.
+func (c *Conn) write(q *batch.Queue) {
+	if h := c.held; h != nil && h.unsent != nil {
+		if q != nil {
+			h.unsent.Splice(q)
+			q.Free()
+		}
+		q, h.unsent = h.unsent, nil
+	}
 	l := c.loop
 	written := 0
-	for c.wq != nil && c.sock.OutboundBuffered() == 0 {
-		iov := c.wq.Slices(l.iov[:0], maxWrite)
+	for q != nil && c.sock.OutboundBuffered() == 0 {
+		iov := q.Slices(l.iov[:0], maxWrite)
 		l.iov = iov
-		n := 0
-		for _, p := range iov {
-			n += len(p)
-		}
-		if len(iov) == 1 {
-			_, _ = c.sock.Write(iov[0])
-		} else {
-			_, _ = c.sock.Writev(iov)
-		}
+		n := c.writeSlices(iov)
 		clear(iov)
 		if c.state == closed { // gnet closed it inside the call
+			q.Free()
 			return
 		}
 		l.Counters.Writes.Add(1)
 		l.Counters.BytesOut.Add(uint64(n))
 		written += n
-		if c.wq.Discard(n); c.wq.Bytes() == 0 {
-			c.wq.Free()
-			c.wq = nil
+		if q.Discard(n); q.Bytes() == 0 {
+			q.Free()
+			q = nil
 		}
 	}
+	if q != nil {
+		c.hold().unsent = q
+	} else if written > 0 {
+		c.rest()
+	}
 	c.settle(written)
+}
+
+// writeSlices writes all of iov, gnet keeping what the kernel has no room for, and returns its size.
+func (c *Conn) writeSlices(iov [][]byte) (n int) {
+	if len(iov) == 1 {
+		p := iov[0]
+		n = len(p)
+		if n <= maxRaw {
+			p = p[sendRaw(c.sock.Fd(), p):]
+		}
+		if len(p) > 0 {
+			_, _ = c.sock.Write(p)
+		}
+		return n
+	}
+	for _, p := range iov {
+		n += len(p)
+	}
+	_, _ = c.sock.Writev(iov)
+	return n
 }
 
 // settle accounts for bytes that left and tells who waits for room.
@@ -103,18 +140,22 @@ func (c *Conn) settle(written int) {
 	left := written + int(c.inGnet-buffered)
 	c.inGnet = buffered
 
+	backlog := c.backlog()
 	c.mu.Lock()
-	c.queued -= left
-	drained := c.flags&isFull != 0 && c.queued <= c.door.tuned.Load().LowWater
+	c.queued -= uint32(left)
+	drained := c.flags&isFull != 0 && int(c.queued) <= c.door.tuned.Load().LowWater
 	if drained {
 		c.flags &^= isFull
 	}
+	if !backlog {
+		c.flags &^= isTaken
+	}
 	c.mu.Unlock()
 
-	if buffered > 0 && !c.stuck {
+	if buffered > 0 && !c.marked(isStuck) {
 		c.loop.block(c)
 	}
-	if c.wq == nil && buffered == 0 {
+	if !backlog {
 		c.pongOwed()
 	}
 	if drained && c.state == open {
@@ -139,7 +180,7 @@ type blocked struct {
 // block notes that the kernel took not all of c's bytes.
 func (l *Loop) block(c *Conn) {
 	now := l.eng.now()
-	c.stuck = true
+	c.marks.Or(isStuck)
 	l.blocked = append(l.blocked, blocked{c, tickOf(now), unsent(c.sock.Fd())})
 	l.poll = pollMin
 	l.armBy(now + l.poll)
@@ -158,7 +199,7 @@ func (l *Loop) pollBlocked(now int64) int64 {
 		c := b.c
 		if c.state != closed && int32(c.sock.OutboundBuffered()) < c.inGnet {
 			moved = true
-			c.write()
+			c.write(nil)
 			if c.state >= closing {
 				c.finishClosing()
 			}
@@ -169,7 +210,7 @@ func (l *Loop) pollBlocked(now int64) int64 {
 		switch {
 		case c.state == closed:
 		case c.inGnet == 0:
-			c.stuck = false
+			c.marks.And(^isStuck)
 		case b.overdue(tickOf(now)):
 			l.Counters.SlowCuts.Add(1)
 			c.cut(codec.CloseSlowReader, errNoProgress)

@@ -12,9 +12,9 @@ import (
 // bytes behind it are left to the next state.
 func (c *Conn) handshake(view []byte) (n int) {
 	head, all, scan := view, view, 0
-	if c.in != nil && c.in.head != nil {
-		c.in.head = c.in.head.Append(view)
-		all, scan = c.in.head.B, c.in.scan
+	if c.held != nil && c.held.head != nil {
+		c.held.head = c.held.head.Append(view)
+		all, scan = c.held.head.B, c.held.scan
 	}
 	size, next, err := codec.ScanHead(all, scan, c.door.head)
 	switch {
@@ -22,11 +22,11 @@ func (c *Conn) handshake(view []byte) (n int) {
 		c.refuse(err)
 		return len(view)
 	case size == 0:
-		in := c.inbound()
-		if in.head == nil {
-			in.head = bufpool.Get(len(view)).Append(view)
+		h := c.hold()
+		if h.head == nil {
+			h.head = bufpool.Get(len(view)).Append(view)
 		}
-		in.scan = next
+		h.scan = next
 		return len(view)
 	}
 	head = all[:size]
@@ -119,13 +119,13 @@ func (c *Conn) putRaw(p []byte) bool {
 		c.out = batch.NewQueue()
 	}
 	copy(c.out.Room(len(p)), p)
-	c.queued += len(p)
+	c.queued += uint32(len(p))
 	return true
 }
 
 func (c *Conn) releaseHead() {
-	if c.in != nil && c.in.head != nil {
-		c.in.head.Release()
-		c.in.head = nil
+	if c.held != nil && c.held.head != nil {
+		c.held.head.Release()
+		c.held.head = nil
 	}
 }

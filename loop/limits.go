@@ -102,6 +102,8 @@ func (l *Limits) check() error {
 		return &LimitError{"Limits.LowWater", "must lie between 0 and SoftLimit"}
 	case l.HardLimit < l.SoftLimit:
 		return &LimitError{"Limits.HardLimit", "must not be below SoftLimit"}
+	case l.HardLimit > maxPayload:
+		return &LimitError{"Limits.HardLimit", "must not exceed 1 GiB"}
 	case l.CloseTimeout < 0:
 		return &LimitError{"Limits.CloseTimeout", "must not be negative"}
 	case l.MessageBatchTimeout > time.Second:

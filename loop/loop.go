@@ -19,13 +19,14 @@ type Loop struct {
 	timer *time.Timer
 
 	// This loop.
-	owner   owner // which goroutine this is, in the debug build
-	wheel   wheel
-	wheelAt int64             // when the timer fires for the wheel at the latest; never: it does not
-	blocked []blocked         // connections of whose bytes the kernel took not all
-	poll    int64             // nanoseconds until blocked is looked at again
-	iov     [][]byte          // scratch for vectored writes
-	inflows map[*Conn]*inflow // of connections with a rate limit that have sent something
+	owner    owner // which goroutine this is, in the debug build
+	wheel    wheel
+	wheelAt  int64             // when the timer fires for the wheel at the latest; never: it does not
+	blocked  []blocked         // connections of whose bytes the kernel took not all
+	poll     int64             // nanoseconds until blocked is looked at again
+	iov      [][]byte          // scratch for vectored writes
+	messages uint64            // of this turn, not in Counters yet
+	inflows  map[*Conn]*inflow // of connections with a rate limit that have sent something
 
 	// Counters are written by this loop and read by anybody.
 	Counters metrics.Counters
@@ -116,6 +117,10 @@ func (l *Loop) beginTurn() { l.armed.Store(rung) }
 
 // endTurn flushes what became dirty meanwhile.
 func (l *Loop) endTurn() {
+	if l.messages > 0 {
+		l.Counters.MessagesIn.Add(l.messages)
+		l.messages = 0
+	}
 	l.armed.Store(nothing)
 	if l.pending.Load() > 0 {
 		l.flushDirty()
@@ -198,7 +203,7 @@ func (l *Loop) flushDelayed(now int64) (next int64) {
 	next = never
 	kept := list[:0]
 	for _, c := range list {
-		switch due := c.windowEnd(); {
+		switch due := c.windowEnd(now); {
 		case due <= now+windowSlack:
 			c.flush(now)
 		case due != never:

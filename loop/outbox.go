@@ -1,6 +1,8 @@
 package loop
 
 import (
+	"time"
+
 	"github.com/agloop/agloop/batch"
 	"github.com/agloop/agloop/codec"
 )
@@ -14,12 +16,15 @@ const (
 )
 
 // Send queues one message; op is Text or Binary, others are dropped, and text must be
-// valid UTF-8. payload is copied. Any goroutine may call; messages leave in the order of the calls.
+// valid UTF-8. payload is copied; more than 1 GiB is dropped. Any goroutine may call; messages leave in the order of the calls.
 // While the handler of this connection runs, everything sent leaves in one
 // write when it returns; otherwise the batch window decides (see Limits).
 func (c *Conn) Send(op codec.Opcode, payload []byte) SendResult {
 	return c.message(op, payload, batched)
 }
+
+// maxPayload keeps Conn.queued, of 32 bits, from running over.
+const maxPayload = 1 << 30
 
 // SendNow is Send for the few messages that end something: they do not wait for the batch
 // window, and have as much room again above the hard limit. Any goroutine.
@@ -28,7 +33,7 @@ func (c *Conn) SendNow(op codec.Opcode, payload []byte) SendResult {
 }
 
 func (c *Conn) message(op codec.Opcode, payload []byte, u urgency) SendResult {
-	if op != codec.Text && op != codec.Binary {
+	if op != codec.Text && op != codec.Binary || len(payload) > maxPayload {
 		return Dropped
 	}
 	return c.send(op, payload, u)
@@ -46,8 +51,11 @@ func (c *Conn) Full() bool {
 func (c *Conn) Buffered() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.queued
+	return int(c.queued)
 }
+
+// corkSize is the first chunk of replies, in bytes.
+const corkSize = 8 << 10
 
 // what a push leads to, decided under mu and done after it.
 type action uint8
@@ -71,7 +79,7 @@ func (c *Conn) send(op codec.Opcode, payload []byte, u urgency) SendResult {
 	if u == urgent {
 		hard *= 2 // a run's end must find room behind the largest event
 	}
-	if c.queued >= hard {
+	if int(c.queued) >= hard {
 		act, at := c.markCut(codec.CloseSlowReader)
 		c.mu.Unlock()
 		c.perform(act, at, urgent)
@@ -79,12 +87,15 @@ func (c *Conn) send(op codec.Opcode, payload []byte, u urgency) SendResult {
 	}
 	c.put(op, payload)
 	result := Sent
-	if c.queued > tuned.SoftLimit && !op.Control() {
+	if int(c.queued) > tuned.SoftLimit && !op.Control() {
 		c.flags |= isFull
 		result = Backpressure
 	}
 	act, at := c.schedule(u)
-	if c.out.Since == 0 && act != wait && c.loop.measures.Load() != nil {
+	if act == wake && c.quiet() {
+		act = c.sendHere()
+	}
+	if c.out != nil && c.out.Since == 0 && act != wait && c.loop.measures.Load() != nil {
 		c.out.Since = c.loop.eng.now()
 	}
 	c.mu.Unlock()
@@ -99,6 +110,9 @@ func (c *Conn) send(op codec.Opcode, payload []byte, u urgency) SendResult {
 func (c *Conn) put(op codec.Opcode, payload []byte) {
 	if c.out == nil {
 		c.out = batch.NewQueue()
+		if c.marked(isCorked) { // a reply: more are likely, and all of it leaves with this turn
+			c.out.Reserve(corkSize)
+		}
 	}
 	masked := c.door.masks != nil
 	head := codec.HeaderSize(len(payload), masked)
@@ -110,7 +124,7 @@ func (c *Conn) put(op codec.Opcode, payload []byte) {
 		codec.PutHeader(room, op, len(payload))
 	}
 	c.out.AddFrame()
-	c.queued += head + len(payload)
+	c.queued += uint32(head + len(payload))
 }
 
 // schedule decides when the outbox is flushed. Under mu.
@@ -125,7 +139,7 @@ func (c *Conn) schedule(u urgency) (action, int64) {
 	}
 	if u == batched {
 		now := c.loop.eng.now()
-		due := c.door.tuned.Load().Window.Due(c.out.Frames(), c.out.Bytes(), c.flushed, now)
+		due := c.door.tuned.Load().Window.Due(c.out.Frames(), c.out.Bytes(), c.lastFlush(now), now)
 		if due > now {
 			if c.flags&isDelayed != 0 {
 				return wait, 0
@@ -149,6 +163,61 @@ func (c *Conn) perform(act action, at int64, u urgency) {
 	}
 }
 
+// quiet tells whether the frame just put may be written by whoever put it: nothing is before it, and the write before
+// carried one frame too, so that it belongs to no burst that had better be gathered. Under mu.
+func (c *Conn) quiet() bool {
+	return c.flags&(isTaken|isLone) == isLone && c.out.Frames() == 1 && c.out.Bytes() <= maxRaw
+}
+
+// sendHere writes the one frame in out from this goroutine: the loop need not wake for it. What the kernel has no room
+// for is left to the loop. Under mu, which is what makes it safe: gnet closes the descriptor only after OnClose
+// has taken mu and set isClosing. So the loop may wait for mu as long as the kernel takes, some microseconds.
+func (c *Conn) sendHere() action {
+	l := c.loop
+	q := c.out
+	var one [1][]byte
+	n := sendRaw(c.sock.Fd(), q.Slices(one[:0], maxRaw)[0])
+	if n == 0 {
+		return wake
+	}
+	now := l.eng.now()
+	c.flushed = micros(now)
+	c.queued -= uint32(n)
+	l.Counters.Writes.Add(1)
+	l.Counters.BytesOut.Add(uint64(n))
+	if n < q.Bytes() {
+		q.Discard(n)
+		return wake
+	}
+	l.Counters.FramesOut.Add(1)
+	l.measureWrite(1, 0, now)
+	c.flags &^= isDirty
+	c.out = nil
+	q.Free()
+	return wait
+}
+
+// noteFrames remembers whether a write carried one frame. Under mu.
+func (c *Conn) noteFrames(n int) {
+	if n <= 1 {
+		c.flags |= isLone
+	} else {
+		c.flags &^= isLone
+	}
+}
+
+// micros is the clock in the unit of Conn.flushed, which runs over every 71 minutes.
+func micros(now int64) uint32 { return uint32(now / int64(time.Microsecond)) }
+
+// longAgo is when a connection that wrote nothing yet is said to have done so: longer than any window.
+const longAgo = int64(time.Minute)
+
+// lastFlush is when out was last taken. A connection that then rested for a multiple of 71 minutes seems to have just
+// been flushed, and a message to it may wait for one window. Under mu.
+func (c *Conn) lastFlush(now int64) int64 {
+	return now - int64(micros(now)-c.flushed)*int64(time.Microsecond)
+}
+
 // awaitsFlush tells whether a connection of the dirty list is still to be flushed.
 func (c *Conn) awaitsFlush() bool {
 	c.mu.Lock()
@@ -158,7 +227,7 @@ func (c *Conn) awaitsFlush() bool {
 
 // windowEnd is when the window of a delayed connection ends, or never when it
 // was flushed meanwhile.
-func (c *Conn) windowEnd() int64 {
+func (c *Conn) windowEnd(now int64) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.flags&isDelayed == 0 {
@@ -166,5 +235,5 @@ func (c *Conn) windowEnd() int64 {
 	}
 	// A window that shrank meanwhile may be over by its size: then at once, which is any
 	// time past.
-	return c.door.tuned.Load().Window.Due(c.out.Frames(), c.out.Bytes(), c.flushed, 0)
+	return c.door.tuned.Load().Window.Due(c.out.Frames(), c.out.Bytes(), c.lastFlush(now), 0)
 }

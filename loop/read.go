@@ -4,13 +4,14 @@ import (
 	"bytes"
 	"sync"
 
+	"github.com/agloop/agloop/batch"
 	"github.com/agloop/agloop/bufpool"
 	"github.com/agloop/agloop/codec"
 )
 
-// inbound is what a connection holds of bytes that are not whole yet. A
-// connection at rest has none.
-type inbound struct {
+// held is what a connection holds of bytes that are under way, and what else only a
+// busy or closing one needs. A connection at rest has none.
+type held struct {
 	head   *bufpool.Buffer // request head so far, while handshaking
 	scan   int             // where to go on looking for its end
 	reader codec.Reader
@@ -18,36 +19,41 @@ type inbound struct {
 	pong   []byte      // payload of the latest ping that could not be answered yet
 	owed   bool        // pong is to be sent
 	why    *CloseError // how the connection ends, once that is known
+
+	unsent *batch.Queue // what the kernel had no room for and gnet was not given; nil for nothing
 }
 
-var inbounds = sync.Pool{New: func() any { return new(inbound) }}
+var helds = sync.Pool{New: func() any { return new(held) }}
 
-func (c *Conn) inbound() *inbound {
-	if c.in == nil {
-		c.in = inbounds.Get().(*inbound)
+func (c *Conn) hold() *held {
+	if c.held == nil {
+		c.held = helds.Get().(*held)
 	}
-	return c.in
+	return c.held
 }
 
-func (in *inbound) free() {
-	if in.head != nil {
-		in.head.Release()
+func (h *held) free() {
+	if h.head != nil {
+		h.head.Release()
 	}
-	in.reader.Reset()
-	*in = inbound{pong: in.pong[:0]}
-	inbounds.Put(in)
+	if h.unsent != nil {
+		h.unsent.Free()
+	}
+	h.reader.Reset()
+	*h = held{pong: h.pong[:0]}
+	helds.Put(h)
 }
 
-// rest gives the inbound back once nothing is held in it.
+// rest gives the held back once nothing is in it.
 func (c *Conn) rest() {
-	if in := c.in; in != nil && in.head == nil && !in.owed && in.why == nil && in.reader.Empty() {
-		c.in.free()
-		c.in = nil
+	if h := c.held; h != nil && h.head == nil && !h.owed && h.why == nil && h.unsent == nil && h.reader.Empty() {
+		h.free()
+		c.held = nil
 	}
 }
 
 // receive takes bytes from the peer. It takes them all: what is not whole is
-// copied into an inbound, never left to gnet.
+// copied into a held, never left to gnet.
 func (c *Conn) receive(view []byte) {
 	for len(view) > 0 {
 		var n int
@@ -68,7 +74,7 @@ func (c *Conn) receive(view []byte) {
 // otherwise by way of the Reader.
 func (c *Conn) frame(view []byte) (n int) {
 	lim := &c.door.frames
-	if c.in == nil || c.in.reader.Empty() {
+	if c.held == nil || c.held.reader.Empty() {
 		m, n, err := codec.Whole(view, lim)
 		if err != nil {
 			c.fail(err)
@@ -79,19 +85,19 @@ func (c *Conn) frame(view []byte) (n int) {
 			return n
 		}
 	}
-	in := c.inbound()
-	m, n, err := in.reader.Next(view, lim)
+	h := c.hold()
+	m, n, err := h.reader.Next(view, lim)
 	if err != nil {
 		c.fail(err)
 		return len(view)
 	}
-	if in.began == 0 {
-		in.began = c.loop.nowTick()
+	if h.began == 0 {
+		h.began = c.loop.nowTick()
 		c.hurry(c.messageDeadline())
 	}
 	if m.Opcode != 0 {
-		if !m.Opcode.Control() || in.reader.Empty() {
-			in.began = 0
+		if !m.Opcode.Control() || h.reader.Empty() {
+			h.began = 0
 		}
 		c.deliver(m)
 	}
@@ -114,8 +120,8 @@ func (c *Conn) deliver(m codec.Message) {
 			c.fail(errRate)
 			return
 		}
-		c.loop.Counters.MessagesIn.Add(1)
-		c.spoke = c.loop.wheel.now
+		c.loop.messages++
+		c.touch()
 		if c.door.copying.Load() {
 			m.Payload = bytes.Clone(m.Payload)
 		}
@@ -133,15 +139,15 @@ func (c *Conn) pingIn(payload []byte) {
 		c.send(codec.Pong, payload, urgent)
 		return
 	}
-	in := c.inbound()
-	in.pong, in.owed = append(in.pong[:0], payload...), true
+	h := c.hold()
+	h.pong, h.owed = append(h.pong[:0], payload...), true
 }
 
 // pongOwed sends the pong that waited for room.
 func (c *Conn) pongOwed() {
-	if c.in != nil && c.in.owed {
-		c.in.owed = false
-		c.send(codec.Pong, c.in.pong, urgent)
+	if c.held != nil && c.held.owed {
+		c.held.owed = false
+		c.send(codec.Pong, c.held.pong, urgent)
 		c.rest()
 	}
 }
