@@ -6,28 +6,25 @@ import (
 	"bytes"
 	"context"
 	"debug/buildinfo"
-	"fmt"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/agloop/agloop/bench/result"
 )
 
-// describe is the list that says what the tables were measured on.
-func describe(ctx context.Context, root, dir string, s settings) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "- %s, %d cores, %.1f GiB; Linux %s\n", field("/proc/cpuinfo", "model name"), runtime.NumCPU(),
-		memory(), strings.TrimSpace(file("/proc/sys/kernel/osrelease")))
-	fmt.Fprintf(&b, "- %s; commit %s; rivals %s\n", runtime.Version(), commit(ctx, root), rivals(filepath.Join(dir, "rivals")))
-	cores := "neither bound to a core"
-	if s.pin {
-		cores = fmt.Sprintf("server on core %d, load on core %d", s.serverCPU, s.loadCPU)
+// describe says what is measured, and on what.
+func describe(ctx context.Context, g *rig) result.Machine {
+	return result.Machine{
+		CPU: field("/proc/cpuinfo", "model name"), Cores: runtime.NumCPU(), Memory: memory(),
+		Kernel: strings.TrimSpace(file("/proc/sys/kernel/osrelease")), Go: runtime.Version(),
+		Commit: commit(ctx, g.root), Versions: versions(ctx, g), Settings: g.s.words(),
 	}
-	fmt.Fprintf(&b, "- %d rounds, servers in turn, a fresh process each; event loops: %d; %s\n", s.rounds, s.loops, cores)
-	fmt.Fprintf(&b, "- load average before %s\n", loadAverage())
-	return b.String()
 }
 
 func file(name string) string {
@@ -58,6 +55,20 @@ func loadAverage() string {
 	return strings.Join(f[:min(len(f), 3)], " ")
 }
 
+// busyCores is what all programs together use for a while in which this one uses nothing.
+func busyCores(ctx context.Context, d time.Duration) (float64, error) {
+	before, began := busyTicks(file("/proc/stat")), time.Now()
+	if err := rest(ctx, d); err != nil {
+		return 0, err
+	}
+	after := busyTicks(file("/proc/stat"))
+	if before == 0 || after < before {
+		return 0, errors.New("/proc/stat: no line about the CPU")
+	}
+	const hertz = 100 // the unit of /proc/stat on every port of Linux that has epoll
+	return (after - before) / hertz / time.Since(began).Seconds(), nil
+}
+
 func commit(ctx context.Context, root string) string {
 	git := func(args ...string) []byte {
 		out, _ := exec.CommandContext(ctx, "git", append([]string{"-C", root}, args...)...).Output()
@@ -73,19 +84,25 @@ func commit(ctx context.Context, root string) string {
 	return id
 }
 
-// rivals lists the measured libraries with the versions that were really linked.
-func rivals(bin string) string {
-	info, err := buildinfo.ReadFile(bin)
-	if err != nil {
-		return "unknown"
-	}
-	var out []string
-	for _, d := range info.Deps {
-		for _, name := range []string{"panjf2000/gnet", "gorilla/websocket", "coder/websocket", "gobwas/ws"} {
-			if strings.HasPrefix(d.Path, "github.com/"+name) {
-				out = append(out, name+" "+d.Version)
+// versions are those of the rivals, as they were really linked.
+func versions(ctx context.Context, g *rig) []result.Version {
+	var out []result.Version
+	if info, err := buildinfo.ReadFile(filepath.Join(g.dir, "rivals")); err == nil {
+		for _, d := range info.Deps {
+			for _, name := range []string{
+				"panjf2000/gnet", "gorilla/websocket", "coder/websocket", "lxzan/gws", "lesismal/nbio", "gobwas/ws",
+			} {
+				if d.Path == "github.com/"+name || strings.HasPrefix(d.Path, "github.com/"+name+"/v") {
+					out = append(out, result.Version{Name: name, Version: d.Version})
+				}
 			}
 		}
 	}
-	return strings.Join(out, ", ")
+	if cc, err := exec.CommandContext(ctx, "cc", "--version").Output(); err == nil && g.absent[epollc.bin] == "" {
+		out = append(out, result.Version{Name: "epollc", Version: firstLine(string(cc)) + ", -O2"})
+	}
+	for _, h := range g.s.hooks {
+		out = append(out, result.Version{Name: h.name, Version: "as given: " + h.command})
+	}
+	return out
 }

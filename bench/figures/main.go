@@ -1,39 +1,59 @@
 //go:build linux
 
-// Command figures measures this library beside its rivals and prints Markdown.
+// Command figures measures this library beside its rivals and writes a report.
+//
+//	figures bench    every case, into bench/report: results.json, bench.txt, report.md, index.html
+//	figures guard    two echo cases against bare gnet; fails when agloop's share has grown beyond reason
+//	figures render   draws bench/report again from its results.json
+//	figures readme   puts the main table of bench/report into README.md
 //
 // It builds cmd/agloop, bench/rivals and bench/load into a temporary directory, then for each case runs server after
 // server, round after round (A B A B …), each time a fresh process on a port of its own: whatever else the machine does
-// meanwhile falls on all alike. The server has one core and the load another, unless PIN=0. Progress goes to stderr,
-// the tables to stdout. It ends with status 1 when a run failed: a server that loses messages has no figures.
+// meanwhile falls on all alike. The server has one core and the load another, unless PIN=0. What a server spends is read
+// from the outside, by the load, from /proc.
+//
+// A round is not reported when the load was at its limit, or when others used the machine; a noisy one is first repeated,
+// up to three times, as long as no more than a fifth of all rounds were. A case of which agloop's own rounds lie further
+// than 50 % apart is not reported at all. When more than a third of all rounds are refused, the run is no report, and
+// what was saved before stays. See noise.go.
+//
+// It ends with status 1 when a round failed, for a server that loses messages has no figures, and with status 3 when the
+// machine is not quiet enough to measure.
 //
 // The environment sets what is measured:
 //
 //	ROUNDS=5             rounds
-//	CASES=.              regular expression; the cases are idle, echo-1, echo-32, stream-1, stream-4, stream-8
-//	ALL=0                1: gorilla and coder in every case that they can serve
-//	CONNS=15000          idle connections
-//	SETTLE=10s           time until their memory is read
-//	ECHO_CONNS=64        connections of the echo cases
-//	SIZE=128             bytes of an echoed message
-//	ECHO_SECONDS=8       window of an echo case
-//	RUNS=2000            runs of a stream case
-//	STREAM_SECONDS=10    length of a run
-//	WARM=2s              time before a window
+//	CASES=.              regular expression; the cases, and micro, calls/CASE, hot/CASE. The report is then printed,
+//	                     and saved only with OUT
+//	QUICK=0              1: shorter windows, fewer connections, sizes and rates
+//	RIVAL=               NAME=COMMAND; …: more echo servers. {addr}, {host} and {port} are where to listen
+//	ECHO_SECONDS=2       window of an echo of 128 B; the others go with it
+//	CONNS=15000          idle connections of one process
+//	SETTLE=5s            time until their memory is read
+//	RUNS=5000            runs of a stream case
 //	LOOPS=1              event loops, for the servers that have them
-//	PIN=1                0: neither server nor load is bound to a core
+//	PIN=1                0: neither server nor load is bound to a core, which is the default on a single core
 //	SERVER_CPU=0 LOAD_CPU=1
-//	RAW=                 file to write every result to, one JSON object a line
+//	OUT=bench/report     directory of the report, from the root of the source tree
+//	RESUME=0             1: goes on from OUT/partial.json, if programs and settings are the same
+//	FORCE=0              1: measures on a machine that is not quiet, too; noisy rounds are refused all the same
 package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"runtime"
 	"syscall"
-	"time"
+)
+
+// Exit codes.
+const (
+	failed = 1
+	usage  = 2
+	noisy  = 3
 )
 
 // Children die with the thread that started them (see start), so that must be the one thread that lives to the end.
@@ -41,77 +61,61 @@ func init() { runtime.LockOSThread() }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := figures(ctx); err != nil {
+	status, err := dispatch(ctx, os.Args[1:])
+	stop()
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "figures: %v\n", err)
-		os.Exit(1)
 	}
+	os.Exit(status)
 }
 
-func figures(ctx context.Context) error {
-	s, err := readSettings(os.Getenv)
+func dispatch(ctx context.Context, args []string) (int, error) {
+	what := "bench"
+	if len(args) > 0 {
+		what = args[0]
+	}
+	s, err := readSettings(os.Getenv, runtime.NumCPU())
 	if err != nil {
-		return err
+		return usage, err
 	}
-	cases := s.selected()
-	if len(cases) == 0 {
-		return fmt.Errorf("CASES=%s names no case", s.only)
-	}
-	if s.pin && runtime.NumCPU() <= max(s.serverCPU, s.loadCPU) {
-		return fmt.Errorf("cores %d and %d are not both here; set PIN=0, SERVER_CPU or LOAD_CPU", s.serverCPU, s.loadCPU)
-	}
-	dir, err := os.MkdirTemp("", "figures-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	root, err := build(ctx, dir)
-	if err != nil {
-		return err
-	}
-	var raw *os.File
-	if s.raw != "" {
-		if raw, err = os.Create(s.raw); err != nil {
-			return err
+	switch what {
+	case "bench":
+		if len(s.selected()) == 0 && len(s.traced()) == 0 && !s.only.MatchString("micro") {
+			return usage, fmt.Errorf("CASES=%s names no case", s.only)
 		}
-		defer raw.Close()
+		status, err := runBench(ctx, s)
+		if errors.Is(err, errNoReport) {
+			status = noisy
+		}
+		return status, err
+	case "guard":
+		return runGuard(ctx, s)
+	case "render", "readme":
+		err = redraw(ctx, s, what)
+	default:
+		return usage, errors.New("usage: figures [bench|guard|render|readme]")
 	}
+	if err != nil {
+		return failed, err
+	}
+	return 0, nil
+}
 
-	head := describe(ctx, root, dir, s)
-	began, failed := time.Now(), 0
-	var results []result
-	for _, c := range cases {
-		for round := 1; round <= s.rounds; round++ {
-			for _, srv := range c.servers {
-				fmt.Fprintf(os.Stderr, "%s %s %d/%d ", c.name, srv.name, round, s.rounds)
-				line, err := measure(ctx, dir, s, c, srv)
-				if ctx.Err() != nil {
-					return ctx.Err()
-				}
-				if err != nil {
-					fmt.Fprintln(os.Stderr, err)
-					failed++
-				}
-				r := result{c: c, server: srv.name, round: round, failed: err != nil}
-				if err == nil {
-					if r.values, err = parseValues(line); err != nil {
-						return err
-					}
-					fmt.Fprintf(os.Stderr, "%s=%s\n", c.measure, number(r.values[c.measure]))
-				}
-				if raw != nil && err == nil {
-					fmt.Fprintf(raw, `{"case":%q,"server":%q,"round":%d,"figures":%s}`+"\n", c.name, srv.name, round, line)
-				}
-				results = append(results, r)
-			}
-		}
+func redraw(ctx context.Context, s settings, what string) error {
+	root, err := sourceRoot(ctx)
+	if err != nil {
+		return err
 	}
-	fmt.Print(head)
-	fmt.Printf("- took %s; load average now %s\n\n", time.Since(began).Round(time.Second), loadAverage())
-	fmt.Print(mainTable(cases, results))
-	fmt.Print(sideTables(cases, results))
-	if failed > 0 {
-		return fmt.Errorf("%d runs failed", failed)
+	out := s.outIn(root)
+	if out == "" {
+		out = reportIn(root)
 	}
-	return nil
+	if what == "readme" {
+		return updateReadme(root, out)
+	}
+	run, err := readRun(out)
+	if err != nil {
+		return err
+	}
+	return render(run, out)
 }

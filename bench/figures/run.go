@@ -3,167 +3,269 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
-	"syscall"
+	"slices"
 	"time"
+
+	"github.com/agloop/agloop/bench/result"
 )
 
-const module = "github.com/agloop/agloop/bench"
+// bench is a run under way.
+type bench struct {
+	rig     *rig
+	run     *result.Run
+	bar     *progress
+	repeats int    // of noisy rounds that are left
+	saved   string // file that keeps what is measured so far, or none
+	key     string
+}
 
-// build makes the three programs in dir and returns the root of the source tree.
-func build(ctx context.Context, dir string) (root string, err error) {
-	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", module).Output()
+// runBench measures everything that the settings ask for and writes the report.
+func runBench(ctx context.Context, s settings) (int, error) {
+	root, err := sourceRoot(ctx)
 	if err != nil {
-		return "", fmt.Errorf("not inside module %s: %w", module, err)
+		return failed, err
 	}
-	root = filepath.Dir(strings.TrimSpace(string(out)))
-	for _, b := range []struct{ name, from, pkg string }{
-		{"agloop", root, "./cmd/agloop"},
-		{"load", filepath.Join(root, "bench"), "./load"},
-		{"rivals", filepath.Join(root, "bench", "rivals"), "."},
-	} {
-		fmt.Fprintf(os.Stderr, "building %s\n", b.name)
-		cmd := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(dir, b.name), b.pkg)
-		cmd.Dir, cmd.Stderr = b.from, os.Stderr
-		if err := cmd.Run(); err != nil {
-			return "", fmt.Errorf("build %s: %w", b.name, err)
+	if busy, err := busyCores(ctx, 2*time.Second); err != nil {
+		return failed, err
+	} else if busy > mostBusy {
+		say := fmt.Errorf("others use %.2f cores and the load average is %s: figures taken now would say nothing", busy, loadAverage())
+		if !s.force {
+			return noisy, fmt.Errorf("%w; FORCE=1 measures all the same", say)
+		}
+		fmt.Fprintf(os.Stderr, "figures: %v\n", say)
+	}
+	dir, err := os.MkdirTemp("", "figures-")
+	if err != nil {
+		return failed, err
+	}
+	defer os.RemoveAll(dir)
+	cases := s.selected()
+	var servers []server
+	for _, w := range cases {
+		servers = append(servers, w.servers...)
+	}
+	for _, t := range s.traced() {
+		servers = append(servers, t.servers...)
+	}
+	g, err := newRig(ctx, root, dir, s, servers)
+	if err != nil {
+		return failed, err
+	}
+	out := s.outIn(root)
+	if out == "" && s.whole {
+		out = reportIn(root)
+	}
+	b, err := newBench(ctx, g, out)
+	if err != nil {
+		return failed, err
+	}
+	if err := b.all(ctx, cases); err != nil {
+		return failed, err
+	}
+	return b.finish(ctx, out)
+}
+
+// newBench begins a run, or goes on with one that was cut off.
+func newBench(ctx context.Context, g *rig, out string) (*bench, error) {
+	b := &bench{rig: g, run: &result.Run{Began: time.Now().UTC().Truncate(time.Second)}}
+	var err error
+	if b.key, err = g.key(); err != nil {
+		return nil, err
+	}
+	if out != "" {
+		if err := os.MkdirAll(out, 0o755); err != nil {
+			return nil, err
+		}
+		b.saved = filepath.Join(out, "partial.json")
+		if g.s.resume {
+			run, err := readPartial(b.saved, b.key)
+			if err != nil {
+				return nil, fmt.Errorf("RESUME=1: %w", err)
+			}
+			b.run = run
+			return b, nil
 		}
 	}
-	return root, nil
+	b.run.Machine = describe(ctx, g)
+	b.run.Machine.Load[0] = loadAverage()
+	return b, nil
 }
 
-// measure runs one server and one load against it, and returns the load's JSON.
-func measure(ctx context.Context, dir string, s settings, c bench, srv server) ([]byte, error) {
-	addr, err := freeAddr()
-	if err != nil {
-		return nil, err
+// all measures case after case, and then what has no rounds.
+func (b *bench) all(ctx context.Context, cases []workload) error {
+	began, before := time.Now(), b.run.Seconds
+	rounds := 0
+	for i := range cases {
+		cases[i].servers = b.present(cases[i].servers)
+		rounds += len(cases[i].servers) * b.rig.s.rounds
 	}
-	args := append([]string{filepath.Join(dir, srv.bin)}, srv.args...)
-	args = append(args, "--addr", addr)
-	if srv.loops {
-		args = append(args, "--loops", strconv.Itoa(s.loops))
-	}
-	if s.pin {
-		args = append([]string{"taskset", "-c", strconv.Itoa(s.serverCPU)}, args...)
-	}
-	p, err := start(args)
-	if err != nil {
-		return nil, err
-	}
-	defer p.stop()
-	if err := p.ready(ctx, addr); err != nil {
-		return nil, err
-	}
-
-	// taskset becomes the server by exec, so the process id is the server's own.
-	args = append([]string{}, c.load...)
-	args = append(args, "--url", "ws://"+addr+c.path, "--pid", strconv.Itoa(p.cmd.Process.Pid), "--json")
-	if s.pin {
-		args = append(args, "--cpu", strconv.Itoa(s.loadCPU))
-	}
-	load := exec.CommandContext(ctx, filepath.Join(dir, "load"), args...)
-	load.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	var stdout, stderr bytes.Buffer
-	load.Stdout, load.Stderr = &stdout, &stderr
-	if err := load.Run(); err != nil {
-		return nil, fmt.Errorf("load: %w: %s%s", err, bytes.TrimSpace(stderr.Bytes()), p.lastWords())
-	}
-	if err := p.alive(); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSpace(stdout.Bytes()), nil
-}
-
-// freeAddr asks the kernel for a port that nobody listens on.
-func freeAddr() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer ln.Close()
-	return ln.Addr().String(), nil
-}
-
-// process is a server that this program started, and the only kind of process it ever ends.
-type process struct {
-	cmd    *exec.Cmd
-	output bytes.Buffer // read only after done
-	done   chan struct{}
-}
-
-func start(args []string) (*process, error) {
-	p := &process{cmd: exec.Command(args[0], args[1:]...), done: make(chan struct{})}
-	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
-	// Should this program be killed, its servers must not stay behind.
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := p.cmd.Start(); err != nil {
-		return nil, err
-	}
-	go func() {
-		p.cmd.Wait()
-		close(p.done)
-	}()
-	return p, nil
-}
-
-// ready waits until the server accepts connections, and then until its start has settled.
-func (p *process) ready(ctx context.Context, addr string) error {
-	limit := time.After(10 * time.Second)
-	for {
-		if c, err := net.DialTimeout("tcp", addr, time.Second); err == nil {
-			c.Close()
-			break
+	b.bar, b.repeats = newProgress(rounds), rounds/5
+	for _, w := range cases {
+		if slices.ContainsFunc(b.run.Cases, func(c result.Case) bool { return c.Name == w.name }) {
+			b.bar.skip(len(w.servers) * b.rig.s.rounds)
+			continue
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-p.done:
-			return p.alive()
-		case <-limit:
-			return errors.New("server: does not listen after 10 s")
-		case <-time.After(20 * time.Millisecond):
+		c, err := b.measure(ctx, w)
+		if err != nil {
+			return err
+		}
+		b.run.Cases = append(b.run.Cases, c)
+		b.run.Seconds = before + time.Since(began).Seconds()
+		if err := b.keep(); err != nil {
+			return err
 		}
 	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(500 * time.Millisecond):
-		return nil
+	if err := b.beside(ctx); err != nil {
+		return err
+	}
+	b.run.Seconds = before + time.Since(began).Seconds()
+	return b.keep()
+}
+
+// beside measures what has no rounds: system calls, hot spots, micro-benchmarks.
+func (b *bench) beside(ctx context.Context) error {
+	if err := b.traceAll(ctx); err != nil {
+		return err
+	}
+	if len(b.run.Micro) == 0 && b.rig.s.only.MatchString("micro") {
+		b.bar.say("micro-benchmarks")
+		var err error
+		if b.run.Micro, err = microBenchmarks(ctx, b.rig.root); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			b.note("micro-benchmarks: %v", err)
+		}
+	}
+	b.note("TLS and deflate: the library has neither yet")
+	return nil
+}
+
+// note says once what was not measured, and why.
+func (b *bench) note(format string, args ...any) {
+	note := fmt.Sprintf(format, args...)
+	if !slices.Contains(b.run.Notes, note) {
+		b.bar.say("%s", note)
+		b.run.Notes = append(b.run.Notes, note)
 	}
 }
 
-func (p *process) alive() error {
-	select {
-	case <-p.done:
-		return fmt.Errorf("server: ended by itself: %v%s", p.cmd.ProcessState, p.lastWords())
-	default:
-		return nil
+// present drops the servers that could not be built.
+func (b *bench) present(servers []server) []server {
+	return slices.DeleteFunc(slices.Clone(servers), func(srv server) bool {
+		why, absent := b.rig.absent[srv.bin]
+		if note := fmt.Sprintf("%s: %s", srv.name, why); absent && !slices.Contains(b.run.Notes, note) {
+			b.run.Notes = append(b.run.Notes, note)
+		}
+		return absent
+	})
+}
+
+// measure runs server after server, round after round: whatever else the machine does meanwhile falls on all alike.
+func (b *bench) measure(ctx context.Context, w workload) (result.Case, error) {
+	c := result.Case{Name: w.name, Group: w.group, Title: w.title, Measure: w.measure, Beside: w.beside, Sweep: w.sweep}
+	loads := make([][]string, len(w.servers))
+	for i, srv := range w.servers {
+		var err error
+		if loads[i], err = b.loadOf(ctx, w, srv); err != nil {
+			return c, err
+		}
+		c.Servers = append(c.Servers, result.Server{Name: srv.name})
+	}
+	for round := range b.rig.s.rounds {
+		for i, srv := range w.servers {
+			b.bar.begin("%s %s %d/%d", w.name, srv.name, round+1, b.rig.s.rounds)
+			r := b.round(ctx, w, srv, loads[i])
+			if ctx.Err() != nil {
+				return c, ctx.Err()
+			}
+			if r.Refused != "" {
+				b.bar.end("refused, " + firstLine(r.Refused))
+			} else {
+				b.bar.end(fmt.Sprintf("%s=%.4g", w.measure.Key, r.Values[w.measure.Key]))
+			}
+			c.Servers[i].Rounds = append(c.Servers[i].Rounds, r)
+		}
+	}
+	steady := w.steady
+	if steady == "" {
+		steady = w.measure.Key
+	}
+	if why := unsteady(&c, steady); why != "" {
+		b.bar.say("%s refused: %s", c.Name, why)
+		refuse(&c, why)
+	}
+	return c, nil
+}
+
+// round measures until the machine is quiet enough, or patience ends.
+func (b *bench) round(ctx context.Context, w workload, srv server, load []string) result.Round {
+	if load == nil {
+		return result.Round{Refused: failedRound + "what it can do at most was not found out"}
+	}
+	for repeats := 0; ; repeats++ {
+		values, err := b.rig.round(ctx, srv, w.path, load, w.pairs)
+		if err != nil {
+			return result.Round{Refused: failedRound + err.Error()}
+		}
+		why, again := judge(values)
+		if why == "" {
+			return result.Round{Values: values}
+		}
+		if !again || repeats == mostRepeats || b.repeats == 0 {
+			return result.Round{Refused: why}
+		}
+		b.repeats--
 	}
 }
 
-// lastWords is the end of what a server that has ended printed.
-func (p *process) lastWords() string {
-	select {
-	case <-p.done:
-		b := bytes.TrimSpace(p.output.Bytes())
-		return "\n" + string(b[max(0, len(b)-2000):])
-	default:
-		return ""
+// loadOf is a workload's load; for half loads it depends on what the server did at full load, which is measured now if
+// the run has no case that tells. It is nil when that fails.
+func (b *bench) loadOf(ctx context.Context, w workload, srv server) ([]string, error) {
+	if w.half == nil {
+		return w.load, nil
 	}
+	var full float64
+	if i := slices.IndexFunc(b.run.Cases, func(c result.Case) bool { return c.Name == w.half.from }); i >= 0 {
+		if s := b.run.Cases[i].Server(srv.name); s != nil {
+			full = s.Spread(w.half.key).Median
+		}
+	}
+	if full == 0 {
+		all := b.rig.s.cases()
+		from := all[slices.IndexFunc(all, func(c workload) bool { return c.name == w.half.from })]
+		values, err := b.rig.round(ctx, srv, from.path, from.load, 1)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if full = values[w.half.key]; err != nil || full == 0 {
+			b.bar.say("%s %s at full load: %v", w.name, srv.name, err)
+			return nil, nil
+		}
+	}
+	return slices.Concat(w.load, w.half.flags(full)), nil
 }
 
-// stop ends the server and gives the kernel a moment to bury its connections.
-func (p *process) stop() {
-	p.cmd.Process.Kill()
-	<-p.done
-	time.Sleep(500 * time.Millisecond)
+// finish computes the targets and writes the report, unless the run is none.
+func (b *bench) finish(ctx context.Context, out string) (int, error) {
+	b.run.Machine.Load[1] = loadAverage()
+	alloc := allocations(ctx, b.rig.root)
+	if ctx.Err() != nil {
+		return failed, ctx.Err()
+	}
+	b.run.Targets = outcomes(b.run, alloc)
+	if err := publish(ctx, b.rig.root, b.run, out); err != nil {
+		return failed, err
+	}
+	if b.saved != "" {
+		os.Remove(b.saved)
+	}
+	if _, _, n := tally(b.run); n > 0 {
+		return failed, fmt.Errorf("%d rounds failed", n)
+	}
+	return 0, nil
 }

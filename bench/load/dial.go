@@ -4,9 +4,11 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 
 	"golang.org/x/sys/unix"
@@ -21,6 +23,10 @@ const (
 // perAddress is how many connections leave from one source address. The usual range has 28,232 ports, and the kernel
 // tries the even ones first: from 14,116 on it searches, and opening costs the load more than the server.
 const perAddress = 10000
+
+// addresses is how many source addresses connections that come and go take in turn. A server that closes first keeps
+// each pair of ports for a minute; 249 times the range of ports is more than a minute can use.
+const addresses = 249
 
 type target struct {
 	addr    unix.SockaddrInet4
@@ -50,6 +56,40 @@ func parseTarget(raw string) (t target, err error) {
 	return t, nil
 }
 
+// sources hands out the addresses that connections leave from.
+type sources struct {
+	first  uint32 // 0: the kernel chooses
+	spread bool   // each connection from the next address, instead of perAddress from each
+}
+
+// sourcesFor chooses for conns connections: what was given, or 127.0.0.2 and on where one address has too few ports.
+func sourcesFor(t target, given string, conns int, comeAndGo bool) (s sources, err error) {
+	s.spread = comeAndGo
+	first := netip.AddrFrom4([4]byte{127, 0, 0, 2})
+	switch {
+	case given != "":
+		if first, err = netip.ParseAddr(given); err != nil || !first.Is4() {
+			return s, fmt.Errorf("--source %s is no IPv4 address", given)
+		}
+	case t.addr.Addr[0] != 127, conns <= perAddress && !comeAndGo:
+		return s, nil
+	}
+	a := first.As4()
+	s.first = binary.BigEndian.Uint32(a[:])
+	return s, nil
+}
+
+// address is the one of the nth connection.
+func (s *sources) address(n int) (a [4]byte) {
+	if s.spread {
+		n %= addresses
+	} else {
+		n /= perAddress
+	}
+	binary.BigEndian.PutUint32(a[:], s.first+uint32(n))
+	return a
+}
+
 func (e *engine) connect(c *conn, index int) error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -59,13 +99,12 @@ func (e *engine) connect(c *conn, index int) error {
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
 		return err
 	}
-	if e.dial > perAddress {
+	if e.from.first != 0 {
 		// The port is picked at connect, so that each source address has the whole range to itself.
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
 			return err
 		}
-		from := &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, byte(2 + index/perAddress)}}
-		if err := unix.Bind(fd, from); err != nil {
+		if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: e.from.address(e.dialed)}); err != nil {
 			return fmt.Errorf("bind to a source address: %w", err)
 		}
 	}
@@ -74,6 +113,16 @@ func (e *engine) connect(c *conn, index int) error {
 	}
 	e.dialed++
 	e.handshake++
+	// On the loopback the connection is there already, mostly.
+	n, errno := sysWrite(c.fd, e.target.request)
+	switch {
+	case errno == 0 && n == len(e.target.request):
+		c.state, c.armed = upgrading, false
+	case errno == 0:
+		return fmt.Errorf("the kernel took %d of the %d bytes of a first write", n, len(e.target.request))
+	case errno != unix.EAGAIN && errno != unix.ENOTCONN:
+		return e.close(c, errno.Error())
+	}
 	return e.watch(unix.EPOLL_CTL_ADD, c)
 }
 

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
+	"math/bits"
 	"time"
 )
 
@@ -15,52 +17,92 @@ import (
 // reply, so none can be lost, doubled, reordered or sent to another connection unseen.
 const stampSize = 8
 
-// sampled says how often the rest of a reply is compared too.
-const sampled = 64
+// sampled says how often the rest of a reply is compared too. It is prime, so that connections served in turn all get
+// their turn at this as well.
+const sampled = 61
 
 type echoConn struct {
 	sent, received uint32
 	due            int // replies of this turn, to be answered with as many messages
 }
 
-// echoMode keeps the same number of messages of each connection under way.
+// echoMode sends messages and checks what comes back, in one of two ways. In a closed loop each connection keeps the same
+// number of messages under way, and a reply brings the next message about; that finds the most a server can do, and the
+// latencies are service times, for a server that stalls is asked for less meanwhile. In an open loop messages have times
+// at which they are due, and latency counts from there: what a stall holds up is counted with all its waiting.
 type echoMode struct {
 	e        *engine
-	inflight int
 	payload  []byte // what every message carries behind its stamp
-	batch    []byte // inflight frames, one behind the other, sent in one write
+	batch    []byte // frames, one behind the other, sent in one write
 	size     int    // of one frame
 	head     int    // of its header
-	times    []int64
-	latency  hist
-	stopped  bool
+	room     int    // frames in batch
+	latency  latency
 	sent     uint64
 	received uint64
+
+	// Closed loop.
+	times     []int64 // when the messages under way were sent: one ring a connection
+	ring      uint32  // its length, a power of two
+	measuring bool
+	stopped   bool
+
+	// Open loop. Message i of all is message i/conns of connection i%conns.
+	pacer *pacer
+	dealt int64 // messages whose connection has been asked to send them
+	most  uint32
+	from  int64 // begin of the window: what was due before is not recorded
 }
 
-func newEchoMode(conns, inflight, size int) *echoMode {
-	m := &echoMode{inflight: inflight, payload: make([]byte, size), times: make([]int64, conns*inflight)}
-	for i := range m.payload {
-		m.payload[i] = 'a' + byte(i%26)
-	}
+// mostBatch keeps a write small enough to be taken in one piece.
+const mostBatch = 64 << 10
+
+func newEchoMode(size, room int) *echoMode {
+	m := &echoMode{payload: filler(size), room: room, latency: newLatency(), from: math.MaxInt64}
 	one := appendMasked(nil, opBinary, m.payload)
 	m.size, m.head = len(one), len(one)-size
-	m.batch = bytes.Repeat(one, inflight)
+	m.batch = bytes.Repeat(one, m.room)
 	return m
+}
+
+func newClosedEcho(conns, inflight, size int) *echoMode {
+	m := newEchoMode(size, inflight)
+	m.ring = 1 << bits.Len(uint(inflight-1))
+	m.times = make([]int64, conns*int(m.ring))
+	return m
+}
+
+func newOpenEcho(rate float64, size int) *echoMode {
+	m := newEchoMode(size, max(1, min(64, mostBatch/size)))
+	m.pacer = newPacer(rate)
+	m.most = uint32(max(1, min(outstanding, 4<<20/size)))
+	return m
+}
+
+// filler is a payload of letters.
+func filler(size int) []byte {
+	p := make([]byte, size)
+	for i := range p {
+		p[i] = 'a' + byte(i%26)
+	}
+	return p
 }
 
 func stampOf(index int32, count uint32) uint64 { return uint64(uint32(index)) | uint64(count)<<32 }
 
 var mask8 = binary.LittleEndian.Uint64(append(mask[:], mask[:]...))
 
-// push sends n messages in one write.
-func (m *echoMode) push(c *conn, n int) error {
-	now := m.e.now()
-	at := int(c.index) * m.inflight
+// push sends n messages in one write, at most as many as the batch has room for.
+func (m *echoMode) push(c *conn, n int, now int64) error {
 	for i := range n {
-		binary.LittleEndian.PutUint64(m.batch[i*m.size+m.head:], stampOf(c.index, c.echo.sent)^mask8)
-		m.times[at+int(c.echo.sent)%m.inflight] = now
+		count := c.echo.sent
+		binary.LittleEndian.PutUint64(m.batch[i*m.size+m.head:], stampOf(c.index, count)^mask8)
 		c.echo.sent++
+		if m.pacer == nil {
+			m.times[uint32(c.index)*m.ring+count&(m.ring-1)] = now
+		} else if due := m.due(c, count); due >= m.from {
+			m.pacer.late.record(now - due)
+		}
 	}
 	m.sent += uint64(n)
 	return m.e.send(c, m.batch[:n*m.size])
@@ -70,10 +112,11 @@ func (m *echoMode) onMessage(c *conn, f frame) error {
 	if len(f.payload) != len(m.payload) {
 		return fmt.Errorf("echo of %d bytes, %d were sent", len(f.payload), len(m.payload))
 	}
-	if c.echo.received == c.echo.sent {
+	count := c.echo.received
+	if count == c.echo.sent {
 		return errors.New("echo of a message that was not sent")
 	}
-	if got, want := binary.LittleEndian.Uint64(f.payload), stampOf(c.index, c.echo.received); got != want {
+	if got, want := binary.LittleEndian.Uint64(f.payload), stampOf(c.index, count); got != want {
 		return fmt.Errorf("echo out of order or of another connection: stamp %#x, want %#x", got, want)
 	}
 	if m.received%sampled == 0 {
@@ -81,10 +124,18 @@ func (m *echoMode) onMessage(c *conn, f frame) error {
 			return errors.New("echo differs from what was sent")
 		}
 	}
-	m.latency.record(m.e.stamp - m.times[int(c.index)*m.inflight+int(c.echo.received)%m.inflight])
 	c.echo.received++
 	m.received++
+	if m.pacer != nil {
+		if due := m.due(c, count); due >= m.from {
+			m.latency.record(m.e.stamp - due)
+		}
+		return nil
+	}
 	c.echo.due++
+	if m.measuring {
+		m.latency.record(m.e.stamp - m.times[uint32(c.index)*m.ring+count&(m.ring-1)])
+	}
 	return nil
 }
 
@@ -94,33 +145,73 @@ func (m *echoMode) onTurn(c *conn) error {
 	if n == 0 || m.stopped {
 		return nil
 	}
-	return m.push(c, n)
+	return m.push(c, n, m.e.stamp)
 }
 
 func (m *echoMode) onClose(c *conn, why string) error {
 	return fmt.Errorf("closed with %d messages under way: %s", c.echo.sent-c.echo.received, why)
 }
 
+// due is when a message of the open loop is to be sent.
+func (m *echoMode) due(c *conn, count uint32) int64 {
+	return m.pacer.due(int64(count)*int64(len(m.e.conns)) + int64(c.index))
+}
+
+// pace sends what is due. Connections that have as much under way as they may, or whose socket takes no more, owe the
+// rest and send it in a later turn.
+func (m *echoMode) pace(now int64) (next int64, err error) {
+	total, conns := m.pacer.count(now), int64(len(m.e.conns))
+	for i := max(m.dealt, total-conns); i < total; i++ {
+		c := &m.e.conns[i%conns]
+		owed := uint32((total-int64(c.index)+conns-1)/conns) - c.echo.sent
+		owed = min(owed, m.most-(c.echo.sent-c.echo.received))
+		for owed > 0 && len(c.out) == 0 {
+			n := min(owed, uint32(m.room))
+			if err := m.push(c, int(n), now); err != nil {
+				return 0, fmt.Errorf("connection %d: %w", c.index, err)
+			}
+			owed -= n
+		}
+	}
+	m.dealt = total
+	return m.pacer.due(total), nil
+}
+
 func echoMain(args []string) (*common, *report, error) {
 	var c common
+	var s echoSettings
 	fs := flag.NewFlagSet("echo", flag.ExitOnError)
 	c.register(fs, "ws://127.0.0.1:9001/")
-	conns := fs.Int("conns", 64, "connections")
-	inflight := fs.Int("inflight", 1, "messages each connection keeps under way")
-	size := fs.Int("size", 128, "payload bytes of a message, at least 8")
-	seconds := fs.Float64("seconds", 8, "length of the measured window")
-	warm := fs.Duration("warm", 2*time.Second, "time before it")
+	fs.IntVar(&s.conns, "conns", 64, "connections")
+	fs.IntVar(&s.inflight, "inflight", 1, "messages each connection keeps under way in the closed loop")
+	fs.Float64Var(&s.rate, "rate", 0, "messages per second over all connections, as an open loop (0: closed loop)")
+	fs.IntVar(&s.size, "size", 128, "payload bytes of a message, at least 8")
+	fs.Float64Var(&s.seconds, "seconds", 8, "length of the measured window")
+	fs.DurationVar(&s.warm, "warm", 2*time.Second, "time before it")
 	fs.Parse(args)
-	r, err := echoRun(&c, *conns, *inflight, *size, *seconds, *warm)
+	r, err := echoRun(&c, s)
 	return &c, r, err
 }
 
-func echoRun(c *common, conns, inflight, size int, seconds float64, warm time.Duration) (*report, error) {
-	if size < stampSize || size > readBuffer/2 || inflight < 1 || conns < 1 {
-		return nil, fmt.Errorf("--size lies between %d and %d, --inflight and --conns above 0", stampSize, readBuffer/2)
+type echoSettings struct {
+	conns, inflight, size int
+	rate                  float64
+	seconds               float64
+	warm                  time.Duration
+}
+
+func echoRun(c *common, s echoSettings) (*report, error) {
+	if s.size < stampSize || s.size > readBuffer/2 || s.inflight < 1 || s.conns < 1 || s.rate < 0 {
+		return nil, fmt.Errorf("--size lies between %d and %d, --inflight and --conns above 0, --rate not below",
+			stampSize, readBuffer/2)
 	}
-	m := newEchoMode(conns, inflight, size)
-	e, err := c.start(conns, m)
+	var m *echoMode
+	if s.rate > 0 {
+		m = newOpenEcho(s.rate, s.size)
+	} else {
+		m = newClosedEcho(s.conns, s.inflight, s.size)
+	}
+	e, err := c.start(s.conns, m)
 	if err != nil {
 		return nil, err
 	}
@@ -128,31 +219,22 @@ func echoRun(c *common, conns, inflight, size int, seconds float64, warm time.Du
 	if err := e.openAll(c.limit); err != nil {
 		return nil, err
 	}
-	for i := range e.conns {
-		if err := m.push(&e.conns[i], inflight); err != nil {
-			return nil, err
-		}
-	}
-	if err := e.until(e.now()+int64(warm), nil); err != nil {
+	if err := m.begin(s.inflight); err != nil {
 		return nil, err
 	}
-	m.latency.reset()
-	a, err := e.meter(c.pid)
+	if err := e.until(e.now()+int64(s.warm), nil); err != nil {
+		return nil, err
+	}
+	a, b, err := e.measure(c.pid, func(at int64) int64 {
+		m.measuring, m.from = true, at
+		return at + int64(s.seconds*1e9)
+	})
 	if err != nil {
 		return nil, err
 	}
-	if err := e.until(a.at+int64(seconds*1e9), nil); err != nil {
-		return nil, err
-	}
-	b, err := e.meter(c.pid)
-	if err != nil {
-		return nil, err
-	}
-	latency := m.latency
-
-	m.stopped = true
+	m.measuring, m.stopped, e.pace = false, true, nil
 	all := func() bool { return m.received == m.sent }
-	if err := e.until(e.now()+int64(c.drain), all); err != nil {
+	if err := e.rest(c.drain, all); err != nil {
 		return nil, err
 	}
 	if !all() {
@@ -161,13 +243,33 @@ func echoRun(c *common, conns, inflight, size int, seconds float64, warm time.Du
 
 	var r report
 	r.add("mode", "echo")
-	r.add("conns", conns)
-	r.add("inflight", inflight)
-	r.add("size", size)
+	r.add("conns", s.conns)
+	if s.rate > 0 {
+		r.add("rate", s.rate)
+	} else {
+		r.add("inflight", s.inflight)
+	}
+	r.add("size", s.size)
 	r.window(a, b, c.pid, "msg")
-	r.add("p50_us", round(float64(latency.quantile(0.5))/1e3, 1))
-	r.add("p99_us", round(float64(latency.quantile(0.99))/1e3, 1))
-	r.add("max_us", round(float64(latency.max)/1e3, 1))
+	m.latency.report(&r, "")
+	if s.rate > 0 {
+		r.kept(a, b, s.rate)
+		m.pacer.late.report(&r, "sent_late_")
+	}
 	r.add("checked", m.received)
 	return &r, nil
+}
+
+func (m *echoMode) begin(inflight int) error {
+	now := m.e.now()
+	if m.pacer != nil {
+		m.pacer.begin, m.e.pace, m.e.openLoop = now, m.pace, true
+		return nil
+	}
+	for i := range m.e.conns {
+		if err := m.push(&m.e.conns[i], inflight, now); err != nil {
+			return err
+		}
+	}
+	return nil
 }

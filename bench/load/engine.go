@@ -26,25 +26,41 @@ type mode interface {
 	onClose(c *conn, why string) error
 }
 
+// lifecycle is what a mode also has whose connections come and go.
+type lifecycle interface {
+	onOpen(c *conn) error                       // the upgrade is done
+	onCloseFrame(c *conn, payload []byte) error // instead of an answer to it
+}
+
 type conn struct {
-	fd    int32
-	index int32
-	state state
-	armed bool   // waits for EPOLLOUT
-	tail  []byte // bytes of a frame that has not all come; empty nearly always
-	out   []byte // bytes the kernel did not take
-	echo  echoConn
-	run   runConn
+	fd     int32
+	index  int32
+	state  state
+	armed  bool   // waits for EPOLLOUT
+	tail   []byte // bytes of a frame that has not all come; empty nearly always
+	out    []byte // bytes the kernel did not take
+	echo   echoConn
+	run    runConn
+	cycle  cycleConn
+	fanout fanoutConn
 }
 
 type engine struct {
 	ep     int
 	mode   mode
+	life   lifecycle // the mode again, or nil
 	target target
+	from   sources
 	conns  []conn
 	evs    []unix.EpollEvent
 	buf    []byte
 	base   time.Time
+
+	// pace, if there is one, does what is due by now and says when to ask it again.
+	pace     func(now int64) (next int64, err error)
+	openLoop bool // what is asked for does not depend on what has come back
+	// serverCores is how many cores the server may use; 0: those it is bound to.
+	serverCores float64
 
 	dial      int // connections to open in all
 	dialed    int // connections begun
@@ -52,7 +68,7 @@ type engine struct {
 	bound     int // most handshakes at once
 	opened    int
 
-	stamp  int64  // when the read being served came back
+	stamp  int64  // when the read being served came back; the one reading of the clock in a turn of a connection
 	reads  uint64 // reads that brought frames
 	frames uint64 // data frames
 	pings  uint64
@@ -66,8 +82,9 @@ func newEngine(t target, conns, bound int, m mode) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	life, _ := m.(lifecycle)
 	return &engine{
-		ep: ep, mode: m, target: t, dial: conns, bound: bound,
+		ep: ep, mode: m, life: life, target: t, dial: conns, bound: bound,
 		conns: make([]conn, conns), evs: make([]unix.EpollEvent, 1024), buf: make([]byte, readBuffer), base: time.Now(),
 	}, nil
 }
@@ -94,27 +111,38 @@ func (e *engine) openAll(limit time.Duration) error {
 	return nil
 }
 
-// until polls to a point in time. done, if given, may end it sooner.
+// until serves to a point in time. done, if given, may end it sooner.
 func (e *engine) until(at int64, done func() bool) error {
 	for {
-		left := at - e.now()
-		if left <= 0 || (done != nil && done()) {
+		now := e.now()
+		if now >= at || (done != nil && done()) {
 			return nil
 		}
-		if err := e.poll(int(min(left/1e6+1, 100))); err != nil {
+		next := at
+		if e.pace != nil {
+			due, err := e.pace(now)
+			if err != nil {
+				return err
+			}
+			next, now = min(at, due), e.now()
+		}
+		if err := e.wait(max(next-now, 0)); err != nil {
 			return err
 		}
 	}
 }
 
 // poll waits up to ms milliseconds and serves what is ready.
-func (e *engine) poll(ms int) error {
-	n, errno := epollWait(e.ep, e.evs, ms)
+func (e *engine) poll(ms int) error { return e.wait(int64(ms) * 1e6) }
+
+// wait is poll in nanoseconds.
+func (e *engine) wait(ns int64) error {
+	n, errno := epollWait(e.ep, e.evs, ns)
 	if errno == unix.EINTR {
 		return nil
 	}
 	if errno != 0 {
-		return fmt.Errorf("epoll_wait: %w", errno)
+		return fmt.Errorf("epoll_pwait2: %w", errno)
 	}
 	for i := range e.evs[:n] {
 		ev := &e.evs[i]
@@ -129,38 +157,65 @@ func (e *engine) serve(c *conn, events uint32) error {
 	switch c.state {
 	case connecting:
 		return e.connected(c)
-	case closed:
+	case idle, closed:
 		return nil
 	}
-	if events&unix.EPOLLOUT != 0 {
+	if events&unix.EPOLLOUT != 0 && len(c.out) > 0 {
 		if err := e.flush(c); err != nil || c.state == closed {
 			return err
 		}
 	}
-	if events&(unix.EPOLLIN|unix.EPOLLERR|unix.EPOLLHUP) != 0 {
-		return e.read(c)
+	if events&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLERR|unix.EPOLLHUP) != 0 {
+		return e.read(c, events)
 	}
 	return nil
 }
 
-// read takes what one read brings. More is announced again, the sockets being level-triggered.
-func (e *engine) read(c *conn) error {
-	kept := copy(e.buf, c.tail)
-	n, errno := sysRead(c.fd, e.buf[kept:])
-	switch {
-	case errno == unix.EAGAIN || errno == unix.EINTR:
-		return nil
-	case errno != 0:
-		return e.close(c, errno.Error())
-	case n == 0:
-		return e.close(c, "end of stream")
+// read takes all there is: one read, for the sockets are edge-triggered and a read that leaves room in the buffer has
+// emptied the socket. What comes later is announced anew; an end that was announced with the last bytes is not.
+func (e *engine) read(c *conn, events uint32) error {
+	for {
+		kept := copy(e.buf, c.tail)
+		n, errno := sysRead(c.fd, e.buf[kept:])
+		e.stamp = e.now()
+		switch {
+		case errno == unix.EINTR:
+			continue
+		case errno == unix.EAGAIN:
+			return nil
+		case errno != 0:
+			return e.close(c, errno.Error())
+		case n == 0:
+			return e.close(c, endOfStream)
+		}
+		c.tail = c.tail[:0]
+		if err := e.take(c, e.buf[:kept+n]); err != nil || c.state == closed {
+			return err
+		}
+		switch {
+		case kept+n == len(e.buf):
+		case events&(unix.EPOLLERR|unix.EPOLLHUP) != 0:
+		case events&unix.EPOLLRDHUP != 0:
+			return e.close(c, endOfStream)
+		default:
+			return nil
+		}
 	}
-	c.tail = c.tail[:0]
-	b := e.buf[:kept+n]
+}
+
+const endOfStream = "end of stream"
+
+// take hands the frames in b to the mode and keeps what is no whole frame.
+func (e *engine) take(c *conn, b []byte) error {
 	if c.state == upgrading {
 		took, err := e.upgraded(c, b)
 		if err != nil {
 			return err
+		}
+		if c.state == open && e.life != nil {
+			if err := e.life.onOpen(c); err != nil {
+				return err
+			}
 		}
 		if b = b[took:]; c.state == upgrading || len(b) == 0 {
 			c.tail = append(c.tail, b...)
@@ -168,7 +223,6 @@ func (e *engine) read(c *conn) error {
 		}
 	}
 	e.reads++
-	e.stamp = e.now()
 	for len(b) > 0 {
 		f, took, err := parseFrame(b)
 		if err != nil {
@@ -202,6 +256,9 @@ func (e *engine) uncommon(c *conn, f frame) error {
 	case opPong:
 		return nil
 	case opClose:
+		if e.life != nil {
+			return e.life.onCloseFrame(c, f.payload)
+		}
 		why := "close frame without a code"
 		if len(f.payload) >= 2 {
 			why = fmt.Sprintf("close %d %s", int(f.payload[0])<<8|int(f.payload[1]), f.payload[2:])
@@ -256,7 +313,7 @@ func (e *engine) arm(c *conn, write bool) error {
 }
 
 func (e *engine) watch(op int, c *conn) error {
-	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: c.index}
+	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLET, Fd: c.index}
 	if c.armed {
 		ev.Events |= unix.EPOLLOUT
 	}
@@ -268,6 +325,7 @@ func (e *engine) close(c *conn, why string) error {
 	was := c.state
 	unix.Close(int(c.fd))
 	c.state = closed
+	c.tail, c.out = c.tail[:0], c.out[:0]
 	if was != open {
 		return fmt.Errorf("during the handshake: %s", why)
 	}

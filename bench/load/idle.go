@@ -87,8 +87,10 @@ func idleRun(c *common, conns int, hold, settle time.Duration) (*report, error) 
 	r.add("pss_before", before.pss)
 	r.add("pss_after", after.pss)
 	r.add("open_seconds", round(float64(b.at-a.at)/1e9, 3))
+	r.add("conns_per_s", round(n/(float64(b.at-a.at)/1e9), 0))
 	r.add("server_us_per_open", round(float64(b.server-a.server)/1e3/n, 2))
 	r.add("idle_server_cores", round(float64(end.server-b.server)/float64(end.at-b.at), 4))
+	r.add("rss", end.rss)
 	r.add("pings", e.pings)
 	return &r, nil
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,12 @@ import (
 
 // serve runs a server of the test's own: answer gets each frame of a client and returns the bytes to send.
 func serve(t *testing.T, answer func(count int, op byte, payload []byte) []byte) common {
+	t.Helper()
+	return serveConns(t, func(c net.Conn) { talk(c, nil, answer) })
+}
+
+// serveConns is serve with each connection in the hands of the test.
+func serveConns(t *testing.T, handle func(net.Conn)) common {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -31,14 +38,18 @@ func serve(t *testing.T, answer func(count int, op byte, payload []byte) []byte)
 			}
 			go func() {
 				defer c.Close()
-				talk(c, answer)
+				handle(c)
 			}()
 		}
 	}()
-	return common{url: "ws://" + ln.Addr().String() + "/", pid: os.Getpid(), cpu: -1, bound: 4, limit: 5 * time.Second}
+	return common{
+		url: "ws://" + ln.Addr().String() + "/", pid: os.Getpid(), cpu: -1, bound: 4,
+		limit: 5 * time.Second, drain: 300 * time.Millisecond,
+	}
 }
 
-func talk(c net.Conn, answer func(int, byte, []byte) []byte) {
+// talk answers frames until a close frame has come or there is no answer. opened is called after the upgrade.
+func talk(c net.Conn, opened func(), answer func(count int, op byte, payload []byte) []byte) {
 	r := bufio.NewReader(c)
 	if _, err := http.ReadRequest(r); err != nil {
 		return
@@ -47,6 +58,9 @@ func talk(c net.Conn, answer func(int, byte, []byte) []byte) {
 	io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upg")
 	time.Sleep(time.Millisecond) // so that they are read apart, if the machine lets them
 	io.WriteString(c, "rade\r\nSec-WebSocket-Accept: "+wsAccept+"\r\n\r\n")
+	if opened != nil {
+		opened()
+	}
 	for count := 0; ; count++ {
 		var head [2]byte
 		if _, err := io.ReadFull(r, head[:]); err != nil {
@@ -57,6 +71,11 @@ func talk(c net.Conn, answer func(int, byte, []byte) []byte) {
 			var ext [2]byte
 			io.ReadFull(r, ext[:])
 			size = int(binary.BigEndian.Uint16(ext[:]))
+		}
+		if size == 127 {
+			var ext [8]byte
+			io.ReadFull(r, ext[:])
+			size = int(binary.BigEndian.Uint64(ext[:]))
 		}
 		b := make([]byte, 4+size)
 		if _, err := io.ReadFull(r, b); err != nil {
@@ -71,19 +90,28 @@ func talk(c net.Conn, answer func(int, byte, []byte) []byte) {
 			return
 		}
 		c.Write(out)
+		if head[0]&0x0f == opClose {
+			return
+		}
 	}
 }
 
 func serverFrame(op byte, payload string) []byte {
-	b := []byte{0x80 | op, byte(len(payload))}
-	if len(payload) > 125 {
-		b = append([]byte{0x80 | op, 126}, byte(len(payload)>>8), byte(len(payload)))
+	b := []byte{0x80 | op}
+	switch n := len(payload); {
+	case n < 126:
+		b = append(b, byte(n))
+	case n < 1<<16:
+		b = binary.BigEndian.AppendUint16(append(b, 126), uint16(n))
+	default:
+		b = binary.BigEndian.AppendUint64(append(b, 127), uint64(n))
 	}
 	return append(b, payload...)
 }
 
+func good(_ int, op byte, p []byte) []byte { return serverFrame(op, string(p)) }
+
 func TestEcho(t *testing.T) {
-	good := func(_ int, op byte, p []byte) []byte { return serverFrame(op, string(p)) }
 	tests := []struct {
 		name   string
 		answer func(count int, op byte, p []byte) []byte
@@ -118,20 +146,29 @@ func TestEcho(t *testing.T) {
 			}
 			return good(count, op, p)
 		}, "close 1011 why"},
-		{"dropping", func(int, byte, []byte) []byte { return nil }, "closed with"},
+		{"dropping", func(int, byte, []byte) []byte { return nil }, "messages under way"},
 		{"masking", func(int, byte, []byte) []byte { return []byte{0x82, 0x80, 0, 0, 0, 0} }, errMasked.Error()},
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			c := serve(t, tt.answer)
-			c.drain = 300 * time.Millisecond
-			r, err := echoRun(&c, 3, 2, 100, 0.1, 10*time.Millisecond)
-			check(t, err, tt.want)
-			if err == nil && !strings.Contains(string(r.text()), "server_us_per_msg=") {
-				t.Errorf("report %s", r.text())
-			}
-		})
+	loops := map[string]echoSettings{
+		"closed loop": {conns: 3, inflight: 2, size: 100, seconds: 0.1, warm: 10 * time.Millisecond},
+		"open loop":   {conns: 3, inflight: 1, rate: 1000, size: 100, seconds: 0.1, warm: 10 * time.Millisecond},
+	}
+	for loop, settings := range loops {
+		for _, tt := range tests {
+			t.Run(loop+"/"+tt.name, func(t *testing.T) {
+				t.Parallel()
+				c := serve(t, tt.answer)
+				r, err := echoRun(&c, settings)
+				check(t, err, tt.want)
+				if err != nil {
+					return
+				}
+				has(t, r, "msgs", "server_us_per_msg", "p999_us", "load_saturated", "steal_share", "other_cores", "rss")
+				if settings.rate > 0 {
+					has(t, r, "kept", "sent_late_p50_us")
+				}
+			})
+		}
 	}
 }
 
@@ -170,9 +207,33 @@ func TestStream(t *testing.T) {
 			t.Parallel()
 			c := serve(t, tt.answer)
 			m := &streamMode{rate: 100, burst: 8, delta: 4, length: 1, exact: true}
-			_, err := streamRun(&c, m, 5, 10*time.Millisecond, 300*time.Millisecond)
+			r, err := streamRun(&c, m, 5, 10*time.Millisecond, 300*time.Millisecond)
 			check(t, err, tt.want)
+			if err == nil {
+				has(t, r, "events", "server_us_per_event", "kept", "p99_us")
+			}
 		})
+	}
+}
+
+func TestStreamDue(t *testing.T) {
+	m := &streamMode{e: &engine{}, burst: 2, interval: 1000_000, measuring: true, latency: newLatency()}
+	r := &runConn{due: 1000_000, left: 2}
+	for i, tt := range []struct{ at, late int64 }{
+		{1010_000, 10_000},
+		{1020_000, 20_000}, // the first burst, due at 1 ms
+		{2500_000, 500_000},
+		{2500_000, 500_000},
+		{2950_000, 0},
+		{2960_000, 10_000}, // before its time: the clock goes back by 50 µs
+		{4000_000, 50_000},
+	} {
+		m.e.stamp = tt.at
+		m.latency.reset()
+		m.content(r)
+		if got := m.latency.h.Max(); got < tt.late || got > tt.late+tt.late/500+64 {
+			t.Errorf("event %d at %d: latency %d, want %d", i, tt.at, got, tt.late)
+		}
 	}
 }
 
@@ -183,6 +244,26 @@ func TestIdle(t *testing.T) {
 	if err == nil && !strings.Contains(string(r.text()), "conns=20 bytes_per_conn=") {
 		t.Errorf("report %s", r.text())
 	}
+}
+
+// has checks that a report has these keys.
+func has(t *testing.T, r *report, keys ...string) {
+	t.Helper()
+	for _, k := range keys {
+		if !slices.Contains(r.keys, k) {
+			t.Errorf("report lacks %s: %s", k, r.text())
+		}
+	}
+}
+
+// value is a figure of a report.
+func value[T any](t *testing.T, r *report, key string) T {
+	t.Helper()
+	i := slices.Index(r.keys, key)
+	if i < 0 {
+		t.Fatalf("report lacks %s: %s", key, r.text())
+	}
+	return r.values[i].(T)
 }
 
 func check(t *testing.T, err error, want string) {

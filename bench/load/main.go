@@ -9,9 +9,11 @@ import (
 	"runtime"
 	"runtime/debug"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-const usage = "usage: load idle|echo|stream [flags]; load MODE -h lists the flags"
+const usage = "usage: load idle|echo|stream|fanout|churn|hold [flags]; load MODE -h lists the flags"
 
 // common are the flags every mode has.
 type common struct {
@@ -20,8 +22,11 @@ type common struct {
 	cpu   int
 	bound int
 	limit time.Duration
-	drain time.Duration // longest wait for the last replies
+	drain time.Duration // longest silence while waiting for the last replies
 	json  bool
+
+	source      string
+	serverCores float64
 }
 
 func (c *common) register(fs *flag.FlagSet, url string) {
@@ -30,7 +35,11 @@ func (c *common) register(fs *flag.FlagSet, url string) {
 	fs.IntVar(&c.cpu, "cpu", -1, "core to run on (-1: any)")
 	fs.IntVar(&c.bound, "handshakes", 128, "most handshakes in flight")
 	fs.DurationVar(&c.limit, "open-limit", time.Minute, "longest time for opening all connections")
-	fs.DurationVar(&c.drain, "drain", 5*time.Second, "longest time to wait for replies after an echo window")
+	fs.DurationVar(&c.drain, "drain", 5*time.Second, "longest silence while the last replies are awaited, after a window")
+	fs.StringVar(&c.source, "source", "", "first `address` to leave from, one for 10,000 connections "+
+		"(default 127.0.0.2 if they are more)")
+	fs.Float64Var(&c.serverCores, "server-cores", 0, "cores the server may use, to tell whether it was the bottleneck "+
+		"(0: as many as it is bound to)")
 	fs.BoolVar(&c.json, "json", false, "print one JSON object on stdout, the key=value line on stderr")
 }
 
@@ -43,7 +52,14 @@ func main() {
 		fmt.Fprintln(os.Stderr, usage)
 		os.Exit(2)
 	}
-	modes := map[string]func([]string) (*common, *report, error){"idle": idleMain, "echo": echoMain, "stream": streamMain}
+	modes := map[string]func([]string) (*common, *report, error){
+		"idle":   idleMain,
+		"echo":   echoMain,
+		"stream": streamMain,
+		"fanout": fanoutMain,
+		"churn":  churnMain,
+		"hold":   holdMain,
+	}
 	run := modes[os.Args[1]]
 	if run == nil {
 		fmt.Fprintln(os.Stderr, usage)
@@ -73,47 +89,29 @@ func (c *common) start(conns int, m mode) (*engine, error) {
 			return nil, err
 		}
 	}
-	return newEngine(t, conns, c.bound, m)
+	// Timers of a thread are late by 50 µs unless it says that it minds.
+	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0); err != nil {
+		return nil, fmt.Errorf("timer slack: %w", err)
+	}
+	e, err := newEngine(t, conns, c.bound, m)
+	if err != nil {
+		return nil, err
+	}
+	e.serverCores = c.serverCores
+	e.from, err = sourcesFor(t, c.source, conns, e.life != nil)
+	return e, err
 }
 
-// meter is a reading of everything that a measured window is the difference of.
-type meter struct {
-	at     int64
-	server time.Duration
-	load   time.Duration
-	reads  uint64
-	frames uint64
-}
-
-func (e *engine) meter(pid int) (m meter, err error) {
-	m = meter{at: e.now(), reads: e.reads, frames: e.frames}
-	if pid != 0 {
-		if m.server, err = cpuTime(pid); err != nil {
-			return m, fmt.Errorf("CPU of the server: %w", err)
+// rest waits for the last replies until done, and gives up when none has come for as long as --drain.
+func (e *engine) rest(drain time.Duration, done func() bool) error {
+	for !done() {
+		before := e.frames
+		if err := e.until(e.now()+int64(drain), done); err != nil {
+			return err
+		}
+		if e.frames == before {
+			return nil
 		}
 	}
-	m.load, err = cpuTime(0)
-	return m, err
-}
-
-// saturated is the share of one core above which the load itself may be what limits the result.
-const saturated = 0.9
-
-// window reports what lies between two readings. what names a frame: msg or event.
-func (r *report) window(a, b meter, pid int, what string) {
-	seconds := float64(b.at-a.at) / 1e9
-	frames := float64(b.frames - a.frames)
-	per := func(d time.Duration) float64 { return ratio(float64(d)/1e3, frames) }
-	cores := float64(b.load-a.load) / 1e9 / seconds
-	r.add("seconds", round(seconds, 3))
-	r.add(what+"s", b.frames-a.frames)
-	r.add(what+"s_per_s", round(frames/seconds, 0))
-	if pid != 0 {
-		r.add("server_us_per_"+what, round(per(b.server-a.server), 4))
-		r.add("server_cores", round(float64(b.server-a.server)/1e9/seconds, 3))
-	}
-	r.add("load_us_per_"+what, round(per(b.load-a.load), 4))
-	r.add("load_cores", round(cores, 3))
-	r.add("load_saturated", cores > saturated)
-	r.add("frames_per_read", round(ratio(frames, float64(b.reads-a.reads)), 3))
+	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -25,23 +26,82 @@ func cpuTime(pid int) (time.Duration, error) {
 	return cpuTimeStat(pid)
 }
 
-// cpuTimeStat reads the same in ticks of 10 ms, for kernels that refuse another process's clock.
+// tick is what the kernel tells user space that a tick is, whatever its own timer does.
+const tick = 10 * time.Millisecond
+
+// cpuTimeStat reads the same in ticks, for kernels that refuse another process's clock.
 func cpuTimeStat(pid int) (time.Duration, error) {
+	user, sys, err := ticks(pid)
+	return time.Duration(user+sys) * tick, err
+}
+
+// ticks is the CPU a process has spent so far, in its own code and in the kernel. The kernel knows the sum to the
+// nanosecond and splits it by what it found at each timer interrupt. Interrupts served meanwhile, the loopback's share
+// of TCP among them, count as the kernel's.
+func ticks(pid int) (user, sys int64, err error) {
+	f, _, err := stat(pid)
+	if err != nil {
+		return 0, 0, err
+	}
+	user, err1 := strconv.ParseInt(string(f[utime]), 10, 64)
+	sys, err2 := strconv.ParseInt(string(f[stime]), 10, 64)
+	if err1 != nil || err2 != nil {
+		return 0, 0, fmt.Errorf("/proc/%d/stat: not numbers", pid)
+	}
+	return user, sys, nil
+}
+
+// Fields of /proc/PID/stat, counted from the one behind the name.
+const (
+	utime = 11 + iota
+	stime
+	cutime
+	cstime
+)
+
+// stat splits /proc/PID/stat into the name and the fields behind it.
+func stat(pid int) (fields [][]byte, name []byte, err error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return nil, nil, err
+	}
+	// The name stands in parentheses and may hold spaces and parentheses.
+	first, last := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
+	if first < 0 || last < first {
+		return nil, nil, fmt.Errorf("/proc/%d/stat: no name", pid)
+	}
+	fields = bytes.Fields(b[last+1:])
+	if len(fields) <= cstime {
+		return nil, nil, fmt.Errorf("/proc/%d/stat: %d fields", pid, len(fields))
+	}
+	return fields, b[first+1 : last], nil
+}
+
+// residentSet is a process's memory in bytes as the kernel counts it, which is quick and right to some hundred KB.
+func residentSet(pid int) (int64, error) {
+	name := fmt.Sprintf("/proc/%d/statm", pid)
+	b, err := os.ReadFile(name)
 	if err != nil {
 		return 0, err
 	}
-	// The name in parentheses may hold spaces; utime and stime are the 12th and 13th fields behind it.
-	f := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
-	if len(f) < 13 {
-		return 0, fmt.Errorf("/proc/%d/stat: %d fields", pid, len(f))
+	f := bytes.Fields(b)
+	if len(f) < 2 {
+		return 0, fmt.Errorf("%s: %d fields", name, len(f))
 	}
-	utime, err1 := strconv.ParseInt(string(f[11]), 10, 64)
-	stime, err2 := strconv.ParseInt(string(f[12]), 10, 64)
-	if err1 != nil || err2 != nil {
-		return 0, fmt.Errorf("/proc/%d/stat: not numbers", pid)
+	pages, err := strconv.ParseInt(string(f[1]), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", name, err)
 	}
-	return time.Duration(utime+stime) * 10 * time.Millisecond, nil
+	return pages * int64(os.Getpagesize()), nil
+}
+
+// allowedCores is how many cores a process may run on.
+func allowedCores(pid int) float64 {
+	var set unix.CPUSet
+	if unix.SchedGetaffinity(pid, &set) != nil {
+		return float64(runtime.NumCPU())
+	}
+	return float64(set.Count())
 }
 
 // memory is what /proc says a process holds, in bytes.

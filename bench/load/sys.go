@@ -13,7 +13,8 @@ import (
 // collector is off, and a thread asleep in it holds up nobody.
 
 func sysRead(fd int32, b []byte) (int, unix.Errno) {
-	n, _, e := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+	n, _, e := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)),
+		0, 0, 0)
 	return int(n), e
 }
 
@@ -23,8 +24,20 @@ func sysWrite(fd int32, b []byte) (int, unix.Errno) {
 	return int(n), e
 }
 
-func epollWait(ep int, evs []unix.EpollEvent, ms int) (int, unix.Errno) {
-	n, _, e := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(ep), uintptr(unsafe.Pointer(unsafe.SliceData(evs))),
-		uintptr(len(evs)), uintptr(ms), 0, 0)
+// coarse is set on kernels before 5.11, which count the wait of an epoll in milliseconds only.
+var coarse bool
+
+// epollWait waits up to ns nanoseconds.
+func epollWait(ep int, evs []unix.EpollEvent, ns int64) (int, unix.Errno) {
+	at, room := uintptr(unsafe.Pointer(unsafe.SliceData(evs))), uintptr(len(evs))
+	if !coarse {
+		wait := unix.NsecToTimespec(ns)
+		n, _, e := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT2, uintptr(ep), at, room, uintptr(unsafe.Pointer(&wait)), 0, 0)
+		if e != unix.ENOSYS {
+			return int(n), e
+		}
+		coarse = true
+	}
+	n, _, e := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(ep), at, room, uintptr((ns+999_999)/1_000_000), 0, 0)
 	return int(n), e
 }

@@ -17,7 +17,8 @@ type Run struct {
 	Calls   []Calls   `json:"calls,omitempty"`
 	Hot     []Hot     `json:"hot,omitempty"`
 	Targets []Target  `json:"targets,omitempty"`
-	Notes   []string  `json:"notes,omitempty"` // what was not measured, and why
+	Notes   []string  `json:"notes,omitempty"`  // what was not measured, and why
+	Change  string    `json:"change,omitempty"` // against the run saved before, as benchstat says it
 }
 
 // Machine is where and on what it was measured.

@@ -7,17 +7,28 @@ import (
 	"github.com/coder/websocket"
 )
 
-func serveCoder(addr string) error {
-	return http.ListenAndServe(addr, http.HandlerFunc(coderEcho))
+func serveCoder(addr string, _ int) error {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", coderEcho)
+	mux.HandleFunc(fanoutPath, new(coderHub).serve)
+	return http.ListenAndServe(addr, mux)
+}
+
+func coderAccept(w http.ResponseWriter, r *http.Request) (*websocket.Conn, error) {
+	c, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
+	if err != nil {
+		return nil, err
+	}
+	c.SetReadLimit(-1)
+	return c, nil
 }
 
 func coderEcho(w http.ResponseWriter, r *http.Request) {
-	c, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
+	c, err := coderAccept(w, r)
 	if err != nil {
 		return
 	}
 	defer c.CloseNow()
-	c.SetReadLimit(-1)
 	ctx := context.Background()
 	for {
 		kind, p, err := c.Read(ctx)
@@ -25,6 +36,61 @@ func coderEcho(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		if err := c.Write(ctx, kind, p); err != nil {
+			return
+		}
+	}
+}
+
+// coderHub fans out as the library's chat example does: a channel and a writing goroutine for each subscriber, and who
+// does not keep up is closed.
+type coderHub struct {
+	members[*coderMember]
+}
+
+type coderMember struct {
+	c    *websocket.Conn
+	send chan coderMessage
+}
+
+type coderMessage struct {
+	kind websocket.MessageType
+	p    []byte
+}
+
+func (h *coderHub) serve(w http.ResponseWriter, r *http.Request) {
+	c, err := coderAccept(w, r)
+	if err != nil {
+		return
+	}
+	defer c.CloseNow()
+	m := &coderMember{c, make(chan coderMessage, queueSize)}
+	h.add(m)
+	go m.write()
+	defer close(m.send) // after remove: nobody sends any more
+	defer h.remove(m)
+	for {
+		kind, p, err := c.Read(context.Background())
+		if err != nil {
+			return
+		}
+		h.publish(coderMessage{kind, p})
+	}
+}
+
+func (h *coderHub) publish(msg coderMessage) {
+	h.each(func(m *coderMember) {
+		select {
+		case m.send <- msg:
+		default:
+			go m.c.Close(websocket.StatusPolicyViolation, "connection too slow to keep up with messages")
+		}
+	})
+}
+
+func (m *coderMember) write() {
+	for msg := range m.send {
+		if m.c.Write(context.Background(), msg.kind, msg.p) != nil {
+			m.c.CloseNow()
 			return
 		}
 	}

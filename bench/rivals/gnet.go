@@ -13,10 +13,11 @@ import (
 	"github.com/panjf2000/gnet/v2"
 )
 
-// gnetEcho is what the reactor costs with next to nothing on it: no limits, no timeouts, no fragments, and only the
+// gnetServer is what the reactor costs with next to nothing on it: no limits, no timeouts, no fragments, and only the
 // checks that parsing needs.
-type gnetEcho struct {
+type gnetServer struct {
 	gnet.BuiltinEventEngine
+	rooms gnetRooms
 }
 
 // scratch is the buffers of one loop, and the context of its connections past their handshake: nothing of ours is kept
@@ -42,23 +43,27 @@ func serveGnet(addr string, loops int) error {
 		// With a P to spare the scheduler's monitor leaves the loops' system calls alone.
 		runtime.GOMAXPROCS(loops + 1)
 	}
-	return gnet.Run(&gnetEcho{}, "tcp://"+addr,
+	return gnet.Run(&gnetServer{}, "tcp://"+addr,
 		gnet.WithNumEventLoop(loops), gnet.WithReusePort(true), gnet.WithReuseAddr(true))
 }
 
-func (*gnetEcho) OnTraffic(c gnet.Conn) gnet.Action {
+func (g *gnetServer) OnTraffic(c gnet.Conn) gnet.Action {
 	b, err := c.Peek(-1)
 	if err != nil {
 		return gnet.Close
 	}
-	s, ok := c.Context().(*scratch)
-	if !ok {
-		return handshake(c, b)
-	}
-	taken, ok := echoAll(s, b)
-	if s.out.Len() > 0 {
-		c.Write(s.out.Bytes())
-		s.out.Reset()
+	var taken int
+	var ok bool
+	switch at := c.Context().(type) {
+	case *scratch:
+		taken, ok = at.answer(b, &at.out)
+		at.flush(c)
+	case *gnetRoom:
+		taken, ok = at.answer(b, &at.news)
+		g.rooms.publish(at)
+		at.flush(c) // last: it may hold the answer to a close frame
+	default:
+		return g.handshake(c, b)
 	}
 	if !ok {
 		return gnet.Close
@@ -69,8 +74,9 @@ func (*gnetEcho) OnTraffic(c gnet.Conn) gnet.Action {
 	return gnet.None
 }
 
-// echoAll answers every whole frame of b and returns how many bytes those were.
-func echoAll(s *scratch, b []byte) (taken int, ok bool) {
+// answer takes every whole frame of b: messages go to data as frames of a server, answers to control frames to s.out.
+// It returns how many bytes those were.
+func (s *scratch) answer(b []byte, data *bytes.Buffer) (taken int, ok bool) {
 	for {
 		s.in.Reset(b[taken:])
 		h, err := ws.ReadHeaderBuffer(&s.in, s.hdr[:])
@@ -87,24 +93,35 @@ func echoAll(s *scratch, b []byte) (taken int, ok bool) {
 		payload := b[at : at+int(h.Length)]
 		taken = at + len(payload)
 		ws.Cipher(payload, h.Mask, 0)
+		to := data
 		switch h.OpCode {
 		case ws.OpPing:
 			h.OpCode = ws.OpPong
+			to = &s.out
 		case ws.OpPong:
 			continue
+		case ws.OpClose:
+			to = &s.out
 		}
 		h.Masked = false
-		ws.WriteHeaderBuffer(&s.out, h, s.hdr[:])
-		s.out.Write(payload)
+		ws.WriteHeaderBuffer(to, h, s.hdr[:])
+		to.Write(payload)
 		if h.OpCode == ws.OpClose {
 			return taken, false
 		}
 	}
 }
 
+func (s *scratch) flush(c gnet.Conn) {
+	if s.out.Len() > 0 {
+		c.Write(s.out.Bytes())
+		s.out.Reset()
+	}
+}
+
 const magic = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
-func handshake(c gnet.Conn, b []byte) gnet.Action {
+func (g *gnetServer) handshake(c gnet.Conn, b []byte) gnet.Action {
 	head, rest, whole := bytes.Cut(b, []byte("\r\n\r\n"))
 	if !whole {
 		return gnet.None
@@ -118,7 +135,11 @@ func handshake(c gnet.Conn, b []byte) gnet.Action {
 	out := []byte("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ")
 	out = base64.StdEncoding.AppendEncode(out, sum[:])
 	c.Write(append(out, "\r\n\r\n"...))
-	c.SetContext(scratchOf(c.EventLoop()))
+	if bytes.HasPrefix(head, []byte("GET "+fanoutPath+" ")) {
+		g.rooms.enter(c)
+	} else {
+		c.SetContext(scratchOf(c.EventLoop()))
+	}
 	c.Discard(len(b) - len(rest))
 	// Frames sent together with the request stay in gnet's buffer until more come: the load sends none before the answer.
 	return gnet.None

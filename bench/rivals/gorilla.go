@@ -12,10 +12,11 @@ import (
 // The upgrader has the buffer sizes that most programs give it: none, which takes over the HTTP server's.
 var upgrader = websocket.Upgrader{CheckOrigin: func(*http.Request) bool { return true }}
 
-func serveGorilla(addr string) error {
+func serveGorilla(addr string, _ int) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", gorillaEcho)
 	mux.HandleFunc("/ws", gorillaStream)
+	mux.HandleFunc(fanoutPath, new(gorillaHub).serve)
 	return http.ListenAndServe(addr, mux)
 }
 

@@ -1,43 +1,101 @@
 // Command rivals runs small WebSocket servers on other libraries, each written the way its users write it, to be
 // measured beside this one.
 //
-//	rivals gnet    --addr 127.0.0.1:9001 --loops 1   echo on a bare gnet reactor: the floor
-//	rivals gorilla --addr 127.0.0.1:9001             echo on any path, AG-UI token streams on /ws
-//	rivals coder   --addr 127.0.0.1:9001             echo
+//	rivals NAME --addr 127.0.0.1:9001 --loops 1
+//	rivals versions
+//
+// NAME is one of
+//
+//	gnet      a bare gnet reactor: what the event loop alone costs
+//	nbio      its own epoll engine, messages handled by its pool of goroutines
+//	gobwas    a goroutine a connection, frames read and written by hand
+//	gws       a goroutine a connection, event handler
+//	gorilla   a goroutine a connection, net/http
+//	coder     a goroutine a connection, net/http
+//
+// Each echoes on any path, but for /fanout, where a message from one connection goes to all connections of that path.
+// gorilla has AG-UI token streams on /ws besides. gnet and nbio have event loops and heed --loops.
+//
+// The folder epollc has one more rival, in C: the floor that the kernel leaves to anybody.
 package main
 
 import (
 	"flag"
 	"fmt"
+	"io"
 	"os"
+	"runtime/debug"
+	"strings"
 )
 
-const usage = "usage: rivals gnet|gorilla|coder [--addr host:port] [--loops n]"
+// fanoutPath is where messages go to everybody.
+const fanoutPath = "/fanout"
+
+type rival struct {
+	name   string
+	module string
+	serve  func(addr string, loops int) error // returns when the server has failed
+}
+
+var rivals = []rival{
+	{"gnet", "github.com/panjf2000/gnet/v2", serveGnet},
+	{"nbio", "github.com/lesismal/nbio", serveNbio},
+	{"gobwas", "github.com/gobwas/ws", serveGobwas},
+	{"gws", "github.com/lxzan/gws", serveGws},
+	{"gorilla", "github.com/gorilla/websocket", serveGorilla},
+	{"coder", "github.com/coder/websocket", serveCoder},
+}
 
 func main() {
-	if len(os.Args) < 2 {
-		fmt.Fprintln(os.Stderr, usage)
-		os.Exit(2)
-	}
-	fs := flag.NewFlagSet(os.Args[1], flag.ExitOnError)
-	addr := fs.String("addr", "127.0.0.1:9001", "address to listen on")
-	loops := fs.Int("loops", 1, "event loops, for gnet alone")
-	fs.Parse(os.Args[2:])
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
 
-	var err error
-	switch os.Args[1] {
-	case "gnet":
-		err = serveGnet(*addr, *loops)
-	case "gorilla":
-		err = serveGorilla(*addr)
-	case "coder":
-		err = serveCoder(*addr)
-	default:
-		fmt.Fprintln(os.Stderr, usage)
-		os.Exit(2)
+func run(args []string, stdout, stderr io.Writer) int {
+	if len(args) == 1 && args[0] == "versions" {
+		return printVersions(stdout, stderr)
 	}
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "rivals %s: %v\n", os.Args[1], err)
-		os.Exit(1)
+	for _, r := range rivals {
+		if len(args) == 0 || args[0] != r.name {
+			continue
+		}
+		fs := flag.NewFlagSet(r.name, flag.ContinueOnError)
+		fs.SetOutput(stderr)
+		addr := fs.String("addr", "127.0.0.1:9001", "`address` to listen on")
+		loops := fs.Int("loops", 1, "`number` of event loops, where there are any")
+		if fs.Parse(args[1:]) != nil {
+			return 2
+		}
+		if *loops < 1 || fs.NArg() > 0 {
+			fmt.Fprintf(stderr, "rivals %s: --loops must be positive, and there are no arguments\n", r.name)
+			return 2
+		}
+		fmt.Fprintf(stderr, "rivals %s: %v\n", r.name, r.serve(*addr, *loops))
+		return 1
 	}
+	var names []string
+	for _, r := range rivals {
+		names = append(names, r.name)
+	}
+	fmt.Fprintf(stderr, "usage: rivals %s [--addr host:port] [--loops n]\n       rivals versions\n", strings.Join(names, "|"))
+	return 2
+}
+
+// printVersions says which version of each library was linked in: "gnet v2.9.7".
+func printVersions(stdout, stderr io.Writer) int {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		fmt.Fprintln(stderr, "rivals versions: built without module information")
+		return 1
+	}
+	versions := make(map[string]string)
+	for _, m := range info.Deps {
+		if m.Replace != nil {
+			m = m.Replace
+		}
+		versions[m.Path] = m.Version
+	}
+	for _, r := range rivals {
+		fmt.Fprintln(stdout, r.name, versions[r.module])
+	}
+	return 0
 }

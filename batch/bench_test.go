@@ -1,0 +1,28 @@
+package batch
+
+import "testing"
+
+// BenchmarkQueue is a burst of eight frames of 128 bytes on its way out: into a queue from the pool, read as slices,
+// discarded as written, the queue given back. One operation is one frame.
+func BenchmarkQueue(b *testing.B) {
+	const burst, size = 8, 128
+	payload := make([]byte, size)
+	slices := make([][]byte, 0, MaxSlices)
+	b.ReportAllocs()
+	for n := 0; n < b.N; n += burst {
+		q := NewQueue()
+		for range burst {
+			copy(q.Room(size), payload)
+			q.AddFrame()
+		}
+		written := 0
+		for _, p := range q.Slices(slices, 1<<20) {
+			written += len(p)
+		}
+		q.Discard(written)
+		if written != burst*size || q.Bytes() != 0 {
+			b.Fatalf("%d bytes as slices, %d left", written, q.Bytes())
+		}
+		q.Free()
+	}
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// server is one program to measure: which binary, and how to start it.
+type server struct {
+	name    string
+	bin     string
+	args    []string
+	loops   bool   // has event loops, and takes --loops
+	command string // of a server that is not ours: a shell's words with {addr}, {host} and {port}
+}
+
+func agloop(mode string) server {
+	return server{name: "agloop", bin: "agloop", args: []string{mode}, loops: true}
+}
+
+func tagged(tag string) server {
+	return server{name: "agloop+" + tag, bin: "agloop+" + tag, args: []string{"echo"}, loops: true}
+}
+
+func rival(name string, loops bool) server {
+	return server{name: name, bin: "rivals", args: []string{name}, loops: loops}
+}
+
+var (
+	agloopEcho = agloop("echo")
+	epollc     = server{name: "epollc", bin: "epollc"}
+	gnet       = rival("gnet", true)
+	gorilla    = rival("gorilla", false)
+	coder      = rival("coder", false)
+	gws        = rival("gws", false)
+	nbio       = rival("nbio", true)
+	gobwas     = rival("gobwas", false)
+
+	allEchoes   = []server{agloopEcho, epollc, gnet, gorilla, coder, gws, nbio, gobwas}
+	sweepEchoes = []server{agloopEcho, epollc, gnet, gorilla, gws, nbio}
+)
+
+// argv is the command line that starts srv on addr.
+func (srv server) argv(dir, addr string, loops int) []string {
+	if srv.command != "" {
+		host, port, _ := net.SplitHostPort(addr)
+		words := strings.NewReplacer("{addr}", addr, "{host}", host, "{port}", port).Replace(srv.command)
+		// The shell becomes the server, so that the process id is the server's own.
+		return []string{"sh", "-c", "exec " + words}
+	}
+	out := append([]string{filepath.Join(dir, srv.bin)}, srv.args...)
+	out = append(out, "--addr", addr)
+	if srv.loops {
+		out = append(out, "--loops", strconv.Itoa(loops))
+	}
+	return out
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func settingsOf(t *testing.T, env map[string]string) settings {
+	t.Helper()
+	s, err := readSettings(func(key string) string { return env[key] }, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestSettings(t *testing.T) {
+	s := settingsOf(t, nil)
+	if s.rounds != 5 || s.conns != 15000 || !s.pin || s.settle != 5*time.Second || !s.whole || s.runs != 5000 {
+		t.Errorf("%+v", s)
+	}
+	quick := settingsOf(t, map[string]string{"QUICK": "1"})
+	if quick.seconds >= s.seconds || len(quick.cases()) >= len(s.cases()) || quick.rounds != 5 {
+		t.Errorf("QUICK: %+v", quick)
+	}
+	for _, key := range []string{"ROUNDS", "SETTLE", "PIN", "ECHO_SECONDS", "CASES", "RIVAL", "QUICK"} {
+		_, err := readSettings(func(k string) string { return map[string]string{key: "*"}[k] }, 2)
+		if err == nil || !strings.HasPrefix(err.Error(), key+"=") {
+			t.Errorf("%s=*: error %v", key, err)
+		}
+	}
+	one, err := readSettings(func(string) string { return "" }, 1)
+	if err != nil || one.pin {
+		t.Errorf("one core: pin %v, error %v", one.pin, err)
+	}
+	if _, err := readSettings(func(k string) string { return map[string]string{"LOAD_CPU": "2"}[k] }, 2); err == nil {
+		t.Error("a core that is not there: no error")
+	}
+}
+
+func TestHooks(t *testing.T) {
+	hooks, err := parseHooks(" uws=/opt/echo --port {port} --host {host};; other=serve {addr} ;")
+	if err != nil || len(hooks) != 2 || hooks[1].name != "other" {
+		t.Fatalf("%+v, error %v", hooks, err)
+	}
+	argv := hooks[0].argv("/tmp", "127.0.0.1:81", 1)
+	if !slices.Equal(argv, []string{"sh", "-c", "exec /opt/echo --port 81 --host 127.0.0.1"}) {
+		t.Errorf("%q", argv)
+	}
+	for _, bad := range []string{"uws", "uws=", "=x {addr}", "gnet=x {addr}", "a=x {addr};a=y {addr}", "a b=x {addr}", "a=x"} {
+		if _, err := parseHooks(bad); err == nil {
+			t.Errorf("%q: no error", bad)
+		}
+	}
+}
+
+func TestCases(t *testing.T) {
+	s := settingsOf(t, map[string]string{"RIVAL": "uws=echo {port}"})
+	legal := regexp.MustCompile(`^[a-z0-9=/-]+$`)
+	seen := map[string]workload{}
+	for _, w := range s.cases() {
+		if _, double := seen[w.name]; double || !legal.MatchString(w.name) {
+			t.Errorf("name %q", w.name)
+		}
+		seen[w.name] = w
+		if !strings.HasPrefix(w.servers[0].name, "agloop") {
+			t.Errorf("%s: first is %s", w.name, w.servers[0].name)
+		}
+		if w.title == "" || w.measure.Key == "" || w.group == "" || len(w.load) == 0 {
+			t.Errorf("%+v", w)
+		}
+	}
+	// What targets, half loads and traces speak of must be there.
+	names := []string{echo1, echo32, "tags/" + echo1, "tags/" + echo32, "stream/rate=20/burst=1", "stream/rate=100/burst=8"}
+	for _, w := range s.cases() {
+		if w.half != nil {
+			names = append(names, w.half.from)
+		}
+	}
+	for _, tr := range s.traced() {
+		names = append(names, tr.name)
+	}
+	for _, name := range names {
+		if _, ok := seen[name]; !ok {
+			t.Errorf("no case %s", name)
+		}
+	}
+	if !slices.ContainsFunc(seen[echo32].servers, func(srv server) bool { return srv.name == "uws" }) {
+		t.Error("the hook takes no part in echo")
+	}
+	only := settingsOf(t, map[string]string{"CASES": "^" + echo32 + "$"})
+	if len(only.selected()) != 1 || len(only.traced()) != 0 || only.whole {
+		t.Errorf("CASES selects %d cases, %d traces", len(only.selected()), len(only.traced()))
+	}
+}
+
+func TestRatesOfStreams(t *testing.T) {
+	s := settingsOf(t, nil)
+	for burst, want := range map[int]string{1: "20", 4: "5", 8: "3"} {
+		if w := s.stream(20, burst); w.load[len(w.load)-1] != want {
+			t.Errorf("bursts of %d: %s a second", burst, w.load[len(w.load)-1])
+		}
+		if burst == 8 && !strings.Contains(s.stream(20, 8).title, "24 events/s") {
+			t.Errorf("it says %q", s.stream(20, 8).title)
+		}
+	}
+	for _, w := range s.halfLoads() {
+		if flags := w.half.flags(1000); len(flags) != 2 || flags[0] != "--rate" || flags[1] == "0" {
+			t.Errorf("%s: %q", w.name, flags)
+		}
+	}
+}

@@ -1,0 +1,280 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/agloop/agloop/bench/result"
+)
+
+const (
+	met         = "met"
+	missed      = "missed"
+	notMeasured = "not measured"
+)
+
+// finding is what a run says of a target.
+type finding struct {
+	got  result.Spread
+	who  string // it is compared with, or where it was found
+	lack string // what is not in it, and why
+}
+
+// target is one the project has set itself.
+type target struct {
+	text string
+	most float64
+	find func(run *result.Run) finding
+	why  string // it is missed, once somebody knows
+}
+
+const (
+	echo1  = "echo/size=128/inflight=1"
+	echo32 = "echo/size=128/inflight=32"
+)
+
+var (
+	uws        = []string{"uws", "uWebSockets"}
+	goroutines = []string{"gorilla", "coder", "gws", "gobwas"}
+	libraries  = []string{"gorilla", "coder", "gws", "nbio", "gobwas"}
+
+	noUWS = "uWebSockets is C++ and in no registry of Go or Debian; name it with RIVAL='uws=COMMAND'"
+)
+
+// targets are in the order in which a report has them. CPU and memory are ratios of one run: agloop's figure divided by
+// the other's.
+var targets = []target{
+	{
+		text: "echo, 32 in flight: no more CPU per message than uWebSockets", most: 1,
+		find: absent(noUWS, against(echo32, perMsg.Key, uws)),
+	},
+	{
+		text: "echo, 32 in flight: at most 1/15 of the CPU per message of the best rival with a goroutine for each connection", most: 1.0 / 15,
+		find: against(echo32, perMsg.Key, goroutines),
+	},
+	{
+		text: "echo, 1 in flight: at most 1.1 of the CPU per message of uWebSockets", most: 1.1,
+		find: absent(noUWS, against(echo1, perMsg.Key, uws)),
+	},
+	{
+		text: "echo, 1 in flight: less CPU per message than every Go library (bare gnet is the floor and no library of WebSocket)", most: 1,
+		find: against(echo1, perMsg.Key, libraries),
+	},
+	{
+		text: "idle connections: at most half of the RSS of nbio", most: 0.5,
+		find: against("idle/conns=", "rss_after", []string{"nbio"}),
+	},
+	{
+		text: "token streams, bursts of 4 and more: at least 3 times the events per CPU second of gorilla, which is 1/3 of the CPU per event", most: 1.0 / 3,
+		find: worst(perEvent.Key, "gorilla", "stream/", "/burst=4", "/burst=8"),
+	},
+	{
+		text: "token streams, bursts of 1: no more CPU per event than gorilla", most: 1,
+		find: worst(perEvent.Key, "gorilla", "stream/", "/burst=1"),
+	},
+	{text: "half load, echo: p99 below 1 ms, in µs", most: 1000, find: own("halfload/echo", p99.Key)},
+	{text: "half load, token streams: p99 below 1 ms, in µs", most: 1000, find: own("halfload/stream", p99.Key)},
+}
+
+// outcomes are those of all targets.
+func outcomes(run *result.Run, alloc allocated) []result.Target {
+	var out []result.Target
+	for _, t := range targets {
+		out = append(out, t.outcome(run))
+	}
+	out = append(out, alloc.outcome())
+	return append(out, tagOutcome(run, "poll_opt"), tagOutcome(run, "gc_opt"))
+}
+
+func (t target) outcome(run *result.Run) result.Target {
+	f := t.find(run)
+	out := result.Target{Text: t.text, Most: t.most, Got: f.got.Median, Outcome: met}
+	var why []string
+	switch {
+	case f.got.N == 0:
+		out.Outcome = notMeasured
+	case f.got.Median > t.most:
+		out.Outcome = missed
+		if t.why != "" {
+			why = append(why, t.why)
+		}
+	}
+	if f.got.N > 0 {
+		out.Spread = between(f.got)
+		if f.who != "" {
+			why = append([]string{f.who}, why...)
+		}
+	}
+	if f.lack != "" {
+		why = append(why, f.lack)
+	}
+	out.Why = strings.Join(why, "; ")
+	return out
+}
+
+func between(s result.Spread) string { return fmt.Sprintf("%.3g–%.3g", s.Min, s.Max) }
+
+// find is the first case whose name begins like this, or nil.
+func find(run *result.Run, name string) *result.Case {
+	for i := range run.Cases {
+		if strings.HasPrefix(run.Cases[i].Name, name) {
+			return &run.Cases[i]
+		}
+	}
+	return nil
+}
+
+// refusal is the first reason why a server has no figures.
+func refusal(s *result.Server) string {
+	for _, r := range s.Rounds {
+		if r.Refused != "" {
+			return firstLine(r.Refused)
+		}
+	}
+	return "not measured"
+}
+
+// against divides agloop's figure by that of the best of some rivals.
+func against(name, key string, rivals []string) func(*result.Run) finding {
+	return func(run *result.Run) (f finding) {
+		c := find(run, name)
+		if c == nil {
+			f.lack = "no case " + name
+			return f
+		}
+		var best *result.Server
+		var lacking []string
+		for _, rival := range rivals {
+			s := c.Server(rival)
+			switch {
+			case s == nil:
+			case s.Spread(key).N == 0:
+				lacking = append(lacking, "without "+rival+": "+refusal(s))
+			case best == nil || s.Spread(key).Median < best.Spread(key).Median:
+				best = s
+			}
+		}
+		if ours := c.Servers[0]; ours.Spread(key).N == 0 {
+			lacking = append(lacking, ours.Name+": "+refusal(&ours))
+		} else if best != nil {
+			f.got, f.who = ours.Ratio(best, key), "against "+best.Name
+			if f.got.N == 0 {
+				lacking = append(lacking, "no round has figures of both "+ours.Name+" and "+best.Name)
+			}
+		}
+		f.lack = strings.Join(lacking, "; ")
+		return f
+	}
+}
+
+// absent says why, where no rival of a finding took part.
+func absent(why string, find func(*result.Run) finding) func(*result.Run) finding {
+	return func(run *result.Run) finding {
+		f := find(run)
+		if f.got.N == 0 && f.lack == "" {
+			f.lack = why
+		}
+		return f
+	}
+}
+
+// worst is the largest ratio to a rival among the cases whose names begin and end like this.
+func worst(key, rival, begin string, ends ...string) func(*result.Run) finding {
+	return func(run *result.Run) (f finding) {
+		var lacking []string
+		found := false
+		for _, c := range run.Cases {
+			for _, end := range ends {
+				if !strings.HasPrefix(c.Name, begin) || !strings.HasSuffix(c.Name, end) {
+					continue
+				}
+				found = true
+				one := against(c.Name, key, []string{rival})(run)
+				if one.got.N == 0 {
+					lacking = append(lacking, "without "+c.Name+": "+one.lack)
+				} else if f.got.N == 0 || one.got.Median > f.got.Median {
+					f.got, f.who = one.got, "the worst is "+c.Name
+				}
+			}
+		}
+		if !found {
+			lacking = append(lacking, "no such case")
+		}
+		f.lack = strings.Join(lacking, "; ")
+		return f
+	}
+}
+
+// own is agloop's figure itself.
+func own(name, key string) func(*result.Run) finding {
+	return func(run *result.Run) (f finding) {
+		c := find(run, name)
+		if c == nil {
+			f.lack = "no case " + name
+		} else if f.got = c.Servers[0].Spread(key); f.got.N == 0 {
+			f.lack = refusal(&c.Servers[0])
+		}
+		return f
+	}
+}
+
+func (a allocated) outcome() result.Target {
+	t := result.Target{Text: "no allocation per message in and per event out, tests that fail", Got: float64(a.failed), Outcome: met}
+	switch {
+	case a.failed > 0:
+		t.Outcome = missed
+	case a.err != nil:
+		t.Outcome, t.Why = notMeasured, a.err.Error()
+	case a.passed == 0:
+		t.Outcome, t.Why = notMeasured, "no such test ran"
+	default:
+		t.Why = fmt.Sprintf("%d tests of the library hold it", a.passed)
+	}
+	return t
+}
+
+// What a build tag must bring, and may cost elsewhere.
+const (
+	worthIt = 0.97
+	atMost  = 1.02
+)
+
+// tagOutcome recommends a build tag or not. The target is to know; Got is the best that it does.
+func tagOutcome(run *result.Run, tag string) result.Target {
+	t := result.Target{
+		Text: "build tag " + tag + ": measured, and recommended if it saves 3 % of the CPU of an echo and costs nothing elsewhere",
+		Most: worthIt, Outcome: met,
+	}
+	var best, most result.Spread
+	var parts, lacking []string
+	for _, m := range []struct{ name, key, what string }{
+		{"tags/" + echo1, perMsg.Key, "CPU at 1 in flight"},
+		{"tags/" + echo32, perMsg.Key, "CPU at 32 in flight"},
+		{"tags/idle/", "rss_after", "RSS of idle connections"},
+	} {
+		f := against(m.name, m.key, []string{"agloop+" + tag})(run)
+		if f.got.N == 0 {
+			lacking = append(lacking, m.what+": "+f.lack)
+			continue
+		}
+		s := f.got // agloop's by the tag's, to be turned around
+		s.Median, s.Min, s.Max = 1/s.Median, 1/s.Max, 1/s.Min
+		parts = append(parts, fmt.Sprintf("%s ×%.2f (%.2f–%.2f)", m.what, s.Median, s.Min, s.Max))
+		if m.key == perMsg.Key && (best.N == 0 || s.Median < best.Median) {
+			best = s
+		}
+		if s.Median > most.Median {
+			most = s
+		}
+	}
+	if len(lacking) > 0 {
+		t.Outcome, t.Why = notMeasured, strings.Join(lacking, "; ")
+		return t
+	}
+	t.Got, t.Spread = best.Median, between(best)
+	t.Why = "not recommended: " + strings.Join(parts, ", ")
+	if best.Median <= worthIt && most.Median <= atMost {
+		t.Why = strings.TrimPrefix(t.Why, "not ")
+	}
+	return t
+}

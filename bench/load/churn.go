@@ -1,0 +1,211 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"flag"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// churnSize is the payload of the one message of a connection.
+const churnSize = 128
+
+// grace is how long a server may take to close the socket after the close frames. RFC 6455 §7.1.1 wants it to be the
+// first; after that the load closes, with a reset, for a client's TIME_WAIT would keep its port.
+const grace = int64(100 * time.Millisecond)
+
+type churnPhase uint8
+
+const (
+	churnFree     churnPhase = iota // to be connected
+	churnUpgrade                    // connecting and upgrading
+	churnEcho                       // the message is sent
+	churnFarewell                   // the echo is right, our close frame is sent
+	churnOver                       // and the server's has come; it should close now
+)
+
+type cycleConn struct {
+	phase churnPhase
+	begun int64 // when connect was called
+	over  int64 // when the server's close frame came
+}
+
+// churnMode opens connections, has one message echoed on each, and closes them, a fixed number at a time. The latency is
+// that of the whole cycle, from connect to the end of the stream.
+type churnMode struct {
+	e         *engine
+	payload   []byte
+	message   []byte // the frame, its stamp to be filled in
+	head      int
+	farewell  []byte
+	count     uint32
+	cycles    uint64
+	cut       uint64 // connections the server left open
+	active    int
+	stopped   bool
+	measuring bool
+	latency   latency
+}
+
+func newChurnMode() *churnMode {
+	m := &churnMode{payload: filler(churnSize), latency: newLatency()}
+	m.message = appendMasked(nil, opBinary, m.payload)
+	m.head = len(m.message) - churnSize
+	m.farewell = appendMasked(nil, opClose, []byte{0x03, 0xe8}) // 1000, normal closure
+	return m
+}
+
+// pace connects what is free and cuts what the server leaves open.
+func (m *churnMode) pace(now int64) (next int64, err error) {
+	for i := range m.e.conns {
+		c := &m.e.conns[i]
+		switch c.cycle.phase {
+		case churnFree:
+			if m.stopped {
+				continue
+			}
+			m.count++
+			m.active++
+			c.cycle = cycleConn{phase: churnUpgrade, begun: m.e.now()}
+			c.echo.sent = m.count
+			if err := m.e.connect(c, i); err != nil {
+				return 0, fmt.Errorf("connection %d: %w", i, err)
+			}
+		case churnOver:
+			if now-c.cycle.over > grace {
+				m.cut++
+				if err := m.cutOff(c); err != nil {
+					return 0, fmt.Errorf("connection %d: %w", i, err)
+				}
+			}
+		}
+	}
+	return now + grace/4, nil
+}
+
+func (m *churnMode) cutOff(c *conn) error {
+	if err := unix.SetsockoptLinger(int(c.fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
+		return err
+	}
+	m.e.stamp = c.cycle.over // all that was the server's to do was done then
+	return m.e.close(c, "left open")
+}
+
+func (m *churnMode) onOpen(c *conn) error {
+	c.cycle.phase = churnEcho
+	binary.LittleEndian.PutUint64(m.message[m.head:], stampOf(c.index, c.echo.sent)^mask8)
+	return m.e.send(c, m.message)
+}
+
+func (m *churnMode) onMessage(c *conn, f frame) error {
+	if c.cycle.phase != churnEcho {
+		return errors.New("echo of a message that was not sent")
+	}
+	if f.op != opBinary || len(f.payload) != churnSize || !bytes.Equal(f.payload[stampSize:], m.payload[stampSize:]) ||
+		binary.LittleEndian.Uint64(f.payload) != stampOf(c.index, c.echo.sent) {
+		return errors.New("echo differs from what was sent")
+	}
+	c.cycle.phase = churnFarewell
+	return m.e.send(c, m.farewell)
+}
+
+func (m *churnMode) onCloseFrame(c *conn, payload []byte) error {
+	if c.cycle.phase != churnFarewell {
+		return fmt.Errorf("close frame %x before ours", payload)
+	}
+	// The code comes back (RFC 6455 §5.5.1); a server that sends none has not said that anything was wrong.
+	if len(payload) > 0 && !bytes.HasPrefix(payload, []byte{0x03, 0xe8}) {
+		return fmt.Errorf("our close 1000 was answered with %x", payload)
+	}
+	c.cycle.phase, c.cycle.over = churnOver, m.e.stamp
+	return nil
+}
+
+func (m *churnMode) onTurn(*conn) error { return nil }
+
+func (m *churnMode) onClose(c *conn, why string) error {
+	switch c.cycle.phase {
+	case churnEcho:
+		return fmt.Errorf("closed before the echo: %s", why)
+	case churnFarewell:
+		return fmt.Errorf("closed without a close frame: %s", why)
+	}
+	c.cycle.phase = churnFree
+	m.cycles++
+	m.active--
+	if m.measuring {
+		m.latency.record(m.e.stamp - c.cycle.begun)
+	}
+	return nil
+}
+
+func churnMain(args []string) (*common, *report, error) {
+	var c common
+	fs := flag.NewFlagSet("churn", flag.ExitOnError)
+	c.register(fs, "ws://127.0.0.1:9001/")
+	parallel := fs.Int("conns", 64, "connections at a time")
+	seconds := fs.Float64("seconds", 8, "length of the measured window")
+	warm := fs.Duration("warm", 2*time.Second, "time before it")
+	fs.Parse(args)
+	r, err := churnRun(&c, *parallel, *seconds, *warm)
+	return &c, r, err
+}
+
+func churnRun(c *common, parallel int, seconds float64, warm time.Duration) (*report, error) {
+	m := newChurnMode()
+	e, err := c.start(parallel, m)
+	if err != nil {
+		return nil, err
+	}
+	m.e, e.pace = e, m.pace
+	if err := e.until(e.now()+int64(warm), nil); err != nil {
+		return nil, err
+	}
+	var before uint64
+	a, b, err := e.measure(c.pid, func(at int64) int64 {
+		m.measuring, before = true, m.cycles
+		return at + int64(seconds*1e9)
+	})
+	if err != nil {
+		return nil, err
+	}
+	done := m.cycles - before
+	m.measuring, m.stopped = false, true
+	all := func() bool { return m.active == 0 }
+	if err := e.until(e.now()+int64(c.drain), all); err != nil {
+		return nil, err
+	}
+	if !all() {
+		return nil, fmt.Errorf("%d of %d connections did not come to an end: %s", m.active, m.count, m.stuck())
+	}
+
+	var r report
+	r.add("mode", "churn")
+	r.add("parallel", parallel)
+	r.windowOf(a, b, c.pid, "conn", done)
+	m.latency.report(&r, "")
+	r.add("left_open", m.cut)
+	r.add("checked", m.cycles)
+	return &r, nil
+}
+
+// stuck says where the first connection stands that does not come to an end.
+func (m *churnMode) stuck() string {
+	for i := range m.e.conns {
+		switch m.e.conns[i].cycle.phase {
+		case churnUpgrade:
+			return "no answer to the upgrade"
+		case churnEcho:
+			return "no echo"
+		case churnFarewell:
+			return "no answer to the close frame"
+		}
+	}
+	return "not closed"
+}

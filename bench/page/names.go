@@ -1,0 +1,112 @@
+package page
+
+import (
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/agloop/agloop/bench/result"
+)
+
+const ours = "agloop"
+
+// libraries are what a Go program would otherwise use.
+var libraries = []string{"gorilla", "gws", "nbio", "coder", "gobwas"}
+
+// floors do as little as can be done: they show how much there was to gain at all.
+var floors = []string{"epollc", "gnet"}
+
+// role decides how a server is drawn.
+type role int
+
+const (
+	rival role = iota
+	own
+	floor
+)
+
+func roleOf(name string) role {
+	switch {
+	case name == ours:
+		return own
+	case slices.Contains(floors, name):
+		return floor
+	}
+	return rival
+}
+
+func (r role) String() string { return [...]string{"", "own", "floor"}[r] }
+
+// part is one k=v of a case's name.
+func part(name, key string) string {
+	for p := range strings.SplitSeq(name, "/") {
+		if k, v, ok := strings.Cut(p, "="); ok && k == key {
+			return v
+		}
+	}
+	return ""
+}
+
+// spoken says a k=v of a case's name as one would.
+func spoken(p string) string {
+	k, v, ok := strings.Cut(p, "=")
+	if !ok {
+		return p
+	}
+	switch k {
+	case "size":
+		return thousands(v) + noBreak + "B"
+	case "inflight":
+		return v + " in flight"
+	case "burst":
+		return "bursts of " + v
+	case "conns":
+		return thousands(v) + " connections"
+	case "runs", "processes":
+		return thousands(v) + " " + k
+	case "rate":
+		return thousands(v) + "/s"
+	}
+	return k + " " + v
+}
+
+// workload says a case's name as one would: echo, 128 B, 32 in flight.
+func workload(name string) string {
+	parts := strings.Split(name, "/")
+	for i, p := range parts {
+		parts[i] = spoken(p)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// short is what tells the case from its neighbours: 32 in flight.
+func short(c *result.Case, among []*result.Case) string {
+	var out []string
+	for p := range strings.SplitSeq(c.Name, "/") {
+		everywhere := true
+		for _, other := range among {
+			everywhere = everywhere && slices.Contains(strings.Split(other.Name, "/"), p)
+		}
+		if !everywhere {
+			out = append(out, spoken(p))
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// upper begins a sentence; the library's name and p99 stay as they are.
+func upper(s string) string {
+	if strings.HasPrefix(s, ours) || len(s) > 1 && unicode.IsDigit(rune(s[1])) {
+		return s
+	}
+	return capital(s)
+}
+
+func capital(s string) string {
+	r, n := utf8.DecodeRuneInString(s)
+	if n == 0 {
+		return s
+	}
+	return string(unicode.ToUpper(r)) + s[n:]
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"bufio"
+	"net"
+	"net/http"
+
+	"github.com/lxzan/gws"
+)
+
+// serveGws runs the library's own server, which is leaner than its upgrader behind net/http. Messages are handled one
+// by one on the goroutine of their connection, as is its default.
+func serveGws(addr string, _ int) error {
+	echo := gws.NewServer(&gwsEcho{}, nil)
+	fanout := gws.NewUpgrader(&gwsFanout{}, nil)
+	echo.OnError = func(net.Conn, error) {} // the default logs each connection that ends before its upgrade
+	upgradeEcho := echo.OnRequest
+	echo.OnRequest = func(conn net.Conn, br *bufio.Reader, r *http.Request) {
+		if r.URL.Path != fanoutPath {
+			upgradeEcho(conn, br, r)
+			return
+		}
+		if c, err := fanout.UpgradeFromConn(conn, br, r); err == nil {
+			c.ReadLoop()
+		}
+	}
+	return echo.Run(addr)
+}
+
+type gwsEcho struct{ gws.BuiltinEventHandler }
+
+func (*gwsEcho) OnPing(c *gws.Conn, payload []byte) {
+	c.WritePong(payload)
+}
+
+func (*gwsEcho) OnMessage(c *gws.Conn, m *gws.Message) {
+	defer m.Close()
+	c.WriteMessage(m.Opcode, m.Bytes())
+}
+
+// gwsFanout builds a message's frame once. The library queues it to each connection and writes from there.
+type gwsFanout struct {
+	gwsEcho
+	members[*gws.Conn]
+}
+
+func (h *gwsFanout) OnOpen(c *gws.Conn) {
+	h.add(c)
+}
+
+func (h *gwsFanout) OnClose(c *gws.Conn, _ error) {
+	h.remove(c)
+}
+
+func (h *gwsFanout) OnMessage(_ *gws.Conn, m *gws.Message) {
+	defer m.Close()
+	b := gws.NewBroadcaster(m.Opcode, m.Bytes())
+	defer b.Close()
+	h.each(func(c *gws.Conn) {
+		b.Broadcast(c)
+	})
+}

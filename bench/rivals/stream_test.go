@@ -1,0 +1,60 @@
+package main
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/coder/websocket"
+)
+
+func TestGorillaStream(t *testing.T) {
+	t.Parallel()
+	p := dialCoder(t, "ws://"+startRival(t, "gorilla")+"/ws")
+	const rate, burst, delta, seconds = 20, 3, 17, 1
+	in := runInput{ThreadID: "thread", RunID: "run"}
+	in.ForwardedProps.Rate, in.ForwardedProps.Burst = rate, burst
+	in.ForwardedProps.Delta, in.ForwardedProps.Seconds = delta, seconds
+	b, err := json.Marshal(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.write(int(websocket.MessageText), b); err != nil {
+		t.Fatal(err)
+	}
+
+	next := func(kind string) (ev struct{ Type, ThreadID, RunID, MessageID, Delta string }) {
+		t.Helper()
+		op, b, err := p.read()
+		if err != nil {
+			t.Fatalf("waiting for %s: %v", kind, err)
+		}
+		if err := json.Unmarshal(b, &ev); err != nil || op != int(websocket.MessageText) {
+			t.Fatalf("event %q of opcode %d: %v", b, op, err)
+		}
+		if ev.Type != kind {
+			t.Fatalf("event %s, want %s", b, kind)
+		}
+		return ev
+	}
+	if ev := next("RUN_STARTED"); ev.ThreadID != "thread" || ev.RunID != "run" {
+		t.Errorf("run began as %+v", ev)
+	}
+	message := next("TEXT_MESSAGE_START").MessageID
+	if message == "" {
+		t.Error("message without an id")
+	}
+	for range rate * burst * seconds {
+		if ev := next("TEXT_MESSAGE_CONTENT"); ev.MessageID != message || len(ev.Delta) != delta {
+			t.Fatalf("content %+v, want %d bytes for %s", ev, delta, message)
+		}
+	}
+	if ev := next("TEXT_MESSAGE_END"); ev.MessageID != message {
+		t.Errorf("end of another message: %+v", ev)
+	}
+	if ev := next("RUN_FINISHED"); ev.ThreadID != "thread" || ev.RunID != "run" {
+		t.Errorf("run ended as %+v", ev)
+	}
+	if _, b, err := p.read(); websocket.CloseStatus(err) != websocket.StatusNormalClosure {
+		t.Errorf("after the run comes %q, %v; want close 1000", b, err)
+	}
+}
