@@ -25,7 +25,7 @@ demo: ## serve a page where you talk to an agent, on http://localhost:8080/
 	go run ./cmd/agloop demo --addr $(ADDR)
 
 .PHONY: test
-test: unit race interop ## everything that needs Go alone
+test: unit race interop benchtest ## everything that needs Go alone
 
 .PHONY: unit
 unit: ## tests in the release build, allocation ceilings among them
@@ -38,6 +38,11 @@ race: ## tests under the race detector, ownership checked
 .PHONY: interop
 interop: ## gorilla and coder as real peers, in both roles
 	cd interop && go test -race -tags $(DEBUG) -shuffle=on ./...
+
+.PHONY: benchtest
+benchtest: ## the load generator, the rivals and the report are right (Linux; needs cc)
+	cd bench && go test -shuffle=on ./...
+	cd bench/rivals && go test -shuffle=on ./...
 
 .PHONY: e2e
 e2e: ## the official TypeScript client and a headless browser; installs what they need
@@ -85,6 +90,22 @@ fuzz: ## run every fuzz target for FUZZTIME
 	  done; \
 	done
 
-.PHONY: figures
-figures: ## memory and CPU beside gnet and gorilla, in one run (Linux; about 15 minutes)
-	bash bench/figures.sh
+.PHONY: bench
+bench: ## agloop and its rivals side by side, as a page: bench/report (Linux; about an hour; QUICK=1: a third)
+	bash bench/bench.sh
+
+.PHONY: bench-guard
+bench-guard: ## agloop's CPU per echo beside a bare gnet echo in the same run; fails above a generous ratio
+	bash bench/bench.sh guard
+
+.PHONY: bench-render
+bench-render: ## draw bench/report again from the saved run
+	bash bench/bench.sh render
+
+.PHONY: bench-readme
+bench-readme: ## take the README's table from the saved run
+	bash bench/bench.sh readme
+
+.PHONY: bench-million
+bench-million: ## as many live connections as the machine allows (Linux; a few minutes)
+	bash bench/bench.sh million

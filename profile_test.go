@@ -20,7 +20,7 @@ func TestProfileDefaults(t *testing.T) {
 	}
 	want := Tuning{
 		MessageBatchSize: l.MessageBatchSize, MessageBatchTimeout: l.MessageBatchTimeout, MessageBatchBytes: l.MessageBatchBytes,
-		WakeGap:   loop.DefaultWakeGap,
+		WakeGap:   0,
 		SoftLimit: l.SoftLimit, LowWater: l.LowWater, HardLimit: l.HardLimit,
 		BufferPoolSize: 1000, MaxBufferSize: bufpool.MaxSize,
 	}

@@ -104,6 +104,11 @@ func (q *Queue) Splice(r *Queue) {
 	*r = Queue{bufs: r.bufs[:0]}
 }
 
+// First is the first of the waiting bytes, and whether they are all. They are valid until the next call of Discard or Free.
+func (q *Queue) First() (p []byte, all bool) {
+	return q.bufs[0].B[q.off:], len(q.bufs) == 1
+}
+
 // Slices appends the waiting bytes to dst as at most MaxSlices slices and at most
 // about limit bytes, a whole buffer more at the most. They are valid until the next call of
 // Discard or Free.

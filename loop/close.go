@@ -111,7 +111,7 @@ func (c *Conn) finishClosing() {
 		return
 	}
 	c.state = lingering
-	_ = syscall.Shutdown(c.sock.Fd(), syscall.SHUT_WR)
+	_ = syscall.Shutdown(int(c.fd), syscall.SHUT_WR)
 }
 
 // cut closes at once. A close frame with code is tried if nothing waits before it.

@@ -19,19 +19,9 @@ type Conn struct {
 	// Immutable once the handler has been told of the connection.
 	door *Door
 	loop *Loop
-	sock gnet.Conn
-	id   ID // zero for a dialled connection
+	fd   int32
 
-	// This loop.
-	hang   hook  // in the timer wheel
-	held   *held // what is under way, in or out; nil at rest
-	user   any
-	due    uint32 // tick at which the wheel brings us up; 0: not in it
-	heard  uint32 // tick of the last byte received, or of the ping since (isPinged)
-	inGnet int32  // bytes in gnet's outbound buffer, as of our last look
-	state  state
-
-	// Any goroutine, under mu.
+	// Any goroutine, under mu. With the fields above and below this is the one cache line that Send needs.
 	flags   flags
 	code    codec.CloseCode // why we close; 0: not closing
 	mu      sync.Mutex
@@ -42,6 +32,18 @@ type Conn struct {
 	// Any goroutine.
 	marks atomic.Uint32 // bits, see isOpened
 	used  atomic.Uint32 // tick of the last message received, or at which the last run ended; running while one is active
+
+	// This loop.
+	due   uint32 // tick at which the wheel brings us up; 0: not in it
+	heard uint32 // tick of the last byte received, or of the ping since (isPinged)
+	state state
+	held  *held // what is under way, in or out; nil at rest
+	hang  hook  // in the timer wheel
+	user  any
+
+	// Immutable once the handler has been told of the connection.
+	id   ID // zero for a dialled connection
+	sock gnet.Conn
 }
 
 // Bits of marks.
@@ -77,7 +79,8 @@ const (
 	isFull                      // Send answered Backpressure; OnDrain is owed
 	isClosing                   // nothing more may be queued
 	isCut                       // close without waiting for the peer
-	isTaken                     // the loop or the kernel's lack of room holds back what comes before out
+	isTaken                     // what comes before out is with the loop, or in gnet
+	isOwed                      // a pong is to follow once there is room
 	isLone                      // the last write carried one frame
 )
 
@@ -122,7 +125,7 @@ func (c *Conn) touch() {
 // enter takes c onto its loop: gnet's OnOpen.
 func (c *Conn) enter(l *Loop, sock gnet.Conn) {
 	l.owner.check()
-	c.loop, c.sock = l, sock
+	c.loop, c.sock, c.fd = l, sock, int32(sock.Fd())
 	c.heard = l.wheel.now
 	c.marks.Or(isOpened)
 	if c.door.masks == nil {

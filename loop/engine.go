@@ -45,7 +45,6 @@ func NewEngine(loops int, log *slog.Logger) (*Engine, error) {
 	}
 	// Started an hour ago, so that zero, the time of what never happened, is long past.
 	e := &Engine{log: log, start: time.Now().Add(-time.Hour)}
-	e.SetWakeGap(DefaultWakeGap)
 	client, err := gnet.NewClient(e,
 		gnet.WithNumEventLoop(loops),
 		gnet.WithTCPNoDelay(gnet.TCPNoDelay),

@@ -14,25 +14,26 @@ const maxWrite = 128 << 10
 // maxRaw is the most that is sent without the scheduler's knowledge.
 const maxRaw = 16 << 10
 
-// flush takes the outbox and writes it. now is for the batch window; 0 leaves the
-// window alone, for replies to what the peer just sent do not make a burst.
+// flush writes the outbox. On the loop. now is for the batch window; 0 leaves the window alone, for replies to what
+// the peer just sent do not make a burst.
 func (c *Conn) flush(now int64) {
 	if c.state == closed {
 		return
 	}
 	c.mu.Lock()
-	q := c.out
-	c.out = nil
 	if now == 0 && c.flags&(isDirty|isDelayed) != 0 { // a turn takes along what was to be flushed
 		now = c.loop.eng.now()
 	}
 	c.flags &^= isDirty | isDelayed
+	if c.flags&(isClosing|isCut) == 0 && (c.out == nil || c.sendOut(now)) {
+		c.mu.Unlock()
+		return
+	}
+	q := c.out
+	c.out = nil
 	if q != nil {
 		c.flags |= isTaken
-		if now != 0 {
-			c.flushed = micros(now)
-			c.noteFrames(q.Frames())
-		}
+		c.noteWrite(q.Frames(), now)
 	}
 	flags, code := c.flags, c.code
 	c.mu.Unlock()
@@ -50,6 +51,53 @@ func (c *Conn) flush(now int64) {
 	}
 	if c.state >= closing {
 		c.finishClosing()
+	}
+}
+
+// sendOut writes out to the kernel, from whatever goroutine this is. False means that the loop has to go on: with what
+// the kernel had no room for, what gnet or the loop holds back, what someone waits for, or more than a small write.
+// Under mu, which is what makes it safe: gnet closes the descriptor only after OnClose has taken mu and set
+// isClosing. So the loop may wait for mu as long as the kernel takes, some microseconds.
+func (c *Conn) sendOut(now int64) bool {
+	q := c.out
+	if c.flags&(isTaken|isFull|isOwed|isClosing|isCut) != 0 || q.Bytes() > maxRaw {
+		return false
+	}
+	p, all := q.First()
+	if !all {
+		return false
+	}
+	n := sendRaw(int(c.fd), p)
+	if n == 0 {
+		return false
+	}
+	l := c.loop
+	c.noteWrite(q.Frames(), now)
+	c.queued -= uint32(n)
+	l.Counters.Writes.Add(1)
+	l.Counters.BytesOut.Add(uint64(n))
+	if n < len(p) {
+		q.Discard(n)
+		return false
+	}
+	l.Counters.FramesOut.Add(uint64(q.Frames()))
+	l.measureWrite(q.Frames(), q.Since, now)
+	c.flags &^= isDirty | isDelayed
+	c.out = nil
+	q.Free()
+	return true
+}
+
+// noteWrite remembers a write for the batch window. Under mu.
+func (c *Conn) noteWrite(frames int, now int64) {
+	if now == 0 {
+		return
+	}
+	c.flushed = micros(now)
+	if frames > 1 {
+		c.flags &^= isLone
+	} else {
+		c.flags |= isLone
 	}
 }
 
@@ -75,7 +123,15 @@ func (c *Conn) closeInTurn(flags flags, code codec.CloseCode) bool {
 
 // backlog tells whether bytes wait that the kernel had no room for.
 func (c *Conn) backlog() bool {
-	return c.inGnet > 0 || c.held != nil && c.held.unsent != nil
+	return c.held != nil && (c.held.inGnet > 0 || c.held.unsent != nil)
+}
+
+// inGnet is how much lay in gnet's outbound buffer when we last looked.
+func (c *Conn) inGnet() int {
+	if c.held == nil {
+		return 0
+	}
+	return c.held.inGnet
 }
 
 // write hands q, behind what waits already, to the kernel until it takes no more. A nil q adds nothing.
@@ -108,8 +164,6 @@ func (c *Conn) write(q *batch.Queue) {
 	}
 	if q != nil {
 		c.hold().unsent = q
-	} else if written > 0 {
-		c.rest()
 	}
 	c.settle(written)
 }
@@ -119,12 +173,7 @@ func (c *Conn) writeSlices(iov [][]byte) (n int) {
 	if len(iov) == 1 {
 		p := iov[0]
 		n = len(p)
-		if n <= maxRaw {
-			p = p[sendRaw(c.sock.Fd(), p):]
-		}
-		if len(p) > 0 {
-			_, _ = c.sock.Write(p)
-		}
+		_, _ = c.sock.Write(p)
 		return n
 	}
 	for _, p := range iov {
@@ -136,9 +185,13 @@ func (c *Conn) writeSlices(iov [][]byte) (n int) {
 
 // settle accounts for bytes that left and tells who waits for room.
 func (c *Conn) settle(written int) {
-	buffered := int32(c.sock.OutboundBuffered())
-	left := written + int(c.inGnet-buffered)
-	c.inGnet = buffered
+	buffered, left := c.sock.OutboundBuffered(), written
+	if buffered > 0 || c.held != nil {
+		h := c.hold()
+		left += h.inGnet - buffered
+		h.inGnet = buffered
+		c.rest()
+	}
 
 	backlog := c.backlog()
 	c.mu.Lock()
@@ -181,7 +234,7 @@ type blocked struct {
 func (l *Loop) block(c *Conn) {
 	now := l.eng.now()
 	c.marks.Or(isStuck)
-	l.blocked = append(l.blocked, blocked{c, tickOf(now), unsent(c.sock.Fd())})
+	l.blocked = append(l.blocked, blocked{c, tickOf(now), unsent(int(c.fd))})
 	l.poll = pollMin
 	l.armBy(now + l.poll)
 }
@@ -197,19 +250,19 @@ func (l *Loop) pollBlocked(now int64) int64 {
 	l.blocked = nil
 	for _, b := range list {
 		c := b.c
-		if c.state != closed && int32(c.sock.OutboundBuffered()) < c.inGnet {
+		if c.state != closed && c.sock.OutboundBuffered() < c.inGnet() {
 			moved = true
 			c.write(nil)
 			if c.state >= closing {
 				c.finishClosing()
 			}
 			if c.state != closed {
-				b.since, b.unsent = tickOf(now), unsent(c.sock.Fd())
+				b.since, b.unsent = tickOf(now), unsent(int(c.fd))
 			}
 		}
 		switch {
 		case c.state == closed:
-		case c.inGnet == 0:
+		case c.inGnet() == 0:
 			c.marks.And(^isStuck)
 		case b.overdue(tickOf(now)):
 			l.Counters.SlowCuts.Add(1)
@@ -237,7 +290,7 @@ func (b *blocked) overdue(now uint32) bool {
 	if limit == 0 || now <= b.since+limit {
 		return false
 	}
-	n := unsent(b.c.sock.Fd())
+	n := unsent(int(b.c.fd))
 	if n >= b.unsent {
 		return true
 	}

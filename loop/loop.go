@@ -25,6 +25,7 @@ type Loop struct {
 	blocked  []blocked         // connections of whose bytes the kernel took not all
 	poll     int64             // nanoseconds until blocked is looked at again
 	iov      [][]byte          // scratch for vectored writes
+	spare    []*Conn           // the other buffer of dirty
 	messages uint64            // of this turn, not in Counters yet
 	inflows  map[*Conn]*inflow // of connections with a rate limit that have sent something
 
@@ -32,16 +33,18 @@ type Loop struct {
 	Counters metrics.Counters
 
 	// Any goroutine.
-	armed    atomic.Int32                        // what is sure to flush the dirty list: nothing, timed or rung
-	paced    atomic.Int64                        // time before which only urgent messages ring
-	pending  atomic.Int32                        // len(dirty)
+	armed    atomic.Int32                        // what is sure to flush the dirty list: nothing, timed or called
+	paced    atomic.Int64                        // time before which only urgent messages call the writer
+	pending  atomic.Int32                        // len(dirty) + len(todo)
+	rung     atomic.Bool                         // the bell was rung for todo
+	calls    chan struct{}                       // wakes the writer
 	timeUp   atomic.Bool                         // the timer has fired
 	measures atomic.Pointer[metrics.LoopMetrics] // nil: nobody wants them
 
 	// Any goroutine, under mu.
 	mu      sync.Mutex
-	dirty   []*Conn // to be flushed at the end of this turn
-	spare   []*Conn // the other buffer of dirty
+	dirty   []*Conn // to be flushed by the writer, or at the end of this turn
+	todo    []*Conn // to be flushed by the loop alone
 	delayed []*Conn // to be flushed when their window ends
 	timerAt int64   // when timer fires; never: it is not set
 	stopped bool
@@ -51,7 +54,8 @@ const never = math.MaxInt64
 
 // newLoop is called on the loop itself.
 func newLoop(e *Engine, el gnet.EventLoop, b *bell) *Loop {
-	l := &Loop{eng: e, el: el, bell: b, timerAt: never, wheelAt: never}
+	l := &Loop{eng: e, el: el, bell: b, timerAt: never, wheelAt: never, calls: make(chan struct{}, 1)}
+	go l.write()
 	l.owner.claim()
 	l.wheel.init(tickOf(e.now()))
 	l.timer = time.AfterFunc(math.MaxInt64, func() {
@@ -70,50 +74,12 @@ func (l *Loop) stop() {
 	l.stopped = true
 	l.mu.Unlock()
 	l.timer.Stop()
+	l.callWriter()
 	l.bell.ring.Close()
 }
 
-// What armed says.
-const (
-	nothing int32 = iota // the next push must see to it
-	timed                // the timer will
-	rung                 // the bell was rung, or a turn is under way
-)
-
-// push puts c on the dirty list and calls the loop. Any goroutine.
-func (l *Loop) push(c *Conn, u urgency) {
-	l.mu.Lock()
-	l.dirty = append(l.dirty, c)
-	l.pending.Store(int32(len(l.dirty)))
-	l.mu.Unlock()
-	l.call(u)
-}
-
-// call sees to it that the dirty list is flushed: soon, or at once if u is urgent. Any
-// goroutine.
-func (l *Loop) call(u urgency) {
-	// Either the loop, having lowered armed, sees pending; or we see armed lowered.
-	for {
-		armed := l.armed.Load()
-		if armed == rung || armed == timed && u == batched {
-			return
-		}
-		at := l.paced.Load()
-		if u == batched && at > l.eng.now() {
-			if l.armed.CompareAndSwap(armed, timed) {
-				l.armBy(at)
-				return
-			}
-		} else if l.armed.CompareAndSwap(armed, rung) {
-			l.Counters.Wakes.Add(1)
-			l.wake()
-			return
-		}
-	}
-}
-
 // beginTurn makes the end of this turn responsible for the dirty list.
-func (l *Loop) beginTurn() { l.armed.Store(rung) }
+func (l *Loop) beginTurn() { l.armed.Store(called) }
 
 // endTurn flushes what became dirty meanwhile.
 func (l *Loop) endTurn() {
@@ -125,33 +91,6 @@ func (l *Loop) endTurn() {
 	if l.pending.Load() > 0 {
 		l.flushDirty()
 	}
-}
-
-// flushDirty writes the outboxes of all dirty connections: one write each.
-func (l *Loop) flushDirty() {
-	l.owner.check()
-	l.armed.Store(nothing) // first: a push from now on must wake us again
-	l.mu.Lock()
-	list := l.dirty
-	l.dirty = l.spare[:0]
-	l.spare = nil
-	l.pending.Store(0)
-	l.mu.Unlock()
-	if len(list) == 0 {
-		l.spare = list
-		return
-	}
-	now := l.eng.now()
-	l.paced.Store(now + l.eng.wakeGap.Load())
-	for _, c := range list {
-		if c.awaitsFlush() { // not flushed by its window or by a turn meanwhile
-			c.flush(now)
-		}
-	}
-	clear(list)
-	l.mu.Lock()
-	l.spare = list
-	l.mu.Unlock()
 }
 
 // delay puts c on the list of those whose window ends at the given time. Any goroutine.

@@ -92,8 +92,9 @@ func (c *Conn) send(op codec.Opcode, payload []byte, u urgency) SendResult {
 		result = Backpressure
 	}
 	act, at := c.schedule(u)
-	if act == wake && c.quiet() {
-		act = c.sendHere()
+	if act == wake && (u == urgent || c.flags&isLone != 0 && c.out.Frames() == 1) && c.sendOut(c.loop.eng.now()) {
+		// It is gone already. A lone frame belongs to no burst that had better be gathered, and an urgent one waits for none.
+		act = wait
 	}
 	if c.out != nil && c.out.Since == 0 && act != wait && c.loop.measures.Load() != nil {
 		c.out.Since = c.loop.eng.now()
@@ -160,49 +161,6 @@ func (c *Conn) perform(act action, at int64, u urgency) {
 		c.loop.push(c, u)
 	case window:
 		c.loop.delay(c, at)
-	}
-}
-
-// quiet tells whether the frame just put may be written by whoever put it: nothing is before it, and the write before
-// carried one frame too, so that it belongs to no burst that had better be gathered. Under mu.
-func (c *Conn) quiet() bool {
-	return c.flags&(isTaken|isLone) == isLone && c.out.Frames() == 1 && c.out.Bytes() <= maxRaw
-}
-
-// sendHere writes the one frame in out from this goroutine: the loop need not wake for it. What the kernel has no room
-// for is left to the loop. Under mu, which is what makes it safe: gnet closes the descriptor only after OnClose
-// has taken mu and set isClosing. So the loop may wait for mu as long as the kernel takes, some microseconds.
-func (c *Conn) sendHere() action {
-	l := c.loop
-	q := c.out
-	var one [1][]byte
-	n := sendRaw(c.sock.Fd(), q.Slices(one[:0], maxRaw)[0])
-	if n == 0 {
-		return wake
-	}
-	now := l.eng.now()
-	c.flushed = micros(now)
-	c.queued -= uint32(n)
-	l.Counters.Writes.Add(1)
-	l.Counters.BytesOut.Add(uint64(n))
-	if n < q.Bytes() {
-		q.Discard(n)
-		return wake
-	}
-	l.Counters.FramesOut.Add(1)
-	l.measureWrite(1, 0, now)
-	c.flags &^= isDirty
-	c.out = nil
-	q.Free()
-	return wait
-}
-
-// noteFrames remembers whether a write carried one frame. Under mu.
-func (c *Conn) noteFrames(n int) {
-	if n <= 1 {
-		c.flags |= isLone
-	} else {
-		c.flags &^= isLone
 	}
 }
 

@@ -21,6 +21,7 @@ type held struct {
 	why    *CloseError // how the connection ends, once that is known
 
 	unsent *batch.Queue // what the kernel had no room for and gnet was not given; nil for nothing
+	inGnet int          // bytes in gnet's outbound buffer, as of our last look
 }
 
 var helds = sync.Pool{New: func() any { return new(held) }}
@@ -46,7 +47,7 @@ func (h *held) free() {
 
 // rest gives the held back once nothing is in it.
 func (c *Conn) rest() {
-	if h := c.held; h != nil && h.head == nil && !h.owed && h.why == nil && h.unsent == nil && h.reader.Empty() {
+	if h := c.held; h != nil && h.head == nil && !h.owed && h.why == nil && h.unsent == nil && h.inGnet == 0 && h.reader.Empty() {
 		h.free()
 		c.held = nil
 	}
@@ -141,12 +142,18 @@ func (c *Conn) pingIn(payload []byte) {
 	}
 	h := c.hold()
 	h.pong, h.owed = append(h.pong[:0], payload...), true
+	c.mu.Lock()
+	c.flags |= isOwed
+	c.mu.Unlock()
 }
 
 // pongOwed sends the pong that waited for room.
 func (c *Conn) pongOwed() {
 	if c.held != nil && c.held.owed {
 		c.held.owed = false
+		c.mu.Lock()
+		c.flags &^= isOwed
+		c.mu.Unlock()
 		c.send(codec.Pong, c.held.pong, urgent)
 		c.rest()
 	}

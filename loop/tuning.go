@@ -39,15 +39,11 @@ func (c *Conn) Tune(t Tuning) {
 // the default, or as copies that the handler may keep. Any goroutine.
 func (d *Door) SetZeroCopy(on bool) { d.copying.Store(!on) }
 
-// DefaultWakeGap is the WakeGap of an engine that was told nothing else.
-const DefaultWakeGap = 250 * time.Microsecond
-
-// SetWakeGap sets the least time between two wakes of a loop for messages that are not
-// urgent: a loop that serves thousands of runs writes for many of them in one turn. A
-// loop that was at rest is woken at once. 0 wakes at once always. Any goroutine.
+// SetWakeGap sets the least time between two wakes of a loop's writer for messages that are not
+// urgent. A writer that was at rest is woken at once. 0, the default, wakes at once always. Any goroutine.
 func (e *Engine) SetWakeGap(d time.Duration) { e.wakeGap.Store(int64(max(d, 0))) }
 
-// WakeGap is what SetWakeGap set, or DefaultWakeGap.
+// WakeGap is what SetWakeGap set.
 func (e *Engine) WakeGap() time.Duration { return time.Duration(e.wakeGap.Load()) }
 
 // poke makes every loop look at what is due.

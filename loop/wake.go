@@ -43,6 +43,7 @@ func (b *bell) enter(e *Engine, gc gnet.Conn) {
 func (b *bell) heard(gc gnet.Conn) {
 	_, _ = gc.Discard(-1)
 	l := b.loop
+	l.rung.Store(false) // first: what is left to the loop from now on rings again
 	if l.timeUp.CompareAndSwap(true, false) {
 		l.onTime()
 		return

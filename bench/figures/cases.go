@@ -155,7 +155,7 @@ func echoLoad(conns, inflight, size int, seconds float64) []string {
 func (s settings) stream(events, burst int) workload {
 	seconds := 6
 	if events > 20 {
-		seconds = 4 // a server that falls behind still has to send all of them
+		seconds = 3 // a server that falls behind still has to send all of them
 	}
 	rate := (events + burst - 1) / burst
 	return workload{

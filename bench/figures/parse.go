@@ -15,6 +15,15 @@ func firstLine(s string) string {
 	return line
 }
 
+// oneLine is an error as a table can have it.
+func oneLine(err error) string {
+	words := strings.Join(strings.Fields(err.Error()), " ")
+	if len(words) > 400 {
+		words = strings.ToValidUTF8(words[:400], "") + " …"
+	}
+	return words
+}
+
 // busyTicks sums the first line of /proc/stat, without idle, iowait and the guests, which are in user already.
 func busyTicks(stat string) float64 {
 	f := strings.Fields(firstLine(stat))

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
 	"reflect"
+	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/agloop/agloop/bench/result"
 )
@@ -96,6 +99,15 @@ func TestBusyTicks(t *testing.T) {
 	}
 	if got := busyTicks(""); got != 0 {
 		t.Errorf("%v ticks of nothing", got)
+	}
+}
+
+func TestOneLine(t *testing.T) {
+	if got := oneLine(errors.New("load: exit status 1:\n\tlost\n")); got != "load: exit status 1: lost" {
+		t.Errorf("%q", got)
+	}
+	if got := oneLine(errors.New(strings.Repeat("µ", 300))); !utf8.ValidString(got) || len(got) > 410 {
+		t.Errorf("%d bytes: %q", len(got), got)
 	}
 }
 

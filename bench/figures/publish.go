@@ -71,7 +71,7 @@ func changes(ctx context.Context, saved string, now []byte) (string, error) {
 	if err := os.WriteFile(after, now, 0o644); err != nil {
 		return "", err
 	}
-	cmd := exec.CommandContext(ctx, "go", "run", benchstat, "-filter", "/server:agloop", "saved="+saved, "now="+after)
+	cmd := exec.CommandContext(ctx, "go", "run", benchstat, "-filter", "/server:agloop", "-confidence", "0.9", "saved="+saved, "now="+after)
 	var complaints bytes.Buffer
 	cmd.Stderr = &complaints
 	text, err := cmd.Output()

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -76,6 +77,9 @@ func newBench(ctx context.Context, g *rig, out string) (*bench, error) {
 	if b.key, err = g.key(); err != nil {
 		return nil, err
 	}
+	if out == "" && g.s.resume {
+		return nil, errors.New("RESUME=1 with CASES needs OUT, where the other run was kept")
+	}
 	if out != "" {
 		if err := os.MkdirAll(out, 0o755); err != nil {
 			return nil, err
@@ -147,7 +151,7 @@ func (b *bench) beside(ctx context.Context) error {
 
 // note says once what was not measured, and why.
 func (b *bench) note(format string, args ...any) {
-	note := fmt.Sprintf(format, args...)
+	note := oneLine(fmt.Errorf(format, args...))
 	if !slices.Contains(b.run.Notes, note) {
 		b.bar.say("%s", note)
 		b.run.Notes = append(b.run.Notes, note)
@@ -158,7 +162,7 @@ func (b *bench) note(format string, args ...any) {
 func (b *bench) present(servers []server) []server {
 	return slices.DeleteFunc(slices.Clone(servers), func(srv server) bool {
 		why, absent := b.rig.absent[srv.bin]
-		if note := fmt.Sprintf("%s: %s", srv.name, why); absent && !slices.Contains(b.run.Notes, note) {
+		if note := oneLine(fmt.Errorf("%s: %s", srv.name, why)); absent && !slices.Contains(b.run.Notes, note) {
 			b.run.Notes = append(b.run.Notes, note)
 		}
 		return absent
@@ -184,7 +188,7 @@ func (b *bench) measure(ctx context.Context, w workload) (result.Case, error) {
 				return c, ctx.Err()
 			}
 			if r.Refused != "" {
-				b.bar.end("refused, " + firstLine(r.Refused))
+				b.bar.end("refused, " + r.Refused)
 			} else {
 				b.bar.end(fmt.Sprintf("%s=%.4g", w.measure.Key, r.Values[w.measure.Key]))
 			}
@@ -210,7 +214,7 @@ func (b *bench) round(ctx context.Context, w workload, srv server, load []string
 	for repeats := 0; ; repeats++ {
 		values, err := b.rig.round(ctx, srv, w.path, load, w.pairs)
 		if err != nil {
-			return result.Round{Refused: failedRound + err.Error()}
+			return result.Round{Refused: failedRound + oneLine(err)}
 		}
 		why, again := judge(values)
 		if why == "" {

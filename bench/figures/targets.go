@@ -61,7 +61,11 @@ var targets = []target{
 		find: against(echo1, perMsg.Key, libraries),
 	},
 	{
-		text: "idle connections: at most half of the RSS of nbio", most: 0.5,
+		text: "idle connections: at most half of the RSS of nbio, for each connection", most: 0.5,
+		find: against("idle/conns=", perIdle.Key, []string{"nbio"}),
+	},
+	{
+		text: "idle connections: at most half of the RSS of nbio, the whole process", most: 0.5,
 		find: against("idle/conns=", "rss_after", []string{"nbio"}),
 	},
 	{
@@ -128,7 +132,7 @@ func find(run *result.Run, name string) *result.Case {
 func refusal(s *result.Server) string {
 	for _, r := range s.Rounds {
 		if r.Refused != "" {
-			return firstLine(r.Refused)
+			return r.Refused
 		}
 	}
 	return "not measured"
@@ -224,7 +228,7 @@ func (a allocated) outcome() result.Target {
 	case a.failed > 0:
 		t.Outcome = missed
 	case a.err != nil:
-		t.Outcome, t.Why = notMeasured, a.err.Error()
+		t.Outcome, t.Why = notMeasured, oneLine(a.err)
 	case a.passed == 0:
 		t.Outcome, t.Why = notMeasured, "no such test ran"
 	default:

@@ -106,14 +106,17 @@ func micro(all []result.Micro) []section {
 			}
 		}
 		title := "Time for one operation"
-		low, high := rows[0].spread.Median, rows[0].spread.Median
+		f := figure{Finding: upper(group), Title: title, draw: func(w vg.Length) string { return dotPlot(title, rows, "ns", w) }}
+		var medians []float64
 		for _, d := range rows {
-			low, high = min(low, d.spread.Median), max(high, d.spread.Median)
+			if d.spread.N > 0 {
+				medians = append(medians, d.spread.Median)
+			}
 		}
-		s.Figures = append(s.Figures, figure{
-			Finding: fmt.Sprintf("%s: %s to %s", upper(group), quantity(low, "ns"), quantity(high, "ns")), Title: title,
-			draw: func(w vg.Length) string { return dotPlot(title, rows, "ns", w) },
-		})
+		if all := result.SpreadOf(medians); all.N > 0 {
+			f.Finding += ": " + quantity(all.Min, "ns") + " to " + quantity(all.Max, "ns")
+		}
+		s.Figures = append(s.Figures, f)
 	}
 	if len(t.Rows) == 0 {
 		return nil

@@ -1,0 +1,127 @@
+package loop
+
+// Frames that come from goroutines leave from goroutines: the loop is not woken for them. A lone frame is written by
+// whoever emitted it (Conn.send). Those of a burst are gathered: the first puts its connection on the dirty list and
+// calls the writer, a goroutine per loop, which the scheduler runs next on the same processor, and that is when
+// the emitting goroutine has said what it had to say and waits for more. What a turn of the loop makes dirty it flushes
+// itself at its end. What a writer cannot finish, because the kernel is full or the connection closes, it leaves to the
+// loop (docs/adr/0010-writer.md).
+
+// What armed says.
+const (
+	nothing int32 = iota // the next push must see to it
+	timed                // the timer will
+	called               // the writer was called, or a turn is under way
+)
+
+// push puts c on the dirty list and has it flushed. Any goroutine.
+func (l *Loop) push(c *Conn, u urgency) {
+	l.mu.Lock()
+	l.dirty = append(l.dirty, c)
+	l.pending.Add(1)
+	l.mu.Unlock()
+	l.call(u)
+}
+
+// call sees to it that the dirty list is flushed: soon, or at once if u is urgent. Any
+// goroutine.
+func (l *Loop) call(u urgency) {
+	// Either the writer or the turn, having lowered armed, sees the list; or we see armed lowered.
+	for {
+		armed := l.armed.Load()
+		if armed == called || armed == timed && u == batched {
+			return
+		}
+		at := l.paced.Load()
+		if u == batched && at > l.eng.now() {
+			if l.armed.CompareAndSwap(armed, timed) {
+				l.armBy(at)
+				return
+			}
+		} else if l.armed.CompareAndSwap(armed, called) {
+			l.Counters.Wakes.Add(1)
+			l.callWriter()
+			return
+		}
+	}
+}
+
+func (l *Loop) callWriter() {
+	select {
+	case l.calls <- struct{}{}:
+	default: // it is on its way
+	}
+}
+
+// take swaps the dirty list for an empty one. Any goroutine.
+func (l *Loop) take(empty []*Conn) (list []*Conn, stopped bool) {
+	l.armed.Store(nothing) // first: a push from now on must call again
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	list = l.dirty
+	l.dirty = empty[:0]
+	l.pending.Add(-int32(len(list)))
+	return list, l.stopped
+}
+
+// write is the writer.
+func (l *Loop) write() {
+	var list []*Conn
+	for range l.calls {
+		var stopped bool
+		if list, stopped = l.take(list); stopped {
+			return
+		}
+		now := l.eng.now()
+		l.paced.Store(now + l.eng.wakeGap.Load())
+		for _, c := range list {
+			if !c.flushHere(now) {
+				l.leave(c)
+			}
+		}
+		clear(list)
+	}
+}
+
+// flushHere writes the outbox from the writer. False means that the loop must.
+func (c *Conn) flushHere(now int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.flags&isDirty == 0 || c.marked(isCorked) {
+		return true // flushed meanwhile, or about to be by the turn that is under way
+	}
+	return c.out != nil && c.sendOut(now)
+}
+
+// leave has the loop flush c. Any goroutine.
+func (l *Loop) leave(c *Conn) {
+	l.mu.Lock()
+	l.todo = append(l.todo, c)
+	l.pending.Add(1)
+	l.mu.Unlock()
+	if l.rung.CompareAndSwap(false, true) {
+		l.wake()
+	}
+}
+
+// flushDirty writes the outboxes of all dirty connections: one write each.
+func (l *Loop) flushDirty() {
+	l.owner.check()
+	list, _ := l.take(l.spare)
+	l.spare = nil // a callback of ours may get here again
+	l.mu.Lock()
+	list = append(list, l.todo...)
+	l.pending.Add(-int32(len(l.todo)))
+	clear(l.todo)
+	l.todo = l.todo[:0]
+	l.mu.Unlock()
+	now := l.eng.now()
+	l.paced.Store(now + l.eng.wakeGap.Load())
+	for _, c := range list {
+		if c.awaitsFlush() { // not flushed by its window or by a turn meanwhile
+			c.flush(now)
+		}
+	}
+	clear(list)
+	l.spare = list
+}
