@@ -9,6 +9,7 @@ import (
 
 	"github.com/agloop/agloop/agui"
 	"github.com/bytedance/sonic"
+	"github.com/bytedance/sonic/decoder"
 )
 
 // eventJSON fills structs from documents that a schemaWalk has judged and
@@ -246,24 +247,20 @@ func (d *Decoder) patch(member int) []agui.PatchOp {
 const eventWarm = `{"type":"MESSAGES_SNAPSHOT","messages":[{"id":"","role":"user",` +
 	`"content":[{"type":"image","source":{"type":"url","value":""}}]}]}`
 
-// Pretouch compiles what decoding and encoding need, which otherwise happens at
-// first use of each type. The first call takes some 200 ms, later ones nothing: call
-// it at start, not on an event loop. The error comes from the compiler and leaves
-// decoding and encoding usable.
+// Pretouch compiles what decoding needs, which otherwise happens at first use of
+// each type. The first call takes some 120 ms, later ones nothing: call it at start,
+// not on an event loop. The error comes from the compiler and leaves decoding usable.
 func Pretouch() error { return pretouch() }
 
 var pretouch = sync.OnceValue(func() error {
 	for _, t := range agui.EventTypes() {
-		if err := sonic.Pretouch(reflect.TypeOf(agui.New(t))); err != nil {
+		if err := decoder.Pretouch(reflect.TypeOf(agui.New(t)).Elem()); err != nil {
 			return err
 		}
 	}
-	if err := sonic.Pretouch(reflect.TypeFor[*agui.RunAgentInput]()); err != nil {
+	if err := decoder.Pretouch(reflect.TypeFor[agui.RunAgentInput]()); err != nil {
 		return err
 	}
-	ev, _, err := new(Decoder).DecodeEvent([]byte(eventWarm))
-	if err == nil {
-		_, err = AppendEvent(nil, ev)
-	}
+	_, _, err := new(Decoder).DecodeEvent([]byte(eventWarm))
 	return err
 })

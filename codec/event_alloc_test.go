@@ -7,12 +7,30 @@ import (
 	"github.com/agloop/agloop/codec"
 )
 
+// eventHot is what most of a stream consists of, with a delta of 24 bytes.
+func eventHot() []agui.Event {
+	const delta = "a token or two of answer"
+	return []agui.Event{
+		&agui.TextMessageStart{MessageID: "msg-0123456789", Role: agui.RoleAssistant},
+		&agui.TextMessageContent{MessageID: "msg-0123456789", Delta: delta},
+		&agui.TextMessageEnd{MessageID: "msg-0123456789"},
+		&agui.TextMessageChunk{MessageID: new("msg-0123456789"), Delta: new(delta)},
+		&agui.ToolCallArgs{ToolCallID: "call-0123456789", Delta: delta},
+		&agui.ReasoningMessageContent{MessageID: "msg-0123456789", Delta: delta},
+	}
+}
+
 func TestAppendEventDoesNotAllocate(t *testing.T) {
 	if eventRace {
 		t.Skip("the race detector allocates")
 	}
 	buf := make([]byte, 0, 1024)
-	for _, ev := range append(eventHot(), &agui.ToolCallEnd{ToolCallID: "c"}, &agui.ReasoningMessageEnd{MessageID: "m"}) {
+	events := eventHot()
+	for _, line := range eventsLines() {
+		ev, _ := eventDecode(t, []byte(line))
+		events = append(events, ev)
+	}
+	for _, ev := range events {
 		if n := testing.AllocsPerRun(100, func() { _, _ = codec.AppendEvent(buf, ev) }); n != 0 {
 			t.Errorf("%s: %v allocations", ev.Type(), n)
 		}

@@ -1,34 +1,36 @@
 package codec
 
 import (
+	"reflect"
 	"strconv"
 	"sync"
 
 	"github.com/agloop/agloop/agui"
-	"github.com/bytedance/sonic/encoder"
 )
 
 // eventWalks lends walks to functions that belong to no stream.
 var eventWalks = sync.Pool{New: func() any { return new(schemaWalk) }}
+
+// Why an event may not name a subagent in its Base.
+const (
+	eventNoTag = "no such member here"
+	// The field of Base hides behind the event's own and would vanish in silence.
+	eventHiddenTag = "set in Base, where this event does not keep it"
+)
 
 // AppendEvent appends ev in its wire form to dst. It judges the event as a reader
 // would, and stricter: whatever a reader would strip, drop or refuse is a
 // [*FieldError], and dst is then returned as it was. Its spare capacity may have
 // been written to. ev is only read.
 func AppendEvent(dst []byte, ev agui.Event) ([]byte, error) {
-	start := len(dst)
-	out, err := eventAppend(dst, ev)
-	if err != nil {
-		return dst[:start], err
-	}
-	return out, nil
-}
-
-func eventAppend(dst []byte, ev agui.Event) ([]byte, error) {
-	a := eventAppender{dst: dst}
-	switch e := ev.(type) {
-	case nil:
+	if ev == nil {
 		return dst, &FieldError{Reason: "no event"}
+	}
+	if v := reflect.ValueOf(ev); v.Kind() == reflect.Pointer && v.IsNil() {
+		return dst, &FieldError{Event: string(ev.Type()), Reason: "no event"}
+	}
+	a := eventAppender{dst: dst, depth: 1}
+	switch e := ev.(type) {
 	case *agui.TextMessageContent:
 		a.open(`{"type":"TEXT_MESSAGE_CONTENT"`, &e.Base)
 		a.text(`,"messageId":"`, e.MessageID)
@@ -85,7 +87,7 @@ func eventAppend(dst []byte, ev agui.Event) ([]byte, error) {
 		a.text(`,"messageId":"`, e.MessageID)
 	case *agui.StateSnapshot:
 		a.open(`{"type":"STATE_SNAPSHOT"`, &e.Base)
-		a.raw(`,"snapshot":"`, e.Snapshot, schemaAny)
+		a.raw(`,"snapshot":"`, e.Snapshot, &eventAny)
 	case *agui.StateDelta:
 		a.open(`{"type":"STATE_DELTA"`, &e.Base)
 		a.patch(`,"delta":"`, e.Delta)
@@ -97,180 +99,94 @@ func eventAppend(dst []byte, ev agui.Event) ([]byte, error) {
 	case *agui.Custom:
 		a.open(`{"type":"CUSTOM"`, &e.Base)
 		a.text(`,"name":"`, e.Name)
-		a.raw(`,"value":"`, e.Value, schemaAny)
+		a.raw(`,"value":"`, e.Value, &eventAny)
 	case *agui.StepStarted:
 		a.open(`{"type":"STEP_STARTED"`, &e.Base)
 		a.text(`,"stepName":"`, e.StepName)
 	case *agui.StepFinished:
 		a.open(`{"type":"STEP_FINISHED"`, &e.Base)
 		a.text(`,"stepName":"`, e.StepName)
+	case *agui.RunStarted:
+		a.openUntagged(`{"type":"RUN_STARTED"`, &e.Base, eventNoTag)
+		a.text(`,"threadId":"`, e.ThreadID)
+		a.text(`,"runId":"`, e.RunID)
+		a.optional(`,"protocolVersion":"`, e.ProtocolVersion)
+		a.optional(`,"parentRunId":"`, e.ParentRunID)
+		if e.Input != nil {
+			start := a.begin(`,"input":"`)
+			a.input(e.Input)
+			a.end(`,"input":"`, start)
+		}
+	case *agui.RunFinished:
+		a.openUntagged(`{"type":"RUN_FINISHED"`, &e.Base, eventNoTag)
+		a.text(`,"threadId":"`, e.ThreadID)
+		a.text(`,"runId":"`, e.RunID)
+		a.maybe(`,"result":"`, e.Result, &eventData)
+		a.outcome(e.Outcome)
+		a.usage(e.Usage)
+	case *agui.RunError:
+		a.openUntagged(`{"type":"RUN_ERROR"`, &e.Base, eventNoTag)
+		a.text(`,"message":"`, e.Message)
+		a.optional(`,"code":"`, e.Code)
+		a.usage(e.Usage)
+	case *agui.ToolCallResult:
+		a.open(`{"type":"TOOL_CALL_RESULT"`, &e.Base)
+		a.text(`,"messageId":"`, e.MessageID)
+		a.text(`,"toolCallId":"`, e.ToolCallID)
+		a.content(&e.Content, &eventResultContent)
+		if e.Role != "" {
+			a.oneOf(`,"role":"`, string(e.Role), "tool")
+		}
+	case *agui.MessagesSnapshot:
+		a.openUntagged(`{"type":"MESSAGES_SNAPSHOT"`, &e.Base, eventNoTag)
+		a.messages(e.Messages)
+	case *agui.ActivitySnapshot:
+		a.open(`{"type":"ACTIVITY_SNAPSHOT"`, &e.Base)
+		a.text(`,"messageId":"`, e.MessageID)
+		a.text(`,"activityType":"`, e.ActivityType)
+		a.raw(`,"content":"`, e.Content, &eventOpen)
+		if e.Replace != nil {
+			a.name(`,"replace":"`)
+			a.dst = strconv.AppendBool(a.dst, *e.Replace)
+		}
+	case *agui.Raw:
+		a.open(`{"type":"RAW"`, &e.Base)
+		a.raw(`,"event":"`, e.Event, &eventAny)
+		a.optional(`,"source":"`, e.Source)
+	case *agui.ReasoningStart:
+		a.open(`{"type":"REASONING_START"`, &e.Base)
+		a.text(`,"messageId":"`, e.MessageID)
+	case *agui.ReasoningEnd:
+		a.open(`{"type":"REASONING_END"`, &e.Base)
+		a.text(`,"messageId":"`, e.MessageID)
+	case *agui.ReasoningEncryptedValue:
+		a.open(`{"type":"REASONING_ENCRYPTED_VALUE"`, &e.Base)
+		a.oneOf(`,"subtype":"`, string(e.Subtype), "tool-call", "message")
+		a.text(`,"entityId":"`, e.EntityID)
+		a.text(`,"encryptedValue":"`, e.EncryptedValue)
+	case *agui.SubagentStarted:
+		a.openUntagged(`{"type":"SUBAGENT_STARTED"`, &e.Base, eventHiddenTag)
+		a.text(`,"subagentRunId":"`, e.SubagentRunID)
+		a.text(`,"name":"`, e.Name)
+		a.optional(`,"description":"`, e.Description)
+		a.optional(`,"parentSubagentRunId":"`, e.ParentSubagentRunID)
+		a.optional(`,"parentToolCallId":"`, e.ParentToolCallID)
+		a.optional(`,"parentMessageId":"`, e.ParentMessageID)
+	case *agui.SubagentFinished:
+		a.openUntagged(`{"type":"SUBAGENT_FINISHED"`, &e.Base, eventHiddenTag)
+		a.text(`,"subagentRunId":"`, e.SubagentRunID)
+		a.maybe(`,"result":"`, e.Result, &eventData)
+		a.subagentOutcome(e.Outcome)
+	case *agui.SubagentError:
+		a.openUntagged(`{"type":"SUBAGENT_ERROR"`, &e.Base, eventHiddenTag)
+		a.text(`,"subagentRunId":"`, e.SubagentRunID)
+		a.text(`,"message":"`, e.Message)
+		a.optional(`,"code":"`, e.Code)
 	default:
-		return eventAppendJudged(dst, ev)
+		return dst, &FieldError{Event: string(ev.Type()), Reason: "not an event type"}
 	}
 	if a.reason != "" {
 		return dst, &FieldError{Event: string(ev.Type()), Field: a.field, Reason: a.reason}
 	}
 	return append(a.dst, '}'), nil
-}
-
-// eventAppendJudged encodes by sonic and judges what came out.
-func eventAppendJudged(dst []byte, ev agui.Event) ([]byte, error) {
-	name := string(ev.Type())
-	shape := schemaEvents[name]
-	if shape == nil {
-		return dst, &FieldError{Event: name, Reason: "not an event type"}
-	}
-	switch ev.(type) {
-	case *agui.SubagentStarted, *agui.SubagentFinished, *agui.SubagentError:
-		// The field of Base hides behind the event's own and would vanish in silence.
-		if ev.Common().SubagentRunID != nil {
-			return dst, &FieldError{Event: name, Field: "subagentRunId", Reason: "set in Base, where this event does not keep it"}
-		}
-	}
-	start := len(dst)
-	dst = append(dst, `{"type":"`...)
-	dst = append(dst, name...)
-	dst = append(dst, '"')
-	at := len(dst)
-	dst, err := eventEncode(dst, ev)
-	if err != nil {
-		return dst, &FieldError{Event: name, Reason: "cannot be encoded: " + err.Error()}
-	}
-	// The members follow the type in the same object.
-	if len(dst) < at+2 || dst[at] != '{' {
-		return dst, &FieldError{Event: name, Reason: "not encoded as an object"}
-	}
-	if dst[at+1] == '}' {
-		dst = append(dst[:at], '}')
-	} else {
-		dst[at] = ','
-	}
-	w := eventWalks.Get().(*schemaWalk)
-	defer eventWalks.Put(w)
-	defer w.release()
-	w.reset(dst[start:], true)
-	w.event = name
-	w.peek()
-	if w.object(shape.object, true) == schemaFatal || !w.finish() {
-		return dst, w.error()
-	}
-	return dst, nil
-}
-
-func eventEncode(dst []byte, v any) ([]byte, error) {
-	err := encoder.EncodeInto(&dst, v, encoder.NoNullSliceOrMap|encoder.NoEncoderNewline)
-	return dst, err
-}
-
-// AppendRunAgentInput appends in as JSON to dst, with the guarantees of [AppendEvent].
-func AppendRunAgentInput(dst []byte, in *agui.RunAgentInput) ([]byte, error) {
-	if in == nil {
-		return dst, &FieldError{Event: eventInputName, Reason: "no input"}
-	}
-	start := len(dst)
-	out, err := eventEncode(dst, in)
-	if err != nil {
-		return dst[:start], &FieldError{Event: eventInputName, Reason: "cannot be encoded: " + err.Error()}
-	}
-	w := eventWalks.Get().(*schemaWalk)
-	defer eventWalks.Put(w)
-	defer w.release()
-	if w.judgeInput(out[start:], true); w.reason != "" {
-		return dst[:start], w.error()
-	}
-	return out, nil
-}
-
-// eventAppender writes an event member by member. The first failure stays in
-// reason and field, and the bytes are then worth nothing.
-type eventAppender struct {
-	dst    []byte
-	field  string
-	reason string
-}
-
-// fail takes the member as written, `,"name":"`.
-func (a *eventAppender) fail(member, reason string) {
-	if a.reason == "" {
-		a.field, a.reason = member[2:len(member)-3], reason
-	}
-}
-
-func (a *eventAppender) open(head string, b *agui.Base) {
-	a.dst = append(a.dst, head...)
-	if b.Timestamp != nil || b.SubagentRunID != nil || len(b.RawEvent) > 0 || len(b.Metadata) > 0 {
-		a.base(b)
-	}
-}
-
-func (a *eventAppender) base(b *agui.Base) {
-	if b.Timestamp != nil {
-		const member = `,"timestamp":"`
-		if t := *b.Timestamp; t > schemaMaxInteger || t < -schemaMaxInteger {
-			a.fail(member, "beyond the safe integers")
-		}
-		a.dst = append(a.dst, member[:len(member)-1]...)
-		a.dst = strconv.AppendInt(a.dst, *b.Timestamp, 10)
-	}
-	a.optional(`,"subagentRunId":"`, b.SubagentRunID)
-	if len(b.RawEvent) > 0 {
-		a.raw(`,"rawEvent":"`, b.RawEvent, schemaData)
-	}
-	if len(b.Metadata) > 0 {
-		a.raw(`,"metadata":"`, b.Metadata, schemaOpen)
-	}
-}
-
-func (a *eventAppender) text(member, s string) {
-	a.dst = append(a.dst, member...)
-	var ok bool
-	if a.dst, ok = eventAppendText(a.dst, s); !ok {
-		a.fail(member, "a string is not valid UTF-8")
-	}
-	a.dst = append(a.dst, '"')
-}
-
-func (a *eventAppender) optional(member string, s *string) {
-	if s != nil {
-		a.text(member, *s)
-	}
-}
-
-func (a *eventAppender) speaker(r agui.Role) {
-	const member = `,"role":"`
-	switch r {
-	case "":
-		return
-	case agui.RoleDeveloper, agui.RoleSystem, agui.RoleAssistant, agui.RoleUser:
-		a.dst = append(a.dst, member...)
-		a.dst = append(a.dst, r...)
-		a.dst = append(a.dst, '"')
-	default:
-		a.fail(member, "must be developer or system or assistant or user")
-	}
-}
-
-// raw appends a member of the event whose value is JSON.
-func (a *eventAppender) raw(member string, raw []byte, kind schemaKind) {
-	a.dst = append(a.dst, member[:len(member)-1]...)
-	if reason := a.json(raw, kind, 1); reason != "" {
-		a.fail(member, reason)
-	}
-}
-
-// json appends a value inside of depth containers, or returns what is wrong with it.
-func (a *eventAppender) json(raw []byte, kind schemaKind, depth int) (reason string) {
-	if len(raw) == 0 {
-		return "required but missing"
-	}
-	w := eventWalks.Get().(*schemaWalk)
-	w.reset(raw, true)
-	w.depth = depth
-	if w.value(&schemaField{kind: kind}) == schemaFatal || !w.finish() {
-		reason = w.reason
-	}
-	w.release()
-	eventWalks.Put(w)
-	a.dst = append(a.dst, raw...)
-	return reason
 }

@@ -18,10 +18,10 @@ func DecodeRunAgentInput(data []byte) (*agui.RunAgentInput, []Note, error) {
 	w := eventWalks.Get().(*schemaWalk)
 	defer eventWalks.Put(w)
 	defer w.release()
-	w.judgeInput(data, false)
+	w.judgeInput(data)
 	if w.reason != "" {
 		if last, twice := eventDedup(data); twice {
-			w.judgeInput(last, false)
+			w.judgeInput(last)
 		}
 	}
 	if w.reason != "" {
@@ -35,8 +35,57 @@ func DecodeRunAgentInput(data []byte) (*agui.RunAgentInput, []Note, error) {
 	return in, w.notes, nil
 }
 
-func (w *schemaWalk) judgeInput(data []byte, strict bool) {
-	w.reset(data, strict)
+// AppendRunAgentInput appends in as JSON to dst, with the guarantees of [AppendEvent].
+func AppendRunAgentInput(dst []byte, in *agui.RunAgentInput) ([]byte, error) {
+	if in == nil {
+		return dst, &FieldError{Event: eventInputName, Reason: "no input"}
+	}
+	a := eventAppender{dst: dst, depth: 1}
+	a.input(in)
+	a.brace(len(dst))
+	if a.reason != "" {
+		return dst, &FieldError{Event: eventInputName, Field: a.field, Reason: a.reason}
+	}
+	return a.dst, nil
+}
+
+// input appends the members of an input.
+func (a *eventAppender) input(in *agui.RunAgentInput) {
+	a.text(`,"threadId":"`, in.ThreadID)
+	a.text(`,"runId":"`, in.RunID)
+	a.messages(in.Messages)
+	a.optional(`,"protocolVersion":"`, in.ProtocolVersion)
+	a.optional(`,"parentRunId":"`, in.ParentRunID)
+	a.maybe(`,"state":"`, in.State, &eventData)
+	if in.Tools != nil {
+		for i := range a.list(`,"tools":"`, len(in.Tools)) {
+			tool := &in.Tools[i]
+			a.text(`,"name":"`, tool.Name)
+			a.text(`,"description":"`, tool.Description)
+			a.maybe(`,"parameters":"`, tool.Parameters, &eventData)
+			a.maybe(`,"metadata":"`, tool.Metadata, &eventOpen)
+		}
+	}
+	if in.Context != nil {
+		for i := range a.list(`,"context":"`, len(in.Context)) {
+			a.text(`,"description":"`, in.Context[i].Description)
+			a.text(`,"value":"`, in.Context[i].Value)
+		}
+	}
+	a.maybe(`,"forwardedProps":"`, in.ForwardedProps, &eventData)
+	if in.Resume != nil {
+		for i := range a.list(`,"resume":"`, len(in.Resume)) {
+			entry := &in.Resume[i]
+			a.text(`,"interruptId":"`, entry.InterruptID)
+			a.oneOf(`,"status":"`, string(entry.Status), "resolved", "cancelled")
+			a.maybe(`,"payload":"`, entry.Payload, &eventData)
+			a.maybe(`,"metadata":"`, entry.Metadata, &eventOpen)
+		}
+	}
+}
+
+func (w *schemaWalk) judgeInput(data []byte) {
+	w.reset(data, false)
 	w.event = eventInputName
 	if w.peek() != '{' {
 		w.fail("must be a JSON object")

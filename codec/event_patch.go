@@ -99,13 +99,16 @@ func (a *eventAppender) patch(member string, ops []agui.PatchOp) {
 		a.fail(member, "more than 1024 elements")
 		return
 	}
-	a.dst = append(a.dst, member[:len(member)-1]...)
+	a.name(member)
 	a.dst = append(a.dst, '[')
 	for i := range ops {
 		if i > 0 {
 			a.dst = append(a.dst, ',')
 		}
-		if reason := a.patchOp(&ops[i]); reason != "" {
+		a.depth += 2
+		reason := a.patchOp(&ops[i])
+		a.depth -= 2
+		if reason != "" {
 			a.fail(member, reason)
 			return
 		}
@@ -133,7 +136,7 @@ func (a *eventAppender) patchOp(op *agui.PatchOp) string {
 	a.optional(`,"from":"`, op.From)
 	if needsValue {
 		a.dst = append(a.dst, `,"value":`...)
-		if reason := a.json(op.Value, schemaAny, patchDepth); reason != "" {
+		if _, reason := a.json(op.Value, &eventAny); reason != "" {
 			return reason
 		}
 	}
@@ -157,15 +160,12 @@ func (a *eventAppender) patchExtra(op *agui.PatchOp) string {
 			return "a member name is not valid UTF-8"
 		}
 		a.dst = append(a.dst, '"', ':')
-		if reason := a.json(op.Extra[key], schemaAny, patchDepth); reason != "" {
+		if _, reason := a.json(op.Extra[key], &eventAny); reason != "" {
 			return reason
 		}
 	}
 	return ""
 }
-
-// patchDepth is how deep the members of an operation stand: event, list, operation.
-const patchDepth = 3
 
 func patchIsPointer(s string) bool {
 	if s != "" && s[0] != '/' {

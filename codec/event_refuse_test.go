@@ -3,6 +3,7 @@ package codec_test
 import (
 	"encoding/json"
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -36,18 +37,18 @@ func TestAppendEventRefuses(t *testing.T) {
 		{"invalid UTF-8 after other text", &agui.ToolCallArgs{Delta: "é and \"more\" " + broken}, "delta"},
 		{"invalid UTF-8 in an id", &agui.TextMessageEnd{MessageID: broken}, "messageId"},
 		{"invalid UTF-8 in a tag", &agui.TextMessageEnd{Base: agui.Base{SubagentRunID: new(broken)}}, "subagentRunId"},
-		{"invalid UTF-8 by way of sonic", &agui.RunError{Message: broken}, "message"},
-		{"invalid UTF-8 in a part", &agui.ToolCallResult{Content: agui.Content{Parts: []agui.ContentPart{{Type: agui.PartText, Text: new(broken)}}}}, ""},
+		{"invalid UTF-8 in an error", &agui.RunError{Message: broken}, "message"},
+		{"invalid UTF-8 in a part", &agui.ToolCallResult{Content: agui.Content{Parts: []agui.ContentPart{{Type: agui.PartText, Text: new(broken)}}}}, "content[0].text"},
 		{"invalid UTF-8 in a value", &agui.Custom{Value: raw(`"` + broken + `"`)}, "value"},
 		{"timestamp", &agui.TextMessageEnd{Base: agui.Base{Timestamp: new(int64(1 << 53))}}, "timestamp"},
-		{"timestamp by way of sonic", &agui.RunError{Base: agui.Base{Timestamp: new(int64(-1 << 53))}}, "timestamp"},
+		{"timestamp of an error", &agui.RunError{Base: agui.Base{Timestamp: new(int64(-1 << 53))}}, "timestamp"},
 		{"raw event null", &agui.TextMessageEnd{Base: agui.Base{RawEvent: raw(`null`)}}, "rawEvent"},
 		{"raw event not JSON", &agui.TextMessageEnd{Base: agui.Base{RawEvent: raw(`{`)}}, "rawEvent"},
 		{"raw event with a member behind it", &agui.TextMessageEnd{Base: agui.Base{RawEvent: raw(`1,"delta":"x"`)}}, "rawEvent"},
-		{"the same by way of sonic", &agui.RunError{Base: agui.Base{RawEvent: raw(`1,"code":"x"`)}}, ""},
+		{"the same in an error", &agui.RunError{Base: agui.Base{RawEvent: raw(`1,"code":"x"`)}}, "rawEvent"},
 		{"metadata not an object", &agui.TextMessageEnd{Base: agui.Base{Metadata: raw(`[]`)}}, "metadata"},
 		{"too deep", &agui.StateSnapshot{Snapshot: deep}, "snapshot"},
-		{"too deep by way of sonic", &agui.RunFinished{Result: deep}, "result"},
+		{"result too deep", &agui.RunFinished{Result: deep}, "result"},
 		{"snapshot missing", &agui.StateSnapshot{}, "snapshot"},
 		{"value missing", &agui.Custom{}, "value"},
 		{"event missing", &agui.Raw{}, "event"},
@@ -89,6 +90,12 @@ func TestAppendEventRefuses(t *testing.T) {
 		{"call of no type", message(agui.Message{Role: agui.RoleAssistant, ToolCalls: []agui.ToolCall{{ID: "c"}}}), "messages[0].toolCalls[0].type"},
 		{"part without source", message(agui.Message{Role: agui.RoleUser, Content: &agui.Content{Parts: []agui.ContentPart{{Type: agui.PartImage}}}}), "messages[0].content[0].source"},
 		{"data without MIME type", &agui.ToolCallResult{Content: agui.Content{Parts: []agui.ContentPart{{Type: agui.PartImage, Source: &agui.Source{Type: agui.SourceData}}}}}, "content[0].source.mimeType"},
+		{"no part of a content", &agui.ToolCallResult{Content: agui.Content{Object: raw(`[{"type":"text","text":1}]`)}}, "content[0].text"},
+		{"invalid UTF-8 in a list", end(agui.Outcome{Type: agui.OutcomeSuccess, PendingToolCallIDs: []string{"c", broken}}), "outcome.pendingToolCallIds[1]"},
+		{"a member behind metadata", message(agui.Message{Role: agui.RoleAssistant, Metadata: raw(`{},"name":"x"`)}), "messages[0].metadata"},
+		{"name of a called function", message(agui.Message{Role: agui.RoleAssistant, ToolCalls: []agui.ToolCall{{Type: agui.ToolCallFunction}, {Type: agui.ToolCallFunction, Function: agui.FunctionCall{Name: broken}}}}), "messages[0].toolCalls[1].function.name"},
+		{"answer in the input", &agui.RunStarted{Input: &agui.RunAgentInput{Resume: []agui.ResumeEntry{{Status: agui.ResumeResolved}, {}}}}, "input.resume[1].status"},
+		{"the first of two", &agui.RunError{Message: broken, Usage: []agui.TokenUsage{{TotalTokens: new(int64(-1))}}}, "message"},
 		{"result with an object", &agui.ToolCallResult{Content: agui.Content{Object: raw(`{}`)}}, "content"},
 	}
 	for _, tt := range tests {
@@ -110,6 +117,49 @@ func TestAppendEventRefuses(t *testing.T) {
 				t.Errorf("event %q", field.Event)
 			}
 		})
+	}
+}
+
+func TestAppendEventRefusesNilPointers(t *testing.T) {
+	for _, typ := range agui.EventTypes() {
+		ev := reflect.Zero(reflect.TypeOf(agui.New(typ))).Interface().(agui.Event)
+		out, err := codec.AppendEvent([]byte("abc"), ev)
+		field, _ := errors.AsType[*codec.FieldError](err)
+		if string(out) != "abc" || field == nil || field.Event != string(typ) || field.Field != "" {
+			t.Errorf("%s: wrote %s, error %v", typ, out, err)
+		}
+	}
+}
+
+// Wherever a free value stands, it may be as deep on writing as on reading.
+func TestAppendEventDepth(t *testing.T) {
+	pair := newSerializerPair(t)
+	for name, with := range map[string]func(v json.RawMessage) agui.Event{
+		"rawEvent": func(v json.RawMessage) agui.Event { return &agui.StepStarted{Base: agui.Base{RawEvent: v}} },
+		"result":   func(v json.RawMessage) agui.Event { return &agui.RunFinished{Result: v} },
+		"patch": func(v json.RawMessage) agui.Event {
+			return &agui.StateDelta{Delta: []agui.PatchOp{{Op: agui.PatchAdd, Value: v}}}
+		},
+		"extra": func(v json.RawMessage) agui.Event {
+			return &agui.StateDelta{Delta: []agui.PatchOp{{Op: agui.PatchRemove, Extra: map[string]json.RawMessage{"x": v}}}}
+		},
+		"part": func(v json.RawMessage) agui.Event {
+			return &agui.ToolCallResult{Content: agui.Content{Parts: []agui.ContentPart{{Type: agui.PartText, Text: new(""), Metadata: v}}}}
+		},
+		"input": func(v json.RawMessage) agui.Event { return &agui.RunStarted{Input: &agui.RunAgentInput{State: v}} },
+		"tool": func(v json.RawMessage) agui.Event {
+			return &agui.RunStarted{Input: &agui.RunAgentInput{Tools: []agui.Tool{{Parameters: v}}}}
+		},
+	} {
+		deepest := 0
+		for n := 55; n <= 64; n++ {
+			if _, err := pair.encode(t, with(json.RawMessage(strings.Repeat("[", n)+strings.Repeat("]", n)))); err == nil {
+				deepest = n
+			}
+		}
+		if deepest < 58 || deepest == 64 {
+			t.Errorf("%s: %d levels are written", name, deepest)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package codec_test
 import (
 	"encoding/json"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -166,6 +167,61 @@ func BenchmarkEvents(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := plainDecode(plain, data); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkEventMembers encodes and decodes events with no more members than most of a stream has, and with all there
+// are.
+func BenchmarkEventMembers(b *testing.B) {
+	run := func(name string, ev agui.Event) {
+		b.Run("encode/"+name, func(b *testing.B) {
+			buf := make([]byte, 0, 1<<12)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := codec.AppendEvent(buf, ev); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		data := eventEncode(b, ev)
+		b.Run("decode/"+name, func(b *testing.B) {
+			var d codec.Decoder
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, _, err := d.DecodeEvent(data); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	for _, ev := range eventHot() {
+		run("fewest/"+string(ev.Type()), ev)
+	}
+	for _, ev := range eventSamples() {
+		run("all/"+string(ev.Type()), ev)
+	}
+}
+
+func BenchmarkDecodeRunAgentInput(b *testing.B) {
+	for i, data := range eventLines(b, "run_inputs.ndjson") {
+		b.Run("agloop/"+strconv.Itoa(i+1), func(b *testing.B) {
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, _, err := codec.DecodeRunAgentInput(data); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run("encoding-json/"+strconv.Itoa(i+1), func(b *testing.B) {
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := json.Unmarshal(data, new(agui.RunAgentInput)); err != nil {
 					b.Fatal(err)
 				}
 			}

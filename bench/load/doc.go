@@ -18,7 +18,11 @@
 // are missing (coordinated omission). Claims about latency need the open loop, with --rate: messages are due evenly in
 // time and sent then whatever has come back, and a latency counts from the time the message was due. fanout and stream are
 // open loops too. kept says which share of the rate came in the window, and sent_late_… how late the load itself sent,
-// which is part of every latency: it sleeps between messages, and a virtual machine takes tens of µs to wake.
+// which is part of every latency.
+//
+// On a core of its own (--cpu) the load does not sleep within a window. Over the loopback a send also delivers, and
+// would be charged with waking the receiver, some µs on a virtual machine; receivers elsewhere are not woken by the
+// server. load_cores and load_us_per_… leave out the time spent waiting.
 //
 // churn counts whole lives: connect, upgrade, one echo, close frames both ways, end of the stream. The server closes the
 // socket first, as RFC 6455 §7.1.1 has it, and so keeps the pair of ports for a minute (TIME_WAIT); the load leaves from

@@ -56,6 +56,10 @@ type engine struct {
 	buf    []byte
 	base   time.Time
 
+	ownCore bool  // nobody else runs here
+	awake   bool  // does not sleep while it waits
+	idle    int64 // nanoseconds waited awake
+
 	// pace, if there is one, does what is due by now and says when to ask it again.
 	pace     func(now int64) (next int64, err error)
 	openLoop bool // what is asked for does not depend on what has come back
@@ -137,7 +141,7 @@ func (e *engine) poll(ms int) error { return e.wait(int64(ms) * 1e6) }
 
 // wait is poll in nanoseconds.
 func (e *engine) wait(ns int64) error {
-	n, errno := epollWait(e.ep, e.evs, ns)
+	n, errno := e.events(ns)
 	if errno == unix.EINTR {
 		return nil
 	}
@@ -151,6 +155,24 @@ func (e *engine) wait(ns int64) error {
 		}
 	}
 	return nil
+}
+
+// events waits for them, asleep or awake.
+func (e *engine) events(ns int64) (n int, errno unix.Errno) {
+	if !e.awake {
+		return epollWait(e.ep, e.evs, ns)
+	}
+	begin := e.now()
+	for at := begin; ; at = e.now() {
+		if at > begin+ns {
+			e.idle += at - begin
+			return 0, 0
+		}
+		if n, errno = epollWait(e.ep, e.evs, 0); n != 0 || errno != 0 {
+			e.idle += at - begin
+			return n, errno
+		}
+	}
 }
 
 func (e *engine) serve(c *conn, events uint32) error {

@@ -97,7 +97,7 @@ func (c *common) start(conns int, m mode) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.serverCores = c.serverCores
+	e.serverCores, e.ownCore = c.serverCores, c.cpu >= 0
 	e.from, err = sourcesFor(t, c.source, conns, e.life != nil)
 	return e, err
 }

@@ -12,7 +12,7 @@ import (
 type meter struct {
 	at     int64
 	server time.Duration // CPU so far, in nanoseconds
-	load   time.Duration
+	load   time.Duration // likewise, without waiting awake
 	reads  uint64
 	frames uint64
 
@@ -62,6 +62,7 @@ func (e *engine) clocks(m *meter, pid int) (err error) {
 		}
 	}
 	m.load, err = cpuTime(0)
+	m.load -= time.Duration(e.idle)
 	return err
 }
 
@@ -76,6 +77,8 @@ func (e *engine) measure(pid int, begin func(at int64) (end int64)) (a, b meter,
 	if err := e.until(e.now()+calm, nil); err != nil {
 		return a, b, err
 	}
+	e.awake = e.ownCore
+	defer func() { e.awake = false }()
 	if err := e.clocks(&a, pid); err != nil {
 		return a, b, err
 	}
