@@ -99,6 +99,21 @@ type Order struct {
 	steps      map[stepKey]int
 	subagents  map[string]*subagent
 	running    int // active subagents
+
+	recent [3]recent // of texts, calls and reasoning, since the last other event
+}
+
+// recent is the item asked for last: most events continue the message of the event before.
+type recent struct {
+	id string
+	it *item
+}
+
+func (r *recent) find(items map[string]*item, id string) *item {
+	if r.it == nil || r.id != id {
+		r.id, r.it = id, items[id]
+	}
+	return r.it
 }
 
 // Active reports whether a run has started and not ended.
@@ -125,13 +140,14 @@ func (o *Order) Check(ev Event) error {
 		// Most of a stream is these three, and with no chunks about they need one lookup.
 		switch e := ev.(type) {
 		case *TextMessageContent:
-			return checkOpen(o.texts[e.MessageID], EventTypeTextMessageContent, e.MessageID, e.SubagentRunID)
+			return checkOpen(o.recent[0].find(o.texts, e.MessageID), EventTypeTextMessageContent, e.MessageID, e.SubagentRunID)
 		case *ToolCallArgs:
-			return checkOpen(o.calls[e.ToolCallID], EventTypeToolCallArgs, e.ToolCallID, e.SubagentRunID)
+			return checkOpen(o.recent[1].find(o.calls, e.ToolCallID), EventTypeToolCallArgs, e.ToolCallID, e.SubagentRunID)
 		case *ReasoningMessageContent:
-			return checkOpen(o.reasoning[e.MessageID], EventTypeReasoningMessageContent, e.MessageID, e.SubagentRunID)
+			return checkOpen(o.recent[2].find(o.reasoning, e.MessageID), EventTypeReasoningMessageContent, e.MessageID, e.SubagentRunID)
 		}
 	}
+	o.recent = [3]recent{}
 	if err := o.checkPhase(ev); err != nil {
 		return err
 	}

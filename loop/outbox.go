@@ -92,11 +92,12 @@ func (c *Conn) send(op codec.Opcode, payload []byte, u urgency) SendResult {
 		result = Backpressure
 	}
 	act, at := c.schedule(u)
-	if act == wake && (u == urgent || c.flags&isLone != 0 && c.out.Frames() == 1) && c.sendOut(c.loop.eng.now()) {
+	switch {
+	case act == wait:
+	case (u == urgent || act == wake && c.flags&isLone != 0 && c.out.Frames() == 1) && c.sendOut(at):
 		// It is gone already. A lone frame belongs to no burst that had better be gathered, and an urgent one waits for none.
 		act = wait
-	}
-	if c.out != nil && c.out.Since == 0 && act != wait && c.loop.measures.Load() != nil {
+	case c.out.Since == 0 && c.loop.measures.Load() != nil:
 		c.out.Since = c.loop.eng.now()
 	}
 	c.mu.Unlock()
@@ -128,18 +129,18 @@ func (c *Conn) put(op codec.Opcode, payload []byte) {
 	c.queued += uint32(head + len(payload))
 }
 
-// schedule decides when the outbox is flushed. Under mu.
+// schedule decides when the outbox is flushed. With window comes the time when, with wake the time now. Under mu.
 func (c *Conn) schedule(u urgency) (action, int64) {
 	switch {
 	case c.marked(isCorked):
 		return wait, 0
 	case c.flags&isDirty != 0 && u == urgent:
-		return hurry, 0
+		return hurry, c.loop.eng.now()
 	case c.flags&isDirty != 0:
 		return wait, 0
 	}
+	now := c.loop.eng.now()
 	if u == batched {
-		now := c.loop.eng.now()
 		due := c.door.tuned.Load().Window.Due(c.out.Frames(), c.out.Bytes(), c.lastFlush(now), now)
 		if due > now {
 			if c.flags&isDelayed != 0 {
@@ -150,7 +151,7 @@ func (c *Conn) schedule(u urgency) (action, int64) {
 		}
 	}
 	c.flags |= isDirty
-	return wake, 0
+	return wake, now
 }
 
 func (c *Conn) perform(act action, at int64, u urgency) {

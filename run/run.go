@@ -200,9 +200,6 @@ func (r *Run) Emit(ev agui.Event) error {
 func (r *Run) emit(ev agui.Event) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.ctx.Err(); err != nil {
-		return err
-	}
 	if r.ended {
 		return ErrRunEnded
 	}
