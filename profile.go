@@ -88,7 +88,7 @@ var knobs = [...]knob{
 	},
 	{
 		name: "WakeGap", d: func(t *Tuning) *time.Duration { return &t.WakeGap },
-		balanced:   0, // see docs/adr/0010-writer.md
+		balanced:   0,                       // see docs/adr/0010-writer.md
 		latency:    0,                       // every message wakes its loop
 		throughput: 1000 * µs,               // a busy loop gathers four times as many connections in one turn
 		memory:     same,                    // what a wake costs is time

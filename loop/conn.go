@@ -21,6 +21,9 @@ type Conn struct {
 	loop *Loop
 	fd   int32
 
+	// This loop; it stands here because here it costs nothing.
+	state state
+
 	// Any goroutine, under mu. With the fields above and below this is the one cache line that Send needs.
 	flags   flags
 	code    codec.CloseCode // why we close; 0: not closing
@@ -36,9 +39,8 @@ type Conn struct {
 	// This loop.
 	due   uint32 // tick at which the wheel brings us up; 0: not in it
 	heard uint32 // tick of the last byte received, or of the ping since (isPinged)
-	state state
-	held  *held // what is under way, in or out; nil at rest
-	hang  hook  // in the timer wheel
+	held  *held  // what is under way, in or out; nil at rest
+	hang  hook   // in the timer wheel
 	user  any
 
 	// Immutable once the handler has been told of the connection.

@@ -32,7 +32,9 @@ func (c *Conn) handshake(view []byte) (n int) {
 	head = all[:size]
 	n = len(view) - (len(all) - size)
 
-	req, upgrade, err := codec.ParseUpgradeRequest(head)
+	req := &c.loop.request
+	var upgrade bool
+	*req, upgrade, err = codec.ParseUpgradeRequest(head)
 	switch {
 	case !upgrade || string(req.Path) != c.door.path && c.door.path != AnyPath:
 		c.leave(all)
@@ -41,7 +43,7 @@ func (c *Conn) handshake(view []byte) (n int) {
 		c.refuse(err)
 		return len(view)
 	}
-	if err := c.admit(&req); err != nil {
+	if err := c.admit(req); err != nil {
 		c.refuse(err)
 		return len(view)
 	}
