@@ -89,6 +89,13 @@ func (q *Queue) extend(n int) {
 	q.bufs = append(q.bufs, bufpool.Get(size))
 }
 
+// Append copies p to the end of the queue, in chunks that go back to the pool.
+func (q *Queue) Append(p []byte) {
+	for len(p) > 0 {
+		p = p[copy(q.Room(min(len(p), bufpool.MaxSize)), p):]
+	}
+}
+
 // AddFrame counts one frame whose bytes were filled in by way of Room.
 func (q *Queue) AddFrame() { q.frames++ }
 

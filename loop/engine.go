@@ -48,6 +48,7 @@ func NewEngine(loops int, log *slog.Logger) (*Engine, error) {
 	client, err := gnet.NewClient(e,
 		gnet.WithNumEventLoop(loops),
 		gnet.WithTCPNoDelay(gnet.TCPNoDelay),
+		gnet.WithReadBufferCap(readBuffer),
 		gnet.WithLogger(gnetLog{log}),
 	)
 	if err != nil {

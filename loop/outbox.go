@@ -54,6 +54,10 @@ func (c *Conn) Buffered() int {
 	return int(c.queued)
 }
 
+// maxCopied is the largest payload, in bytes, that is copied to leave together with others. A larger one is a write of its
+// own, from where it lies: copying it costs more than the call.
+const maxCopied = 32 << 10
+
 // corkSize is the first chunk of replies, in bytes.
 const corkSize = 8 << 10
 
@@ -85,7 +89,12 @@ func (c *Conn) send(op codec.Opcode, payload []byte, u urgency) SendResult {
 		c.perform(act, at, urgent)
 		return Dropped
 	}
-	c.put(op, payload)
+	if len(payload) <= maxCopied || !c.sendLarge(op, payload) {
+		c.put(op, payload)
+	} else if c.out == nil {
+		c.mu.Unlock()
+		return Sent
+	}
 	result := Sent
 	if int(c.queued) > tuned.SoftLimit && !op.Control() {
 		c.flags |= isFull
@@ -118,15 +127,49 @@ func (c *Conn) put(op codec.Opcode, payload []byte) {
 	}
 	masked := c.door.masks != nil
 	head := codec.HeaderSize(len(payload), masked)
+	c.out.AddFrame()
+	c.queued += uint32(head + len(payload))
+	if !masked && len(payload) > maxCopied {
+		codec.PutHeader(c.out.Room(head), op, len(payload))
+		c.out.Append(payload)
+		return
+	}
 	room := c.out.Room(head + len(payload))
 	copy(room[head:], payload)
 	if masked {
 		codec.PutMasked(room[:head], op, room[head:], c.door.masks.Next())
 	} else {
-		codec.PutHeader(room, op, len(payload))
+		codec.PutHeader(room[:head], op, len(payload))
 	}
+}
+
+// sendLarge writes a large frame that nothing is before from where it lies, and queues what the kernel has no room for.
+// False means that it did not try. Under mu, see sendOut.
+func (c *Conn) sendLarge(op codec.Opcode, payload []byte) bool {
+	if c.out != nil || c.flags&(isTaken|isFull|isOwed) != 0 || c.door.masks != nil {
+		return false
+	}
+	var b [codec.MaxHeader]byte
+	head := b[:codec.HeaderSize(len(payload), false)]
+	codec.PutHeader(head, op, len(payload))
+	n := sendTwo(int(c.fd), head, payload)
+	if n == 0 {
+		return false
+	}
+	l := c.loop
+	l.Counters.Writes.Add(1)
+	l.Counters.BytesOut.Add(uint64(n))
+	if n == len(head)+len(payload) {
+		l.Counters.FramesOut.Add(1)
+		l.measureWrite(1, 0, 0)
+		return true
+	}
+	c.out = batch.NewQueue()
 	c.out.AddFrame()
-	c.queued += uint32(head + len(payload))
+	c.out.Append(head[min(n, len(head)):])
+	c.out.Append(payload[max(n-len(head), 0):])
+	c.queued += uint32(c.out.Bytes())
+	return true
 }
 
 // schedule decides when the outbox is flushed. With window comes the time when, with wake the time now. Under mu.

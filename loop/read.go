@@ -9,6 +9,10 @@ import (
 	"github.com/agloop/agloop/codec"
 )
 
+// readBuffer is what one read takes at most, in bytes. Each loop has one such buffer. A message that does not lie in it
+// whole is copied, and large messages are copied the less the more of them fit.
+const readBuffer = 256 << 10
+
 // held is what a connection holds of bytes that are under way, and what else only a
 // busy or closing one needs. A connection at rest has none.
 type held struct {

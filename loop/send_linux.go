@@ -17,3 +17,16 @@ func sendRaw(fd int, p []byte) int {
 	}
 	return int(n)
 }
+
+// sendTwo writes a and then b in one call, and returns how many bytes the kernel took. It may take longer, so the
+// scheduler is told.
+func sendTwo(fd int, a, b []byte) int {
+	iov := [2]syscall.Iovec{{Base: unsafe.SliceData(a)}, {Base: unsafe.SliceData(b)}}
+	iov[0].SetLen(len(a))
+	iov[1].SetLen(len(b))
+	n, _, errno := syscall.Syscall(syscall.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(&iov)), uintptr(len(iov)))
+	if errno != 0 {
+		return 0
+	}
+	return int(n)
+}

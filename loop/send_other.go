@@ -2,5 +2,7 @@
 
 package loop
 
-// sendRaw leaves all to gnet.
+// sendRaw and sendTwo leave all to gnet.
 func sendRaw(int, []byte) int { return 0 }
+
+func sendTwo(int, []byte, []byte) int { return 0 }
