@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures agloop beside its rivals and writes bench/report. bench/figures/main.go says what the environment chooses.
-#   bash bench/bench.sh [bench|guard|render|readme]
+#   bash bench/bench.sh [bench|guard|render|readme|million]
 set -eu -o pipefail
 cd "$(dirname "$0")"
 
@@ -20,10 +20,15 @@ fi
 
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-go build -o "$dir/figures" ./figures
+program=figures
+if [ "${1:-}" = million ]; then
+	program=million
+	shift
+fi
+go build -o "$dir/$program" "./$program"
 
 # In the background, so that a signal reaches this shell at once and is passed on.
-"$dir/figures" "$@" &
+"$dir/$program" "$@" &
 child=$!
 trap 'kill -TERM "$child" 2>/dev/null || true' INT TERM
 status=0

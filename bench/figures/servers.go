@@ -37,8 +37,9 @@ var (
 	gws        = rival("gws", false)
 	nbio       = rival("nbio", true)
 	gobwas     = rival("gobwas", false)
+	corked     = rival("gobwas-corked", false) // gobwas tuned by hand
 
-	allEchoes   = []server{agloopEcho, epollc, gnet, gorilla, coder, gws, nbio, gobwas}
+	allEchoes   = []server{agloopEcho, epollc, gnet, gorilla, coder, gws, nbio, gobwas, corked}
 	sweepEchoes = []server{agloopEcho, epollc, gnet, gorilla, gws, nbio}
 )
 

@@ -35,7 +35,7 @@ const (
 
 var (
 	uws        = []string{"uws", "uWebSockets"}
-	goroutines = []string{"gorilla", "coder", "gws", "gobwas"}
+	goroutines = []string{"gorilla", "coder", "gws", "gobwas"} // as their documentation has them used
 	libraries  = []string{"gorilla", "coder", "gws", "nbio", "gobwas"}
 
 	noUWS = "uWebSockets is C++ and in no registry of Go or Debian; name it with RIVAL='uws=COMMAND'"

@@ -70,7 +70,7 @@ func (m *fanoutMode) onMessage(c *conn, f frame) error {
 	if got != k.next {
 		return fmt.Errorf("delivery of message %d, want %d: lost, doubled or out of order", got, k.next)
 	}
-	if m.checked%sampled == 0 {
+	if m.checked%sampled == 1 {
 		if f.op != opBinary || !bytes.Equal(f.payload[stampSize:], m.payload[stampSize:]) {
 			return errors.New("delivery differs from what was published")
 		}

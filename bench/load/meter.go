@@ -136,16 +136,9 @@ func userPart(all time.Duration, user, sys int64) time.Duration {
 	return time.Duration(ratio(float64(user), float64(user+sys)) * float64(all))
 }
 
-// saturated says whether the load is what limited the result. It is one thread: with more than 0.98 of a core it
-// always did. In a closed loop, more than 0.9 is no harm while the server uses all it may (97 % of it, since both sides
-// sleep now and then), for then more load would find no more server. An open loop should send on time, and above 0.9
-// it does not.
+// saturated says whether the load is what limited the result. It is one thread. In a closed loop, more than 0.9 of a
+// core is no harm while the server uses what it may (95 % of it, since both sides wait for each other now and then),
+// for then more load would find little more server. An open loop should send on time, and above 0.9 it does not.
 func saturated(load, server, serverMay float64, openLoop bool) bool {
-	switch {
-	case load > 0.98:
-		return true
-	case load <= 0.9:
-		return false
-	}
-	return openLoop || server < 0.97*serverMay
+	return load > 0.9 && (openLoop || server < 0.95*serverMay)
 }

@@ -17,7 +17,8 @@ func TestSaturated(t *testing.T) {
 		{"both at ease", 0.5, 0.5, 1, false, false},
 		{"server at its end", 0.95, 0.98, 1, false, false},
 		{"server has a core left", 0.95, 0.98, 2, false, true},
-		{"load at its end", 0.99, 0.99, 1, false, true},
+		{"both at their end", 0.99, 0.99, 1, false, false},
+		{"load at its end", 0.99, 0.9, 1, false, true},
 		{"open loop at ease", 0.85, 0.5, 1, true, false},
 		{"open loop late", 0.95, 0.99, 1, true, true},
 	}

@@ -17,6 +17,7 @@ func TestEcho(t *testing.T) {
 		{"gnet", dialGorilla, []string{"--loops", "2"}},
 		{"nbio", dialGorilla, []string{"--loops", "2"}},
 		{"gobwas", dialGorilla, nil},
+		{"gobwas-corked", dialGorilla, nil},
 		{"gws", dialGorilla, nil},
 		{"gorilla", dialCoder, nil}, // two ends of one library could agree on a mistake
 		{"coder", dialGorilla, nil},

@@ -10,8 +10,14 @@ import (
 	"github.com/gobwas/ws/wsutil"
 )
 
-// serveGobwas upgrades on the bare connection and gives it a goroutine, as the library's README does.
-func serveGobwas(addr string, _ int) error {
+// serveGobwas upgrades on the bare connection, gives it a goroutine and reads and writes it bare, as the library's README
+// does.
+func serveGobwas(addr string, _ int) error { return listenGobwas(addr, gobwasEcho) }
+
+// serveGobwasCorked is the same tuned by hand: a buffer for reading, and answers that gather until the next read.
+func serveGobwasCorked(addr string, _ int) error { return listenGobwas(addr, gobwasCorked) }
+
+func listenGobwas(addr string, echo func(net.Conn) error) error {
 	wsutil.SetMaxMessageSize(16 << 20)
 	wsutil.SetPreallocLimit(1 << 20)
 	ln, err := net.Listen("tcp", addr)
@@ -24,13 +30,13 @@ func serveGobwas(addr string, _ int) error {
 		if err != nil {
 			return err
 		}
-		go gobwasServe(c, &all)
+		go gobwasServe(c, echo, &all)
 	}
 }
 
-func gobwasServe(c net.Conn, all *members[net.Conn]) {
+func gobwasServe(c net.Conn, echo func(net.Conn) error, all *members[net.Conn]) {
 	defer c.Close()
-	handle := gobwasEcho
+	handle := echo
 	u := ws.Upgrader{OnRequest: func(uri []byte) error {
 		if string(uri) == fanoutPath {
 			handle = func(c net.Conn) error { return gobwasFanout(c, all) }
@@ -43,8 +49,20 @@ func gobwasServe(c net.Conn, all *members[net.Conn]) {
 	handle(c)
 }
 
-// corked gathers answers until the connection is read again. The library leaves buffers to its users: without this one
-// and one for reading, a message costs five system calls.
+// gobwasEcho costs five system calls a message: the library leaves buffers to its users.
+func gobwasEcho(c net.Conn) error {
+	for {
+		p, op, err := wsutil.ReadClientData(c)
+		if err != nil {
+			return err
+		}
+		if err := wsutil.WriteServerMessage(c, op, p); err != nil {
+			return err
+		}
+	}
+}
+
+// corked gathers answers until the connection is read again.
 type corked struct {
 	c   net.Conn
 	out bytes.Buffer
@@ -70,7 +88,7 @@ type buffered struct {
 	io.Writer // of answers to control frames
 }
 
-func gobwasEcho(c net.Conn) error {
+func gobwasCorked(c net.Conn) error {
 	k := &corked{c: c}
 	defer k.flush() // the answer to a close frame
 	in := buffered{bufio.NewReader(k), &k.out}

@@ -8,7 +8,8 @@
 //
 //	gnet      a bare gnet reactor: what the event loop alone costs
 //	nbio      its own epoll engine, messages handled by its pool of goroutines
-//	gobwas    a goroutine a connection, frames read and written by hand
+//	gobwas    a goroutine a connection, which is read and written bare
+//	gobwas-corked  the same with buffers added by hand
 //	gws       a goroutine a connection, event handler
 //	gorilla   a goroutine a connection, net/http
 //	coder     a goroutine a connection, net/http
@@ -41,6 +42,7 @@ var rivals = []rival{
 	{"gnet", "github.com/panjf2000/gnet/v2", serveGnet},
 	{"nbio", "github.com/lesismal/nbio", serveNbio},
 	{"gobwas", "github.com/gobwas/ws", serveGobwas},
+	{"gobwas-corked", "github.com/gobwas/ws", serveGobwasCorked},
 	{"gws", "github.com/lxzan/gws", serveGws},
 	{"gorilla", "github.com/gorilla/websocket", serveGorilla},
 	{"coder", "github.com/coder/websocket", serveCoder},

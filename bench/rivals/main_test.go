@@ -104,7 +104,7 @@ func TestVersions(t *testing.T) {
 		}
 		names = append(names, name)
 	}
-	if want := []string{"gnet", "nbio", "gobwas", "gws", "gorilla", "coder"}; !slices.Equal(names, want) {
+	if want := []string{"gnet", "nbio", "gobwas", "gobwas-corked", "gws", "gorilla", "coder"}; !slices.Equal(names, want) {
 		t.Errorf("versions of %q, want %q", names, want)
 	}
 }
