@@ -199,15 +199,15 @@ func fanoutLoad(conns, rate int, seconds float64) []string {
 
 func (s settings) churn() workload {
 	return workload{
-		name: "churn/conns=32", group: "churn",
-		title: "server CPU per connection: opened, upgraded, one echo of 128 B, closed; 32 at a time",
+		name: "churn/rate=8000", group: "churn",
+		title: "server CPU per connection: opened, upgraded, one echo of 128 B, closed; 8,000 a second",
 		path:  "/", load: churnLoad(s.seconds), servers: s.with(allEchoes),
-		measure: perConn, beside: besides("conn", "connections"),
+		measure: perConn, beside: append(besides("conn", "connections"), kept),
 	}
 }
 
 func churnLoad(seconds float64) []string {
-	return []string{"churn", "--conns", "32", "--seconds", decimal(seconds), "--warm", "500ms"}
+	return []string{"churn", "--conns", "256", "--rate", "8000", "--seconds", decimal(seconds), "--warm", "500ms"}
 }
 
 // halfLoads are latency at half of what each server can do: in a closed loop on as many connections, or on one core.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -32,7 +33,7 @@ const (
 
 type cycleConn struct {
 	phase churnPhase
-	begun int64 // when connect was called
+	begun int64 // when connect was called, or due
 	over  int64 // when the server's close frame came
 }
 
@@ -51,10 +52,14 @@ type churnMode struct {
 	stopped   bool
 	measuring bool
 	latency   latency
+	pacer     *pacer // of an open loop, or nil
 }
 
-func newChurnMode() *churnMode {
+func newChurnMode(rate float64) *churnMode {
 	m := &churnMode{payload: filler(churnSize), latency: newLatency()}
+	if rate > 0 {
+		m.pacer = newPacer(rate)
+	}
 	m.message = appendMasked(nil, opBinary, m.payload)
 	m.head = len(m.message) - churnSize
 	m.farewell = appendMasked(nil, opClose, []byte{0x03, 0xe8}) // 1000, normal closure
@@ -63,16 +68,24 @@ func newChurnMode() *churnMode {
 
 // pace connects what is free and cuts what the server leaves open.
 func (m *churnMode) pace(now int64) (next int64, err error) {
+	next, due := now+grace/4, int64(math.MaxInt64)
+	if m.pacer != nil {
+		due = m.pacer.count(now)
+		next = min(next, m.pacer.due(due))
+	}
 	for i := range m.e.conns {
 		c := &m.e.conns[i]
 		switch c.cycle.phase {
 		case churnFree:
-			if m.stopped {
+			if m.stopped || int64(m.count) >= due {
 				continue
+			}
+			c.cycle = cycleConn{phase: churnUpgrade, begun: m.e.now()}
+			if m.pacer != nil {
+				c.cycle.begun = m.pacer.due(int64(m.count))
 			}
 			m.count++
 			m.active++
-			c.cycle = cycleConn{phase: churnUpgrade, begun: m.e.now()}
 			c.echo.sent = m.count
 			if err := m.e.connect(c, i); err != nil {
 				return 0, fmt.Errorf("connection %d: %w", i, err)
@@ -86,7 +99,7 @@ func (m *churnMode) pace(now int64) (next int64, err error) {
 			}
 		}
 	}
-	return now + grace/4, nil
+	return next, nil
 }
 
 func (m *churnMode) cutOff(c *conn) error {
@@ -149,21 +162,25 @@ func churnMain(args []string) (*common, *report, error) {
 	var c common
 	fs := flag.NewFlagSet("churn", flag.ExitOnError)
 	c.register(fs, "ws://127.0.0.1:9001/")
-	parallel := fs.Int("conns", 64, "connections at a time")
+	parallel := fs.Int("conns", 64, "connections at a time, at most")
+	rate := fs.Float64("rate", 0, "connections begun in a second; 0: the next when one is over")
 	seconds := fs.Float64("seconds", 8, "length of the measured window")
 	warm := fs.Duration("warm", 2*time.Second, "time before it")
 	fs.Parse(args)
-	r, err := churnRun(&c, *parallel, *seconds, *warm)
+	r, err := churnRun(&c, *parallel, *rate, *seconds, *warm)
 	return &c, r, err
 }
 
-func churnRun(c *common, parallel int, seconds float64, warm time.Duration) (*report, error) {
-	m := newChurnMode()
+func churnRun(c *common, parallel int, rate, seconds float64, warm time.Duration) (*report, error) {
+	m := newChurnMode(rate)
 	e, err := c.start(parallel, m)
 	if err != nil {
 		return nil, err
 	}
 	m.e, e.pace = e, m.pace
+	if m.pacer != nil {
+		m.pacer.begin, e.openLoop = e.now(), true
+	}
 	if err := e.until(e.now()+int64(warm), nil); err != nil {
 		return nil, err
 	}
@@ -189,6 +206,9 @@ func churnRun(c *common, parallel int, seconds float64, warm time.Duration) (*re
 	r.add("mode", "churn")
 	r.add("parallel", parallel)
 	r.windowOf(a, b, c.pid, "conn", done)
+	if rate > 0 {
+		r.add("kept", round(float64(done)/rate/(float64(b.at-a.at)/1e9), 4))
+	}
 	m.latency.report(&r, "")
 	r.add("left_open", m.cut)
 	r.add("checked", m.cycles)

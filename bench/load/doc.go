@@ -5,7 +5,7 @@
 //	load echo   --url ws://127.0.0.1:9001/       --pid PID --conns 64 --rate 50000
 //	load stream --url ws://127.0.0.1:9002/ws     --pid PID --runs 2000 --rate 10 --burst 4
 //	load fanout --url ws://127.0.0.1:9003/fanout --pid PID --conns 2000 --rate 20
-//	load churn  --url ws://127.0.0.1:9001/       --pid PID --conns 64
+//	load churn  --url ws://127.0.0.1:9001/       --pid PID --conns 64 --rate 8000
 //	load hold   --url ws://127.0.0.1:9002/ws     --conns 19000
 //
 // It prints one line of key=value; with --json that line goes to stderr and stdout carries one JSON object.
@@ -24,7 +24,7 @@
 // would be charged with waking the receiver, some µs on a virtual machine; receivers elsewhere are not woken by the
 // server. load_cores and load_us_per_… leave out the time spent waiting.
 //
-// churn counts whole lives: connect, upgrade, one echo, close frames both ways, end of the stream. The server closes the
+// churn counts whole lives, in a closed loop or, with --rate, in an open one: connect, upgrade, one echo, close frames both ways, end of the stream. The server closes the
 // socket first, as RFC 6455 §7.1.1 has it, and so keeps the pair of ports for a minute (TIME_WAIT); the load leaves from
 // 249 addresses in turn, lest a pair comes up again in that time. A server that leaves the socket open is cut off with
 // a reset after 100 ms; left_open counts those, and their latency ends at the close frame.

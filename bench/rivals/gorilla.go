@@ -104,10 +104,9 @@ func gorillaStream(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	text := strings.Repeat("token ", p.Delta/6+1)[:p.Delta]
-	ticker := time.NewTicker(time.Second / time.Duration(p.Rate))
-	defer ticker.Stop()
-	for range p.Rate * p.Seconds {
-		<-ticker.C
+	begin, interval := time.Now(), time.Second/time.Duration(p.Rate)
+	for i := range p.Rate * p.Seconds {
+		time.Sleep(time.Until(begin.Add(time.Duration(i+1) * interval)))
 		for range p.Burst {
 			if send(textContent{"TEXT_MESSAGE_CONTENT", time.Now().UnixMilli(), message, text}) != nil {
 				return

@@ -72,12 +72,11 @@ func streamAgent(ctx context.Context, run *server.Run) error {
 	token := &agui.TextMessageContent{MessageID: id, Delta: filler(props.Delta)}
 	token.Timestamp = &now
 
-	tick := time.NewTicker(props.interval()) // keeps the average rate when a tick comes late
-	defer tick.Stop()
-	// The end of ctx is a tick as well, and Emit then returns its error: waiting for both costs a tenth of a token.
-	defer context.AfterFunc(ctx, func() { tick.Reset(1) })()
-	for range props.bursts() {
-		<-tick.C
+	begin := time.Now()
+	for i := range props.bursts() {
+		if err := sleepUntil(ctx, begin.Add(time.Duration(i+1)*props.interval())); err != nil {
+			return err
+		}
 		now = time.Now().UnixMilli()
 		for range props.Burst {
 			if err := run.Emit(token); err != nil {
@@ -86,6 +85,19 @@ func streamAgent(ctx context.Context, run *server.Run) error {
 		}
 	}
 	return run.Emit(&agui.TextMessageEnd{MessageID: id})
+}
+
+// sleepUntil sleeps until due, or at most a second longer than ctx lives. Where a burst is late the next is not, as it would
+// be after a ticker's lost tick; and a channel to wait for, or two, cost a tenth of a token.
+func sleepUntil(ctx context.Context, due time.Time) error {
+	for ctx.Err() == nil {
+		left := time.Until(due)
+		if left <= 0 {
+			return nil
+		}
+		time.Sleep(min(left, time.Second))
+	}
+	return context.Cause(ctx)
 }
 
 func stream(args []string, stdout, stderr io.Writer) int {
