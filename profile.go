@@ -26,8 +26,8 @@ type Tuning struct {
 	MessageBatchSize    int
 	MessageBatchTimeout time.Duration
 	MessageBatchBytes   int
-	// WakeGap is the least time between two wakes of a loop for messages that are
-	// not urgent; a loop at rest is woken at once. 0 wakes at once always.
+	// WakeGap is the least time between two calls of a loop's writer for messages that are
+	// not urgent; one at rest is called at once. 0 calls at once always.
 	WakeGap time.Duration
 
 	// SoftLimit, LowWater and HardLimit bound what waits for one peer, in bytes (see Limits).
@@ -89,9 +89,9 @@ var knobs = [...]knob{
 	{
 		name: "WakeGap", d: func(t *Tuning) *time.Duration { return &t.WakeGap },
 		balanced:   0,                       // see docs/adr/0010-writer.md
-		latency:    0,                       // every message wakes its loop
-		throughput: 1000 * µs,               // a busy loop gathers four times as many connections in one turn
-		memory:     same,                    // what a wake costs is time
+		latency:    0,                       // no burst waits for others
+		throughput: 1000 * µs,               // many connections are written to in one turn
+		memory:     same,                    // what a call costs is time
 		least:      50 * µs, grain: 10 * µs, // below, a wake costs more than the wait saves
 	},
 	{

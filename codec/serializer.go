@@ -20,10 +20,10 @@ type SerializerType uint8
 // The serializers. Peers cannot tell the first two apart: what they write has the
 // same JSON value.
 const (
-	// OptimizedJSON writes the frequent events member by member and reads them by
-	// place; sonic does the rest. It is [AppendEvent] and [Decoder].
+	// OptimizedJSON writes events member by member and reads the frequent ones by
+	// place; sonic decodes the rest. It is [AppendEvent] and [Decoder].
 	OptimizedJSON SerializerType = iota
-	// JSON writes and reads all events by encoding/json. It costs almost three times as
+	// JSON writes and reads all events by encoding/json. It costs three to seven times as
 	// much over all types, ten times and more on single ones, and is there to compare
 	// with. What it refuses to write goes through [AppendEvent] as well, for the error.
 	JSON

@@ -2,10 +2,10 @@ package loop
 
 // Frames that come from goroutines leave from goroutines: the loop is not woken for them. A lone frame is written by
 // whoever emitted it (Conn.send). Those of a burst are gathered: the first puts its connection on the dirty list and
-// calls the writer, a goroutine per loop, which the scheduler runs next on the same processor, and that is when
-// the emitting goroutine has said what it had to say and waits for more. What a turn of the loop makes dirty it flushes
-// itself at its end. What a writer cannot finish, because the kernel is full or the connection closes, it leaves to the
-// loop (docs/adr/0010-writer.md).
+// calls the writer, a goroutine for each loop, which the scheduler runs next on the same processor, that is, when the
+// emitting goroutine has said what it had to say. What a turn of the loop makes dirty it flushes itself at its end. What
+// the writer cannot finish, because the kernel is full or the connection closes, it leaves to the loop
+// (docs/adr/0010-writer.md).
 
 // What armed says.
 const (

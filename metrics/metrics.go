@@ -19,7 +19,7 @@ type Counters struct {
 	FramesOut  atomic.Uint64 // frames handed to the kernel or its queue
 	BytesOut   atomic.Uint64 // bytes of those frames, headers included
 	Writes     atomic.Uint64 // write calls for them: FramesOut/Writes is the batch size
-	Wakes      atomic.Uint64 // times another goroutine had to wake the loop
+	Wakes      atomic.Uint64 // times a loop's writer had to be called
 	Panics     atomic.Uint64 // panics recovered from callbacks
 	SlowCuts   atomic.Uint64 // connections cut for reading too slowly
 	Refused    atomic.Uint64 // connections answered 503

@@ -4,7 +4,7 @@
 //
 //	figures bench    every case, into bench/report: results.json, bench.txt, report.md, index.html
 //	figures guard    two echo cases against bare gnet; fails when agloop's share has grown beyond reason
-//	figures render   draws bench/report again from its results.json
+//	figures render   draws bench/report again from its results.json, its targets judged anew
 //	figures readme   puts the main table of bench/report into README.md
 //
 // It builds cmd/agloop, bench/rivals and bench/load into a temporary directory, then for each case runs server after
@@ -45,6 +45,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"syscall"
 )
@@ -115,6 +116,10 @@ func redraw(ctx context.Context, s settings, what string) error {
 	}
 	run, err := readRun(out)
 	if err != nil {
+		return err
+	}
+	run.Targets = reconsidered(run)
+	if err := writeJSON(filepath.Join(out, resultsFile), run); err != nil {
 		return err
 	}
 	return render(run, out)

@@ -103,6 +103,19 @@ func outcomes(run *result.Run, alloc allocated) []result.Target {
 	return append(out, tagOutcome(run, "poll_opt"), tagOutcome(run, "gc_opt"))
 }
 
+// reconsidered are the outcomes of a saved run. What cannot be told from it, such as tests that ran beside it, stays.
+func reconsidered(run *result.Run) []result.Target {
+	now := outcomes(run, allocated{})
+	for i := range now {
+		for _, old := range run.Targets {
+			if now[i].Outcome == notMeasured && old.Text == now[i].Text {
+				now[i] = old
+			}
+		}
+	}
+	return now
+}
+
 func (t target) outcome(run *result.Run) result.Target {
 	f := t.find(run)
 	out := result.Target{Text: t.text, Most: t.most, Got: f.got.Median, Outcome: met}
