@@ -102,7 +102,7 @@ func versions(ctx context.Context, g *rig) []result.Version {
 		out = append(out, result.Version{Name: "epollc", Version: firstLine(string(cc)) + ", -O2"})
 	}
 	for _, h := range g.s.hooks {
-		out = append(out, result.Version{Name: h.name, Version: "as given: " + h.command})
+		out = append(out, result.Version{Name: h.name, Version: "as given: " + h.shown()})
 	}
 	return out
 }

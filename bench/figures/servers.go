@@ -43,6 +43,12 @@ var (
 	sweepEchoes = []server{agloopEcho, epollc, gnet, gorilla, gws, nbio}
 )
 
+// shown is the command of a server that is not ours, without where on this machine it lies.
+func (srv server) shown() string {
+	program, args, _ := strings.Cut(srv.command, " ")
+	return strings.TrimSpace(filepath.Base(program) + " " + args)
+}
+
 // argv is the command line that starts srv on addr.
 func (srv server) argv(dir, addr string, loops int) []string {
 	if srv.command != "" {

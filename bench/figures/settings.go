@@ -140,7 +140,7 @@ func (s settings) words() []string {
 		out = append(out, "cases "+s.only.String()+" alone")
 	}
 	for _, h := range s.hooks {
-		out = append(out, h.name+": "+h.command)
+		out = append(out, h.name+": "+h.shown())
 	}
 	return out
 }
