@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/agloop/agloop/bench/page"
 	"github.com/agloop/agloop/bench/result"
 )
 
@@ -142,7 +143,7 @@ func (t target) outcome(run *result.Run) result.Target {
 	return out
 }
 
-func between(s result.Spread) string { return fmt.Sprintf("%.3g–%.3g", s.Min, s.Max) }
+func between(s result.Spread) string { return page.Number(s.Min) + "–" + page.Number(s.Max) }
 
 // find is the first case whose name begins like this, or nil.
 func find(run *result.Run, name string) *result.Case {
