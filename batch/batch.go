@@ -31,6 +31,8 @@ type Queue struct {
 
 	// Since is when the first frame came, on its owner's clock; 0: nobody noted it.
 	Since int64
+	// Counted is how many of the frames are in their owner's counter already.
+	Counted int
 }
 
 var queues = sync.Pool{New: func() any { return new(Queue) }}
@@ -107,6 +109,7 @@ func (q *Queue) Splice(r *Queue) {
 	q.bufs = append(q.bufs, r.bufs...)
 	q.bytes += r.bytes
 	q.frames += r.frames
+	q.Counted += r.Counted
 	clear(r.bufs)
 	*r = Queue{bufs: r.bufs[:0]}
 }
@@ -155,7 +158,7 @@ func (q *Queue) Discard(n int) {
 	clear(q.bufs[rem:])
 	q.bufs = q.bufs[:rem]
 	if rem == 0 {
-		q.frames = 0
+		q.frames, q.Counted = 0, 0
 	}
 }
 

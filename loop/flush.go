@@ -45,7 +45,7 @@ func (c *Conn) flush(now int64) {
 		return
 	}
 	if q != nil {
-		c.loop.Counters.FramesOut.Add(uint64(q.Frames()))
+		c.loop.countFrames(q)
 		c.loop.measureWrite(q.Frames(), q.Since, now)
 		c.write(q)
 	}
@@ -67,11 +67,12 @@ func (c *Conn) sendOut(now int64) bool {
 	if !all {
 		return false
 	}
+	l := c.loop
+	l.countFrames(q) // before the peer can have them
 	n := sendRaw(int(c.fd), p)
 	if n == 0 {
 		return false
 	}
-	l := c.loop
 	c.noteWrite(q.Frames(), now)
 	c.queued -= uint32(n)
 	l.Counters.Writes.Add(1)
@@ -80,12 +81,17 @@ func (c *Conn) sendOut(now int64) bool {
 		q.Discard(n)
 		return false
 	}
-	l.Counters.FramesOut.Add(uint64(q.Frames()))
 	l.measureWrite(q.Frames(), q.Since, now)
 	c.flags &^= isDirty | isDelayed
 	c.out = nil
 	q.Free()
 	return true
+}
+
+// countFrames counts each frame of q once, whoever tries to write it and how often.
+func (l *Loop) countFrames(q *batch.Queue) {
+	l.Counters.FramesOut.Add(uint64(q.Frames() - q.Counted))
+	q.Counted = q.Frames()
 }
 
 // noteWrite remembers a write for the batch window. Under mu.

@@ -152,20 +152,20 @@ func (c *Conn) sendLarge(op codec.Opcode, payload []byte) bool {
 	var b [codec.MaxHeader]byte
 	head := b[:codec.HeaderSize(len(payload), false)]
 	codec.PutHeader(head, op, len(payload))
-	n := sendTwo(int(c.fd), head, payload)
-	if n == 0 {
-		return false
-	}
 	l := c.loop
-	l.Counters.Writes.Add(1)
-	l.Counters.BytesOut.Add(uint64(n))
+	l.Counters.FramesOut.Add(1)
+	n := sendTwo(int(c.fd), head, payload)
+	if n > 0 {
+		l.Counters.Writes.Add(1)
+		l.Counters.BytesOut.Add(uint64(n))
+	}
 	if n == len(head)+len(payload) {
-		l.Counters.FramesOut.Add(1)
 		l.measureWrite(1, 0, 0)
 		return true
 	}
 	c.out = batch.NewQueue()
 	c.out.AddFrame()
+	c.out.Counted = 1
 	c.out.Append(head[min(n, len(head)):])
 	c.out.Append(payload[max(n-len(head), 0):])
 	c.queued += uint32(c.out.Bytes())
