@@ -91,7 +91,7 @@ fuzz: ## run every fuzz target for FUZZTIME
 	done
 
 .PHONY: bench
-bench: ## agloop and its rivals side by side, as a page: bench/report (Linux; about an hour; QUICK=1: a third)
+bench: ## agloop and its rivals side by side, as a page: bench/report (Linux; about an hour; QUICK=1: shorter)
 	bash bench/bench.sh
 
 .PHONY: bench-guard

@@ -152,7 +152,7 @@ func (d *Door) refuse(nc net.Conn, response []byte) {
 	_, _ = nc.Write(response)
 }
 
-// spareFile is a descriptor held back: a duplicate of one that is always open, which costs a fifth of opening a file
+// spareFile is a descriptor held back: a duplicate of one that is always open, which is cheaper than opening a file
 // for every connection. A program started meanwhile inherits /dev/null, and nothing else.
 type spareFile struct {
 	null *os.File

@@ -9,8 +9,8 @@ import (
 
 // sendRaw writes p to a non-blocking socket and returns how many bytes the kernel took; 0 for any error, which
 // whoever writes the rest will meet again. It does not tell the Go scheduler: a send to a socket that cannot block is
-// over in microseconds, and entering and leaving a system call the usual way is a twentieth of it, to which the
-// scheduler's monitor adds by taking the processor away (docs/adr/0010-writer.md).
+// over in microseconds, and entering and leaving a system call the usual way adds to it, as does the
+// scheduler's monitor by taking the processor away (docs/adr/0010-writer.md).
 func sendRaw(fd int, p []byte) int {
 	n, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))),
 		uintptr(len(p)), syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL, 0, 0)

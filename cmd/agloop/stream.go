@@ -88,7 +88,7 @@ func streamAgent(ctx context.Context, run *server.Run) error {
 }
 
 // sleepUntil sleeps until due, or at most a second longer than ctx lives. Where a burst is late the next is not, as it would
-// be after a ticker's lost tick; and a channel to wait for, or two, cost a tenth of a token.
+// be after a ticker's lost tick; and a channel to wait for, or two, cost more.
 func sleepUntil(ctx context.Context, due time.Time) error {
 	for ctx.Err() == nil {
 		left := time.Until(due)
