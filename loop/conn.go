@@ -80,7 +80,7 @@ const (
 	isDelayed                   // on the loop's delayed list
 	isFull                      // Send answered Backpressure; OnDrain is owed
 	isClosing                   // nothing more may be queued
-	isCut                       // close without waiting for the peer
+	isCut                       // close without waiting for the peer; isClosing as well
 	isTaken                     // what comes before out is with the loop, or in gnet
 	isOwed                      // a pong is to follow once there is room
 	isLone                      // the last write carried one frame

@@ -25,7 +25,7 @@ func (c *Conn) flush(now int64) {
 		now = c.loop.eng.now()
 	}
 	c.flags &^= isDirty | isDelayed
-	if c.flags&(isClosing|isCut) == 0 && (c.out == nil || c.sendOut(now)) {
+	if c.flags&isClosing == 0 && (c.out == nil || c.sendOut(now)) {
 		c.mu.Unlock()
 		return
 	}
@@ -38,7 +38,7 @@ func (c *Conn) flush(now int64) {
 	flags, code := c.flags, c.code
 	c.mu.Unlock()
 
-	if flags&(isClosing|isCut) != 0 && !c.closeInTurn(flags, code) {
+	if flags&isClosing != 0 && !c.closeInTurn(flags, code) {
 		if q != nil {
 			q.Free()
 		}
@@ -60,7 +60,7 @@ func (c *Conn) flush(now int64) {
 // isClosing. So the loop may wait for mu as long as the kernel takes, some microseconds.
 func (c *Conn) sendOut(now int64) bool {
 	q := c.out
-	if c.flags&(isTaken|isFull|isOwed|isClosing|isCut) != 0 || q.Bytes() > maxRaw {
+	if c.flags&(isTaken|isFull|isOwed|isClosing) != 0 || q.Bytes() > maxRaw {
 		return false
 	}
 	p, all := q.First()
