@@ -92,9 +92,6 @@ func (m *PerformanceManager) GetMetrics() *PerformanceMetrics {
 // process share: the last to set its size holds.
 func (m *PerformanceManager) GetBufferPool() *BufferPool { return bufpool.Default }
 
-// GetMessageBatcher returns the batch window.
-func (m *PerformanceManager) GetMessageBatcher() *MessageBatcher { return &MessageBatcher{m} }
-
 // GetConnectionPoolManager returns the slots of a server; nil for a transport, whose
 // connections are as many as its config names.
 func (m *PerformanceManager) GetConnectionPoolManager() *ConnectionPoolManager { return m.slots }
@@ -113,20 +110,3 @@ func (m *PerformanceManager) GetAdaptiveOptimizer() *AdaptiveOptimizer { return 
 
 // EnableAdaptiveOptimization lets the optimizer turn the knobs.
 func (m *PerformanceManager) EnableAdaptiveOptimization() { m.optimizer.Enable() }
-
-// MessageBatcher is the batch window of a server or transport: messages that follow each
-// other closely leave in one write.
-type MessageBatcher struct{ manager *PerformanceManager }
-
-// BatchSize is the number of messages that end a window now.
-func (b *MessageBatcher) BatchSize() int { return b.manager.Tuning().MessageBatchSize }
-
-// BatchTimeout is how long a window is now; 0 or less is none.
-func (b *MessageBatcher) BatchTimeout() time.Duration { return b.manager.Tuning().MessageBatchTimeout }
-
-// SetBatch changes the window, for open connections too. The error names the field.
-func (b *MessageBatcher) SetBatch(size int, timeout time.Duration) error {
-	cfg := b.manager.Config()
-	cfg.MessageBatchSize, cfg.MessageBatchTimeout = size, timeout
-	return b.manager.SetConfig(cfg)
-}

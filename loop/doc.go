@@ -16,5 +16,7 @@
 //
 // Lock order: Conn.mu and Loop.mu are never held together.
 //
-// Start reading at engine.go, then conn.go, read.go, outbox.go, flush.go, close.go.
+// Start reading at engine.go, then conn.go and read.go. The outbound side is cut by
+// question: outbox.go says what waits, schedule.go when it leaves, writer.go by whom,
+// send.go by which system calls, blocked.go what the kernel refused; then close.go.
 package loop

@@ -119,39 +119,3 @@ func newSlots(want int, log *slog.Logger) *Slots {
 	s.SetCap(want)
 	return s
 }
-
-// handOver makes a net.Conn of a descriptor that left its loop and gives it to the
-// HTTP side.
-func (d *Door) handOver(fd int, read []byte, id ID) {
-	nc, err := fileConn(fd)
-	if err != nil {
-		d.log.Warn("agloop: connection lost on its way to HTTP", "err", err)
-		d.slots.Release(id)
-		return
-	}
-	d.http(&handedOver{Conn: nc, read: read, slots: d.slots, id: id})
-}
-
-// handedOver is a connection that left its loop: what was read comes first, and
-// closing it releases its slot.
-type handedOver struct {
-	net.Conn
-	read  []byte
-	slots *Slots
-	id    ID
-}
-
-func (h *handedOver) Read(p []byte) (int, error) {
-	if len(h.read) > 0 {
-		n := copy(p, h.read)
-		h.read = h.read[n:]
-		return n, nil
-	}
-	return h.Conn.Read(p)
-}
-
-func (h *handedOver) Close() error {
-	err := h.Conn.Close()
-	h.slots.Release(h.id) // a second call does nothing
-	return err
-}

@@ -95,20 +95,6 @@ func (c *Conn) refuse(err error) {
 	c.expire()
 }
 
-// leave gives a connection that wants no WebSocket here to the door's HTTP side,
-// with the bytes read so far.
-func (c *Conn) leave(read []byte) {
-	fd, err := c.sock.Dup()
-	if err != nil {
-		c.closeNow()
-		return
-	}
-	id := c.id
-	c.id = 0 // the slot goes with the descriptor
-	go c.door.handOver(fd, append([]byte(nil), read...), id)
-	c.closeNow()
-}
-
 // putRaw queues bytes that are no frame, unless the connection is closing: its close
 // frame must not come before them. Only while the loop handles this connection.
 func (c *Conn) putRaw(p []byte) bool {

@@ -25,23 +25,6 @@ func (e *Engine) AddMeasures(s *metrics.LoopSnapshot) {
 	}
 }
 
-// SetPressureHook has f called when bytes begin to pile up for a connection: at
-// Backpressure, and when a message is assembled in a large buffer. f runs wherever
-// that happens and must return at once. Any goroutine; nil takes it off.
-func (e *Engine) SetPressureHook(f func()) {
-	if f == nil {
-		e.piling.Store(nil)
-		return
-	}
-	e.piling.Store(&f)
-}
-
-func (e *Engine) pile() {
-	if f := e.piling.Load(); f != nil {
-		(*f)()
-	}
-}
-
 // measureWrite notes a write of what waited since the given time; 0 for replies to what
 // the peer just sent, which did not wait.
 func (l *Loop) measureWrite(frames int, since, now int64) {

@@ -1,8 +1,6 @@
 package loop
 
 import (
-	"time"
-
 	"github.com/agloop/agloop/batch"
 	"github.com/agloop/agloop/codec"
 )
@@ -60,16 +58,6 @@ const maxCopied = 32 << 10
 
 // corkSize is the first chunk of replies, in bytes.
 const corkSize = 8 << 10
-
-// what a push leads to, decided under mu and done after it.
-type action uint8
-
-const (
-	wait   action = iota // the loop will come by anyway
-	hurry                // it will, but should come at once
-	wake                 // to the dirty list
-	window               // to the delayed list
-)
 
 // send is the one door from any goroutine into a loop.
 func (c *Conn) send(op codec.Opcode, payload []byte, u urgency) SendResult {
@@ -141,101 +129,4 @@ func (c *Conn) put(op codec.Opcode, payload []byte) {
 	} else {
 		codec.PutHeader(room[:head], op, len(payload))
 	}
-}
-
-// sendLarge writes a large frame that nothing is before from where it lies, and queues what the kernel has no room for.
-// False means that it did not try. Under mu, see sendOut.
-func (c *Conn) sendLarge(op codec.Opcode, payload []byte) bool {
-	if c.out != nil || c.flags&(isTaken|isFull|isOwed) != 0 || c.door.masks != nil {
-		return false
-	}
-	var b [codec.MaxHeader]byte
-	head := b[:codec.HeaderSize(len(payload), false)]
-	codec.PutHeader(head, op, len(payload))
-	l := c.loop
-	l.Counters.FramesOut.Add(1)
-	n := sendTwo(int(c.fd), head, payload)
-	if n > 0 {
-		l.Counters.Writes.Add(1)
-		l.Counters.BytesOut.Add(uint64(n))
-	}
-	if n == len(head)+len(payload) {
-		l.measureWrite(1, 0, 0)
-		return true
-	}
-	c.out = batch.NewQueue()
-	c.out.AddFrame()
-	c.out.Counted = 1
-	c.out.Append(head[min(n, len(head)):])
-	c.out.Append(payload[max(n-len(head), 0):])
-	c.queued += uint32(c.out.Bytes())
-	return true
-}
-
-// schedule decides when the outbox is flushed. With window comes the time when, with wake the time now. Under mu.
-func (c *Conn) schedule(u urgency) (action, int64) {
-	switch {
-	case c.marked(isCorked):
-		return wait, 0
-	case c.flags&isDirty != 0 && u == urgent:
-		return hurry, c.loop.eng.now()
-	case c.flags&isDirty != 0:
-		return wait, 0
-	}
-	now := c.loop.eng.now()
-	if u == batched {
-		due := c.door.tuned.Load().Window.Due(c.out.Frames(), c.out.Bytes(), c.lastFlush(now), now)
-		if due > now {
-			if c.flags&isDelayed != 0 {
-				return wait, 0
-			}
-			c.flags |= isDelayed
-			return window, due
-		}
-	}
-	c.flags |= isDirty
-	return wake, now
-}
-
-func (c *Conn) perform(act action, at int64, u urgency) {
-	switch act {
-	case hurry:
-		c.loop.call(u)
-	case wake:
-		c.loop.push(c, u)
-	case window:
-		c.loop.delay(c, at)
-	}
-}
-
-// micros is the clock in the unit of Conn.flushed, which runs over every 71 minutes.
-func micros(now int64) uint32 { return uint32(now / int64(time.Microsecond)) }
-
-// longAgo is when a connection that wrote nothing yet is said to have done so: longer than any window.
-const longAgo = int64(time.Minute)
-
-// lastFlush is when out was last taken. A connection that then rested for a multiple of 71 minutes seems to have just
-// been flushed, and a message to it may wait for one window. Under mu.
-func (c *Conn) lastFlush(now int64) int64 {
-	return now - int64(micros(now)-c.flushed)*int64(time.Microsecond)
-}
-
-// awaitsFlush tells whether a connection of the dirty list is still to be flushed.
-func (c *Conn) awaitsFlush() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.flags&isDirty != 0
-}
-
-// windowEnd is when the window of a delayed connection ends, or never when it
-// was flushed meanwhile.
-func (c *Conn) windowEnd(now int64) int64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.flags&isDelayed == 0 {
-		return never
-	}
-	// A window that shrank meanwhile may be over by its size: then at once, which is any
-	// time past.
-	return c.door.tuned.Load().Window.Due(c.out.Frames(), c.out.Bytes(), c.lastFlush(now), 0)
 }

@@ -2,10 +2,8 @@ package loop
 
 import (
 	"math/bits"
-	"sync/atomic"
 
 	"github.com/agloop/agloop/codec"
-	"github.com/agloop/agloop/metrics"
 )
 
 // SetShedding makes the door answer new connections with 503 while memory is short.
@@ -63,20 +61,19 @@ func (c *Conn) markCut(code codec.CloseCode) (action, int64) {
 	return c.schedule(urgent)
 }
 
-// refusals counts what was turned away, see metrics.Refusals.
-type refusals struct{ slots, memory, address, messages, bytes, runs, shed atomic.Uint64 }
-
-// Refusals reads what was turned away, by reason. Any goroutine.
-func (d *Door) Refusals() metrics.Refusals {
-	r := &d.refused
-	return metrics.Refusals{
-		Slots: r.slots.Load(), Memory: r.memory.Load(), AddressRate: r.address.Load(),
-		MessageRate: r.messages.Load(), ByteRate: r.bytes.Load(), RunRate: r.runs.Load(),
+// SetPressureHook has f called when bytes begin to pile up for a connection: at
+// Backpressure, and when a message is assembled in a large buffer. f runs wherever
+// that happens and must return at once. Any goroutine; nil takes it off.
+func (e *Engine) SetPressureHook(f func()) {
+	if f == nil {
+		e.piling.Store(nil)
+		return
 	}
+	e.piling.Store(&f)
 }
 
-// RunRefused counts a run that its connection's rate did not allow. Any goroutine.
-func (d *Door) RunRefused() { d.refused.runs.Add(1) }
-
-// Shed is the number of connections cut for the memory of their outbox. Any goroutine.
-func (d *Door) Shed() uint64 { return d.refused.shed.Load() }
+func (e *Engine) pile() {
+	if f := e.piling.Load(); f != nil {
+		(*f)()
+	}
+}

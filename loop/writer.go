@@ -1,5 +1,7 @@
 package loop
 
+import "github.com/agloop/agloop/codec"
+
 // Frames that come from goroutines leave from goroutines: the loop is not woken for them. A lone frame is written by
 // whoever emitted it (Conn.send). Those of a burst are gathered: the first puts its connection on the dirty list and
 // calls the writer, a goroutine for each loop, which the scheduler runs next on the same processor, that is, when the
@@ -124,4 +126,71 @@ func (l *Loop) flushDirty() {
 	}
 	clear(list)
 	l.spare = list
+}
+
+// awaitsFlush tells whether a connection of the dirty list is still to be flushed.
+func (c *Conn) awaitsFlush() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.flags&isDirty != 0
+}
+
+// flush writes the outbox. On the loop. now is for the batch window; 0 leaves the window alone, for replies to what
+// the peer just sent do not make a burst.
+func (c *Conn) flush(now int64) {
+	if c.state == closed {
+		return
+	}
+	c.mu.Lock()
+	if now == 0 && c.flags&(isDirty|isDelayed) != 0 { // a turn takes along what was to be flushed
+		now = c.loop.eng.now()
+	}
+	c.flags &^= isDirty | isDelayed
+	if c.flags&isClosing == 0 && (c.out == nil || c.sendOut(now)) {
+		c.mu.Unlock()
+		return
+	}
+	q := c.out
+	c.out = nil
+	if q != nil {
+		c.flags |= isTaken
+		c.noteWrite(q.Frames(), now)
+	}
+	flags, code := c.flags, c.code
+	c.mu.Unlock()
+
+	if flags&isClosing != 0 && !c.closeInTurn(flags, code) {
+		if q != nil {
+			q.Free()
+		}
+		return
+	}
+	if q != nil {
+		c.loop.countFrames(q)
+		c.loop.measureWrite(q.Frames(), q.Since, now)
+		c.write(q)
+	}
+	if c.state >= closing {
+		c.finishClosing()
+	}
+}
+
+// closeInTurn acts on what another goroutine wants closed. False means that the connection is gone.
+func (c *Conn) closeInTurn(flags flags, code codec.CloseCode) bool {
+	switch {
+	case flags&isCut != 0 && code == codec.CloseSlowReader:
+		c.loop.Counters.SlowCuts.Add(1)
+		c.cut(code, errSlowReader)
+	case flags&isCut != 0:
+		c.door.refused.shed.Add(1)
+		c.cut(code, errMemory)
+	case c.state == handshaking: // closed before it was a WebSocket: there is nothing to say
+		c.closeNow()
+	case c.state == open:
+		c.startClosing()
+		return true
+	default:
+		return true
+	}
+	return false
 }

@@ -1,0 +1,25 @@
+package loop
+
+import (
+	"sync/atomic"
+
+	"github.com/agloop/agloop/metrics"
+)
+
+// refusals counts what was turned away, see metrics.Refusals.
+type refusals struct{ slots, memory, address, messages, bytes, runs, shed atomic.Uint64 }
+
+// Refusals reads what was turned away, by reason. Any goroutine.
+func (d *Door) Refusals() metrics.Refusals {
+	r := &d.refused
+	return metrics.Refusals{
+		Slots: r.slots.Load(), Memory: r.memory.Load(), AddressRate: r.address.Load(),
+		MessageRate: r.messages.Load(), ByteRate: r.bytes.Load(), RunRate: r.runs.Load(),
+	}
+}
+
+// RunRefused counts a run that its connection's rate did not allow. Any goroutine.
+func (d *Door) RunRefused() { d.refused.runs.Add(1) }
+
+// Shed is the number of connections cut for the memory of their outbox. Any goroutine.
+func (d *Door) Shed() uint64 { return d.refused.shed.Load() }
