@@ -49,7 +49,7 @@ var owners = map[string]string{
 	"github.com/gobwas/ws":       "codec",
 	"github.com/bytedance/sonic": "codec",
 	"github.com/prometheus":      "metrics/prom",
-	"golang.org/x/sys":           "loop cmd/agloop", // loop: under the race detector alone
+	"golang.org/x/sys":           "loop cmd/agloop", // loop: epoll and TCP_INFO; sends where the scheduler is told
 	"golang.org/x/time":          "loop",
 }
 

@@ -7,15 +7,13 @@
 package batch
 
 import (
-	"sync"
 	"time"
 
 	"github.com/agloop/agloop/bufpool"
 )
 
-// MaxSlices is how many slices one vectored write may carry (IOV_MAX on Linux
-// and the BSDs). More fail with EINVAL, and gnet closes the connection.
-const MaxSlices = 1024
+// MaxSlices is how many slices Slices gives at most: enough for any write that pays, few enough for a caller's stack.
+const MaxSlices = 16
 
 // growUntil is the size, in bytes, up to which the last chunk is enlarged by
 // copying before a new one is started (the cork buffer of uWebSockets has this size).
@@ -28,6 +26,7 @@ type Queue struct {
 	off    int               // bytes of bufs[0] already written
 	bytes  int
 	frames int
+	memory int // bytes of all bufs, by capacity
 
 	// Since is when the first frame came, on its owner's clock; 0: nobody noted it.
 	Since int64
@@ -35,23 +34,20 @@ type Queue struct {
 	Counted int
 }
 
-var queues = sync.Pool{New: func() any { return new(Queue) }}
-
-// NewQueue returns an empty queue from a pool; Free gives it back.
-func NewQueue() *Queue { return queues.Get().(*Queue) }
-
-// Free releases all buffers and gives the queue back to the pool.
-func (q *Queue) Free() {
+// Reset releases all buffers and leaves the queue empty.
+func (q *Queue) Reset() {
 	for i, b := range q.bufs {
 		b.Release()
 		q.bufs[i] = nil
 	}
 	*q = Queue{bufs: q.bufs[:0]}
 	if cap(q.bufs) > 64 {
-		q.bufs = nil // one slow reader must not leave its long list to everybody
+		q.bufs = nil // a long list must not stay with a queue that is used again
 	}
-	queues.Put(q)
 }
+
+// Memory is what the queue holds, in bytes, by the capacity of its buffers.
+func (q *Queue) Memory() int { return q.memory }
 
 // Bytes is the number of bytes waiting.
 func (q *Queue) Bytes() int { return q.bytes }
@@ -60,7 +56,12 @@ func (q *Queue) Bytes() int { return q.bytes }
 func (q *Queue) Frames() int { return q.frames }
 
 // Reserve makes the first chunk of an empty queue n bytes large.
-func (q *Queue) Reserve(n int) { q.bufs = append(q.bufs, bufpool.Get(n)) }
+func (q *Queue) Reserve(n int) { q.push(bufpool.Get(n)) }
+
+func (q *Queue) push(b *bufpool.Buffer) {
+	q.bufs = append(q.bufs, b)
+	q.memory += b.Cap()
+}
 
 // Room returns n bytes at the end of the queue for the caller to fill with one
 // frame, or the end of one.
@@ -81,14 +82,18 @@ func (q *Queue) Room(n int) []byte {
 // a lone token should not hold a large chunk, a flood should not make many.
 func (q *Queue) extend(n int) {
 	if last := len(q.bufs) - 1; last >= 0 && len(q.bufs[last].B)+n <= growUntil {
-		q.bufs[last] = q.bufs[last].Grow(max(n, 3*len(q.bufs[last].B)))
+		b := q.bufs[last]
+		q.memory -= b.Cap()
+		b = b.Grow(max(n, 3*len(b.B)))
+		q.bufs[last] = b
+		q.memory += b.Cap()
 		return
 	}
 	size := n
 	if q.bytes > 0 {
 		size = max(n, min(q.bytes, bufpool.MaxSize))
 	}
-	q.bufs = append(q.bufs, bufpool.Get(size))
+	q.push(bufpool.Get(size))
 }
 
 // Append copies p to the end of the queue, in chunks that go back to the pool.
@@ -101,27 +106,39 @@ func (q *Queue) Append(p []byte) {
 // AddFrame counts one frame whose bytes were filled in by way of Room.
 func (q *Queue) AddFrame() { q.frames++ }
 
-// Splice moves everything from r behind q and leaves r empty.
-func (q *Queue) Splice(r *Queue) {
-	if r.off > 0 {
-		panic("batch: splice of a queue that is partly written")
+// Prepend puts p, at most bufpool.MaxSize bytes, before what waits.
+func (q *Queue) Prepend(p []byte) {
+	b := bufpool.Get(len(p)).Append(p)
+	if q.off > 0 { // what is written of the first buffer is no part of it any more
+		q.bufs[0].B = q.bufs[0].B[q.off:]
+		q.off = 0
 	}
-	q.bufs = append(q.bufs, r.bufs...)
-	q.bytes += r.bytes
-	q.frames += r.frames
-	q.Counted += r.Counted
-	clear(r.bufs)
-	*r = Queue{bufs: r.bufs[:0]}
+	q.push(b)
+	copy(q.bufs[1:], q.bufs)
+	q.bufs[0] = b
+	q.bytes += len(p)
 }
 
-// First is the first of the waiting bytes, and whether they are all. They are valid until the next call of Discard or Free.
+// From is the bytes that wait behind the first n, as far as they lie together: a frame's header does.
+func (q *Queue) From(n int) []byte {
+	n += q.off
+	for _, b := range q.bufs {
+		if n < len(b.B) {
+			return b.B[n:]
+		}
+		n -= len(b.B)
+	}
+	return nil
+}
+
+// First is the first of the waiting bytes, and whether they are all. They are valid until the next
+// call of Prepend, Discard or Reset.
 func (q *Queue) First() (p []byte, all bool) {
 	return q.bufs[0].B[q.off:], len(q.bufs) == 1
 }
 
-// Slices appends the waiting bytes to dst as at most MaxSlices slices and at most
-// about limit bytes, a whole buffer more at the most. They are valid until the next call of
-// Discard or Free.
+// Slices appends the first of the waiting bytes to dst, as at most MaxSlices slices and at most limit bytes. They are
+// valid until the next call of Prepend, Discard or Reset.
 func (q *Queue) Slices(dst [][]byte, limit int) [][]byte {
 	off, n := q.off, 0
 	for _, b := range q.bufs {
@@ -130,6 +147,7 @@ func (q *Queue) Slices(dst [][]byte, limit int) [][]byte {
 		}
 		p := b.B[off:]
 		off = 0
+		p = p[:min(len(p), limit-n)]
 		if len(p) > 0 {
 			dst = append(dst, p)
 			n += len(p)
@@ -151,6 +169,7 @@ func (q *Queue) Discard(n int) {
 		}
 		n -= rest
 		q.off = 0
+		q.memory -= q.bufs[i].Cap()
 		q.bufs[i].Release()
 		i++
 	}

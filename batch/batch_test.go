@@ -3,6 +3,7 @@ package batch
 import (
 	"bytes"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -14,13 +15,21 @@ func add(q *Queue, p []byte) {
 	q.AddFrame()
 }
 
-// content reads the queue as a writer would, limit bytes at a time, keeping what Discard keeps.
+// memory adds up what the buffers of q take.
+func memory(q *Queue) (n int) {
+	for _, b := range q.bufs {
+		n += b.Cap()
+	}
+	return n
+}
+
+// content is all that waits.
 func content(q *Queue) []byte {
 	var got []byte
-	for _, p := range q.Slices(nil, 1<<30) {
-		got = append(got, p...)
+	for _, b := range q.bufs {
+		got = append(got, b.B...)
 	}
-	return got
+	return got[q.off:]
 }
 
 // TestQueueAgainstBytes compares any mix of operations with a plain byte slice.
@@ -28,7 +37,7 @@ func TestQueueAgainstBytes(t *testing.T) {
 	before := bufpool.Live()
 	for seed := range uint64(50) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
-		q, model := NewQueue(), []byte(nil)
+		q, model := new(Queue), []byte(nil)
 		for range 300 {
 			switch rnd.IntN(4) {
 			case 0, 1:
@@ -43,21 +52,21 @@ func TestQueueAgainstBytes(t *testing.T) {
 				q.Discard(n)
 				model = model[n:]
 			case 3:
-				r := NewQueue()
-				p := []byte("spliced")
-				add(r, p)
-				q.Splice(r)
-				r.Free()
-				model = append(model, p...)
+				p := []byte("before all")
+				q.Prepend(p)
+				model = append(slices.Clone(p), model...)
 			}
 			if q.Bytes() != len(model) {
 				t.Fatalf("seed %d: %d bytes, want %d", seed, q.Bytes(), len(model))
+			}
+			if q.Memory() != memory(q) || q.Memory() < q.Bytes() {
+				t.Fatalf("seed %d: %d bytes of memory, want %d", seed, q.Memory(), memory(q))
 			}
 		}
 		if !bytes.Equal(content(q), model) {
 			t.Fatalf("seed %d: content differs", seed)
 		}
-		q.Free()
+		q.Reset()
 	}
 	if got := bufpool.Live(); got != before {
 		t.Errorf("%d bytes of buffers leaked", got-before)
@@ -65,25 +74,25 @@ func TestQueueAgainstBytes(t *testing.T) {
 }
 
 func TestSlicesBounds(t *testing.T) {
-	q := NewQueue()
-	defer q.Free()
+	var q Queue
+	defer q.Reset()
 	big := make([]byte, bufpool.MaxSize) // each fills a buffer of its own
 	for range MaxSlices + 10 {
-		add(q, big)
+		add(&q, big)
 	}
 	if n := len(q.Slices(nil, 1<<40)); n != MaxSlices {
 		t.Errorf("%d slices, want %d at the most", n, MaxSlices)
 	}
-	if n := len(q.Slices(nil, 100<<10)); n != 2 {
-		t.Errorf("%d slices for 100 KiB, want 2", n)
+	if s := q.Slices(nil, 100<<10); len(s) != 2 || len(s[0])+len(s[1]) != 100<<10 {
+		t.Errorf("%d slices for 100 KiB, want 2 of so many bytes", len(s))
 	}
 }
 
 func TestSmallFramesShareABuffer(t *testing.T) {
-	q := NewQueue()
-	defer q.Free()
+	var q Queue
+	defer q.Reset()
 	for range 100 {
-		add(q, make([]byte, 100))
+		add(&q, make([]byte, 100))
 	}
 	if n := len(q.Slices(nil, 1<<30)); n != 1 {
 		t.Errorf("100 small frames leave in %d slices, want 1", n)
@@ -121,13 +130,13 @@ func TestWindow(t *testing.T) {
 
 func TestAllocations(t *testing.T) {
 	p := make([]byte, 100)
+	var q Queue
 	n := testing.AllocsPerRun(1000, func() {
-		q := NewQueue()
 		for range 10 {
-			add(q, p)
+			add(&q, p)
 		}
 		q.Discard(1000)
-		q.Free()
+		q.Reset()
 	})
 	if n != 0 && !raceEnabled {
 		t.Errorf("%v allocations for ten frames, want 0", n)

@@ -87,5 +87,8 @@ func (b *Buffer) Append(p []byte) *Buffer {
 	return b
 }
 
+// Cap is the size of the memory that is lent, in bytes, wherever B begins in it.
+func (b *Buffer) Cap() int { return len(b.mem) }
+
 // Spare is the number of bytes that fit without growing.
 func (b *Buffer) Spare() int { return cap(b.B) - len(b.B) }

@@ -86,8 +86,8 @@ func AppendClose(dst []byte, code CloseCode, reason string) []byte {
 	if !code.Sendable() {
 		return dst
 	}
-	if len(reason) > maxControl-2 {
-		cut := maxControl - 2
+	if len(reason) > MaxControl-2 {
+		cut := MaxControl - 2
 		for cut > 0 && !utf8.RuneStart(reason[cut]) {
 			cut--
 		}

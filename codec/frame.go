@@ -35,8 +35,8 @@ type Limits struct {
 // length, and a mask.
 const MaxHeader = 14
 
-// maxControl is the longest payload of a control frame (section 5.5).
-const maxControl = 125
+// MaxControl is the longest payload of a control frame, in bytes (section 5.5).
+const MaxControl = 125
 
 // parseHeader reads the frame header at the start of b. n is its length, or 0
 // when b ends inside it. What can be judged from the bytes at hand is judged at once.
@@ -104,7 +104,7 @@ func HeaderSize(n int, masked bool) int {
 	switch {
 	case n > math.MaxUint16:
 		size = 10
-	case n > maxControl:
+	case n > MaxControl:
 		size = 4
 	}
 	if masked {
@@ -133,10 +133,26 @@ func putHeader(b []byte, op Opcode, n int, maskBit byte) {
 	case n > math.MaxUint16:
 		b[1] = 127 | maskBit
 		binary.BigEndian.PutUint64(b[2:], uint64(n))
-	case n > maxControl:
+	case n > MaxControl:
 		b[1] = 126 | maskBit
 		binary.BigEndian.PutUint16(b[2:], uint16(n))
 	default:
 		b[1] = byte(n) | maskBit
 	}
+}
+
+// SizeOf is the length of the frame that begins b, header and payload, in bytes. b holds its whole header, which is one
+// of ours: it is not judged.
+func SizeOf(b []byte) int {
+	size, n := 2, int(b[1]&0x7F)
+	switch n {
+	case 126:
+		size, n = 4, int(binary.BigEndian.Uint16(b[2:]))
+	case 127:
+		size, n = 10, int(binary.BigEndian.Uint64(b[2:]))
+	}
+	if b[1]&0x80 != 0 {
+		size += 4
+	}
+	return size + n
 }

@@ -242,7 +242,7 @@ func TestClosePayloads(t *testing.T) {
 		t.Errorf("empty: %v %v", code, err)
 	}
 	long := AppendClose(nil, CloseNormal, strings.Repeat("é", 100))
-	if _, reason, err := ParseClose(long); err != nil || len(long) > maxControl || len(reason) != 122 {
+	if _, reason, err := ParseClose(long); err != nil || len(long) > MaxControl || len(reason) != 122 {
 		t.Errorf("long reason: %d bytes, %v", len(long), err)
 	}
 	if b := AppendClose(nil, CloseAbnormal, "x"); b != nil {

@@ -96,7 +96,7 @@ type Reader struct {
 	frags   int             // its frames so far
 	checked int             // bytes of msg known to be UTF-8
 
-	control [maxControl]byte
+	control [MaxControl]byte
 	lent    bool // msg was handed out by the last Next
 }
 

@@ -6,130 +6,78 @@ import (
 	"github.com/agloop/agloop/codec"
 )
 
-// backlog tells whether bytes wait that the kernel had no room for.
-func (c *Conn) backlog() bool {
-	return c.held != nil && (c.held.inGnet > 0 || c.held.unsent != nil)
+// A connection is blocked while the kernel has no room for what its outbox holds. The poller of its loop (poller_*.go)
+// then says when there is room again, and the poller's goroutine goes on writing. The loop looks once a second whether
+// the peers of blocked connections still take anything.
+
+// awaitRoom notes that the kernel is full and asks the poller. Under mu.
+func (c *Conn) awaitRoom(o *outbox) error {
+	o.blocked, o.tryAt = true, o.Bytes()+corkFull
+	if o.moved == 0 {
+		o.moved, o.acked = c.loop.nowTick(), acknowledged(int(c.fd))
+	}
+	if err := c.loop.poller.watch(c, o); err != nil {
+		o.blocked = false
+		return err
+	}
+	return errKernelFull
 }
 
-// inGnet is how much lay in gnet's outbound buffer when we last looked.
-func (c *Conn) inGnet() int {
-	if c.held == nil {
-		return 0
-	}
-	return c.held.inGnet
-}
-
-// settle accounts for bytes that left and tells who waits for room.
-func (c *Conn) settle(written int) {
-	buffered, left := c.sock.OutboundBuffered(), written
-	if buffered > 0 || c.held != nil {
-		h := c.hold()
-		left += h.inGnet - buffered
-		h.inGnet = buffered
-		c.rest()
-	}
-
-	backlog := c.backlog()
+// room goes on with a connection whose socket has room again, or is broken. Any goroutine.
+func (c *Conn) room(token uint64, now int64) action {
 	c.mu.Lock()
-	c.queued -= uint32(left)
-	drained := c.flags&isFull != 0 && int(c.queued) <= c.door.tuned.Load().LowWater
-	if drained {
-		c.flags &^= isFull
+	defer c.mu.Unlock()
+	o := c.out.Load()
+	if o == nil || !o.blocked || o.token != token {
+		return wait // gone meanwhile
 	}
-	if !backlog {
-		c.flags &^= isTaken
-	}
-	c.mu.Unlock()
+	o.blocked = false
+	return c.flushUnder(now)
+}
 
-	if buffered > 0 && !c.marked(isStuck) {
-		c.loop.block(c)
-	}
-	if !backlog {
-		c.pongOwed()
-	}
-	if drained && c.state == open {
-		c.guard(func() { c.door.handler.OnDrain(c) })
+// stallTick is how often the loop looks after its blocked connections.
+const stallTick = int64(time.Second)
+
+// watchStalls sees to it that the loop looks after its blocked connections. Any goroutine.
+func (l *Loop) watchStalls() {
+	if l.watching.CompareAndSwap(false, true) {
+		l.armBy(l.eng.now() + stallTick)
 	}
 }
 
-// Blocked connections: gnet writes its buffer when the kernel has room but tells
-// nobody, so they are looked at again, soon at first and then less often.
-const (
-	pollMin = int64(time.Millisecond)
-	pollMax = int64(16 * time.Millisecond)
-)
-
-// blocked is a connection whose peer does not keep up.
-type blocked struct {
-	c      *Conn
-	since  uint32 // tick of the last progress
-	unsent int    // bytes the kernel held then
-}
-
-// block notes that the kernel took not all of c's bytes.
-func (l *Loop) block(c *Conn) {
-	now := l.eng.now()
-	c.marks.Or(isStuck)
-	l.blocked = append(l.blocked, blocked{c, tickOf(now), unsent(int(c.fd))})
-	l.poll = pollMin
-	l.armBy(now + l.poll)
-}
-
-// pollBlocked goes on with connections whose bytes have left, cuts those that made
-// no progress for too long, and returns when to look again.
-func (l *Loop) pollBlocked(now int64) int64 {
-	if len(l.blocked) == 0 {
+// cutStalled cuts the blocked connections whose peers took nothing for too long, and returns when to look again.
+func (l *Loop) cutStalled(now int64) int64 {
+	if !l.watching.Load() {
 		return never
 	}
-	moved := false
-	list := l.blocked
-	l.blocked = nil
-	for _, b := range list {
-		c := b.c
-		if c.state != closed && c.sock.OutboundBuffered() < c.inGnet() {
-			moved = true
-			c.write(nil)
-			if c.state >= closing {
-				c.finishClosing()
-			}
-			if c.state != closed {
-				b.since, b.unsent = tickOf(now), unsent(int(c.fd))
-			}
-		}
-		switch {
-		case c.state == closed:
-		case c.inGnet() == 0:
-			c.marks.And(^isStuck)
-		case b.overdue(tickOf(now)):
+	l.watching.Store(false) // first: who blocks from now on arms the timer again
+	l.stuck = l.poller.blocked(l.stuck[:0])
+	for _, c := range l.stuck {
+		if c.state != closed && c.stalled(tickOf(now)) {
 			l.Counters.SlowCuts.Add(1)
 			c.cut(codec.CloseSlowReader, errNoProgress)
-		default:
-			l.blocked = append(l.blocked, b)
 		}
 	}
-	if len(l.blocked) == 0 {
+	if len(l.stuck) == 0 {
 		return never
 	}
-	if moved {
-		l.poll = pollMin
-	} else {
-		l.poll = min(l.poll*2, pollMax)
-	}
-	return now + l.poll
+	clear(l.stuck)
+	l.watching.Store(true)
+	return now + stallTick
 }
 
-// overdue tells whether the peer accepted nothing for WriteTimeout. The kernel takes more
-// from us only when a good part of its queue is free, which a slow reader may not
-// reach in that time, so its queue is asked before a peer is given up.
-func (b *blocked) overdue(now uint32) bool {
-	limit := ticks(b.c.door.limits.WriteTimeout)
-	if limit == 0 || now <= b.since+limit {
+// stalled tells whether the peer took nothing for WriteTimeout. The kernel takes more from us only when a good part of
+// its queue is free, which a slow reader may not reach in that time, so it is what the peer acknowledged that counts.
+func (c *Conn) stalled(now uint32) bool {
+	limit := ticks(c.door.limits.WriteTimeout)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o := c.out.Load()
+	if limit == 0 || o == nil || !o.blocked {
 		return false
 	}
-	n := unsent(int(b.c.fd))
-	if n >= b.unsent {
-		return true
+	if n := acknowledged(int(c.fd)); n > o.acked || o.moved == 0 {
+		o.acked, o.moved = n, now
 	}
-	b.since, b.unsent = now, n
-	return false
+	return now > o.moved+limit
 }

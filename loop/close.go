@@ -16,21 +16,27 @@ import (
 // Limits.CloseTimeout. Later Sends are dropped, and messages that still arrive are not
 // delivered. It does not wait; OnClose tells the end. A code that may not be sent closes without one. Any goroutine.
 func (c *Conn) Close(code codec.CloseCode, reason string) {
+	c.perform(c.beginClose(code, reason), 0)
+}
+
+// beginClose queues the close frame unless one is queued already, and says who goes on: the loop, or the turn under way.
+func (c *Conn) beginClose(code codec.CloseCode, reason string) action {
 	c.mu.Lock()
-	if c.flags&isClosing != 0 {
-		c.mu.Unlock()
-		return
+	defer c.mu.Unlock()
+	if c.flags&isClosing == 0 {
+		c.putClose(code, reason)
 	}
-	c.putClose(code, reason)
-	act, at := c.schedule(urgent)
-	c.mu.Unlock()
-	c.perform(act, at, urgent)
+	if c.marked(isCorked) {
+		return wait
+	}
+	return toLoop
 }
 
 // putClose queues the close frame, the last frame there is. Under mu.
 func (c *Conn) putClose(code codec.CloseCode, reason string) {
 	var b [125]byte
 	c.put(codec.Close, codec.AppendClose(b[:0], code, reason))
+	c.out.Load().owesPong = false // nothing follows it
 	c.flags |= isClosing
 	c.code = code
 	c.marks.Or(isEnding)
@@ -86,28 +92,17 @@ func (c *Conn) fail(err error) {
 // endWith queues a close frame unless one is queued already, and waits for nothing
 // more from the peer.
 func (c *Conn) endWith(code codec.CloseCode, reason string) {
-	c.mu.Lock()
-	if c.flags&isClosing == 0 {
-		c.putClose(code, reason)
-	}
-	act, at := c.schedule(urgent)
-	c.mu.Unlock()
+	act := c.beginClose(code, reason)
 	c.state = draining
 	c.expire()
-	c.perform(act, at, urgent)
+	c.perform(act, 0)
 }
 
 // finishClosing shuts our side down when the last byte has left. The descriptor is
 // closed when the peer ends too: closing it with bytes unread would reset the
 // connection and could destroy the close frame on its way.
 func (c *Conn) finishClosing() {
-	if c.state != draining || c.backlog() {
-		return
-	}
-	c.mu.Lock()
-	waiting := c.out != nil
-	c.mu.Unlock()
-	if waiting {
+	if c.state != draining || c.out.Load() != nil {
 		return
 	}
 	c.state = lingering
@@ -120,20 +115,20 @@ func (c *Conn) cut(code codec.CloseCode, cause error) {
 		return
 	}
 	c.why(&CloseError{Code: codec.CloseAbnormal, Cause: cause})
-	c.mu.Lock()
-	silent := c.flags&isClosing == 0 && c.out == nil
-	c.flags |= isClosing
-	c.mu.Unlock()
-	if silent && c.state == open && !c.backlog() {
-		c.mu.Lock()
-		c.putClose(code, "")
-		q := c.out
-		c.out = nil
-		c.mu.Unlock()
-		_, _ = c.sock.Write(q.Slices(c.loop.iov[:0], maxWrite)[0])
-		q.Free()
-	}
+	c.sayWhy(code)
 	c.closeNow()
+}
+
+// sayWhy tries to write a close frame and lets nothing follow it.
+func (c *Conn) sayWhy(code codec.CloseCode) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.flags&isClosing == 0 && c.state == open && c.out.Load() == nil {
+		var p [codec.MaxControl]byte
+		var b [codec.MaxHeader + codec.MaxControl]byte
+		_, _ = sendRaw(int(c.fd), putFrame(b[:], codec.Close, codec.AppendClose(p[:0], code, ""), c.door.masks))
+	}
+	c.flags |= isClosing
 }
 
 // closeNow makes gnet close the descriptor; gone runs before it returns.

@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/agloop/agloop/batch"
 	"github.com/agloop/agloop/codec"
 	"github.com/panjf2000/gnet/v2"
 )
@@ -28,9 +27,8 @@ type Conn struct {
 	flags   flags
 	code    codec.CloseCode // why we close; 0: not closing
 	mu      sync.Mutex
-	out     *batch.Queue // frames that nobody has taken yet; nil while empty
-	queued  uint32       // bytes waiting: in out, with the loop, in gnet
-	flushed uint32       // when out was last taken, in microseconds of the clock, for the batch window
+	out     atomic.Pointer[outbox] // what waits; nil while nothing does. Written under mu, read anywhere
+	flushed uint32                 // when it was last written, in microseconds of the clock, for the batch window
 
 	// Any goroutine.
 	marks atomic.Uint32 // bits, see isOpened
@@ -50,14 +48,14 @@ type Conn struct {
 
 // Bits of marks.
 const (
-	isOpened uint32 = 1 << iota // a loop has it
-	isCorked                    // the loop is handling its bytes and will flush at the end
-	isEnding                    // Close was called: no more messages to the handler
+	isOpened   uint32 = 1 << iota // a loop has it
+	isCorked                      // the loop is handling its bytes and will flush at the end
+	isReplying                    // replies of this turn wait in the loop's cork, and must leave before what is in out
+	isEnding                      // Close was called: no more messages to the handler
 
 	// Of this loop alone.
 	isMet    // OnOpen was called, so OnClose is owed
 	isPinged // a ping is unanswered
-	isStuck  // on the loop's blocked list
 )
 
 func (c *Conn) marked(bit uint32) bool { return c.marks.Load()&bit != 0 }
@@ -81,9 +79,8 @@ const (
 	isFull                      // Send answered Backpressure; OnDrain is owed
 	isClosing                   // nothing more may be queued
 	isCut                       // close without waiting for the peer; isClosing as well
-	isTaken                     // what comes before out is with the loop, or in gnet
-	isOwed                      // a pong is to follow once there is room
 	isLone                      // the last write carried one frame
+	isWatched                   // the poller knows the descriptor
 )
 
 // ID names the connection for ever, see Slots. Dialled connections have none.
@@ -180,6 +177,9 @@ func (c *Conn) traffic() {
 	c.heard = l.wheel.now
 	if c.marked(isPinged) {
 		c.marks.And(^isPinged)
+		if c.held != nil {
+			c.held.behind = false
+		}
 		c.hurry(c.nextDeadline())
 	}
 	c.turn(func() { c.receive(view) })
@@ -191,11 +191,13 @@ func (c *Conn) turn(work func()) {
 	l := c.loop
 	l.beginTurn()
 	c.marks.Or(isCorked)
+	l.corked = c
 	c.guard(work)
 	c.marks.And(^isCorked)
 	if c.state != closed {
 		c.flush(0)
 	}
+	l.corked = nil
 	l.endTurn()
 }
 
@@ -217,14 +219,7 @@ func (c *Conn) gone(err error) {
 	c.state = closed
 	l.deadline(c, 0)
 
-	c.mu.Lock()
-	c.flags = c.flags&^(isDirty|isDelayed) | isClosing // the lists that hold it find nothing to do
-	out := c.out
-	c.out, c.queued = nil, 0
-	c.mu.Unlock()
-	if out != nil {
-		out.Free()
-	}
+	c.lastWrite(err)
 	why := c.closeError(err)
 	if c.held != nil {
 		c.held.free()
@@ -239,4 +234,17 @@ func (c *Conn) gone(err error) {
 	}
 	l.Counters.Closed.Add(1)
 	c.guard(func() { c.door.handler.OnClose(c, why) })
+}
+
+// lastWrite ends the outbox of a connection that is gone. When the peer alone ended, it may still read what the kernel
+// takes.
+func (c *Conn) lastWrite(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.loop.poller.forget(c)
+	if o := c.out.Load(); o != nil && !o.blocked && err != nil && c.flags&isCut == 0 {
+		_, _, _ = o.write(int(c.fd), maxWrite)
+	}
+	c.flags |= isClosing // the lists that hold it find nothing to do
+	c.dropOutbox()
 }

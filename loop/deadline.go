@@ -80,17 +80,50 @@ func (c *Conn) openDeadline() {
 	case due(c.messageDeadline()):
 		c.fail(&codec.ProtocolError{Code: codec.ClosePolicy, Reason: "message took too long"})
 	case c.marked(isPinged) && due(after(c.heard, ticks(lim.PongTimeout))):
-		c.cut(codec.CloseGoingAway, errNoPong)
+		if !c.tookMore() {
+			c.cut(codec.CloseGoingAway, errNoPong)
+			return
+		}
+		c.heard = now // the ping may not have reached it yet
+		c.loop.deadline(c, c.nextDeadline())
 	case due(after(c.lastUsed(), ticks(lim.IdleTimeout))):
 		c.Close(codec.CloseGoingAway, "idle")
 	default:
 		if !c.marked(isPinged) && due(after(c.heard, ticks(lim.PingInterval))) {
 			c.marks.Or(isPinged)
 			c.heard = now
+			c.noteBehind()
 			c.send(codec.Ping, nil, urgent)
 		}
 		c.loop.deadline(c, c.nextDeadline())
 	}
+}
+
+// fewBytes are so few that what follows them is not late, however slow the link.
+const fewBytes = 4 << 10
+
+// noteBehind remembers what the peer has acknowledged, if much waits for it to: what it owes an answer to may reach it
+// late.
+func (c *Conn) noteBehind() {
+	behind := c.out.Load() != nil || unsent(int(c.fd)) >= fewBytes
+	if !behind && c.held == nil {
+		return
+	}
+	h := c.hold()
+	if h.behind = behind; behind {
+		h.acked = acknowledged(int(c.fd))
+	}
+	c.rest()
+}
+
+// tookMore tells whether the peer, which was behind, has acknowledged something since.
+func (c *Conn) tookMore() bool {
+	h := c.held
+	if h == nil || !h.behind || acknowledged(int(c.fd)) <= h.acked {
+		return false
+	}
+	c.noteBehind()
+	return true
 }
 
 // deadline hangs c up in the wheel, or takes it off for 0, and sees that the loop

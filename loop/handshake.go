@@ -3,7 +3,6 @@ package loop
 import (
 	"errors"
 
-	"github.com/agloop/agloop/batch"
 	"github.com/agloop/agloop/bufpool"
 	"github.com/agloop/agloop/codec"
 )
@@ -103,11 +102,9 @@ func (c *Conn) putRaw(p []byte) bool {
 	if c.flags&isClosing != 0 {
 		return false
 	}
-	if c.out == nil {
-		c.out = batch.NewQueue()
-	}
-	copy(c.out.Room(len(p)), p)
-	c.queued += uint32(len(p))
+	o := c.opened() // nothing can be in it yet
+	copy(o.Room(len(p)), p)
+	o.partial = len(p)
 	return true
 }
 

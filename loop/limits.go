@@ -40,7 +40,8 @@ type Limits struct {
 	LowWater int
 	// HardLimit is the number of waiting bytes at which a further message cuts
 	// the connection: it is dropped, and close code 4008 is tried. 0 is 1 MiB,
-	// or four times SoftLimit if that is more.
+	// or four times SoftLimit if that is more. While the loop handles what the peer has
+	// sent it is sixteen times as much: the replies to one read are no sign of a slow reader.
 	HardLimit int
 	// WriteTimeout is how long the peer may accept no byte while some
 	// wait for it. 0 is 10 s. Then the connection is cut.

@@ -14,18 +14,20 @@ import (
 // Loop is our side of one gnet event loop.
 type Loop struct {
 	// Immutable.
-	eng   *Engine
-	el    gnet.EventLoop
-	bell  *bell
-	timer *time.Timer
+	eng    *Engine
+	el     gnet.EventLoop
+	bell   *bell
+	timer  *time.Timer
+	poller *poller
 
 	// This loop.
 	owner    owner // which goroutine this is, in the debug build
 	wheel    wheel
 	wheelAt  int64                // when the timer fires for the wheel at the latest; never: it does not
-	blocked  []blocked            // connections of whose bytes the kernel took not all
-	poll     int64                // nanoseconds until blocked is looked at again
-	iov      [][]byte             // scratch for vectored writes
+	corked   *Conn                // the one whose bytes are being handled, nil between turns
+	cork     []byte               // its replies so far, see Conn.Reply
+	replies  int                  // frames in cork
+	stuck    []*Conn              // scratch of cutStalled
 	spare    []*Conn              // the other buffer of dirty
 	request  codec.UpgradeRequest // the one being judged
 	messages uint64               // of this turn, not in Counters yet
@@ -41,6 +43,7 @@ type Loop struct {
 	rung     atomic.Bool                         // the bell was rung for todo
 	calls    chan struct{}                       // wakes the writer
 	timeUp   atomic.Bool                         // the timer has fired
+	watching atomic.Bool                         // the timer is set to look after blocked connections
 	measures atomic.Pointer[metrics.LoopMetrics] // nil: nobody wants them
 
 	// Any goroutine, under mu.
@@ -55,8 +58,11 @@ type Loop struct {
 const never = math.MaxInt64
 
 // newLoop is called on the loop itself.
-func newLoop(e *Engine, el gnet.EventLoop, b *bell) *Loop {
-	l := &Loop{eng: e, el: el, bell: b, timerAt: never, wheelAt: never, calls: make(chan struct{}, 1)}
+func newLoop(e *Engine, el gnet.EventLoop, b *bell) (l *Loop, err error) {
+	l = &Loop{eng: e, el: el, bell: b, timerAt: never, wheelAt: never, calls: make(chan struct{}, 1)}
+	if l.poller, err = newPoller(l); err != nil {
+		return nil, err
+	}
 	go l.write()
 	l.owner.claim()
 	l.wheel.init(tickOf(e.now()))
@@ -64,7 +70,7 @@ func newLoop(e *Engine, el gnet.EventLoop, b *bell) *Loop {
 		l.timeUp.Store(true)
 		l.wake()
 	})
-	return l
+	return l, nil
 }
 
 // wake makes the loop look at what there is to do. An engine that has stopped
@@ -77,6 +83,7 @@ func (l *Loop) stop() {
 	l.mu.Unlock()
 	l.timer.Stop()
 	l.callWriter()
+	l.poller.stop()
 	l.bell.ring.Close()
 }
 

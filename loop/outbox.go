@@ -1,6 +1,8 @@
 package loop
 
 import (
+	"sync"
+
 	"github.com/agloop/agloop/batch"
 	"github.com/agloop/agloop/codec"
 )
@@ -13,6 +15,90 @@ const (
 	urgent  urgency = true  // terminal events and control frames never wait
 )
 
+// outbox is the one queue of a connection: whole frames, as they go on the wire, and what is left of the one that is
+// partly written. A connection has one only while something waits. All of it is under Conn.mu.
+type outbox struct {
+	batch.Queue
+	partial int // bytes left of the frame that is partly written; 0: the next byte begins a frame
+
+	pong     []byte // payload of the latest ping that found much waiting
+	owesPong bool   // it is to be answered at the next frame boundary
+
+	// While the kernel has no room, see blocked.go.
+	blocked bool   // the poller says when to go on
+	tryAt   int    // with so many bytes a turn tries once more
+	token   uint64 // by which it knows the connection
+	moved   uint32 // tick at which the peer was last seen to take something; 0: it need not be asked yet
+	acked   uint64 // what it had acknowledged then
+}
+
+var outboxes = sync.Pool{New: func() any { return new(outbox) }}
+
+// opened returns the outbox, a new one if there is none. Under mu.
+func (c *Conn) opened() *outbox {
+	o := c.out.Load()
+	if o == nil {
+		o = outboxes.Get().(*outbox)
+		c.out.Store(o)
+	}
+	return o
+}
+
+// dropOutbox gives the outbox back, with whatever is in it. Under mu.
+func (c *Conn) dropOutbox() {
+	if o := c.out.Load(); o != nil {
+		c.out.Store(nil)
+		o.Reset()
+		*o = outbox{Queue: o.Queue, pong: o.pong[:0]}
+		outboxes.Put(o)
+	}
+}
+
+// size is the number of bytes that wait, 0 for no outbox.
+func (o *outbox) size() int {
+	if o == nil {
+		return 0
+	}
+	return o.Bytes()
+}
+
+// advance drops the first n bytes, which are written, and keeps track of where frames begin.
+func (o *outbox) advance(n int) {
+	switch {
+	case n == o.Bytes():
+		o.partial = 0
+	case n < o.partial:
+		o.partial -= n
+	default:
+		at := o.partial
+		for at < n {
+			at += codec.SizeOf(o.From(at))
+		}
+		o.partial = at - n
+	}
+	o.Discard(n)
+}
+
+// answerPing puts the pong that is owed before what waits. Call it between frames.
+func (o *outbox) answerPing(masks *codec.Masks) {
+	var b [codec.MaxHeader + codec.MaxControl]byte
+	o.Prepend(putFrame(b[:], codec.Pong, o.pong, masks))
+	o.AddFrame()
+	o.owesPong = false
+}
+
+// putFrame writes one frame to the start of b, which has room for it, and returns it.
+func putFrame(b []byte, op codec.Opcode, payload []byte, masks *codec.Masks) []byte {
+	head := codec.HeaderSize(len(payload), masks != nil)
+	b = b[:head+copy(b[head:], payload)]
+	if masks != nil {
+		codec.PutMasked(b[:head], op, b[head:], masks.Next())
+	} else {
+		codec.PutHeader(b[:head], op, len(payload))
+	}
+	return b
+}
+
 // Send queues one message; op is Text or Binary, others are dropped, and text must be
 // valid UTF-8. payload is copied; more than 1 GiB is dropped. Any goroutine may call; messages leave in the order of the calls.
 // While the handler of this connection runs, everything sent leaves in one
@@ -21,7 +107,7 @@ func (c *Conn) Send(op codec.Opcode, payload []byte) SendResult {
 	return c.message(op, payload, batched)
 }
 
-// maxPayload keeps Conn.queued, of 32 bits, from running over.
+// maxPayload is what a frame of ours may carry, in bytes.
 const maxPayload = 1 << 30
 
 // SendNow is Send for the few messages that end something: they do not wait for the batch
@@ -49,84 +135,94 @@ func (c *Conn) Full() bool {
 func (c *Conn) Buffered() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return int(c.queued)
+	return c.out.Load().size()
 }
 
-// maxCopied is the largest payload, in bytes, that is copied to leave together with others. A larger one is a write of its
-// own, from where it lies: copying it costs more than the call.
-const maxCopied = 32 << 10
-
-// corkSize is the first chunk of replies, in bytes.
-const corkSize = 8 << 10
+const (
+	// maxCopied is the largest payload, in bytes, that is copied to leave together with others. A larger one is a write of
+	// its own, from where it lies: copying it costs more than the call.
+	maxCopied = 32 << 10
+	// corkFirst is the first chunk of what a turn sends, in bytes.
+	corkFirst = 8 << 10
+	// turnRoom multiplies the hard limit while the loop handles what the peer has sent: a peer that sends many requests
+	// and reads the replies as they come is not slow, but the loop answers sooner than it can read. It covers replies of
+	// 1 KB to a whole read of requests of 20 bytes.
+	turnRoom = 16
+	// corkFull is how many bytes are gathered at most: who adds the last of them writes.
+	corkFull = 64 << 10
+)
 
 // send is the one door from any goroutine into a loop.
 func (c *Conn) send(op codec.Opcode, payload []byte, u urgency) SendResult {
-	c.mu.Lock()
-	if c.flags&isClosing != 0 {
-		c.mu.Unlock()
-		return Dropped
-	}
-	tuned := c.door.tuned.Load()
-	hard := tuned.HardLimit
-	if u == urgent {
-		hard *= 2 // a run's end must find room behind the largest event
-	}
-	if int(c.queued) >= hard {
-		act, at := c.markCut(codec.CloseSlowReader)
-		c.mu.Unlock()
-		c.perform(act, at, urgent)
-		return Dropped
-	}
-	if len(payload) <= maxCopied || !c.sendLarge(op, payload) {
-		c.put(op, payload)
-	} else if c.out == nil {
-		c.mu.Unlock()
-		return Sent
-	}
-	result := Sent
-	if int(c.queued) > tuned.SoftLimit && !op.Control() {
-		c.flags |= isFull
-		result = Backpressure
-	}
-	act, at := c.schedule(u)
-	switch {
-	case act == wait:
-	case (u == urgent || act == wake && c.flags&isLone != 0 && c.out.Frames() == 1) && c.sendOut(at):
-		// It is gone already. A lone frame belongs to no burst that had better be gathered, and an urgent one waits for none.
-		act = wait
-	case c.out.Since == 0 && c.loop.measures.Load() != nil:
-		c.out.Since = c.loop.eng.now()
-	}
-	c.mu.Unlock()
-	c.perform(act, at, u)
+	result, act, at := c.enqueue(op, payload, u)
+	c.perform(act, at)
 	if result == Backpressure {
 		c.loop.eng.pile()
 	}
 	return result
 }
 
-// put writes one frame to the end of the outbox. Under mu.
-func (c *Conn) put(op codec.Opcode, payload []byte) {
-	if c.out == nil {
-		c.out = batch.NewQueue()
-		if c.marked(isCorked) { // a reply: more are likely, and all of it leaves with this turn
-			c.out.Reserve(corkSize)
+// enqueue queues one frame, or writes it at once where nothing is gained by waiting, and says what is to be done after
+// mu is released.
+func (c *Conn) enqueue(op codec.Opcode, payload []byte, u urgency) (result SendResult, act action, at int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.flags&isClosing != 0 {
+		return Dropped, wait, 0
+	}
+	tuned := c.door.tuned.Load()
+	hard := tuned.HardLimit
+	if u == urgent {
+		hard *= 2 // a run's end must find room behind the largest event
+	}
+	marks := c.marks.Load()
+	if marks&isCorked != 0 {
+		hard *= turnRoom
+	}
+	if c.out.Load().size() >= hard {
+		return Dropped, c.markCut(codec.CloseSlowReader), 0
+	}
+	replying := marks&isReplying != 0 // then what is corked must leave first, which only the loop can do
+	o := c.out.Load()
+	if o == nil && len(payload) > maxCopied && c.door.masks == nil && !replying {
+		act = c.afterWrite(c.writeLarge(op, payload))
+	} else {
+		c.put(op, payload)
+		o = c.out.Load()
+		act, at = c.schedule(u)
+		switch {
+		case replying || o.blocked && (marks&isCorked == 0 || o.Bytes() < o.tryAt):
+		case act == wake && (u == urgent || c.flags&isLone != 0 && o.Frames() == 1) || o.Bytes() >= corkFull:
+			// A lone frame belongs to no burst that had better be gathered, an urgent one waits for none, and
+			// enough is enough.
+			act = c.afterWrite(c.writeOut(at))
+		case act != wait && o.Since == 0 && c.loop.measures.Load() != nil:
+			o.Since = c.loop.eng.now()
 		}
 	}
-	masked := c.door.masks != nil
-	head := codec.HeaderSize(len(payload), masked)
-	c.out.AddFrame()
-	c.queued += uint32(head + len(payload))
-	if !masked && len(payload) > maxCopied {
-		codec.PutHeader(c.out.Room(head), op, len(payload))
-		c.out.Append(payload)
+	if act == wake {
+		c.flags |= isDirty
+	}
+	if c.out.Load().size() > tuned.SoftLimit && !op.Control() {
+		c.flags |= isFull
+		return Backpressure, act, at
+	}
+	return Sent, act, at
+}
+
+// put writes one frame to the end of the outbox. Under mu.
+func (c *Conn) put(op codec.Opcode, payload []byte) {
+	o := c.opened()
+	if o.Bytes() == 0 && c.marked(isCorked) { // a reply: more are likely, and all of it leaves with this turn
+		o.Reserve(corkFirst)
+	}
+	masks := c.door.masks
+	head := codec.HeaderSize(len(payload), masks != nil)
+	o.AddFrame()
+	if masks == nil && len(payload) > maxCopied {
+		codec.PutHeader(o.Room(head), op, len(payload))
+		o.Append(payload)
 		return
 	}
-	room := c.out.Room(head + len(payload))
-	copy(room[head:], payload)
-	if masked {
-		codec.PutMasked(room[:head], op, room[head:], c.door.masks.Next())
-	} else {
-		codec.PutHeader(room[:head], op, len(payload))
-	}
+	putFrame(o.Room(head+len(payload)), op, payload, masks)
 }

@@ -43,22 +43,28 @@ func (d *Door) CutLargest(perLoop int) (conns int, bytes int64) {
 
 // cutOff asks the loop to cut c at once. False means that it is closing anyway.
 func (c *Conn) cutOff(code codec.CloseCode) bool {
+	act, ok := c.tryCut(code)
+	c.perform(act, 0)
+	return ok
+}
+
+func (c *Conn) tryCut(code codec.CloseCode) (action, bool) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.flags&isClosing != 0 {
-		c.mu.Unlock()
-		return false
+		return wait, false
 	}
-	act, at := c.markCut(code)
-	c.mu.Unlock()
-	c.perform(act, at, urgent)
-	return true
+	return c.markCut(code), true
 }
 
 // markCut notes that c is to be cut. Under mu.
-func (c *Conn) markCut(code codec.CloseCode) (action, int64) {
+func (c *Conn) markCut(code codec.CloseCode) action {
 	c.flags |= isClosing | isCut
 	c.code = code
-	return c.schedule(urgent)
+	if c.marked(isCorked) {
+		return wait // the turn under way will see it
+	}
+	return toLoop
 }
 
 // SetPressureHook has f called when bytes begin to pile up for a connection: at

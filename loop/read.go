@@ -87,31 +87,21 @@ func (c *Conn) deliver(m codec.Message) {
 	}
 }
 
-// maxPongs is how many bytes may wait before pongs are held back.
-const maxPongs = 4 << 10
-
-// pingIn answers a ping. While the peer does not read, only the latest is kept
-// (RFC 6455 section 5.5.3), so a flood of pings cannot fill the outbox.
+// pingIn answers a ping. While much waits for the peer only the latest is answered (RFC 6455 section 5.5.3), as soon as
+// the frame under way has left: a flood of pings cannot fill the outbox, and a backlog cannot hold a pong up.
 func (c *Conn) pingIn(payload []byte) {
-	if c.Buffered() < maxPongs {
+	if !c.pongLater(payload) {
 		c.send(codec.Pong, payload, urgent)
-		return
 	}
-	h := c.hold()
-	h.pong, h.owed = append(h.pong[:0], payload...), true
-	c.mu.Lock()
-	c.flags |= isOwed
-	c.mu.Unlock()
 }
 
-// pongOwed sends the pong that waited for room.
-func (c *Conn) pongOwed() {
-	if c.held != nil && c.held.owed {
-		c.held.owed = false
-		c.mu.Lock()
-		c.flags &^= isOwed
-		c.mu.Unlock()
-		c.send(codec.Pong, c.held.pong, urgent)
-		c.rest()
+func (c *Conn) pongLater(payload []byte) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o := c.out.Load()
+	if o.size() < fewBytes || c.flags&isClosing != 0 {
+		return false
 	}
+	o.pong, o.owesPong = append(o.pong[:0], payload...), true
+	return true
 }

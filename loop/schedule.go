@@ -1,50 +1,54 @@
 package loop
 
-import "time"
+import (
+	"time"
+)
 
-// what a push leads to, decided under mu and done after it.
+// action is what a change of the outbox leads to, decided under mu and done after it.
 type action uint8
 
 const (
-	wait   action = iota // the loop will come by anyway
-	hurry                // it will, but should come at once
+	wait   action = iota // somebody will come by anyway: the turn under way, the writer, the poller
 	wake                 // to the dirty list
 	window               // to the delayed list
+	toLoop               // to the loop: what is to be done only it may do
+	stalls               // the kernel is full: the loop is to watch for progress
 )
 
-// schedule decides when the outbox is flushed. With window comes the time when, with wake the time now. Under mu.
+// schedule decides when the outbox is flushed. With window comes the time when, with others the time now. Under mu.
 func (c *Conn) schedule(u urgency) (action, int64) {
+	o := c.out.Load()
 	switch {
-	case c.marked(isCorked):
+	case c.marked(isCorked) || o.blocked:
 		return wait, 0
-	case c.flags&isDirty != 0 && u == urgent:
-		return hurry, c.loop.eng.now()
-	case c.flags&isDirty != 0:
+	case c.flags&isDirty != 0 && u == batched:
 		return wait, 0
 	}
 	now := c.loop.eng.now()
 	if u == batched {
-		due := c.door.tuned.Load().Window.Due(c.out.Frames(), c.out.Bytes(), c.lastFlush(now), now)
+		due := c.door.tuned.Load().Window.Due(o.Frames(), o.Bytes(), c.lastFlush(now), now)
 		if due > now {
 			if c.flags&isDelayed != 0 {
-				return wait, 0
+				return wait, now
 			}
 			c.flags |= isDelayed
 			return window, due
 		}
 	}
-	c.flags |= isDirty
 	return wake, now
 }
 
-func (c *Conn) perform(act action, at int64, u urgency) {
+// perform does what was decided. Any goroutine, without mu.
+func (c *Conn) perform(act action, at int64) {
 	switch act {
-	case hurry:
-		c.loop.call(u)
 	case wake:
-		c.loop.push(c, u)
+		c.loop.push(c)
 	case window:
 		c.loop.delay(c, at)
+	case toLoop:
+		c.loop.leave(c)
+	case stalls:
+		c.loop.watchStalls()
 	}
 }
 
@@ -54,23 +58,27 @@ func micros(now int64) uint32 { return uint32(now / int64(time.Microsecond)) }
 // longAgo is when a connection that wrote nothing yet is said to have done so: longer than any window.
 const longAgo = int64(time.Minute)
 
-// lastFlush is when out was last taken. A connection that then rested for a multiple of 71 minutes seems to have just
-// been flushed, and a message to it may wait for one window. Under mu.
+// lastFlush is when the outbox was last written. A connection that then rested for a multiple of 71 minutes seems to have
+// just been flushed, and a message to it may wait for one window. Under mu.
 func (c *Conn) lastFlush(now int64) int64 {
 	return now - int64(micros(now)-c.flushed)*int64(time.Microsecond)
 }
 
-// windowEnd is when the window of a delayed connection ends, or never when it
-// was flushed meanwhile.
+// windowEnd is when the window of a connection on the delayed list ends, or never when there is nothing to wait for any
+// more: then, as when the window is over, the connection is off the list.
 func (c *Conn) windowEnd(now int64) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.flags&isDelayed == 0 {
-		return never
+	due := int64(never)
+	if o := c.out.Load(); o != nil && !o.blocked {
+		// A window that shrank meanwhile may be over by its size: then at once, which is any
+		// time past.
+		due = c.door.tuned.Load().Window.Due(o.Frames(), o.Bytes(), c.lastFlush(now), 0)
 	}
-	// A window that shrank meanwhile may be over by its size: then at once, which is any
-	// time past.
-	return c.door.tuned.Load().Window.Due(c.out.Frames(), c.out.Bytes(), c.lastFlush(now), 0)
+	if due == never || due <= now+windowSlack {
+		c.flags &^= isDelayed
+	}
+	return due
 }
 
 // delay puts c on the list of those whose window ends at the given time. Any goroutine.
@@ -89,7 +97,7 @@ func (l *Loop) arm(at int64) {
 	}
 }
 
-// armBy is arm for the loop itself.
+// armBy is arm for who does not hold mu. Any goroutine.
 func (l *Loop) armBy(at int64) {
 	l.mu.Lock()
 	l.arm(at)
@@ -125,13 +133,13 @@ func (l *Loop) flushDelayed(now int64) (next int64) {
 	return next
 }
 
-// onTime does what is due: windows, blocked connections, deadlines.
+// onTime does what is due: windows, stalled peers, deadlines.
 func (l *Loop) onTime() {
 	l.owner.check()
 	l.beginTurn()
 	now := l.eng.now()
 	l.wheelAt = never
-	next := min(l.flushDelayed(now), l.pollBlocked(now))
+	next := min(l.flushDelayed(now), l.cutStalled(now))
 	l.wheelAt = min(l.wheelAt, l.wheel.advance(tickOf(now), (*Conn).onDeadline))
 	l.armBy(min(next, l.wheelAt))
 	l.endTurn()

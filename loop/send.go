@@ -1,84 +1,138 @@
 package loop
 
 import (
+	"errors"
+	"syscall"
+
 	"github.com/agloop/agloop/batch"
 	"github.com/agloop/agloop/codec"
 )
 
-// maxWrite is how much is handed to gnet in one call. What the kernel does not take
-// of it gnet copies, so this bounds gnet's buffer of a slow reader.
-const maxWrite = 128 << 10
+const (
+	// maxWrite is how much one call offers to the kernel, in bytes.
+	maxWrite = 128 << 10
+	// maxRaw is the most that is sent without the scheduler's knowledge, in bytes.
+	maxRaw = 16 << 10
+)
 
-// maxRaw is the most that is sent without the scheduler's knowledge.
-const maxRaw = 16 << 10
+// errKernelFull says that the kernel has no room for more now. Other errors of a write are the socket's end.
+var errKernelFull = errors.New("the kernel has no room")
 
-// sendOut writes out to the kernel, from whatever goroutine this is. False means that the loop has to go on: with what
-// the kernel had no room for, what gnet or the loop holds back, what someone waits for, or more than a small write.
-// Under mu, which is what makes it safe: gnet closes the descriptor only after OnClose has taken mu and set
-// isClosing. So the loop may wait for mu as long as the kernel takes, some microseconds.
-func (c *Conn) sendOut(now int64) bool {
-	q := c.out
-	if c.flags&(isTaken|isFull|isOwed|isClosing) != 0 || q.Bytes() > maxRaw {
-		return false
+// writeOut writes the outbox until it is empty or the kernel is full; then the poller is asked. Any goroutine, under mu,
+// which is what makes it safe: gnet closes the descriptor only after OnClose has taken mu and set isClosing. So the loop
+// may wait for mu as long as the kernel takes, some microseconds. now is for the batch window, 0 leaves that alone.
+func (c *Conn) writeOut(now int64) error {
+	l, o := c.loop, c.out.Load()
+	for o.Bytes() > 0 || o.owesPong {
+		limit := maxWrite
+		if o.owesPong {
+			if o.partial == 0 {
+				o.answerPing(c.door.masks)
+			} else {
+				limit = o.partial // the frame under way, then the pong
+			}
+		}
+		l.countFrames(&o.Queue) // before the peer can have them
+		asked, n, err := o.write(int(c.fd), limit)
+		if err == syscall.EINTR {
+			continue
+		}
+		if n > 0 {
+			l.Counters.Writes.Add(1)
+			l.Counters.BytesOut.Add(uint64(n))
+			o.moved = 0
+		}
+		if n == o.Bytes() && !o.owesPong {
+			break // how much it was is told below
+		}
+		o.advance(n)
+		switch {
+		case err != nil && err != syscall.EAGAIN:
+			return err
+		case n < asked:
+			c.noteWrite(o.Frames(), now)
+			return c.awaitRoom(o)
+		}
 	}
-	p, all := q.First()
-	if !all {
-		return false
-	}
-	l := c.loop
-	l.countFrames(q) // before the peer can have them
-	n := sendRaw(int(c.fd), p)
-	if n == 0 {
-		return false
-	}
-	c.noteWrite(q.Frames(), now)
-	c.queued -= uint32(n)
-	l.Counters.Writes.Add(1)
-	l.Counters.BytesOut.Add(uint64(n))
-	if n < len(p) {
-		q.Discard(n)
-		return false
-	}
-	l.measureWrite(q.Frames(), q.Since, now)
-	c.flags &^= isDirty | isDelayed
-	c.out = nil
-	q.Free()
-	return true
+	c.noteWrite(o.Frames(), now)
+	l.measureWrite(o.Frames(), o.Since, now)
+	c.dropOutbox()
+	return nil
 }
 
-// sendLarge writes a large frame that nothing is before from where it lies, and queues what the kernel has no room for.
-// False means that it did not try. Under mu, see sendOut.
-func (c *Conn) sendLarge(op codec.Opcode, payload []byte) bool {
-	if c.out != nil || c.flags&(isTaken|isFull|isOwed) != 0 || c.door.masks != nil {
-		return false
+// write offers the first limit bytes to the kernel in one call.
+func (o *outbox) write(fd, limit int) (asked, n int, err error) {
+	p, all := o.First()
+	if asked = min(len(p), limit); all && asked <= maxRaw {
+		n, err = sendRaw(fd, p[:asked])
+		return asked, n, err
 	}
+	var room [batch.MaxSlices][]byte
+	parts := o.Slices(room[:0], limit)
+	asked = 0
+	for _, p := range parts {
+		asked += len(p)
+	}
+	n, err = sendParts(fd, parts)
+	return asked, n, err
+}
+
+// afterWrite says what is left to do for the loop after a write from elsewhere. Under mu.
+func (c *Conn) afterWrite(err error) action {
+	switch {
+	case err != nil && err != errKernelFull:
+		return toLoop // which meets the same error, and closes
+	case c.flags&isFull != 0 && c.out.Load().size() <= c.door.tuned.Load().LowWater:
+		return toLoop // OnDrain is due
+	case err != nil:
+		return stalls
+	}
+	return wait
+}
+
+// writeLarge writes a large frame that nothing is before from where it lies, and queues what the kernel has no room for.
+// Under mu, see writeOut.
+func (c *Conn) writeLarge(op codec.Opcode, payload []byte) error {
 	var b [codec.MaxHeader]byte
 	head := b[:codec.HeaderSize(len(payload), false)]
 	codec.PutHeader(head, op, len(payload))
+	return c.writeParts(1, head, payload)
+}
+
+// writeParts is the write of frames that lie elsewhere and have nothing before them: a and b behind each other. What the
+// kernel has no room for is queued. Under mu, see writeOut.
+func (c *Conn) writeParts(frames int, a, b []byte) error {
 	l := c.loop
-	l.Counters.FramesOut.Add(1)
-	n := sendTwo(int(c.fd), head, payload)
+	l.Counters.FramesOut.Add(uint64(frames)) // before the peer can have them
+	n, err := sendParts(int(c.fd), [][]byte{a, b})
 	if n > 0 {
 		l.Counters.Writes.Add(1)
 		l.Counters.BytesOut.Add(uint64(n))
 	}
-	if n == len(head)+len(payload) {
-		l.measureWrite(1, 0, 0)
-		return true
+	if n == len(a)+len(b) {
+		l.measureWrite(frames, 0, 0)
+		return nil
 	}
-	c.out = batch.NewQueue()
-	c.out.AddFrame()
-	c.out.Counted = 1
-	c.out.Append(head[min(n, len(head)):])
-	c.out.Append(payload[max(n-len(head), 0):])
-	c.queued += uint32(c.out.Bytes())
-	return true
+	if err != nil && err != syscall.EAGAIN && err != syscall.EINTR {
+		n = 0 // the loop is to meet the error, too
+	}
+	o := c.opened()
+	for range frames {
+		o.AddFrame()
+	}
+	o.Counted = frames
+	o.Append(a)
+	o.Append(b)
+	o.advance(n)
+	return c.awaitRoom(o)
 }
 
 // countFrames counts each frame of q once, whoever tries to write it and how often.
 func (l *Loop) countFrames(q *batch.Queue) {
-	l.Counters.FramesOut.Add(uint64(q.Frames() - q.Counted))
-	q.Counted = q.Frames()
+	if n := q.Frames() - q.Counted; n > 0 {
+		l.Counters.FramesOut.Add(uint64(n))
+		q.Counted = q.Frames()
+	}
 }
 
 // noteWrite remembers a write for the batch window. Under mu.
@@ -92,53 +146,4 @@ func (c *Conn) noteWrite(frames int, now int64) {
 	} else {
 		c.flags |= isLone
 	}
-}
-
-// write hands q, behind what waits already, to the kernel until it takes no more. A nil q adds nothing.
-func (c *Conn) write(q *batch.Queue) {
-	if h := c.held; h != nil && h.unsent != nil {
-		if q != nil {
-			h.unsent.Splice(q)
-			q.Free()
-		}
-		q, h.unsent = h.unsent, nil
-	}
-	l := c.loop
-	written := 0
-	for q != nil && c.sock.OutboundBuffered() == 0 {
-		iov := q.Slices(l.iov[:0], maxWrite)
-		l.iov = iov
-		n := c.writeSlices(iov)
-		clear(iov)
-		if c.state == closed { // gnet closed it inside the call
-			q.Free()
-			return
-		}
-		l.Counters.Writes.Add(1)
-		l.Counters.BytesOut.Add(uint64(n))
-		written += n
-		if q.Discard(n); q.Bytes() == 0 {
-			q.Free()
-			q = nil
-		}
-	}
-	if q != nil {
-		c.hold().unsent = q
-	}
-	c.settle(written)
-}
-
-// writeSlices writes all of iov, gnet keeping what the kernel has no room for, and returns its size.
-func (c *Conn) writeSlices(iov [][]byte) (n int) {
-	if len(iov) == 1 {
-		p := iov[0]
-		n = len(p)
-		_, _ = c.sock.Write(p)
-		return n
-	}
-	for _, p := range iov {
-		n += len(p)
-	}
-	_, _ = c.sock.Writev(iov)
-	return n
 }

@@ -14,6 +14,7 @@ import (
 // which loops there are (docs/adr/0003-bell.md).
 type bell struct {
 	loop *Loop
+	err  error // why there is none
 	ring net.Conn
 }
 
@@ -31,12 +32,15 @@ func (e *Engine) hang() (*Loop, error) {
 		far.Close()
 		return nil, err
 	}
-	return b.loop, nil
+	if b.err != nil {
+		far.Close()
+	}
+	return b.loop, b.err
 }
 
 // enter ties the bell to its loop: gnet's OnOpen.
 func (b *bell) enter(e *Engine, gc gnet.Conn) {
-	b.loop = newLoop(e, gc.EventLoop(), b)
+	b.loop, b.err = newLoop(e, gc.EventLoop(), b)
 }
 
 // heard does what the loop was woken for: gnet's OnTraffic.

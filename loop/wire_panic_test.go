@@ -10,6 +10,7 @@ import (
 // TestWirePanics: a panic ends its own connection with 1011 and is counted; the loop
 // and the other connections go on.
 func TestWirePanics(t *testing.T) {
+	filled := make(chan struct{}) // closed when much waits for the peer of OnDrain
 	h := &wireHandler{}
 	h.open = func(c *loop.Conn) {
 		if c.User() == "OnOpen" {
@@ -21,8 +22,11 @@ func TestWirePanics(t *testing.T) {
 			panic("in OnMessage")
 		}
 		c.Send(op, p)
-		for c.User() == "OnDrain" && c.Buffered() < 32<<20 {
-			c.Send(codec.Binary, make([]byte, 1<<20))
+		if c.User() == "OnDrain" {
+			for c.Buffered() < 32<<20 {
+				c.Send(codec.Binary, make([]byte, 1<<20))
+			}
+			close(filled)
 		}
 	}
 	h.drain = func(c *loop.Conn) {
@@ -64,6 +68,7 @@ func TestWirePanics(t *testing.T) {
 		case "OnOpen", "OnMessage":
 			p.wantClose(1011)
 		case "OnDrain":
+			<-filled
 			p.want(0b1_000_0001, []byte("much, please"))
 			f := p.frame()
 			for ; f.b0 == 0b1_000_0010; f = p.frame() {

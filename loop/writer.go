@@ -1,12 +1,14 @@
 package loop
 
-import "github.com/agloop/agloop/codec"
+import (
+	"github.com/agloop/agloop/codec"
+)
 
 // Frames that come from goroutines leave from goroutines: the loop is not woken for them. A lone frame is written by
-// whoever emitted it (Conn.send). Those of a burst are gathered: the first puts its connection on the dirty list and
+// whoever emitted it (Conn.enqueue). Those of a burst are gathered: the first puts its connection on the dirty list and
 // calls the writer, a goroutine for each loop, which the scheduler runs next on the same processor, that is, when the
 // emitting goroutine has said what it had to say. What a turn of the loop makes dirty it flushes itself at its end. What
-// the writer cannot finish, because the kernel is full or the connection closes, it leaves to the loop
+// the kernel has no room for waits until the poller says that it has (blocked.go). Callbacks and closing are the loop's
 // (docs/adr/0010-writer.md).
 
 // What armed says.
@@ -17,25 +19,23 @@ const (
 )
 
 // push puts c on the dirty list and has it flushed. Any goroutine.
-func (l *Loop) push(c *Conn, u urgency) {
+func (l *Loop) push(c *Conn) {
 	l.mu.Lock()
 	l.dirty = append(l.dirty, c)
 	l.pending.Add(1)
 	l.mu.Unlock()
-	l.call(u)
+	l.call()
 }
 
-// call sees to it that the dirty list is flushed: soon, or at once if u is urgent. Any
-// goroutine.
-func (l *Loop) call(u urgency) {
+// call sees to it that the dirty list is flushed soon. Any goroutine.
+func (l *Loop) call() {
 	// Either the writer or the turn, having lowered armed, sees the list; or we see armed lowered.
 	for {
 		armed := l.armed.Load()
-		if armed == called || armed == timed && u == batched {
+		if armed != nothing {
 			return
 		}
-		at := l.paced.Load()
-		if u == batched && at > l.eng.now() {
+		if at := l.paced.Load(); at > l.eng.now() {
 			if l.armed.CompareAndSwap(armed, timed) {
 				l.armBy(at)
 				return
@@ -77,22 +77,30 @@ func (l *Loop) write() {
 		now := l.eng.now()
 		l.paced.Store(now + l.eng.wakeGap.Load())
 		for _, c := range list {
-			if !c.flushHere(now) {
-				l.leave(c)
-			}
+			c.perform(c.flushHere(now), 0)
 		}
 		clear(list)
 	}
 }
 
-// flushHere writes the outbox from the writer. False means that the loop must.
-func (c *Conn) flushHere(now int64) bool {
+// flushHere writes the outbox of a connection that was dirty, from a goroutine. What only the loop may do it leaves to it.
+func (c *Conn) flushHere(now int64) action {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.flags&isDirty == 0 || c.marked(isCorked) {
-		return true // flushed meanwhile, or about to be by the turn that is under way
+	c.flags &^= isDirty
+	return c.flushUnder(now)
+}
+
+// flushUnder is the part of flushHere that others share. Under mu.
+func (c *Conn) flushUnder(now int64) action {
+	o := c.out.Load()
+	switch {
+	case o == nil || o.blocked || c.marked(isCorked):
+		return wait // flushed meanwhile, or about to be by the poller or the turn that is under way
+	case c.flags&isClosing != 0:
+		return toLoop
 	}
-	return c.out != nil && c.sendOut(now)
+	return c.afterWrite(c.writeOut(now))
 }
 
 // leave has the loop flush c. Any goroutine.
@@ -106,7 +114,7 @@ func (l *Loop) leave(c *Conn) {
 	}
 }
 
-// flushDirty writes the outboxes of all dirty connections: one write each.
+// flushDirty flushes all connections that are dirty or were left to the loop.
 func (l *Loop) flushDirty() {
 	l.owner.check()
 	list, _ := l.take(l.spare)
@@ -120,59 +128,79 @@ func (l *Loop) flushDirty() {
 	now := l.eng.now()
 	l.paced.Store(now + l.eng.wakeGap.Load())
 	for _, c := range list {
-		if c.awaitsFlush() { // not flushed by its window or by a turn meanwhile
-			c.flush(now)
-		}
+		c.flush(now)
 	}
 	clear(list)
 	l.spare = list
 }
 
-// awaitsFlush tells whether a connection of the dirty list is still to be flushed.
-func (c *Conn) awaitsFlush() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.flags&isDirty != 0
-}
-
-// flush writes the outbox. On the loop. now is for the batch window; 0 leaves the window alone, for replies to what
-// the peer just sent do not make a burst.
+// flush writes what waits, tells who waits for room, and goes on with closing. On the loop. now is for the batch window;
+// 0 leaves the window alone, for replies to what the peer just sent do not make a burst.
 func (c *Conn) flush(now int64) {
 	if c.state == closed {
 		return
 	}
-	c.mu.Lock()
-	if now == 0 && c.flags&(isDirty|isDelayed) != 0 { // a turn takes along what was to be flushed
-		now = c.loop.eng.now()
-	}
-	c.flags &^= isDirty | isDelayed
-	if c.flags&isClosing == 0 && (c.out == nil || c.sendOut(now)) {
-		c.mu.Unlock()
-		return
-	}
-	q := c.out
-	c.out = nil
-	if q != nil {
-		c.flags |= isTaken
-		c.noteWrite(q.Frames(), now)
-	}
-	flags, code := c.flags, c.code
-	c.mu.Unlock()
-
-	if flags&isClosing != 0 && !c.closeInTurn(flags, code) {
-		if q != nil {
-			q.Free()
+	f := c.flushQueue(now)
+	if f.end {
+		if !c.closeInTurn(f.flags, f.code) {
+			return
 		}
-		return
+		f = c.flushQueue(now)
 	}
-	if q != nil {
-		c.loop.countFrames(q)
-		c.loop.measureWrite(q.Frames(), q.Since, now)
-		c.write(q)
+	switch {
+	case f.err != nil:
+		c.why(&CloseError{Code: codec.CloseAbnormal, Cause: f.err})
+		c.closeNow()
+		return
+	case f.stalls:
+		c.loop.watchStalls()
+	}
+	if f.drained && c.state == open {
+		c.guard(func() { c.door.handler.OnDrain(c) })
 	}
 	if c.state >= closing {
 		c.finishClosing()
 	}
+}
+
+// flushed is what flushQueue found.
+type flushed struct {
+	end     bool // another goroutine wants the connection closed, and nothing was written
+	flags   flags
+	code    codec.CloseCode
+	err     error // the socket is broken
+	stalls  bool  // the kernel is full
+	drained bool  // OnDrain is due
+}
+
+// flushQueue is the part of flush under mu.
+func (c *Conn) flushQueue(now int64) (f flushed) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f.flags, f.code = c.flags, c.code
+	if now == 0 && c.flags&(isDirty|isDelayed) != 0 { // a turn takes along what was to be flushed
+		now = c.loop.eng.now()
+	}
+	c.flags &^= isDirty
+	if f.flags&isClosing != 0 && (f.flags&isCut != 0 || c.state <= open) {
+		f.end = true
+		return f
+	}
+	var err error
+	if c.loop.corked == c {
+		err = c.uncork()
+	}
+	if o := c.out.Load(); o != nil && !o.blocked && err == nil {
+		err = c.writeOut(now)
+	}
+	if f.stalls = err == errKernelFull; !f.stalls {
+		f.err = err
+	}
+	if c.flags&isFull != 0 && c.out.Load().size() <= c.door.tuned.Load().LowWater {
+		c.flags &^= isFull
+		f.drained = true
+	}
+	return f
 }
 
 // closeInTurn acts on what another goroutine wants closed. False means that the connection is gone.
@@ -186,10 +214,8 @@ func (c *Conn) closeInTurn(flags flags, code codec.CloseCode) bool {
 		c.cut(code, errMemory)
 	case c.state == handshaking: // closed before it was a WebSocket: there is nothing to say
 		c.closeNow()
-	case c.state == open:
-		c.startClosing()
-		return true
 	default:
+		c.startClosing()
 		return true
 	}
 	return false

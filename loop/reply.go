@@ -1,0 +1,73 @@
+package loop
+
+import "github.com/agloop/agloop/codec"
+
+// Reply is Send for the callbacks of this connection's loop, which it must not leave: OnOpen, OnMessage, OnDrain. Replies
+// to what lies in one read leave in one write when the last of it has been handled, and while nothing else waits for the
+// peer a Reply takes no lock. Elsewhere it must not be called.
+//
+// Order: among Reply and Send of the same goroutine, that of the calls. A message that another goroutine sends while the
+// callbacks run comes before or after each reply.
+func (c *Conn) Reply(op codec.Opcode, payload []byte) SendResult {
+	l := c.loop
+	l.owner.check()
+	masks := c.door.masks
+	size := codec.HeaderSize(len(payload), masks != nil) + len(payload)
+	if l.corked != c || c.out.Load() != nil || len(payload) > maxCopied || c.state != open || op != codec.Text && op != codec.Binary {
+		c.flushCork()
+		return c.message(op, payload, batched)
+	}
+	if len(l.cork)+size > cap(l.cork) {
+		if c.flushCork(); c.out.Load() != nil {
+			return c.message(op, payload, batched)
+		}
+	}
+	if len(l.cork) == 0 {
+		if l.cork == nil {
+			l.cork = make([]byte, 0, corkFull)
+		}
+		c.marks.Or(isReplying)
+	}
+	at := len(l.cork)
+	l.cork = l.cork[:at+size]
+	putFrame(l.cork[at:], op, payload, masks)
+	l.replies++
+	return Sent
+}
+
+// flushCork writes the replies so far.
+func (c *Conn) flushCork() {
+	l := c.loop
+	if l.corked != c || len(l.cork) == 0 {
+		return
+	}
+	c.mu.Lock()
+	err := c.uncork()
+	c.mu.Unlock()
+	if err == errKernelFull {
+		l.watchStalls()
+	} // the end of the turn meets other errors again
+}
+
+// uncork writes the replies so far, or queues them: before what was queued after them. On the loop, under mu.
+func (c *Conn) uncork() error {
+	l := c.loop
+	replies, frames := l.cork, l.replies
+	if len(replies) == 0 {
+		return nil
+	}
+	l.cork, l.replies = replies[:0], 0
+	c.marks.And(^isReplying)
+	if c.flags&isCut != 0 {
+		return nil
+	}
+	o := c.out.Load()
+	if o == nil {
+		return c.writeParts(frames, replies, nil)
+	}
+	o.Prepend(replies)
+	for range frames {
+		o.AddFrame()
+	}
+	return nil
+}
