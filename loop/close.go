@@ -8,14 +8,15 @@ import (
 	"runtime/debug"
 	"syscall"
 
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
+	"github.com/agloop/agloop/codec/handshake"
 )
 
 // Close begins the closing handshake: what is queued leaves, then a close frame
 // with code and reason, then the peer's close frame is awaited for
 // Limits.CloseTimeout. Later Sends are dropped, and messages that still arrive are not
 // delivered. It does not wait; OnClose tells the end. A code that may not be sent closes without one. Any goroutine.
-func (c *Conn) Close(code codec.CloseCode, reason string) {
+func (c *Conn) Close(code frame.CloseCode, reason string) {
 	c.mu.Lock()
 	if c.flags&isClosing != 0 {
 		c.mu.Unlock()
@@ -28,9 +29,9 @@ func (c *Conn) Close(code codec.CloseCode, reason string) {
 }
 
 // putClose queues the close frame, the last frame there is. Under mu.
-func (c *Conn) putClose(code codec.CloseCode, reason string) {
+func (c *Conn) putClose(code frame.CloseCode, reason string) {
 	var b [125]byte
-	c.put(codec.Close, codec.AppendClose(b[:0], code, reason))
+	c.put(frame.Close, frame.AppendClose(b[:0], code, reason))
 	c.flags |= isClosing
 	c.code = code
 	c.marks.Or(isEnding)
@@ -58,7 +59,7 @@ func (c *Conn) why(e *CloseError) {
 
 // closeIn acts on the peer's close frame.
 func (c *Conn) closeIn(payload []byte) {
-	code, reason, err := codec.ParseClose(payload)
+	code, reason, err := frame.ParseClose(payload)
 	if err != nil {
 		c.fail(err)
 		return
@@ -73,9 +74,9 @@ func (c *Conn) fail(err error) {
 	if c.state >= draining {
 		return
 	}
-	code := codec.CodeOf(err)
+	code := frame.CodeOf(err)
 	reason := ""
-	if pe, ok := errors.AsType[*codec.ProtocolError](err); ok {
+	if pe, ok := errors.AsType[*frame.ProtocolError](err); ok {
 		reason = pe.Reason
 		c.loop.Counters.ProtoErrs.Add(1)
 	}
@@ -85,7 +86,7 @@ func (c *Conn) fail(err error) {
 
 // endWith queues a close frame unless one is queued already, and waits for nothing
 // more from the peer.
-func (c *Conn) endWith(code codec.CloseCode, reason string) {
+func (c *Conn) endWith(code frame.CloseCode, reason string) {
 	c.mu.Lock()
 	if c.flags&isClosing == 0 {
 		c.putClose(code, reason)
@@ -115,11 +116,11 @@ func (c *Conn) finishClosing() {
 }
 
 // cut closes at once. A close frame with code is tried if nothing waits before it.
-func (c *Conn) cut(code codec.CloseCode, cause error) {
+func (c *Conn) cut(code frame.CloseCode, cause error) {
 	if c.state == closed {
 		return
 	}
-	c.why(&CloseError{Code: codec.CloseAbnormal, Cause: cause})
+	c.why(&CloseError{Code: frame.CloseAbnormal, Cause: cause})
 	c.mu.Lock()
 	silent := c.flags&isClosing == 0 && c.out == nil
 	c.flags |= isClosing
@@ -151,7 +152,7 @@ func (c *Conn) closeError(err error) *CloseError {
 	if errors.Is(err, io.EOF) || err == nil {
 		err = io.ErrUnexpectedEOF // the stream ended without a close frame
 	}
-	return &CloseError{Code: codec.CloseAbnormal, Cause: err}
+	return &CloseError{Code: frame.CloseAbnormal, Cause: err}
 }
 
 // panicked ends the connection whose callback panicked.
@@ -163,7 +164,7 @@ func (c *Conn) panicked(v any) {
 	switch c.state {
 	case closed:
 	case handshaking: // in Authorize
-		c.refuse(&codec.UpgradeError{Status: 500, Reason: "the server failed"})
+		c.refuse(&handshake.UpgradeError{Status: 500, Reason: "the server failed"})
 	default:
 		c.fail(errPanic)
 	}

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/agloop/agloop/batch"
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
 	"github.com/panjf2000/gnet/v2"
 )
 
@@ -26,7 +26,7 @@ type Conn struct {
 
 	// Any goroutine, under mu. With the fields above and below this is the one cache line that Send needs.
 	flags   flags
-	code    codec.CloseCode // why we close; 0: not closing
+	code    frame.CloseCode // why we close; 0: not closing
 	mu      sync.Mutex
 	out     *batch.Queue // frames that nobody has taken yet; nil while empty
 	queued  uint32       // bytes waiting: in out, with the loop, in gnet

@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/agloop/agloop/batch"
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
 )
 
 // maxWrite is how much is handed to gnet in one call. What the kernel does not take
@@ -108,9 +108,9 @@ func (c *Conn) noteWrite(frames int, now int64) {
 }
 
 // closeInTurn acts on what another goroutine wants closed. False means that the connection is gone.
-func (c *Conn) closeInTurn(flags flags, code codec.CloseCode) bool {
+func (c *Conn) closeInTurn(flags flags, code frame.CloseCode) bool {
 	switch {
-	case flags&isCut != 0 && code == codec.CloseSlowReader:
+	case flags&isCut != 0 && code == frame.CloseSlowReader:
 		c.loop.Counters.SlowCuts.Add(1)
 		c.cut(code, errSlowReader)
 	case flags&isCut != 0:
@@ -272,7 +272,7 @@ func (l *Loop) pollBlocked(now int64) int64 {
 			c.marks.And(^isStuck)
 		case b.overdue(tickOf(now)):
 			l.Counters.SlowCuts.Add(1)
-			c.cut(codec.CloseSlowReader, errNoProgress)
+			c.cut(frame.CloseSlowReader, errNoProgress)
 		default:
 			l.blocked = append(l.blocked, b)
 		}

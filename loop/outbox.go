@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/agloop/agloop/batch"
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
 )
 
 // urgency says whether a frame may wait for others.
@@ -19,7 +19,7 @@ const (
 // valid UTF-8. payload is copied; more than 1 GiB is dropped. Any goroutine may call; messages leave in the order of the calls.
 // While the handler of this connection runs, everything sent leaves in one
 // write when it returns; otherwise the batch window decides (see Limits).
-func (c *Conn) Send(op codec.Opcode, payload []byte) SendResult {
+func (c *Conn) Send(op frame.Opcode, payload []byte) SendResult {
 	return c.message(op, payload, batched)
 }
 
@@ -28,12 +28,12 @@ const maxPayload = 1 << 30
 
 // SendNow is Send for the few messages that end something: they do not wait for the batch
 // window, and have as much room again above the hard limit. Any goroutine.
-func (c *Conn) SendNow(op codec.Opcode, payload []byte) SendResult {
+func (c *Conn) SendNow(op frame.Opcode, payload []byte) SendResult {
 	return c.message(op, payload, urgent)
 }
 
-func (c *Conn) message(op codec.Opcode, payload []byte, u urgency) SendResult {
-	if op != codec.Text && op != codec.Binary || len(payload) > maxPayload {
+func (c *Conn) message(op frame.Opcode, payload []byte, u urgency) SendResult {
+	if op != frame.Text && op != frame.Binary || len(payload) > maxPayload {
 		return Dropped
 	}
 	return c.send(op, payload, u)
@@ -72,7 +72,7 @@ const (
 )
 
 // send is the one door from any goroutine into a loop.
-func (c *Conn) send(op codec.Opcode, payload []byte, u urgency) SendResult {
+func (c *Conn) send(op frame.Opcode, payload []byte, u urgency) SendResult {
 	c.mu.Lock()
 	if c.flags&isClosing != 0 {
 		c.mu.Unlock()
@@ -84,7 +84,7 @@ func (c *Conn) send(op codec.Opcode, payload []byte, u urgency) SendResult {
 		hard *= 2 // a run's end must find room behind the largest event
 	}
 	if int(c.queued) >= hard {
-		act, at := c.markCut(codec.CloseSlowReader)
+		act, at := c.markCut(frame.CloseSlowReader)
 		c.mu.Unlock()
 		c.perform(act, at, urgent)
 		return Dropped
@@ -118,7 +118,7 @@ func (c *Conn) send(op codec.Opcode, payload []byte, u urgency) SendResult {
 }
 
 // put writes one frame to the end of the outbox. Under mu.
-func (c *Conn) put(op codec.Opcode, payload []byte) {
+func (c *Conn) put(op frame.Opcode, payload []byte) {
 	if c.out == nil {
 		c.out = batch.NewQueue()
 		if c.marked(isCorked) { // a reply: more are likely, and all of it leaves with this turn
@@ -126,32 +126,32 @@ func (c *Conn) put(op codec.Opcode, payload []byte) {
 		}
 	}
 	masked := c.door.masks != nil
-	head := codec.HeaderSize(len(payload), masked)
+	head := frame.HeaderSize(len(payload), masked)
 	c.out.AddFrame()
 	c.queued += uint32(head + len(payload))
 	if !masked && len(payload) > maxCopied {
-		codec.PutHeader(c.out.Room(head), op, len(payload))
+		frame.PutHeader(c.out.Room(head), op, len(payload))
 		c.out.Append(payload)
 		return
 	}
 	room := c.out.Room(head + len(payload))
 	copy(room[head:], payload)
 	if masked {
-		codec.PutMasked(room[:head], op, room[head:], c.door.masks.Next())
+		frame.PutMasked(room[:head], op, room[head:], c.door.masks.Next())
 	} else {
-		codec.PutHeader(room[:head], op, len(payload))
+		frame.PutHeader(room[:head], op, len(payload))
 	}
 }
 
 // sendLarge writes a large frame that nothing is before from where it lies, and queues what the kernel has no room for.
 // False means that it did not try. Under mu, see sendOut.
-func (c *Conn) sendLarge(op codec.Opcode, payload []byte) bool {
+func (c *Conn) sendLarge(op frame.Opcode, payload []byte) bool {
 	if c.out != nil || c.flags&(isTaken|isFull|isOwed) != 0 || c.door.masks != nil {
 		return false
 	}
-	var b [codec.MaxHeader]byte
-	head := b[:codec.HeaderSize(len(payload), false)]
-	codec.PutHeader(head, op, len(payload))
+	var b [frame.MaxHeader]byte
+	head := b[:frame.HeaderSize(len(payload), false)]
+	frame.PutHeader(head, op, len(payload))
 	l := c.loop
 	l.Counters.FramesOut.Add(1)
 	n := sendTwo(int(c.fd), head, payload)

@@ -4,7 +4,7 @@ import (
 	"math/bits"
 	"sync/atomic"
 
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/metrics"
 )
 
@@ -34,7 +34,7 @@ func (d *Door) CutLargest(perLoop int) (conns int, bytes int64) {
 	onLoop := map[*Loop]int{}
 	for _, c := range buckets[top] {
 		waits := int64(c.Buffered())
-		if onLoop[c.loop] < perLoop && c.cutOff(codec.CloseTryLater) {
+		if onLoop[c.loop] < perLoop && c.cutOff(frame.CloseTryLater) {
 			onLoop[c.loop]++
 			conns++
 			bytes += waits
@@ -44,7 +44,7 @@ func (d *Door) CutLargest(perLoop int) (conns int, bytes int64) {
 }
 
 // cutOff asks the loop to cut c at once. False means that it is closing anyway.
-func (c *Conn) cutOff(code codec.CloseCode) bool {
+func (c *Conn) cutOff(code frame.CloseCode) bool {
 	c.mu.Lock()
 	if c.flags&isClosing != 0 {
 		c.mu.Unlock()
@@ -57,7 +57,7 @@ func (c *Conn) cutOff(code codec.CloseCode) bool {
 }
 
 // markCut notes that c is to be cut. Under mu.
-func (c *Conn) markCut(code codec.CloseCode) (action, int64) {
+func (c *Conn) markCut(code frame.CloseCode) (action, int64) {
 	c.flags |= isClosing | isCut
 	c.code = code
 	return c.schedule(urgent)

@@ -6,7 +6,7 @@ import (
 
 	"github.com/agloop/agloop/batch"
 	"github.com/agloop/agloop/bufpool"
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
 )
 
 // readBuffer is what one read takes at most, in bytes. Each loop has one such buffer. A message that does not lie in it
@@ -18,7 +18,7 @@ const readBuffer = 256 << 10
 type held struct {
 	head   *bufpool.Buffer // request head so far, while handshaking
 	scan   int             // where to go on looking for its end
-	reader codec.Reader
+	reader frame.Reader
 	began  uint32      // tick of the first byte of the message in reader; 0: none
 	pong   []byte      // payload of the latest ping that could not be answered yet
 	owed   bool        // pong is to be sent
@@ -80,7 +80,7 @@ func (c *Conn) receive(view []byte) {
 func (c *Conn) frame(view []byte) (n int) {
 	lim := &c.door.frames
 	if c.held == nil || c.held.reader.Empty() {
-		m, n, err := codec.Whole(view, lim)
+		m, n, err := frame.Whole(view, lim)
 		if err != nil {
 			c.fail(err)
 			return len(view)
@@ -110,12 +110,12 @@ func (c *Conn) frame(view []byte) (n int) {
 }
 
 // deliver acts on a whole message or control frame.
-func (c *Conn) deliver(m codec.Message) {
+func (c *Conn) deliver(m frame.Message) {
 	switch m.Opcode {
-	case codec.Ping:
+	case frame.Ping:
 		c.pingIn(m.Payload)
-	case codec.Pong:
-	case codec.Close:
+	case frame.Pong:
+	case frame.Close:
 		c.closeIn(m.Payload)
 	default:
 		if c.state != open || c.marked(isEnding) {
@@ -141,7 +141,7 @@ const maxPongs = 4 << 10
 // (RFC 6455 section 5.5.3), so a flood of pings cannot fill the outbox.
 func (c *Conn) pingIn(payload []byte) {
 	if c.Buffered() < maxPongs {
-		c.send(codec.Pong, payload, urgent)
+		c.send(frame.Pong, payload, urgent)
 		return
 	}
 	h := c.hold()
@@ -158,7 +158,7 @@ func (c *Conn) pongOwed() {
 		c.mu.Lock()
 		c.flags &^= isOwed
 		c.mu.Unlock()
-		c.send(codec.Pong, c.held.pong, urgent)
+		c.send(frame.Pong, c.held.pong, urgent)
 		c.rest()
 	}
 }

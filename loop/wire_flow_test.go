@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/loop"
 )
 
@@ -30,7 +30,7 @@ func TestWireBackpressure(t *testing.T) {
 	sent, most := 0, 0
 	more := func(c *loop.Conn) {
 		for sent < messages {
-			r := c.Send(codec.Binary, pattern(size(sent)))
+			r := c.Send(frame.Binary, pattern(size(sent)))
 			sent++
 			most = max(most, c.Buffered())
 			if r != loop.Sent {
@@ -39,7 +39,7 @@ func TestWireBackpressure(t *testing.T) {
 		}
 	}
 	h := &wireHandler{
-		message: func(c *loop.Conn, _ codec.Opcode, _ []byte) { more(c) },
+		message: func(c *loop.Conn, _ frame.Opcode, _ []byte) { more(c) },
 		drain:   more,
 	}
 	s := serveWire(t, h, func(cfg *loop.DoorConfig) { cfg.Limits.SoftLimit = soft })
@@ -82,8 +82,8 @@ func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 
 // TestWireHardLimit: a sender that does not heed Backpressure loses the peer, not the memory.
 func TestWireHardLimit(t *testing.T) {
-	h := &wireHandler{message: func(c *loop.Conn, _ codec.Opcode, _ []byte) {
-		for c.Send(codec.Binary, pattern(100_000)) != loop.Dropped {
+	h := &wireHandler{message: func(c *loop.Conn, _ frame.Opcode, _ []byte) {
+		for c.Send(frame.Binary, pattern(100_000)) != loop.Dropped {
 			runtime.Gosched()
 		}
 		if n := c.Buffered(); n > 1<<20+200_000 {
@@ -119,7 +119,7 @@ func TestWireHardLimit(t *testing.T) {
 // TestWireWriteTimeout: a peer that takes no byte is cut; its neighbour is not.
 func TestWireWriteTimeout(t *testing.T) {
 	t.Parallel()
-	h := &wireHandler{message: func(c *loop.Conn, _ codec.Opcode, _ []byte) { c.Send(codec.Binary, make([]byte, 12<<20)) }}
+	h := &wireHandler{message: func(c *loop.Conn, _ frame.Opcode, _ []byte) { c.Send(frame.Binary, make([]byte, 12<<20)) }}
 	s := serveWire(t, h, func(cfg *loop.DoorConfig) {
 		cfg.Limits.WriteTimeout, cfg.Limits.SoftLimit = short, 16<<20
 	})
@@ -147,7 +147,7 @@ func TestWireWriteTimeout(t *testing.T) {
 // WriteTimeout, though the kernel takes nothing new for longer than that.
 func TestWireSlowReader(t *testing.T) {
 	t.Parallel()
-	h := &wireHandler{message: func(c *loop.Conn, _ codec.Opcode, _ []byte) { c.Send(codec.Binary, make([]byte, 12<<20)) }}
+	h := &wireHandler{message: func(c *loop.Conn, _ frame.Opcode, _ []byte) { c.Send(frame.Binary, make([]byte, 12<<20)) }}
 	s := serveWire(t, h, func(cfg *loop.DoorConfig) {
 		// Longer than the pauses that TCP's window updates make with so small a buffer.
 		cfg.Limits.WriteTimeout, cfg.Limits.SoftLimit = 3*short, 16<<20
@@ -209,10 +209,10 @@ func TestWireSendFromOutside(t *testing.T) {
 		for i := range senders {
 			go func() {
 				for j := range each {
-					c.Send(codec.Binary, []byte{byte(i), byte(j >> 8), byte(j)})
+					c.Send(frame.Binary, []byte{byte(i), byte(j >> 8), byte(j)})
 				}
 				if i == 0 {
-					c.SendNow(codec.Text, []byte("now"))
+					c.SendNow(frame.Text, []byte("now"))
 				}
 			}()
 		}
@@ -234,7 +234,7 @@ func TestWireSendFromOutside(t *testing.T) {
 			t.Errorf("%v: %d frames counted", window, st.FramesOut)
 		}
 		p.hangUp()
-		if r := c.Send(codec.Text, nil); r != loop.Dropped {
+		if r := c.Send(frame.Text, nil); r != loop.Dropped {
 			t.Errorf("Send after the end: %v", r)
 		}
 	}
