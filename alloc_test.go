@@ -11,7 +11,7 @@ import (
 
 	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/agui"
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
 )
 
 // serve starts a server for a test and returns its address.
@@ -56,9 +56,9 @@ func upgraded(t testing.TB, addr string) net.Conn {
 }
 
 func maskedText(payload string) []byte {
-	b := make([]byte, codec.HeaderSize(len(payload), true))
+	b := make([]byte, frame.HeaderSize(len(payload), true))
 	body := []byte(payload)
-	codec.PutMasked(b, codec.Text, body, [4]byte{1, 2, 3, 4})
+	frame.PutMasked(b, frame.Text, body, [4]byte{1, 2, 3, 4})
 	return append(b, body...)
 }
 

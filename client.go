@@ -9,7 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/event"
+	"github.com/agloop/agloop/codec/handshake"
 	"github.com/agloop/agloop/loop"
 )
 
@@ -85,7 +86,7 @@ func Dial(ctx context.Context, rawURL string, cfg ClientConfig) (*Client, error)
 	c := &Client{release: sync.OnceFunc(clientLoops.release)}
 	handler := cfg.Handler
 	if handler == nil {
-		if err := codec.Pretouch(); err != nil {
+		if err := event.Pretouch(); err != nil {
 			c.release()
 			return nil, err
 		}
@@ -108,7 +109,7 @@ func Dial(ctx context.Context, rawURL string, cfg ClientConfig) (*Client, error)
 }
 
 // target splits a URL into the request and the address to dial.
-func target(rawURL string) (req codec.DialRequest, addr string, err error) {
+func target(rawURL string) (req handshake.DialRequest, addr string, err error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return req, "", err
@@ -127,7 +128,7 @@ func target(rawURL string) (req codec.DialRequest, addr string, err error) {
 	if port == "" {
 		port = "80"
 	}
-	return codec.DialRequest{Host: u.Host, Target: u.RequestURI()},
+	return handshake.DialRequest{Host: u.Host, Target: u.RequestURI()},
 		net.JoinHostPort(u.Hostname(), port), nil
 }
 

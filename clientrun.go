@@ -8,7 +8,8 @@ import (
 
 	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/bufpool"
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/event"
+	"github.com/agloop/agloop/codec/frame"
 )
 
 // Run sends in and yields the events of the run, decoded, chunks expanded, order
@@ -40,7 +41,7 @@ func (c *Client) Run(ctx context.Context, in *agui.RunAgentInput) iter.Seq2[agui
 		}
 		c.inbox.clear()
 		c.conn.SendNow(Text, raw) // dropped when closed: the inbox knows why
-		stream := stream{client: c, decoder: new(codec.Decoder)}
+		stream := stream{client: c, decoder: new(event.Decoder)}
 		if err := stream.read(ctx, yield); err != nil {
 			c.conn.Close(closeCodeFor(err), "")
 			if !errors.Is(err, errLeft) {
@@ -57,16 +58,16 @@ func encodeInput(in *agui.RunAgentInput) ([]byte, error) {
 		versioned.ProtocolVersion = new(agui.ProtocolVersion)
 		in = &versioned
 	}
-	return codec.AppendRunAgentInput(nil, in)
+	return event.AppendRunAgentInput(nil, in)
 }
 
 // closeCodeFor is what the server is told when a run ends with err.
 func closeCodeFor(err error) CloseCode {
 	if _, ok := errors.AsType[*FieldError](err); ok {
-		return codec.CloseProtocolError
+		return frame.CloseProtocolError
 	}
 	if _, ok := errors.AsType[*OrderError](err); ok {
-		return codec.CloseProtocolError
+		return frame.CloseProtocolError
 	}
 	return CloseGoingAway
 }
@@ -83,9 +84,9 @@ type stream struct {
 	events  []agui.Event
 }
 
-// decoder makes events of frames, see codec.Decoder.
+// decoder makes events of frames, see event.Decoder.
 type decoder interface {
-	DecodeEvent(data []byte) (agui.Event, []codec.Note, error)
+	DecodeEvent(data []byte) (agui.Event, []event.Note, error)
 }
 
 // read yields events until the terminal one.
@@ -121,9 +122,9 @@ func (s *stream) decode(frame []byte) (err error) {
 	ev, notes, err := s.decoder.DecodeEvent(frame)
 	for _, n := range notes {
 		switch n.Kind {
-		case codec.NoteDropped:
+		case event.NoteDropped:
 			s.client.unknown.Add(1)
-		case codec.NoteStripped:
+		case event.NoteStripped:
 			s.client.stripped.Add(1)
 		}
 	}
@@ -155,7 +156,7 @@ func newInbox(limit int) *inbox {
 // OnMessage implements Handler.
 func (b *inbox) OnMessage(c *Conn, op Opcode, payload []byte) {
 	if op != Text {
-		c.Close(codec.CloseUnsupported, "events are text")
+		c.Close(frame.CloseUnsupported, "events are text")
 		return
 	}
 	b.mu.Lock()

@@ -25,29 +25,32 @@ var floors = map[string]struct {
 
 	"internal/leaktest": {0, ""}, // of tests only
 
-	"codec":  {1, "agui bufpool"},
+	"codec/frame":     {1, "bufpool"},
+	"codec/handshake": {1, ""},
+	"codec/event":     {1, "agui"},
+
 	"batch":  {1, "bufpool"},
 	"memmon": {1, "bufpool"},
 
 	"metrics/prom": {1, "metrics"}, // the root never imports it
 
-	"loop": {2, "codec batch bufpool metrics"},
-	"run":  {2, "codec agui"},
+	"loop": {2, "codec/frame codec/handshake batch bufpool metrics"},
+	"run":  {2, "codec/event agui"},
 
-	".": {3, "loop run codec batch agui bufpool metrics memmon"},
+	".": {3, "loop run codec/frame codec/handshake codec/event batch agui bufpool metrics memmon"},
 
 	"server": {4, "."},
 	"client": {4, "."},
 
-	"cmd/agloop":   {5, ". server client codec agui metrics metrics/prom"},
-	"e2e/reencode": {5, "codec"},
+	"cmd/agloop":   {5, ". server client codec/event agui metrics metrics/prom"},
+	"e2e/reencode": {5, "codec/event"},
 }
 
 // owners names the packages that may import each foreign module: one, or a program besides.
 var owners = map[string]string{
 	"github.com/panjf2000/gnet":  "loop",
-	"github.com/gobwas/ws":       "codec",
-	"github.com/bytedance/sonic": "codec",
+	"github.com/gobwas/ws":       "codec/frame",
+	"github.com/bytedance/sonic": "codec/event codec/frame", // frame: the UTF-8 check alone
 	"github.com/prometheus":      "metrics/prom",
 	"golang.org/x/sys":           "loop cmd/agloop", // loop: epoll and TCP_INFO; sends where the scheduler is told
 	"golang.org/x/time":          "loop",

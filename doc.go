@@ -30,5 +30,6 @@
 // # Where to start reading
 //
 // server.go and session.go here, then run/run.go for a run's life, loop/doc.go for
-// the reactor, codec/doc.go for the wire, agui/doc.go for the nouns.
+// the reactor, codec/frame, codec/handshake and codec/event for the wire,
+// agui/doc.go for the nouns.
 package agloop

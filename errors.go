@@ -6,7 +6,9 @@ import (
 	"net"
 
 	"github.com/agloop/agloop/agui"
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/event"
+	"github.com/agloop/agloop/codec/frame"
+	"github.com/agloop/agloop/codec/handshake"
 	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/run"
 )
@@ -44,7 +46,7 @@ var (
 	ErrRunEnded     = run.ErrRunEnded      // Emit: the run has had its terminal event
 
 	// ErrSerializerUnavailable is a serializer asked for that is not there.
-	ErrSerializerUnavailable = codec.ErrSerializerUnavailable
+	ErrSerializerUnavailable = event.ErrSerializerUnavailable
 )
 
 type (
@@ -53,13 +55,13 @@ type (
 	// CloseError says how a connection ended. It wraps net.ErrClosed.
 	CloseError = loop.CloseError
 	// ProtocolError is what a peer did wrong at the level of frames.
-	ProtocolError = codec.ProtocolError
+	ProtocolError = frame.ProtocolError
 	// UpgradeError refuses an opening handshake; Authorize may return one.
-	UpgradeError = codec.UpgradeError
+	UpgradeError = handshake.UpgradeError
 	// DialError says why a server did not accept an opening handshake.
-	DialError = codec.DialError
+	DialError = handshake.DialError
 	// FieldError is a malformed event or input: event, field, reason.
-	FieldError = codec.FieldError
+	FieldError = event.FieldError
 	// OrderError is an event out of order: event and rule.
 	OrderError = agui.OrderError
 	// PanicError is what an agent panicked with.

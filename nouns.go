@@ -1,7 +1,8 @@
 package agloop
 
 import (
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
+	"github.com/agloop/agloop/codec/handshake"
 	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/metrics"
 	"github.com/agloop/agloop/run"
@@ -24,23 +25,23 @@ type (
 	Rates      = loop.Rates
 	Refusals   = metrics.Refusals
 
-	Opcode         = codec.Opcode
-	CloseCode      = codec.CloseCode
-	UpgradeRequest = codec.UpgradeRequest
+	Opcode         = frame.Opcode
+	CloseCode      = frame.CloseCode
+	UpgradeRequest = handshake.Request
 )
 
 const (
-	Text   = codec.Text
-	Binary = codec.Binary
+	Text   = frame.Text
+	Binary = frame.Binary
 
 	Sent         = loop.Sent
 	Backpressure = loop.Backpressure
 	Dropped      = loop.Dropped
 
-	CloseNormal    = codec.CloseNormal
-	CloseGoingAway = codec.CloseGoingAway
-	ClosePolicy    = codec.ClosePolicy
-	CloseTryLater  = codec.CloseTryLater
+	CloseNormal    = frame.CloseNormal
+	CloseGoingAway = frame.CloseGoingAway
+	ClosePolicy    = frame.ClosePolicy
+	CloseTryLater  = frame.CloseTryLater
 
 	// AnyPath as ServerConfig.Path upgrades requests for every path.
 	AnyPath = loop.AnyPath

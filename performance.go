@@ -7,7 +7,6 @@ import (
 
 	"github.com/agloop/agloop/batch"
 	"github.com/agloop/agloop/bufpool"
-	"github.com/agloop/agloop/codec"
 	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/memmon"
 	"github.com/agloop/agloop/metrics"
@@ -17,7 +16,6 @@ import (
 type (
 	BufferPool            = bufpool.Pool
 	ConnectionPoolManager = loop.Slots
-	SerializerFactory     = codec.SerializerFactory
 	MetricsCollector      = metrics.MetricsCollector
 	PerformanceMetrics    = metrics.PerformanceMetrics
 	MemoryManager         = memmon.MemoryManager
@@ -69,7 +67,7 @@ func newPerformanceManager(cfg PerformanceConfig, base Tuning, slots *Connection
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	serializers, err := codec.NewSerializerFactory(cfg.MessageSerializerType)
+	serializers, err := NewSerializerFactory(cfg.MessageSerializerType)
 	if err != nil {
 		return nil, err
 	}

@@ -3,17 +3,17 @@ package agloop
 import (
 	"time"
 
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/event"
 )
 
 // SerializerType says how events become bytes and back.
-type SerializerType = codec.SerializerType
+type SerializerType = event.SerializerType
 
 // The serializers there are; asking for Protobuf is an error until it is there.
 const (
-	OptimizedJSON = codec.OptimizedJSON
-	JSON          = codec.JSON
-	Protobuf      = codec.Protobuf
+	OptimizedJSON = event.OptimizedJSON
+	JSON          = event.JSON
+	Protobuf      = event.Protobuf
 )
 
 // PerformanceConfig sets the performance system of one Server or Transport. Start from
@@ -97,7 +97,7 @@ func (c PerformanceConfig) Validate() error {
 	case c.MaxMemoryUsage < 0:
 		return bad("MaxMemoryUsage", "must not be negative")
 	}
-	if _, err := codec.NewSerializerFactory(c.MessageSerializerType); err != nil {
+	if _, err := NewSerializerFactory(c.MessageSerializerType); err != nil {
 		return bad("MessageSerializerType", err.Error())
 	}
 	return nil

@@ -7,11 +7,11 @@ import (
 	"testing"
 
 	"github.com/agloop/agloop/agui"
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/event"
 )
 
 // serializationTypes is what BenchmarkSerializationPerformance sets side by side.
-var serializationTypes = []codec.SerializerType{codec.OptimizedJSON, codec.JSON}
+var serializationTypes = []event.SerializerType{event.OptimizedJSON, event.JSON}
 
 // serializationSample is an event as it stands in the sample data, and decoded.
 type serializationSample struct {
@@ -28,7 +28,7 @@ func serializationSamples(tb testing.TB) (all []serializationSample, longest map
 		tb.Fatal(err)
 	}
 	longest = make(map[agui.EventType]serializationSample)
-	var decoder codec.Decoder
+	var decoder event.Decoder
 	// Lines end at LF only: strings hold U+2028.
 	for line := range bytes.SplitSeq(bytes.TrimSuffix(data, []byte("\n")), []byte("\n")) {
 		ev, notes, err := decoder.DecodeEvent(line)
@@ -56,7 +56,7 @@ func BenchmarkSerializationPerformance(b *testing.B) {
 	all, longest := serializationSamples(b)
 	for _, way := range []struct {
 		name string
-		pass func(codec.Serializer, []serializationSample) func() error
+		pass func(event.Serializer, []serializationSample) func() error
 	}{{"encode", encodePass}, {"decode", decodePass}} {
 		b.Run(way.name, func(b *testing.B) {
 			for _, t := range agui.EventTypes() {
@@ -68,14 +68,14 @@ func BenchmarkSerializationPerformance(b *testing.B) {
 }
 
 // benchmarkSerializers measures a pass over the samples by each serializer.
-func benchmarkSerializers(b *testing.B, samples []serializationSample, pass func(codec.Serializer, []serializationSample) func() error) {
+func benchmarkSerializers(b *testing.B, samples []serializationSample, pass func(event.Serializer, []serializationSample) func() error) {
 	size := 0
 	for _, s := range samples {
 		size += len(s.data)
 	}
 	for _, t := range serializationTypes {
 		b.Run(t.String(), func(b *testing.B) {
-			s, err := codec.NewSerializer(t)
+			s, err := event.NewSerializer(t)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -95,7 +95,7 @@ func benchmarkSerializers(b *testing.B, samples []serializationSample, pass func
 	}
 }
 
-func encodePass(s codec.Serializer, samples []serializationSample) func() error {
+func encodePass(s event.Serializer, samples []serializationSample) func() error {
 	var buf []byte
 	return func() (err error) {
 		for i := range samples {
@@ -107,7 +107,7 @@ func encodePass(s codec.Serializer, samples []serializationSample) func() error 
 	}
 }
 
-func decodePass(s codec.Serializer, samples []serializationSample) func() error {
+func decodePass(s event.Serializer, samples []serializationSample) func() error {
 	return func() error {
 		for i := range samples {
 			if _, _, err := s.DecodeEvent(samples[i].data); err != nil {

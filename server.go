@@ -11,7 +11,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/event"
+	"github.com/agloop/agloop/codec/handshake"
 	"github.com/agloop/agloop/loop"
 )
 
@@ -189,7 +190,7 @@ func (s *Server) check() error {
 	case s.cfg.MaxConnections < 0:
 		return &ConfigError{Field: "MaxConnections", Reason: "must not be negative"}
 	}
-	if err := (codec.OriginPolicy{Allowed: s.cfg.Origins}).Validate(); err != nil {
+	if err := (handshake.OriginPolicy{Allowed: s.cfg.Origins}).Validate(); err != nil {
 		return &ConfigError{Field: "Origins", Reason: err.Error()}
 	}
 	limits, err := s.cfg.Limits.WithDefaults()
@@ -203,7 +204,7 @@ func (s *Server) check() error {
 func (s *Server) start() (err error) {
 	handler := s.cfg.Handler
 	if handler == nil {
-		if err := codec.Pretouch(); err != nil {
+		if err := event.Pretouch(); err != nil {
 			return err
 		}
 		handler = agentHandler{s}
@@ -220,7 +221,7 @@ func (s *Server) start() (err error) {
 		Handler:        handler,
 		Limits:         s.cfg.Limits,
 		Path:           path,
-		Origins:        codec.OriginPolicy{Allowed: s.cfg.Origins},
+		Origins:        handshake.OriginPolicy{Allowed: s.cfg.Origins},
 		Protocols:      s.cfg.Protocols,
 		Authorize:      s.cfg.Authorize,
 		MaxConnections: s.cfg.maxConnections(),

@@ -11,7 +11,8 @@ import (
 
 	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/bufpool"
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/event"
+	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/run"
 )
@@ -27,7 +28,7 @@ func (h agentHandler) OnOpen(*Conn) {}
 
 func (h agentHandler) OnMessage(c *Conn, op Opcode, payload []byte) {
 	if op != Text {
-		c.Close(codec.CloseUnsupported, "inputs are text")
+		c.Close(frame.CloseUnsupported, "inputs are text")
 		return
 	}
 	s, ok := c.User().(*session)
@@ -162,7 +163,7 @@ func (s *session) do(ctx context.Context, raw *bufpool.Buffer) {
 	raw.Release()
 	switch {
 	case !isJSON:
-		s.conn.Close(codec.CloseUnsupported, "input is not JSON")
+		s.conn.Close(frame.CloseUnsupported, "input is not JSON")
 		return
 	case err != nil:
 		run.Refuse(s, run.CodeBadInput, err.Error())
@@ -180,16 +181,16 @@ func (s *session) do(ctx context.Context, raw *bufpool.Buffer) {
 	})
 	if pe, ok := errors.AsType[*PanicError](err); ok {
 		s.srv.panicked(pe)
-		s.conn.Close(codec.CloseInternal, "")
+		s.conn.Close(frame.CloseInternal, "")
 	}
 }
 
 func decodeInput(raw []byte) (*agui.RunAgentInput, error) {
-	input, _, err := codec.DecodeRunAgentInput(raw)
+	input, _, err := event.DecodeRunAgentInput(raw)
 	if err != nil {
 		return nil, err
 	}
-	if err := codec.CheckInputIDs(input); err != nil {
+	if err := event.CheckInputIDs(input); err != nil {
 		return nil, err
 	}
 	if _, err := agui.CheckProtocolVersion(input.ProtocolVersion); err != nil {

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/agloop/agloop/agui"
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/event"
 	"github.com/agloop/agloop/loop"
 )
 
@@ -81,7 +81,7 @@ func NewTransport(config TransportConfig) (*Transport, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	if err := codec.Pretouch(); err != nil {
+	if err := event.Pretouch(); err != nil {
 		return nil, err
 	}
 	t := &Transport{

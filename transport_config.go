@@ -7,7 +7,7 @@ import (
 	"net"
 	"time"
 
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/handshake"
 )
 
 // TransportConfig says what a Transport connects to. Start from
@@ -112,8 +112,8 @@ func (c *TransportConfig) check() error {
 			return &ConfigError{Field: fmt.Sprintf("URLs[%d]", i), Reason: reason}
 		}
 		// What is not fit to be sent would fail at every attempt.
-		req.Key, req.Header, req.Protocols = codec.NewDialKey(), c.Client.Header, c.Client.Protocols
-		if _, err := codec.AppendDialRequest(nil, req); err != nil {
+		req.Key, req.Header, req.Protocols = handshake.NewDialKey(), c.Client.Header, c.Client.Protocols
+		if _, err := handshake.AppendDialRequest(nil, req); err != nil {
 			return &ConfigError{Field: "Client", Reason: err.Error()}
 		}
 	}

@@ -12,8 +12,8 @@
 // zero value is absent.
 //
 // The structs carry JSON tags for their members, but the member "type" of an
-// event is not a field: package codec writes and reads the wire form, and judges
-// it while doing so. A value built by hand is not judged here.
+// event is not a field: package codec/event writes and reads the wire form, and
+// judges it while doing so. A value built by hand is not judged here.
 //
 // # Following a stream
 //

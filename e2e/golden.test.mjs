@@ -1,11 +1,11 @@
-// What the codec writes, one golden file per event type, by the official schemas.
+// What package event writes, one golden file per event type, by the official schemas.
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
 import { EventType } from "@ag-ui/core";
 import { judge } from "./lib/judge.mjs";
 
-const folder = new URL("../codec/testdata/golden/", import.meta.url);
+const folder = new URL("../codec/event/testdata/golden/", import.meta.url);
 const files = readdirSync(folder).filter((f) => f.endsWith(".json"));
 
 test("golden events", async (t) => {

@@ -1,4 +1,4 @@
-// The sample data, decoded and encoded again by the codec, by the official schemas:
+// The sample data, decoded and encoded again by package event, by the official schemas:
 // the result is valid and says the same.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";

@@ -14,7 +14,7 @@ import (
 
 	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/agui"
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/event"
 	"github.com/agloop/agloop/server"
 )
 
@@ -81,7 +81,7 @@ func TestAgentRun(t *testing.T) {
 			var text string
 			var ev wireEvent
 			for ev.Type != "RUN_FINISHED" {
-				ev = event(t, p)
+				ev = nextEvent(t, p)
 				types = append(types, ev.Type)
 				switch ev.Type {
 				case "TEXT_MESSAGE_CONTENT":
@@ -220,7 +220,7 @@ func TestAgentInputs(t *testing.T) {
 			if err := p.send(true, []byte(in)); err != nil {
 				t.Fatal(err)
 			}
-			if ev := event(t, p); ev.Type != "RUN_ERROR" || ev.Code != "invalid_input" || ev.Message == "" {
+			if ev := nextEvent(t, p); ev.Type != "RUN_ERROR" || ev.Code != "invalid_input" || ev.Message == "" {
 				t.Errorf("%s: got %+v", in, ev)
 			}
 		}
@@ -275,7 +275,7 @@ func TestAgentWaitingInputs(t *testing.T) {
 					t.Fatal(err)
 				}
 				if i == 0 { // it no longer waits
-					if ev := event(t, p); ev.Type != "RUN_STARTED" {
+					if ev := nextEvent(t, p); ev.Type != "RUN_STARTED" {
 						t.Fatalf("got %+v", ev)
 					}
 				}
@@ -329,7 +329,7 @@ func TestAgentClientGone(t *testing.T) {
 			if err := p.send(true, input("run")); err != nil {
 				t.Fatal(err)
 			}
-			event(t, p)
+			nextEvent(t, p)
 			if err := leave(p); err != nil {
 				t.Error(err)
 			}
@@ -376,12 +376,12 @@ func TestAgentSlowReader(t *testing.T) {
 			t.Errorf("%d of %d events left without a reader", stopped, total)
 		}
 		for i := -1; i < total; i++ {
-			ev := event(t, p)
+			ev := nextEvent(t, p)
 			if i >= 0 && (ev.Name != fmt.Sprint(i) || len(ev.Value) != size+2) {
 				t.Fatalf("event %d: got %s %q with %d bytes", i, ev.Type, ev.Name, len(ev.Value))
 			}
 		}
-		if ev := event(t, p); ev.Type != "RUN_FINISHED" {
+		if ev := nextEvent(t, p); ev.Type != "RUN_FINISHED" {
 			t.Errorf("got %+v", ev)
 		}
 		p.drop()
@@ -391,14 +391,14 @@ func TestAgentSlowReader(t *testing.T) {
 // TestAgentLargeEvent: a run may end right behind an event of the greatest size, which
 // fills the connection's outbox by itself.
 func TestAgentLargeEvent(t *testing.T) {
-	event := &agui.Custom{Name: "large", Value: []byte(`""`)}
-	frame, err := codec.AppendEvent(nil, event)
+	large := &agui.Custom{Name: "large", Value: []byte(`""`)}
+	frame, err := event.Append(nil, large)
 	if err != nil {
 		t.Fatal(err)
 	}
-	event.Value = []byte(`"` + strings.Repeat("x", 1<<20-len(frame)) + `"`)
+	large.Value = []byte(`"` + strings.Repeat("x", 1<<20-len(frame)) + `"`)
 	_, url := serve(t, server.Config{Agent: agentFunc(func(_ context.Context, run *server.Run) error {
-		return run.Emit(event)
+		return run.Emit(large)
 	})})
 	each(t, func(t *testing.T, open opener) {
 		p := dial(t, open, url)
@@ -471,7 +471,7 @@ func TestAgentManyGoroutines(t *testing.T) {
 		t.Fatal(err)
 	}
 	next := map[string]int{}
-	for ev := event(t, p); ev.Type != "RUN_FINISHED"; ev = event(t, p) {
+	for ev := nextEvent(t, p); ev.Type != "RUN_FINISHED"; ev = nextEvent(t, p) {
 		if ev.Type == "CUSTOM" {
 			if string(ev.Value) != fmt.Sprint(next[ev.Name]) {
 				t.Fatalf("sender %s: event %s came where %d was due", ev.Name, ev.Value, next[ev.Name])

@@ -315,8 +315,8 @@ type wireEvent struct {
 	Outcome  struct{ Type string }
 }
 
-// event receives one event.
-func event(t testing.TB, p peer) (ev wireEvent) {
+// nextEvent receives one event.
+func nextEvent(t testing.TB, p peer) (ev wireEvent) {
 	t.Helper()
 	text, b, err := p.receive()
 	if err != nil {
@@ -332,7 +332,7 @@ func event(t testing.TB, p peer) (ev wireEvent) {
 func events(t testing.TB, p peer) (types []string, last wireEvent) {
 	t.Helper()
 	for last.Type != "RUN_FINISHED" && last.Type != "RUN_ERROR" {
-		last = event(t, p)
+		last = nextEvent(t, p)
 		types = append(types, last.Type)
 	}
 	return types, last

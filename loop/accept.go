@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/handshake"
 )
 
 // Accept takes connections from ln until it is closed, and returns its error then.
@@ -123,7 +123,7 @@ var (
 )
 
 func turnedAway(status int, reason string) []byte {
-	return (&codec.UpgradeError{Status: status, Reason: reason, RetryAfter: time.Second}).AppendResponse(nil)
+	return (&handshake.UpgradeError{Status: status, Reason: reason, RetryAfter: time.Second}).AppendResponse(nil)
 }
 
 // turnAway answers nc out of the reserve of descriptors, off the accept goroutine.

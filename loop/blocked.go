@@ -3,7 +3,7 @@ package loop
 import (
 	"time"
 
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
 )
 
 // A connection is blocked while the kernel has no room for what its outbox holds. The poller of its loop (poller_*.go)
@@ -55,7 +55,7 @@ func (l *Loop) cutStalled(now int64) int64 {
 	for _, c := range l.stuck {
 		if c.state != closed && c.stalled(tickOf(now)) {
 			l.Counters.SlowCuts.Add(1)
-			c.cut(codec.CloseSlowReader, errNoProgress)
+			c.cut(frame.CloseSlowReader, errNoProgress)
 		}
 	}
 	if len(l.stuck) == 0 {

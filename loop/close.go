@@ -8,19 +8,20 @@ import (
 	"runtime/debug"
 	"syscall"
 
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
+	"github.com/agloop/agloop/codec/handshake"
 )
 
 // Close begins the closing handshake: what is queued leaves, then a close frame
 // with code and reason, then the peer's close frame is awaited for
 // Limits.CloseTimeout. Later Sends are dropped, and messages that still arrive are not
 // delivered. It does not wait; OnClose tells the end. A code that may not be sent closes without one. Any goroutine.
-func (c *Conn) Close(code codec.CloseCode, reason string) {
+func (c *Conn) Close(code frame.CloseCode, reason string) {
 	c.perform(c.beginClose(code, reason), 0)
 }
 
 // beginClose queues the close frame unless one is queued already, and says who goes on: the loop, or the turn under way.
-func (c *Conn) beginClose(code codec.CloseCode, reason string) action {
+func (c *Conn) beginClose(code frame.CloseCode, reason string) action {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.flags&isClosing == 0 {
@@ -33,9 +34,9 @@ func (c *Conn) beginClose(code codec.CloseCode, reason string) action {
 }
 
 // putClose queues the close frame, the last frame there is. Under mu.
-func (c *Conn) putClose(code codec.CloseCode, reason string) {
+func (c *Conn) putClose(code frame.CloseCode, reason string) {
 	var b [125]byte
-	c.put(codec.Close, codec.AppendClose(b[:0], code, reason))
+	c.put(frame.Close, frame.AppendClose(b[:0], code, reason))
 	c.out.Load().owesPong = false // nothing follows it
 	c.flags |= isClosing
 	c.code = code
@@ -64,7 +65,7 @@ func (c *Conn) why(e *CloseError) {
 
 // closeIn acts on the peer's close frame.
 func (c *Conn) closeIn(payload []byte) {
-	code, reason, err := codec.ParseClose(payload)
+	code, reason, err := frame.ParseClose(payload)
 	if err != nil {
 		c.fail(err)
 		return
@@ -79,9 +80,9 @@ func (c *Conn) fail(err error) {
 	if c.state >= draining {
 		return
 	}
-	code := codec.CodeOf(err)
+	code := frame.CodeOf(err)
 	reason := ""
-	if pe, ok := errors.AsType[*codec.ProtocolError](err); ok {
+	if pe, ok := errors.AsType[*frame.ProtocolError](err); ok {
 		reason = pe.Reason
 		c.loop.Counters.ProtoErrs.Add(1)
 	}
@@ -91,7 +92,7 @@ func (c *Conn) fail(err error) {
 
 // endWith queues a close frame unless one is queued already, and waits for nothing
 // more from the peer.
-func (c *Conn) endWith(code codec.CloseCode, reason string) {
+func (c *Conn) endWith(code frame.CloseCode, reason string) {
 	act := c.beginClose(code, reason)
 	c.state = draining
 	c.expire()
@@ -110,23 +111,23 @@ func (c *Conn) finishClosing() {
 }
 
 // cut closes at once. A close frame with code is tried if nothing waits before it.
-func (c *Conn) cut(code codec.CloseCode, cause error) {
+func (c *Conn) cut(code frame.CloseCode, cause error) {
 	if c.state == closed {
 		return
 	}
-	c.why(&CloseError{Code: codec.CloseAbnormal, Cause: cause})
+	c.why(&CloseError{Code: frame.CloseAbnormal, Cause: cause})
 	c.sayWhy(code)
 	c.closeNow()
 }
 
 // sayWhy tries to write a close frame and lets nothing follow it.
-func (c *Conn) sayWhy(code codec.CloseCode) {
+func (c *Conn) sayWhy(code frame.CloseCode) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.flags&isClosing == 0 && c.state == open && c.out.Load() == nil {
-		var p [codec.MaxControl]byte
-		var b [codec.MaxHeader + codec.MaxControl]byte
-		_, _ = sendRaw(int(c.fd), putFrame(b[:], codec.Close, codec.AppendClose(p[:0], code, ""), c.door.masks))
+		var p [frame.MaxControl]byte
+		var b [frame.MaxHeader + frame.MaxControl]byte
+		_, _ = sendRaw(int(c.fd), putFrame(b[:], frame.Close, frame.AppendClose(p[:0], code, ""), c.door.masks))
 	}
 	c.flags |= isClosing
 }
@@ -146,7 +147,7 @@ func (c *Conn) closeError(err error) *CloseError {
 	if errors.Is(err, io.EOF) || err == nil {
 		err = io.ErrUnexpectedEOF // the stream ended without a close frame
 	}
-	return &CloseError{Code: codec.CloseAbnormal, Cause: err}
+	return &CloseError{Code: frame.CloseAbnormal, Cause: err}
 }
 
 // panicked ends the connection whose callback panicked.
@@ -158,7 +159,7 @@ func (c *Conn) panicked(v any) {
 	switch c.state {
 	case closed:
 	case handshaking: // in Authorize
-		c.refuse(&codec.UpgradeError{Status: 500, Reason: "the server failed"})
+		c.refuse(&handshake.UpgradeError{Status: 500, Reason: "the server failed"})
 	default:
 		c.fail(errPanic)
 	}

@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
 	"github.com/panjf2000/gnet/v2"
 )
 
@@ -25,7 +25,7 @@ type Conn struct {
 
 	// Any goroutine, under mu. With the fields above and below this is the one cache line that Send needs.
 	flags   flags
-	code    codec.CloseCode // why we close; 0: not closing
+	code    frame.CloseCode // why we close; 0: not closing
 	mu      sync.Mutex
 	out     atomic.Pointer[outbox] // what waits; nil while nothing does. Written under mu, read anywhere
 	flushed uint32                 // when it was last written, in microseconds of the clock, for the batch window

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/loop"
 )
 
@@ -17,17 +17,17 @@ func TestRepliesOfOneTurnAreNoSlowReader(t *testing.T) {
 	why := make(chan *loop.CloseError, 1)
 	reply := bytes.Repeat([]byte("r"), 1000)
 	h := open(t, loop.DoorConfig{Handler: funcs{
-		message: func(c *loop.Conn, _ codec.Opcode, _ []byte) {
+		message: func(c *loop.Conn, _ frame.Opcode, _ []byte) {
 			if first.CompareAndSwap(false, true) {
 				time.Sleep(200 * time.Millisecond) // the rest gathers in the kernel, as it does on a busy loop
 			}
-			c.Send(codec.Text, reply)
+			c.Send(frame.Text, reply)
 		},
 		closed: func(_ *loop.Conn, e *loop.CloseError) { why <- e },
 	}})
 	nc := h.socket(t, 0)
 	const n = 10_000
-	go nc.Write(bytes.Repeat(clientFrame(codec.Text, []byte("twenty bytes of text")), n))
+	go nc.Write(bytes.Repeat(clientFrame(frame.Text, []byte("twenty bytes of text")), n))
 	nc.SetReadDeadline(time.Now().Add(10 * time.Second))
 	r := bufio.NewReaderSize(nc, 1<<20)
 	for i := range n {

@@ -1,7 +1,7 @@
 package loop
 
 import (
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
 )
 
 // nowTick is the clock in ticks, read afresh.
@@ -63,7 +63,7 @@ func (c *Conn) onDeadline() {
 	switch c.state {
 	case handshaking:
 		c.loop.Counters.BadUpgrade.Add(1)
-		c.cut(codec.ClosePolicy, errHandshake)
+		c.cut(frame.ClosePolicy, errHandshake)
 	case open:
 		c.guard(c.openDeadline)
 	case closing, draining, lingering:
@@ -78,22 +78,22 @@ func (c *Conn) openDeadline() {
 
 	switch {
 	case due(c.messageDeadline()):
-		c.fail(&codec.ProtocolError{Code: codec.ClosePolicy, Reason: "message took too long"})
+		c.fail(&frame.ProtocolError{Code: frame.ClosePolicy, Reason: "message took too long"})
 	case c.marked(isPinged) && due(after(c.heard, ticks(lim.PongTimeout))):
 		if !c.tookMore() {
-			c.cut(codec.CloseGoingAway, errNoPong)
+			c.cut(frame.CloseGoingAway, errNoPong)
 			return
 		}
 		c.heard = now // the ping may not have reached it yet
 		c.loop.deadline(c, c.nextDeadline())
 	case due(after(c.lastUsed(), ticks(lim.IdleTimeout))):
-		c.Close(codec.CloseGoingAway, "idle")
+		c.Close(frame.CloseGoingAway, "idle")
 	default:
 		if !c.marked(isPinged) && due(after(c.heard, ticks(lim.PingInterval))) {
 			c.marks.Or(isPinged)
 			c.heard = now
 			c.noteBehind()
-			c.send(codec.Ping, nil, urgent)
+			c.send(frame.Ping, nil, urgent)
 		}
 		c.loop.deadline(c, c.nextDeadline())
 	}

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/loop"
 )
 
@@ -18,12 +18,12 @@ import (
 func echoes(t *testing.T, nc net.Conn) {
 	t.Helper()
 	for range 2 {
-		nc.Write(clientFrame(codec.Text, []byte("still here")))
-		expect(t, nc, codec.Text, "still here")
+		nc.Write(clientFrame(frame.Text, []byte("still here")))
+		expect(t, nc, frame.Text, "still here")
 	}
 }
 
-func expect(t *testing.T, nc net.Conn, op codec.Opcode, payload string) {
+func expect(t *testing.T, nc net.Conn, op frame.Opcode, payload string) {
 	t.Helper()
 	nc.SetReadDeadline(time.Now().Add(10 * time.Second))
 	gotOp, got, err := readFrame(nc)
@@ -42,7 +42,7 @@ func expectEnd(t *testing.T, nc net.Conn) {
 
 func echoHouse(t *testing.T, limits loop.Limits) *house {
 	return open(t, loop.DoorConfig{Limits: limits, Handler: funcs{
-		message: func(c *loop.Conn, op codec.Opcode, p []byte) { c.Send(op, p) },
+		message: func(c *loop.Conn, op frame.Opcode, p []byte) { c.Send(op, p) },
 	}})
 }
 
@@ -53,13 +53,13 @@ func TestPingAndPongByDefault(t *testing.T) {
 	echoes(t, nc) // which also counts as being heard
 	h.eng.Advance(23 * time.Second)
 	h.eng.Advance(3 * time.Second)
-	expect(t, nc, codec.Ping, "")
-	nc.Write(clientFrame(codec.Pong, nil))
+	expect(t, nc, frame.Ping, "")
+	nc.Write(clientFrame(frame.Pong, nil))
 	echoes(t, nc)
 	h.eng.Advance(26 * time.Second)
-	expect(t, nc, codec.Ping, "")
+	expect(t, nc, frame.Ping, "")
 	h.eng.Advance(11 * time.Second) // no pong
-	expect(t, nc, codec.Close, "\x03\xe9")
+	expect(t, nc, frame.Close, "\x03\xe9")
 	expectEnd(t, nc)
 }
 
@@ -67,7 +67,7 @@ func TestIdleByDefault(t *testing.T) {
 	conns := make(chan *loop.Conn, 1)
 	h := open(t, loop.DoorConfig{Limits: loop.Limits{PingInterval: -1}, Handler: funcs{
 		open:    func(c *loop.Conn) { conns <- c },
-		message: func(c *loop.Conn, op codec.Opcode, p []byte) { c.Send(op, p) },
+		message: func(c *loop.Conn, op frame.Opcode, p []byte) { c.Send(op, p) },
 	}})
 	nc := h.socket(t, 0)
 	c := <-conns
@@ -82,24 +82,24 @@ func TestIdleByDefault(t *testing.T) {
 	h.eng.Advance(290 * time.Second) // not idle since the last message, but since the run
 	echoes(t, nc)
 	h.eng.Advance(302 * time.Second)
-	expect(t, nc, codec.Close, "\x03\xe9idle")
-	nc.Write(clientFrame(codec.Close, []byte("\x03\xe9")))
+	expect(t, nc, frame.Close, "\x03\xe9idle")
+	nc.Write(clientFrame(frame.Close, []byte("\x03\xe9")))
 	expectEnd(t, nc)
 }
 
 func TestMessageDeadlineByDefault(t *testing.T) {
 	h := echoHouse(t, loop.Limits{PingInterval: -1})
 	nc := h.socket(t, 0)
-	f := clientFrame(codec.Text, bytes.Repeat([]byte("x"), 100))
+	f := clientFrame(frame.Text, bytes.Repeat([]byte("x"), 100))
 	nc.Write(f[:50])
 	h.settled(t, 50)
 	h.eng.Advance(28 * time.Second)
 	nc.Write(f[50:])
-	expect(t, nc, codec.Text, string(bytes.Repeat([]byte("x"), 100)))
+	expect(t, nc, frame.Text, string(bytes.Repeat([]byte("x"), 100)))
 	nc.Write(f[:50])
 	h.settled(t, len(f)+50)
 	h.eng.Advance(31 * time.Second)
-	expect(t, nc, codec.Close, "\x03\xf0message took too long")
+	expect(t, nc, frame.Close, "\x03\xf0message took too long")
 }
 
 // settled waits until the loops have read n bytes behind the handshake.
@@ -137,8 +137,8 @@ func TestCloseDeadlineByDefault(t *testing.T) {
 	h := open(t, loop.DoorConfig{Handler: funcs{open: func(c *loop.Conn) { conns <- c }}})
 	nc := h.socket(t, 0)
 	c := <-conns
-	c.Close(codec.CloseNormal, "")
-	expect(t, nc, codec.Close, "\x03\xe8")
+	c.Close(frame.CloseNormal, "")
+	expect(t, nc, frame.Close, "\x03\xe8")
 	h.eng.Advance(6 * time.Second) // and never answers
 	expectEnd(t, nc)
 }

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/loop"
 )
 
@@ -55,7 +55,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	echoes := func(nc net.Conn) {
 		t.Helper()
 		nc.SetDeadline(time.Now().Add(10 * time.Second))
-		nc.Write(clientFrame(codec.Text, []byte("alive")))
+		nc.Write(clientFrame(frame.Text, []byte("alive")))
 		if _, p, err := readFrame(nc); err != nil || string(p) != "alive" {
 			t.Fatalf("echo %q %v", p, err)
 		}
@@ -107,7 +107,7 @@ func TestServerWithFewDescriptors(t *testing.T) {
 	}
 	h := open(t, loop.DoorConfig{
 		Log:     slog.New(slog.DiscardHandler),
-		Handler: funcs{message: func(c *loop.Conn, op codec.Opcode, p []byte) { c.Send(op, p) }},
+		Handler: funcs{message: func(c *loop.Conn, op frame.Opcode, p []byte) { c.Send(op, p) }},
 	})
 	var hoard []*os.File
 	for cmds := bufio.NewScanner(os.Stdin); cmds.Scan(); {

@@ -7,22 +7,23 @@ import (
 	"time"
 
 	"github.com/agloop/agloop/bufpool"
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
+	"github.com/agloop/agloop/codec/handshake"
 )
 
 // DialConfig is what a client wants of its connection.
 type DialConfig struct {
 	Handler Handler
 	Limits  Limits
-	Head    codec.HeadLimits
+	Head    handshake.HeadLimits
 	Log     *slog.Logger
 }
 
 // Client does the opening handshake on nc, which it takes over, and puts the
 // connection on a loop. It returns the connection and the subprotocol the
 // server chose. ctx bounds the handshake, and Limits.HandshakeTimeout does. A refusal
-// is a *codec.DialError.
-func (e *Engine) Client(ctx context.Context, nc net.Conn, req codec.DialRequest, cfg DialConfig) (*Conn, string, error) {
+// is a *handshake.DialError.
+func (e *Engine) Client(ctx context.Context, nc net.Conn, req handshake.DialRequest, cfg DialConfig) (*Conn, string, error) {
 	limits, err := cfg.Limits.WithDefaults()
 	if err != nil {
 		nc.Close()
@@ -35,7 +36,7 @@ func (e *Engine) Client(ctx context.Context, nc net.Conn, req codec.DialRequest,
 	}
 	c := &Conn{door: &Door{
 		eng: e, handler: cfg.Handler, limits: limits, log: cfg.Log,
-		frames: limits.codec(false), masks: new(codec.Masks),
+		frames: limits.frames(false), masks: new(frame.Masks),
 	}}
 	c.door.tuned.Store(new(limits.tuning()))
 	if early != nil {
@@ -52,9 +53,9 @@ func (e *Engine) Client(ctx context.Context, nc net.Conn, req codec.DialRequest,
 
 // shakeHands writes the request and reads one response head. early is what the
 // server sent behind it, nil for nothing.
-func shakeHands(ctx context.Context, nc net.Conn, req codec.DialRequest, lim codec.HeadLimits, timeout time.Duration) (protocol string, early *bufpool.Buffer, err error) {
-	req.Key = codec.NewDialKey()
-	head, err := codec.AppendDialRequest(nil, req)
+func shakeHands(ctx context.Context, nc net.Conn, req handshake.DialRequest, lim handshake.HeadLimits, timeout time.Duration) (protocol string, early *bufpool.Buffer, err error) {
+	req.Key = handshake.NewDialKey()
+	head, err := handshake.AppendDialRequest(nil, req)
 	if err != nil {
 		return "", nil, err
 	}
@@ -90,15 +91,15 @@ func shakeHands(ctx context.Context, nc net.Conn, req codec.DialRequest, lim cod
 			return "", nil, err
 		}
 		buf.B = buf.B[:len(buf.B)+n]
-		size, next, err := codec.ScanHead(buf.B, scan, lim)
+		size, next, err := handshake.ScanHead(buf.B, scan, lim)
 		if err != nil {
-			return "", nil, &codec.DialError{Reason: "response head too large"}
+			return "", nil, &handshake.DialError{Reason: "response head too large"}
 		}
 		if size == 0 {
 			scan = next
 			continue
 		}
-		protocol, err := codec.ParseDialResponse(buf.B[:size], req.Key, req.Protocols)
+		protocol, err := handshake.ParseDialResponse(buf.B[:size], req.Key, req.Protocols)
 		if err != nil {
 			return "", nil, err
 		}

@@ -7,7 +7,8 @@ import (
 	"sync/atomic"
 	"syscall"
 
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
+	"github.com/agloop/agloop/codec/handshake"
 	"github.com/agloop/agloop/metrics"
 	"golang.org/x/time/rate"
 )
@@ -19,13 +20,13 @@ const AnyPath = "*"
 type DoorConfig struct {
 	Handler   Handler
 	Limits    Limits
-	Head      codec.HeadLimits
+	Head      handshake.HeadLimits
 	Path      string // requests for other paths go to HTTP; AnyPath takes all
-	Origins   codec.OriginPolicy
+	Origins   handshake.OriginPolicy
 	Protocols []string // in order of preference
 	// Authorize judges a flawless handshake on the loop; what it returns becomes the
-	// connection's User. An *codec.UpgradeError is answered as it says, other errors with 403.
-	Authorize func(*codec.UpgradeRequest) (user any, err error)
+	// connection's User. An *handshake.UpgradeError is answered as it says, other errors with 403.
+	Authorize func(*handshake.Request) (user any, err error)
 	// MaxConnections bounds the connections; 0 or more than the descriptors allow is
 	// what they allow.
 	MaxConnections int
@@ -43,23 +44,23 @@ type Door struct {
 	eng     *Engine
 	handler Handler
 	limits  Limits
-	frames  codec.Limits
+	frames  frame.Limits
 	log     *slog.Logger
 
 	// Immutable, of a server.
 	slots     *Slots
-	head      codec.HeadLimits
+	head      handshake.HeadLimits
 	path      string
-	origins   codec.OriginPolicy
+	origins   handshake.OriginPolicy
 	protocols []string
-	authorize func(*codec.UpgradeRequest) (any, error)
+	authorize func(*handshake.Request) (any, error)
 	http      func(net.Conn)
 	rates     Rates
 	accepts   *rate.Limiter
 	networks  networks
 
 	// Immutable, of a client.
-	masks *codec.Masks
+	masks *frame.Masks
 
 	// Any goroutine.
 	tuned    atomic.Pointer[Tuning]
@@ -84,7 +85,7 @@ func (e *Engine) NewDoor(cfg DoorConfig) (*Door, error) {
 		return nil, err
 	}
 	d := &Door{
-		eng: e, handler: cfg.Handler, limits: limits, log: cfg.Log, frames: limits.codec(true),
+		eng: e, handler: cfg.Handler, limits: limits, log: cfg.Log, frames: limits.frames(true),
 		slots: newSlots(cfg.MaxConnections, cfg.Log), head: cfg.Head, path: cfg.Path,
 		origins: cfg.Origins, protocols: cfg.Protocols, authorize: cfg.Authorize, http: cfg.HTTP,
 		rates: cfg.Rates, accepts: limiter(cfg.Rates.Accepts, cfg.Rates.AcceptsBurst),

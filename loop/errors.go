@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"net"
 
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
 )
 
 // ErrEngineClosed is returned by everything that needs a running engine.
@@ -16,7 +16,7 @@ var ErrEngineClosed = fmt.Errorf("agloop: engine closed: %w", net.ErrClosed)
 type CloseError struct {
 	// Code is the peer's close code, ours when we closed first, or
 	// CloseAbnormal when no close frame was exchanged.
-	Code   codec.CloseCode
+	Code   frame.CloseCode
 	Reason string
 	// Remote is true when the peer sent its close frame first.
 	Remote bool
@@ -61,7 +61,7 @@ var (
 	errNoProgress   = errors.New("peer accepted no byte before the write timeout")
 	errNoPong       = errors.New("no pong before the deadline")
 	errCloseTimeout = errors.New("no close frame before the deadline")
-	errRate         = &codec.ProtocolError{Code: codec.ClosePolicy, Reason: "too many messages"}
+	errRate         = &frame.ProtocolError{Code: frame.ClosePolicy, Reason: "too many messages"}
 	errHandshake    = errors.New("opening handshake not finished before the deadline")
 	errPanic        = errors.New("panic in a handler")
 )

@@ -1,6 +1,6 @@
 package loop
 
-import "github.com/agloop/agloop/codec"
+import "github.com/agloop/agloop/codec/frame"
 
 // Handler receives what happens on a connection. All methods run on the
 // connection's loop, one at a time for one connection; they must not block,
@@ -11,7 +11,7 @@ type Handler interface {
 	OnOpen(c *Conn)
 	// OnMessage is called for each whole data message, op being Text or Binary.
 	// Text is valid UTF-8. payload is valid until OnMessage returns.
-	OnMessage(c *Conn, op codec.Opcode, payload []byte)
+	OnMessage(c *Conn, op frame.Opcode, payload []byte)
 	// OnDrain is called when a connection whose Send answered Backpressure has
 	// drained to its low-water mark.
 	OnDrain(c *Conn)
@@ -27,7 +27,7 @@ type NopHandler struct{}
 func (NopHandler) OnOpen(*Conn) {}
 
 // OnMessage implements Handler.
-func (NopHandler) OnMessage(*Conn, codec.Opcode, []byte) {}
+func (NopHandler) OnMessage(*Conn, frame.Opcode, []byte) {}
 
 // OnDrain implements Handler.
 func (NopHandler) OnDrain(*Conn) {}

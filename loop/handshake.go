@@ -4,7 +4,7 @@ import (
 	"errors"
 
 	"github.com/agloop/agloop/bufpool"
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/handshake"
 )
 
 // handshake takes bytes of a request head and, when it is whole, answers it. The
@@ -15,7 +15,7 @@ func (c *Conn) handshake(view []byte) (n int) {
 		c.held.head = c.held.head.Append(view)
 		all, scan = c.held.head.B, c.held.scan
 	}
-	size, next, err := codec.ScanHead(all, scan, c.door.head)
+	size, next, err := handshake.ScanHead(all, scan, c.door.head)
 	switch {
 	case err != nil:
 		c.refuse(err)
@@ -33,7 +33,7 @@ func (c *Conn) handshake(view []byte) (n int) {
 
 	req := &c.loop.request
 	var upgrade bool
-	*req, upgrade, err = codec.ParseUpgradeRequest(head)
+	*req, upgrade, err = handshake.ParseRequest(head)
 	switch {
 	case !upgrade || string(req.Path) != c.door.path && c.door.path != AnyPath:
 		c.leave(all)
@@ -55,7 +55,7 @@ func (c *Conn) handshake(view []byte) (n int) {
 }
 
 // admit asks the origin policy and the host, and queues the 101.
-func (c *Conn) admit(req *codec.UpgradeRequest) error {
+func (c *Conn) admit(req *handshake.Request) error {
 	d := c.door
 	if err := d.origins.Check(req.Origin, req.Host, false); err != nil {
 		return err
@@ -67,9 +67,9 @@ func (c *Conn) admit(req *codec.UpgradeRequest) error {
 		}
 		c.user = user
 	}
-	proto := codec.SelectProtocol(d.protocols, req)
+	proto := handshake.SelectProtocol(d.protocols, req)
 	var b [256]byte
-	if !c.putRaw(codec.AppendSwitchingProtocols(b[:0], req.Key, proto)) {
+	if !c.putRaw(handshake.AppendSwitchingProtocols(b[:0], req.Key, proto)) {
 		c.closeNow()
 	}
 	return nil
@@ -78,9 +78,9 @@ func (c *Conn) admit(req *codec.UpgradeRequest) error {
 // refuse answers a bad handshake and ends the connection.
 func (c *Conn) refuse(err error) {
 	c.loop.Counters.BadUpgrade.Add(1)
-	ue, ok := errors.AsType[*codec.UpgradeError](err)
+	ue, ok := errors.AsType[*handshake.UpgradeError](err)
 	if !ok {
-		ue = &codec.UpgradeError{Status: 403, Reason: "refused"}
+		ue = &handshake.UpgradeError{Status: 403, Reason: "refused"}
 	}
 	if !c.putRaw(ue.AppendResponse(nil)) {
 		c.closeNow()

@@ -4,7 +4,7 @@ import (
 	"sync"
 
 	"github.com/agloop/agloop/bufpool"
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
 )
 
 // held is what a connection holds of bytes that are under way, and what else only a
@@ -12,7 +12,7 @@ import (
 type held struct {
 	head   *bufpool.Buffer // request head so far, while handshaking
 	scan   int             // where to go on looking for its end
-	reader codec.Reader
+	reader frame.Reader
 	began  uint32      // tick of the first byte of the message in reader; 0: none
 	why    *CloseError // how the connection ends, once that is known
 

@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/agloop/agloop/batch"
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
 )
 
 // Limits bound what a connection may cost and how long it may take. The zero value
@@ -113,8 +113,8 @@ func (l *Limits) check() error {
 	return nil
 }
 
-func (l *Limits) codec(server bool) codec.Limits {
-	return codec.Limits{MaxMessage: int64(l.MaxMessage), MaxFragments: l.MaxFragments, Server: server}
+func (l *Limits) frames(server bool) frame.Limits {
+	return frame.Limits{MaxMessage: int64(l.MaxMessage), MaxFragments: l.MaxFragments, Server: server}
 }
 
 func (l *Limits) window() batch.Window {

@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/handshake"
 	"github.com/agloop/agloop/metrics"
 	"github.com/panjf2000/gnet/v2"
 )
@@ -23,15 +23,15 @@ type Loop struct {
 	// This loop.
 	owner    owner // which goroutine this is, in the debug build
 	wheel    wheel
-	wheelAt  int64                // when the timer fires for the wheel at the latest; never: it does not
-	corked   *Conn                // the one whose bytes are being handled, nil between turns
-	cork     []byte               // its replies so far, see Conn.Reply
-	replies  int                  // frames in cork
-	stuck    []*Conn              // scratch of cutStalled
-	spare    []*Conn              // the other buffer of dirty
-	request  codec.UpgradeRequest // the one being judged
-	messages uint64               // of this turn, not in Counters yet
-	inflows  map[*Conn]*inflow    // of connections with a rate limit that have sent something
+	wheelAt  int64             // when the timer fires for the wheel at the latest; never: it does not
+	corked   *Conn             // the one whose bytes are being handled, nil between turns
+	cork     []byte            // its replies so far, see Conn.Reply
+	replies  int               // frames in cork
+	stuck    []*Conn           // scratch of cutStalled
+	spare    []*Conn           // the other buffer of dirty
+	request  handshake.Request // the one being judged
+	messages uint64            // of this turn, not in Counters yet
+	inflows  map[*Conn]*inflow // of connections with a rate limit that have sent something
 
 	// Counters are written by this loop and read by anybody.
 	Counters metrics.Counters

@@ -4,7 +4,7 @@ import (
 	"sync"
 
 	"github.com/agloop/agloop/batch"
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
 )
 
 // urgency says whether a frame may wait for others.
@@ -72,7 +72,7 @@ func (o *outbox) advance(n int) {
 	default:
 		at := o.partial
 		for at < n {
-			at += codec.SizeOf(o.From(at))
+			at += frame.SizeOf(o.From(at))
 		}
 		o.partial = at - n
 	}
@@ -80,21 +80,21 @@ func (o *outbox) advance(n int) {
 }
 
 // answerPing puts the pong that is owed before what waits. Call it between frames.
-func (o *outbox) answerPing(masks *codec.Masks) {
-	var b [codec.MaxHeader + codec.MaxControl]byte
-	o.Prepend(putFrame(b[:], codec.Pong, o.pong, masks))
+func (o *outbox) answerPing(masks *frame.Masks) {
+	var b [frame.MaxHeader + frame.MaxControl]byte
+	o.Prepend(putFrame(b[:], frame.Pong, o.pong, masks))
 	o.AddFrame()
 	o.owesPong = false
 }
 
 // putFrame writes one frame to the start of b, which has room for it, and returns it.
-func putFrame(b []byte, op codec.Opcode, payload []byte, masks *codec.Masks) []byte {
-	head := codec.HeaderSize(len(payload), masks != nil)
+func putFrame(b []byte, op frame.Opcode, payload []byte, masks *frame.Masks) []byte {
+	head := frame.HeaderSize(len(payload), masks != nil)
 	b = b[:head+copy(b[head:], payload)]
 	if masks != nil {
-		codec.PutMasked(b[:head], op, b[head:], masks.Next())
+		frame.PutMasked(b[:head], op, b[head:], masks.Next())
 	} else {
-		codec.PutHeader(b[:head], op, len(payload))
+		frame.PutHeader(b[:head], op, len(payload))
 	}
 	return b
 }
@@ -103,7 +103,7 @@ func putFrame(b []byte, op codec.Opcode, payload []byte, masks *codec.Masks) []b
 // valid UTF-8. payload is copied; more than 1 GiB is dropped. Any goroutine may call; messages leave in the order of the calls.
 // While the handler of this connection runs, everything sent leaves in one
 // write when it returns; otherwise the batch window decides (see Limits).
-func (c *Conn) Send(op codec.Opcode, payload []byte) SendResult {
+func (c *Conn) Send(op frame.Opcode, payload []byte) SendResult {
 	return c.message(op, payload, batched)
 }
 
@@ -112,12 +112,12 @@ const maxPayload = 1 << 30
 
 // SendNow is Send for the few messages that end something: they do not wait for the batch
 // window, and have as much room again above the hard limit. Any goroutine.
-func (c *Conn) SendNow(op codec.Opcode, payload []byte) SendResult {
+func (c *Conn) SendNow(op frame.Opcode, payload []byte) SendResult {
 	return c.message(op, payload, urgent)
 }
 
-func (c *Conn) message(op codec.Opcode, payload []byte, u urgency) SendResult {
-	if op != codec.Text && op != codec.Binary || len(payload) > maxPayload {
+func (c *Conn) message(op frame.Opcode, payload []byte, u urgency) SendResult {
+	if op != frame.Text && op != frame.Binary || len(payload) > maxPayload {
 		return Dropped
 	}
 	return c.send(op, payload, u)
@@ -153,7 +153,7 @@ const (
 )
 
 // send is the one door from any goroutine into a loop.
-func (c *Conn) send(op codec.Opcode, payload []byte, u urgency) SendResult {
+func (c *Conn) send(op frame.Opcode, payload []byte, u urgency) SendResult {
 	result, act, at := c.enqueue(op, payload, u)
 	c.perform(act, at)
 	if result == Backpressure {
@@ -164,7 +164,7 @@ func (c *Conn) send(op codec.Opcode, payload []byte, u urgency) SendResult {
 
 // enqueue queues one frame, or writes it at once where nothing is gained by waiting, and says what is to be done after
 // mu is released.
-func (c *Conn) enqueue(op codec.Opcode, payload []byte, u urgency) (result SendResult, act action, at int64) {
+func (c *Conn) enqueue(op frame.Opcode, payload []byte, u urgency) (result SendResult, act action, at int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.flags&isClosing != 0 {
@@ -180,7 +180,7 @@ func (c *Conn) enqueue(op codec.Opcode, payload []byte, u urgency) (result SendR
 		hard *= turnRoom
 	}
 	if c.out.Load().size() >= hard {
-		return Dropped, c.markCut(codec.CloseSlowReader), 0
+		return Dropped, c.markCut(frame.CloseSlowReader), 0
 	}
 	replying := marks&isReplying != 0 // then what is corked must leave first, which only the loop can do
 	o := c.out.Load()
@@ -211,16 +211,16 @@ func (c *Conn) enqueue(op codec.Opcode, payload []byte, u urgency) (result SendR
 }
 
 // put writes one frame to the end of the outbox. Under mu.
-func (c *Conn) put(op codec.Opcode, payload []byte) {
+func (c *Conn) put(op frame.Opcode, payload []byte) {
 	o := c.opened()
 	if o.Bytes() == 0 && c.marked(isCorked) { // a reply: more are likely, and all of it leaves with this turn
 		o.Reserve(corkFirst)
 	}
 	masks := c.door.masks
-	head := codec.HeaderSize(len(payload), masks != nil)
+	head := frame.HeaderSize(len(payload), masks != nil)
 	o.AddFrame()
 	if masks == nil && len(payload) > maxCopied {
-		codec.PutHeader(o.Room(head), op, len(payload))
+		frame.PutHeader(o.Room(head), op, len(payload))
 		o.Append(payload)
 		return
 	}

@@ -14,14 +14,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
+	"github.com/agloop/agloop/codec/handshake"
 	"github.com/agloop/agloop/loop"
 )
 
 // funcs is a Handler made of functions; nil ones do nothing.
 type funcs struct {
 	open    func(*loop.Conn)
-	message func(*loop.Conn, codec.Opcode, []byte)
+	message func(*loop.Conn, frame.Opcode, []byte)
 	drain   func(*loop.Conn)
 	closed  func(*loop.Conn, *loop.CloseError)
 }
@@ -32,7 +33,7 @@ func (f funcs) OnOpen(c *loop.Conn) {
 	}
 }
 
-func (f funcs) OnMessage(c *loop.Conn, op codec.Opcode, p []byte) {
+func (f funcs) OnMessage(c *loop.Conn, op frame.Opcode, p []byte) {
 	if f.message != nil {
 		f.message(c, op, p)
 	}
@@ -123,12 +124,12 @@ func (h *house) socket(t testing.TB, rcvbuf int) *net.TCPConn {
 }
 
 // readFrame reads one unmasked frame.
-func readFrame(r io.Reader) (op codec.Opcode, payload []byte, err error) {
+func readFrame(r io.Reader) (op frame.Opcode, payload []byte, err error) {
 	var h [10]byte
 	if _, err := io.ReadFull(r, h[:2]); err != nil {
 		return 0, nil, err
 	}
-	op, n := codec.Opcode(h[0]&0xF), uint64(h[1])
+	op, n := frame.Opcode(h[0]&0xF), uint64(h[1])
 	switch n {
 	case 126:
 		_, err = io.ReadFull(r, h[:2])
@@ -145,10 +146,10 @@ func readFrame(r io.Reader) (op codec.Opcode, payload []byte, err error) {
 	return op, payload, err
 }
 
-func clientFrame(op codec.Opcode, payload []byte) []byte {
-	b := make([]byte, codec.HeaderSize(len(payload), true))
+func clientFrame(op frame.Opcode, payload []byte) []byte {
+	b := make([]byte, frame.HeaderSize(len(payload), true))
 	body := bytes.Clone(payload)
-	codec.PutMasked(b, op, body, [4]byte{1, 2, 3, 4})
+	frame.PutMasked(b, op, body, [4]byte{1, 2, 3, 4})
 	return append(b, body...)
 }
 
@@ -161,7 +162,7 @@ func TestOrderFromManyGoroutines(t *testing.T) {
 		Limits: loop.Limits{HardLimit: 64 << 20},
 		Handler: funcs{
 			open:    func(c *loop.Conn) { conns <- c },
-			message: func(c *loop.Conn, op codec.Opcode, p []byte) { c.Send(op, p) },
+			message: func(c *loop.Conn, op frame.Opcode, p []byte) { c.Send(op, p) },
 		},
 	})
 	nc := h.socket(t, 0)
@@ -170,7 +171,7 @@ func TestOrderFromManyGoroutines(t *testing.T) {
 	for s := range senders {
 		wg.Go(func() {
 			for i := range each {
-				if r := c.Send(codec.Text, fmt.Appendf(nil, "%d %d", s, i)); r == loop.Dropped {
+				if r := c.Send(frame.Text, fmt.Appendf(nil, "%d %d", s, i)); r == loop.Dropped {
 					t.Errorf("sender %d: message %d dropped", s, i)
 					return
 				}
@@ -182,7 +183,7 @@ func TestOrderFromManyGoroutines(t *testing.T) {
 	}
 	go func() {
 		for range 500 {
-			nc.Write(clientFrame(codec.Binary, []byte("echo")))
+			nc.Write(clientFrame(frame.Binary, []byte("echo")))
 		}
 	}()
 	var next [senders]int
@@ -192,7 +193,7 @@ func TestOrderFromManyGoroutines(t *testing.T) {
 		if err != nil {
 			t.Fatalf("after %d messages: %v", got, err)
 		}
-		if op == codec.Binary {
+		if op == frame.Binary {
 			echoes++
 			continue
 		}
@@ -222,7 +223,7 @@ func TestBackpressureAndDrain(t *testing.T) {
 	sent := 0
 	for {
 		sent++
-		if r := c.Send(codec.Binary, payload); r == loop.Backpressure {
+		if r := c.Send(frame.Binary, payload); r == loop.Backpressure {
 			break
 		} else if r == loop.Dropped {
 			t.Fatal("dropped before the soft limit")
@@ -232,7 +233,7 @@ func TestBackpressureAndDrain(t *testing.T) {
 		t.Error("not Full after Backpressure")
 	}
 	for range sent {
-		if op, p, err := readFrame(nc); err != nil || op != codec.Binary || len(p) != len(payload) {
+		if op, p, err := readFrame(nc); err != nil || op != frame.Binary || len(p) != len(payload) {
 			t.Fatalf("frame: %v %d bytes, %v", op, len(p), err)
 		}
 	}
@@ -242,7 +243,7 @@ func TestBackpressureAndDrain(t *testing.T) {
 	if c.Full() {
 		t.Error("still Full after OnDrain")
 	}
-	if r := c.Send(codec.Text, []byte("again")); r != loop.Sent {
+	if r := c.Send(frame.Text, []byte("again")); r != loop.Sent {
 		t.Errorf("after draining Send answers %v", r)
 	}
 	if _, p, err := readFrame(nc); err != nil || string(p) != "again" {
@@ -269,11 +270,11 @@ func TestSlowReaderIsCut(t *testing.T) {
 		if n := c.Buffered(); n > limits.HardLimit+len(payload)+16 {
 			t.Fatalf("%d bytes wait, more than the limit and a message", n)
 		}
-		if c.Send(codec.Binary, payload) == loop.Dropped {
-			if why := <-ends; why.Code != codec.CloseAbnormal || why.Cause == nil {
+		if c.Send(frame.Binary, payload) == loop.Dropped {
+			if why := <-ends; why.Code != frame.CloseAbnormal || why.Cause == nil {
 				t.Errorf("closed with %v", why)
 			}
-			if c.Send(codec.Text, nil) != loop.Dropped {
+			if c.Send(frame.Text, nil) != loop.Dropped {
 				t.Error("sending to a closed connection is not Dropped")
 			}
 			return
@@ -294,7 +295,7 @@ func TestNoProgressIsCut(t *testing.T) {
 	})
 	h.socket(t, 4<<10)
 	c := <-conns
-	c.Send(codec.Binary, make([]byte, 16<<20))
+	c.Send(frame.Binary, make([]byte, 16<<20))
 	if why := <-ends; why.Cause == nil {
 		t.Errorf("closed with %v", why)
 	}
@@ -316,16 +317,16 @@ func TestCloseAfterDrain(t *testing.T) {
 	c := <-conns
 	want := bytes.Repeat([]byte("0123456789abcdef"), total/16)
 	for part := want; len(part) > 0; part = part[64<<10:] {
-		c.Send(codec.Binary, part[:64<<10])
+		c.Send(frame.Binary, part[:64<<10])
 	}
-	c.Close(codec.CloseNormal, "done")
+	c.Close(frame.CloseNormal, "done")
 	var got []byte
 	for {
 		op, p, err := readFrame(nc)
 		if err != nil {
 			t.Fatalf("after %d bytes: %v", len(got), err)
 		}
-		if op == codec.Close {
+		if op == frame.Close {
 			if string(p) != "\x03\xe8done" {
 				t.Errorf("close frame %q", p)
 			}
@@ -336,12 +337,12 @@ func TestCloseAfterDrain(t *testing.T) {
 	if !bytes.Equal(got, want) {
 		t.Errorf("%d bytes of %d arrived as sent", len(got), len(want))
 	}
-	nc.Write(clientFrame(codec.Close, []byte("\x03\xe8")))
+	nc.Write(clientFrame(frame.Close, []byte("\x03\xe8")))
 	if n, err := nc.Read(make([]byte, 1)); n != 0 || err != io.EOF {
 		t.Errorf("after the close frames: %d bytes, %v; want the end", n, err)
 	}
 	nc.Close()
-	if why := <-ends; why.Code != codec.CloseNormal || why.Remote {
+	if why := <-ends; why.Code != frame.CloseNormal || why.Remote {
 		t.Errorf("closed with %v", why)
 	}
 }
@@ -364,21 +365,21 @@ func TestBatchWindow(t *testing.T) {
 		}
 	}
 	start := time.Now()
-	c.Send(codec.Text, []byte("lone")) // quiet connection: at once
+	c.Send(frame.Text, []byte("lone")) // quiet connection: at once
 	read(1)
 	if d := time.Since(start); d > 150*time.Millisecond {
 		t.Errorf("a lone message took %v", d)
 	}
 	before := h.eng.Writes()
 	for range 30 {
-		c.Send(codec.Text, []byte("burst"))
+		c.Send(frame.Text, []byte("burst"))
 	}
 	read(30)
 	if w := h.eng.Writes() - before; w > 4 {
 		t.Errorf("30 messages within a window left in %d writes, want at most 4", w)
 	}
-	c.Send(codec.Text, []byte("waits"))
-	c.SendNow(codec.Text, []byte("urgent")) // takes what waits along
+	c.Send(frame.Text, []byte("waits"))
+	c.SendNow(frame.Text, []byte("urgent")) // takes what waits along
 	start = time.Now()
 	read(2)
 	if d := time.Since(start); d > 150*time.Millisecond {
@@ -389,7 +390,7 @@ func TestBatchWindow(t *testing.T) {
 // TestRepliesAreCorked: what a handler sends while it runs leaves in one write.
 func TestRepliesAreCorked(t *testing.T) {
 	h := open(t, loop.DoorConfig{Handler: funcs{
-		message: func(c *loop.Conn, op codec.Opcode, p []byte) {
+		message: func(c *loop.Conn, op frame.Opcode, p []byte) {
 			for range 50 {
 				c.Send(op, p)
 			}
@@ -397,7 +398,7 @@ func TestRepliesAreCorked(t *testing.T) {
 	}})
 	nc := h.socket(t, 0)
 	before := h.eng.Writes()
-	nc.Write(append(clientFrame(codec.Text, []byte("a")), clientFrame(codec.Text, []byte("b"))...))
+	nc.Write(append(clientFrame(frame.Text, []byte("a")), clientFrame(frame.Text, []byte("b"))...))
 	for range 100 {
 		if _, _, err := readFrame(nc); err != nil {
 			t.Fatal(err)
@@ -416,30 +417,30 @@ func TestPingFloodIsBounded(t *testing.T) {
 		Limits: loop.Limits{HardLimit: 64 << 20, WriteTimeout: -1},
 		Handler: funcs{
 			open:    func(c *loop.Conn) { conns <- c },
-			message: func(*loop.Conn, codec.Opcode, []byte) { close(heard) },
+			message: func(*loop.Conn, frame.Opcode, []byte) { close(heard) },
 		},
 	})
 	nc := h.socket(t, 4<<10)
 	c := <-conns
-	c.Send(codec.Binary, make([]byte, 8<<20)) // nothing more gets through
-	ping := bytes.Repeat(clientFrame(codec.Ping, bytes.Repeat([]byte("p"), 125)), 1000)
+	c.Send(frame.Binary, make([]byte, 8<<20)) // nothing more gets through
+	ping := bytes.Repeat(clientFrame(frame.Ping, bytes.Repeat([]byte("p"), 125)), 1000)
 	for range 20 {
 		nc.Write(ping)
 	}
-	nc.Write(clientFrame(codec.Ping, []byte("last")))
-	nc.Write(clientFrame(codec.Text, nil))
+	nc.Write(clientFrame(frame.Ping, []byte("last")))
+	nc.Write(clientFrame(frame.Text, nil))
 	<-heard // the server has read all pings
-	nc.Write(clientFrame(codec.Close, nil))
+	nc.Write(clientFrame(frame.Close, nil))
 	var pongs [][]byte
 	for {
 		op, p, err := readFrame(nc)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if op == codec.Pong {
+		if op == frame.Pong {
 			pongs = append(pongs, p)
 		}
-		if op == codec.Close {
+		if op == frame.Close {
 			break
 		}
 	}
@@ -463,16 +464,16 @@ func TestSendAfterTheEnd(t *testing.T) {
 	nc.SetLinger(0)
 	nc.Close() // a reset
 	why := <-ends
-	if why.Code != codec.CloseAbnormal || why.Remote {
+	if why.Code != frame.CloseAbnormal || why.Remote {
 		t.Errorf("closed with %v", why)
 	}
 	if h.door.Slots().Conn(id) != nil {
 		t.Error("a stale ID still finds a connection")
 	}
-	if c.Send(codec.Text, []byte("x")) != loop.Dropped {
+	if c.Send(frame.Text, []byte("x")) != loop.Dropped {
 		t.Error("Send after the end is not Dropped")
 	}
-	c.Close(codec.CloseNormal, "") // does nothing
+	c.Close(frame.CloseNormal, "") // does nothing
 }
 
 // TestGoneWhileItsWindowIsOpen: the end of the window finds a connection that is gone.
@@ -482,7 +483,7 @@ func TestGoneWhileItsWindowIsOpen(t *testing.T) {
 		Limits: loop.Limits{MessageBatchTimeout: time.Second},
 		Handler: funcs{
 			open:    func(c *loop.Conn) { conns <- c },
-			message: func(c *loop.Conn, op codec.Opcode, p []byte) { c.Send(op, p) },
+			message: func(c *loop.Conn, op frame.Opcode, p []byte) { c.Send(op, p) },
 			closed:  func(_ *loop.Conn, why *loop.CloseError) { ends <- why },
 		},
 	})
@@ -490,9 +491,9 @@ func TestGoneWhileItsWindowIsOpen(t *testing.T) {
 	<-conns
 	nc := h.socket(t, 0)
 	c := <-conns
-	c.Send(codec.Text, []byte("leaves at once"))
-	expect(t, nc, codec.Text, "leaves at once")
-	c.Send(codec.Text, []byte("waits"))
+	c.Send(frame.Text, []byte("leaves at once"))
+	expect(t, nc, frame.Text, "leaves at once")
+	c.Send(frame.Text, []byte("waits"))
 	nc.SetLinger(0)
 	nc.Close()
 	<-ends
@@ -532,7 +533,7 @@ func TestStoppedEngineRefuses(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if _, _, err := eng.Client(ctx, nc, codec.DialRequest{Host: "x"}, loop.DialConfig{Handler: loop.NopHandler{}}); err == nil {
+	if _, _, err := eng.Client(ctx, nc, handshake.DialRequest{Host: "x"}, loop.DialConfig{Handler: loop.NopHandler{}}); err == nil {
 		t.Error("a stopped engine took a connection")
 	}
 }

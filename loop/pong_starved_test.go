@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/loop"
 )
 
@@ -30,11 +30,11 @@ func TestPongUnderLoad(t *testing.T) {
 	defer eng.Stop()
 	block := make([]byte, 8<<10)
 	fill := func(c *loop.Conn) {
-		for c.Send(codec.Binary, block) == loop.Sent {
+		for c.Send(frame.Binary, block) == loop.Sent {
 		}
 	}
 	door, err := eng.NewDoor(loop.DoorConfig{Path: loop.AnyPath, Log: slog.New(slog.DiscardHandler), Handler: funcs{
-		message: func(c *loop.Conn, _ codec.Opcode, _ []byte) { fill(c) },
+		message: func(c *loop.Conn, _ frame.Opcode, _ []byte) { fill(c) },
 		drain:   fill,
 	}})
 	if err != nil {
@@ -49,9 +49,9 @@ func TestPongUnderLoad(t *testing.T) {
 	defer func() { ln.Close(); <-accepted }()
 	h := &house{eng, door, ln.Addr().String()}
 	nc := h.socket(t, 8<<10)
-	nc.Write(clientFrame(codec.Text, []byte("go")))
+	nc.Write(clientFrame(frame.Text, []byte("go")))
 	time.Sleep(50 * time.Millisecond)
-	nc.Write(clientFrame(codec.Ping, []byte("?")))
+	nc.Write(clientFrame(frame.Ping, []byte("?")))
 	nc.SetReadDeadline(time.Now().Add(20 * time.Second))
 	r := bufio.NewReaderSize(nc, 4<<10)
 	for start := time.Now(); time.Since(start) < 5*time.Second; time.Sleep(2 * time.Millisecond) {
@@ -59,7 +59,7 @@ func TestPongUnderLoad(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if op == codec.Pong {
+		if op == frame.Pong {
 			return
 		}
 	}

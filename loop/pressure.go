@@ -3,7 +3,7 @@ package loop
 import (
 	"math/bits"
 
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
 )
 
 // SetShedding makes the door answer new connections with 503 while memory is short.
@@ -32,7 +32,7 @@ func (d *Door) CutLargest(perLoop int) (conns int, bytes int64) {
 	onLoop := map[*Loop]int{}
 	for _, c := range buckets[top] {
 		waits := int64(c.Buffered())
-		if onLoop[c.loop] < perLoop && c.cutOff(codec.CloseTryLater) {
+		if onLoop[c.loop] < perLoop && c.cutOff(frame.CloseTryLater) {
 			onLoop[c.loop]++
 			conns++
 			bytes += waits
@@ -42,13 +42,13 @@ func (d *Door) CutLargest(perLoop int) (conns int, bytes int64) {
 }
 
 // cutOff asks the loop to cut c at once. False means that it is closing anyway.
-func (c *Conn) cutOff(code codec.CloseCode) bool {
+func (c *Conn) cutOff(code frame.CloseCode) bool {
 	act, ok := c.tryCut(code)
 	c.perform(act, 0)
 	return ok
 }
 
-func (c *Conn) tryCut(code codec.CloseCode) (action, bool) {
+func (c *Conn) tryCut(code frame.CloseCode) (action, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.flags&isClosing != 0 {
@@ -58,7 +58,7 @@ func (c *Conn) tryCut(code codec.CloseCode) (action, bool) {
 }
 
 // markCut notes that c is to be cut. Under mu.
-func (c *Conn) markCut(code codec.CloseCode) action {
+func (c *Conn) markCut(code frame.CloseCode) action {
 	c.flags |= isClosing | isCut
 	c.code = code
 	if c.marked(isCorked) {

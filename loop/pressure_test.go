@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/loop"
 )
 
@@ -45,8 +45,8 @@ func TestSheddingAnswers503(t *testing.T) {
 	if r := h.door.Refusals(); r.Memory != 1 {
 		t.Errorf("%+v", r)
 	}
-	old.Write(clientFrame(codec.Ping, []byte("x")))
-	expect(t, old, codec.Pong, "x")
+	old.Write(clientFrame(frame.Ping, []byte("x")))
+	expect(t, old, frame.Pong, "x")
 }
 
 // TestCutLargest: the connections with the most bytes waiting go first, so many a loop
@@ -64,7 +64,7 @@ func TestCutLargest(t *testing.T) {
 		h.socket(t, 4<<10)
 		c := <-conns
 		if n > 0 {
-			c.Send(codec.Binary, make([]byte, n))
+			c.Send(frame.Binary, make([]byte, n))
 		}
 		return c
 	}
@@ -75,7 +75,7 @@ func TestCutLargest(t *testing.T) {
 		t.Fatalf("%d cut, want 2 of the largest", n)
 	}
 	for range 2 {
-		if why := <-ends; why.Code != codec.CloseAbnormal || why.Cause == nil {
+		if why := <-ends; why.Code != frame.CloseAbnormal || why.Cause == nil {
 			t.Errorf("closed with %v", why)
 		}
 	}
@@ -111,18 +111,18 @@ func TestMessageRate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := open(t, loop.DoorConfig{Rates: rates, Handler: funcs{
-				message: func(c *loop.Conn, op codec.Opcode, p []byte) { c.Send(op, p) },
+				message: func(c *loop.Conn, op frame.Opcode, p []byte) { c.Send(op, p) },
 			}})
 			nc := h.socket(t, 0)
 			for range 3 {
-				nc.Write(clientFrame(codec.Text, []byte("eleven byte")))
-				expect(t, nc, codec.Text, "eleven byte")
+				nc.Write(clientFrame(frame.Text, []byte("eleven byte")))
+				expect(t, nc, frame.Text, "eleven byte")
 			}
-			nc.Write(clientFrame(codec.Text, []byte("eleven byte")))
-			expect(t, nc, codec.Close, "\x03\xf0too many messages")
+			nc.Write(clientFrame(frame.Text, []byte("eleven byte")))
+			expect(t, nc, frame.Close, "\x03\xf0too many messages")
 			other := h.socket(t, 0) // has a bucket of its own
-			other.Write(clientFrame(codec.Text, []byte("hi")))
-			expect(t, other, codec.Text, "hi")
+			other.Write(clientFrame(frame.Text, []byte("hi")))
+			expect(t, other, frame.Text, "hi")
 			if r := h.door.Refusals(); r.MessageRate+r.ByteRate != 1 {
 				t.Errorf("%+v", r)
 			}
@@ -187,21 +187,21 @@ func TestTuneHoldsForOpenConnections(t *testing.T) {
 	})
 	nc := h.socket(t, 0)
 	c := <-conns
-	c.Send(codec.Text, []byte("first"))
-	expect(t, nc, codec.Text, "first")
-	c.Send(codec.Text, []byte("waits")) // for a second, were it not for this:
+	c.Send(frame.Text, []byte("first"))
+	expect(t, nc, frame.Text, "first")
+	c.Send(frame.Text, []byte("waits")) // for a second, were it not for this:
 	tuned := h.door.Tuning()
 	tuned.Window.Timeout = -1
 	start := time.Now()
 	h.door.Tune(tuned)
-	expect(t, nc, codec.Text, "waits")
+	expect(t, nc, frame.Text, "waits")
 	if d := time.Since(start); d > 900*time.Millisecond {
 		t.Errorf("what waited left %v after its window was closed", d)
 	}
 	before := h.eng.Writes()
 	for range 10 {
-		c.Send(codec.Text, []byte("one by one"))
-		expect(t, nc, codec.Text, "one by one")
+		c.Send(frame.Text, []byte("one by one"))
+		expect(t, nc, frame.Text, "one by one")
 	}
 	if n := h.eng.Writes() - before; n < 9 { // the last may not be counted yet
 		t.Errorf("%d writes for 10 messages without a window", n)
@@ -212,7 +212,7 @@ func TestTuneHoldsForOpenConnections(t *testing.T) {
 	block := make([]byte, 16<<10) // well below the old one
 	r := loop.Sent
 	for c.Buffered() == 0 {
-		r = c.Send(codec.Binary, block)
+		r = c.Send(frame.Binary, block)
 	}
 	if r != loop.Backpressure {
 		t.Errorf("above the new soft limit Send answers %v", r)

@@ -3,7 +3,7 @@ package loop
 import (
 	"bytes"
 
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
 )
 
 // readBuffer is what one read takes at most, in bytes. Each loop has one such buffer. A message that does not lie in it
@@ -33,7 +33,7 @@ func (c *Conn) receive(view []byte) {
 func (c *Conn) frame(view []byte) (n int) {
 	lim := &c.door.frames
 	if c.held == nil || c.held.reader.Empty() {
-		m, n, err := codec.Whole(view, lim)
+		m, n, err := frame.Whole(view, lim)
 		if err != nil {
 			c.fail(err)
 			return len(view)
@@ -63,12 +63,12 @@ func (c *Conn) frame(view []byte) (n int) {
 }
 
 // deliver acts on a whole message or control frame.
-func (c *Conn) deliver(m codec.Message) {
+func (c *Conn) deliver(m frame.Message) {
 	switch m.Opcode {
-	case codec.Ping:
+	case frame.Ping:
 		c.pingIn(m.Payload)
-	case codec.Pong:
-	case codec.Close:
+	case frame.Pong:
+	case frame.Close:
 		c.closeIn(m.Payload)
 	default:
 		if c.state != open || c.marked(isEnding) {
@@ -91,7 +91,7 @@ func (c *Conn) deliver(m codec.Message) {
 // the frame under way has left: a flood of pings cannot fill the outbox, and a backlog cannot hold a pong up.
 func (c *Conn) pingIn(payload []byte) {
 	if !c.pongLater(payload) {
-		c.send(codec.Pong, payload, urgent)
+		c.send(frame.Pong, payload, urgent)
 	}
 }
 

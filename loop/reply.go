@@ -1,6 +1,6 @@
 package loop
 
-import "github.com/agloop/agloop/codec"
+import "github.com/agloop/agloop/codec/frame"
 
 // Reply is Send for the callbacks of this connection's loop, which it must not leave: OnOpen, OnMessage, OnDrain. Replies
 // to what lies in one read leave in one write when the last of it has been handled, and while nothing else waits for the
@@ -8,12 +8,12 @@ import "github.com/agloop/agloop/codec"
 //
 // Order: among Reply and Send of the same goroutine, that of the calls. A message that another goroutine sends while the
 // callbacks run comes before or after each reply.
-func (c *Conn) Reply(op codec.Opcode, payload []byte) SendResult {
+func (c *Conn) Reply(op frame.Opcode, payload []byte) SendResult {
 	l := c.loop
 	l.owner.check()
 	masks := c.door.masks
-	size := codec.HeaderSize(len(payload), masks != nil) + len(payload)
-	if l.corked != c || c.out.Load() != nil || len(payload) > maxCopied || c.state != open || op != codec.Text && op != codec.Binary {
+	size := frame.HeaderSize(len(payload), masks != nil) + len(payload)
+	if l.corked != c || c.out.Load() != nil || len(payload) > maxCopied || c.state != open || op != frame.Text && op != frame.Binary {
 		c.flushCork()
 		return c.message(op, payload, batched)
 	}

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
 )
 
 type opens struct {
@@ -46,13 +46,13 @@ func TestDelayedHoldsAConnectionOnce(t *testing.T) {
 		"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n")
 	go io.Copy(io.Discard, nc)
 	c := <-o.c
-	c.Send(codec.Text, []byte("opens the window"))
+	c.Send(frame.Text, []byte("opens the window"))
 	for range 1000 {
 		for c.Buffered() != 0 {
 			time.Sleep(10 * time.Microsecond)
 		}
-		c.Send(codec.Text, []byte("a"))
-		c.Send(codec.Text, []byte("b")) // two end the window
+		c.Send(frame.Text, []byte("a"))
+		c.Send(frame.Text, []byte("b")) // two end the window
 	}
 	c.loop.mu.Lock()
 	n := len(c.loop.delayed)

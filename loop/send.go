@@ -5,7 +5,7 @@ import (
 	"syscall"
 
 	"github.com/agloop/agloop/batch"
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
 )
 
 const (
@@ -92,10 +92,10 @@ func (c *Conn) afterWrite(err error) action {
 
 // writeLarge writes a large frame that nothing is before from where it lies, and queues what the kernel has no room for.
 // Under mu, see writeOut.
-func (c *Conn) writeLarge(op codec.Opcode, payload []byte) error {
-	var b [codec.MaxHeader]byte
-	head := b[:codec.HeaderSize(len(payload), false)]
-	codec.PutHeader(head, op, len(payload))
+func (c *Conn) writeLarge(op frame.Opcode, payload []byte) error {
+	var b [frame.MaxHeader]byte
+	head := b[:frame.HeaderSize(len(payload), false)]
+	frame.PutHeader(head, op, len(payload))
 	return c.writeParts(1, head, payload)
 }
 

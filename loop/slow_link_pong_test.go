@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/loop"
 )
 
@@ -16,12 +16,12 @@ func TestProgressIsLife(t *testing.T) {
 		Limits: loop.Limits{PingInterval: 300 * time.Millisecond, PongTimeout: 300 * time.Millisecond,
 			SoftLimit: 32 << 20, HardLimit: 64 << 20},
 		Handler: funcs{
-			message: func(c *loop.Conn, _ codec.Opcode, _ []byte) { c.Send(codec.Binary, make([]byte, 12<<20)) },
+			message: func(c *loop.Conn, _ frame.Opcode, _ []byte) { c.Send(frame.Binary, make([]byte, 12<<20)) },
 			closed:  func(_ *loop.Conn, e *loop.CloseError) { ends <- e },
 		},
 	})
 	nc := h.socket(t, 32<<10)
-	nc.Write(clientFrame(codec.Text, []byte("go")))
+	nc.Write(clientFrame(frame.Text, []byte("go")))
 	for start := time.Now(); time.Since(start) < 4*time.Second; time.Sleep(10 * time.Millisecond) {
 		if _, err := io.CopyN(io.Discard, nc, 8<<10); err != nil {
 			t.Fatal(err)

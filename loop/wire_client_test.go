@@ -10,7 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
+	"github.com/agloop/agloop/codec/handshake"
 	"github.com/agloop/agloop/loop"
 )
 
@@ -36,7 +37,7 @@ func dialWire(t *testing.T, h *wireHandler, limits loop.Limits, early []byte) (*
 	p := newWirePeer(t, theirs, nil)
 	served := make(chan error, 1)
 	go func() { served <- p.upgrade(early) }()
-	c, _, err := engine.Client(t.Context(), ours, codec.DialRequest{Host: "example.com"}, loop.DialConfig{Handler: h, Limits: limits, Log: log})
+	c, _, err := engine.Client(t.Context(), ours, handshake.DialRequest{Host: "example.com"}, loop.DialConfig{Handler: h, Limits: limits, Log: log})
 	if err := errors.Join(err, <-served); err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +67,7 @@ func (p *wirePeer) upgrade(early []byte) error {
 	if err != nil {
 		return err
 	}
-	head := codec.AppendSwitchingProtocols(nil, []byte(req.Header.Get("Sec-WebSocket-Key")), "")
+	head := handshake.AppendSwitchingProtocols(nil, []byte(req.Header.Get("Sec-WebSocket-Key")), "")
 	_, err = p.nc.Write(append(head, early...))
 	return err
 }
@@ -152,7 +153,7 @@ func TestWireClientMasks(t *testing.T) {
 	c, p := dialWire(t, &wireHandler{}, loop.Limits{HardLimit: 16 << 20}, nil)
 	go func() {
 		for range n {
-			c.Send(codec.Binary, nil)
+			c.Send(frame.Binary, nil)
 		}
 		c.Close(1000, "")
 	}()
@@ -220,7 +221,7 @@ func TestWireClientHandshake(t *testing.T) {
 			t.Fatal(err)
 		}
 		h := &wireHandler{}
-		_, _, err = engine.Client(ctx, ours, codec.DialRequest{Host: "example.com"}, loop.DialConfig{Handler: h, Limits: limits, Log: log})
+		_, _, err = engine.Client(ctx, ours, handshake.DialRequest{Host: "example.com"}, loop.DialConfig{Handler: h, Limits: limits, Log: log})
 		if err == nil {
 			t.Fatal("connected")
 		}
@@ -235,7 +236,7 @@ func TestWireClientHandshake(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			err := dial(t.Context(), loop.Limits{}, tt.answer)
-			de, ok := errors.AsType[*codec.DialError](err)
+			de, ok := errors.AsType[*handshake.DialError](err)
 			if !ok || de.Status != tt.status || de.RetryAfter != tt.after {
 				t.Errorf("got %#v, want a DialError with status %d", err, tt.status)
 			}

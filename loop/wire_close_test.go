@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/loop"
 )
 
@@ -18,7 +18,7 @@ func TestWirePeerCloses(t *testing.T) {
 	type row struct {
 		name    string
 		payload string
-		code    codec.CloseCode // of the answer
+		code    frame.CloseCode // of the answer
 	}
 	rows := []row{
 		{"no code, section 7.1.5", "", 1005},
@@ -28,7 +28,7 @@ func TestWirePeerCloses(t *testing.T) {
 		{"reason is not UTF-8", "\x03\xE8bad \xFF", 1007},
 		{"reason ends inside a character", "\x03\xE8bad \xE2\x82", 1007},
 	}
-	for _, code := range []codec.CloseCode{1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4008, 4999} {
+	for _, code := range []frame.CloseCode{1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4008, 4999} {
 		rows = append(rows, row{fmt.Sprintf("%d may be sent", code), string([]byte{byte(code >> 8), byte(code)}), code})
 	}
 	for _, code := range []uint16{0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1999, 2000, 2999, 5000, 65535} { // section 7.4
@@ -71,9 +71,9 @@ func TestWirePeerCloses(t *testing.T) {
 func TestWireServerCloses(t *testing.T) {
 	tests := []struct {
 		name   string
-		code   codec.CloseCode
+		code   frame.CloseCode
 		reason string
-		wire   codec.CloseCode
+		wire   frame.CloseCode
 		want   string
 	}{
 		{"normal", 1000, "done", 1000, "done"},
@@ -86,7 +86,7 @@ func TestWireServerCloses(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var h *wireHandler
-			h = &wireHandler{message: func(c *loop.Conn, op codec.Opcode, p []byte) {
+			h = &wireHandler{message: func(c *loop.Conn, op frame.Opcode, p []byte) {
 				if h.messages.Load() > 1 {
 					h.complain("message after Close")
 				}
@@ -104,9 +104,9 @@ func TestWireServerCloses(t *testing.T) {
 			f := p.frame()
 			p.writeApart(text("not read yet"), masked(0b0_000_0001, []byte("half a message")), masked(0b1_000_1000, f.payload))
 			p.wantEnd()
-			got := codec.CloseNoStatus
+			got := frame.CloseNoStatus
 			if len(f.payload) >= 2 {
-				got = codec.CloseCode(uint16(f.payload[0])<<8 | uint16(f.payload[1]))
+				got = frame.CloseCode(uint16(f.payload[0])<<8 | uint16(f.payload[1]))
 			}
 			if f.b0 != 0b1_000_1000 || got != tt.wire || got != 1005 && string(f.payload[2:]) != tt.want {
 				t.Errorf("got frame %08b %q, want close %d %q", f.b0, f.payload, tt.wire, tt.want)
@@ -123,7 +123,7 @@ func TestWireServerCloses(t *testing.T) {
 // connection, is waited for no longer than CloseTimeout.
 func TestWireCloseTimeout(t *testing.T) {
 	t.Parallel()
-	h := &wireHandler{message: func(c *loop.Conn, _ codec.Opcode, _ []byte) { c.Close(1000, "") }}
+	h := &wireHandler{message: func(c *loop.Conn, _ frame.Opcode, _ []byte) { c.Close(1000, "") }}
 	s := serveWire(t, h, func(cfg *loop.DoorConfig) { cfg.Limits.CloseTimeout = 300 * time.Millisecond })
 
 	silent := s.dial(t)
@@ -159,14 +159,14 @@ func TestWireCutOff(t *testing.T) {
 	for _, tt := range tests {
 		for _, sent := range [][]byte{nil, text("whole"), text("half")[:8], text("head")[:3]} {
 			t.Run(fmt.Sprintf("%s after %d bytes", tt.name, len(sent)), func(t *testing.T) {
-				h := &wireHandler{message: func(*loop.Conn, codec.Opcode, []byte) {}}
+				h := &wireHandler{message: func(*loop.Conn, frame.Opcode, []byte) {}}
 				s := serveWire(t, h, nil)
 				p := s.dial(t)
 				p.writeApart(sent)
 				tt.end(p.nc.(*net.TCPConn))
 				await(t, "OnClose", func() bool { return h.closed.Load() == 1 })
 				why := h.why.Load()
-				if why.Code != codec.CloseAbnormal || why.Remote || why.Cause == nil || !errors.Is(why, net.ErrClosed) {
+				if why.Code != frame.CloseAbnormal || why.Remote || why.Cause == nil || !errors.Is(why, net.ErrClosed) {
 					t.Errorf("OnClose was told %+v", why)
 				}
 				if tt.name != "reset" && !errors.Is(why, io.ErrUnexpectedEOF) {

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/loop"
 )
 
@@ -31,7 +31,7 @@ func TestWireBackpressure(t *testing.T) {
 	full := make(chan struct{}, messages)
 	more := func(c *loop.Conn) {
 		for sent < messages {
-			r := c.Send(codec.Binary, pattern(size(sent)))
+			r := c.Send(frame.Binary, pattern(size(sent)))
 			sent++
 			most = max(most, c.Buffered())
 			if r != loop.Sent {
@@ -41,7 +41,7 @@ func TestWireBackpressure(t *testing.T) {
 		}
 	}
 	h := &wireHandler{
-		message: func(c *loop.Conn, _ codec.Opcode, _ []byte) { more(c) },
+		message: func(c *loop.Conn, _ frame.Opcode, _ []byte) { more(c) },
 		drain:   more,
 	}
 	s := serveWire(t, h, func(cfg *loop.DoorConfig) { cfg.Limits.SoftLimit = soft })
@@ -86,9 +86,9 @@ func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 // TestWireHardLimit: a sender that does not heed Backpressure loses the peer, not the memory.
 func TestWireHardLimit(t *testing.T) {
 	var most atomic.Int64
-	h := &wireHandler{message: func(c *loop.Conn, _ codec.Opcode, _ []byte) {
+	h := &wireHandler{message: func(c *loop.Conn, _ frame.Opcode, _ []byte) {
 		go func() {
-			for c.Send(codec.Binary, pattern(100_000)) != loop.Dropped {
+			for c.Send(frame.Binary, pattern(100_000)) != loop.Dropped {
 				most.Store(max(most.Load(), int64(c.Buffered())))
 			}
 		}()
@@ -125,7 +125,7 @@ func TestWireHardLimit(t *testing.T) {
 // TestWireWriteTimeout: a peer that takes no byte is cut; its neighbour is not.
 func TestWireWriteTimeout(t *testing.T) {
 	t.Parallel()
-	h := &wireHandler{message: func(c *loop.Conn, _ codec.Opcode, _ []byte) { c.Send(codec.Binary, make([]byte, 12<<20)) }}
+	h := &wireHandler{message: func(c *loop.Conn, _ frame.Opcode, _ []byte) { c.Send(frame.Binary, make([]byte, 12<<20)) }}
 	s := serveWire(t, h, func(cfg *loop.DoorConfig) {
 		cfg.Limits.WriteTimeout, cfg.Limits.SoftLimit = short, 16<<20
 	})
@@ -153,7 +153,7 @@ func TestWireWriteTimeout(t *testing.T) {
 // WriteTimeout, though the kernel takes nothing new for longer than that.
 func TestWireSlowReader(t *testing.T) {
 	t.Parallel()
-	h := &wireHandler{message: func(c *loop.Conn, _ codec.Opcode, _ []byte) { c.Send(codec.Binary, make([]byte, 12<<20)) }}
+	h := &wireHandler{message: func(c *loop.Conn, _ frame.Opcode, _ []byte) { c.Send(frame.Binary, make([]byte, 12<<20)) }}
 	s := serveWire(t, h, func(cfg *loop.DoorConfig) {
 		// Longer than the pauses that TCP's window updates make with so small a buffer.
 		cfg.Limits.WriteTimeout, cfg.Limits.SoftLimit = 3*short, 16<<20
@@ -215,10 +215,10 @@ func TestWireSendFromOutside(t *testing.T) {
 		for i := range senders {
 			go func() {
 				for j := range each {
-					c.Send(codec.Binary, []byte{byte(i), byte(j >> 8), byte(j)})
+					c.Send(frame.Binary, []byte{byte(i), byte(j >> 8), byte(j)})
 				}
 				if i == 0 {
-					c.SendNow(codec.Text, []byte("now"))
+					c.SendNow(frame.Text, []byte("now"))
 				}
 			}()
 		}
@@ -240,7 +240,7 @@ func TestWireSendFromOutside(t *testing.T) {
 			t.Errorf("%v: %d frames counted", window, st.FramesOut)
 		}
 		p.hangUp()
-		if r := c.Send(codec.Text, nil); r != loop.Dropped {
+		if r := c.Send(frame.Text, nil); r != loop.Dropped {
 			t.Errorf("Send after the end: %v", r)
 		}
 	}

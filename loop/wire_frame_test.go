@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/loop"
 )
 
@@ -154,7 +154,7 @@ func TestWireViolations(t *testing.T) {
 	type row struct {
 		name  string
 		bytes []byte
-		code  codec.CloseCode
+		code  frame.CloseCode
 	}
 	rows := []row{
 		{"RSV1, section 5.2", bit(0b1_100_0001, 0b1_0000000), 1002},
@@ -207,7 +207,7 @@ func TestWireViolations(t *testing.T) {
 		}
 	}
 	h := &wireHandler{}
-	h.message = func(_ *loop.Conn, _ codec.Opcode, payload []byte) {
+	h.message = func(_ *loop.Conn, _ frame.Opcode, payload []byte) {
 		if string(payload) != "start" { // of "continuation after the end"
 			h.complain(fmt.Sprintf("message %q", payload))
 		}

@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/metrics"
 )
@@ -39,7 +39,7 @@ func await(t testing.TB, what string, ok func() bool) {
 // say instead where they are set.
 type wireHandler struct {
 	open    func(*loop.Conn)
-	message func(*loop.Conn, codec.Opcode, []byte)
+	message func(*loop.Conn, frame.Opcode, []byte)
 	drain   func(*loop.Conn)
 	gone    func(*loop.Conn, *loop.CloseError)
 
@@ -59,7 +59,7 @@ func (h *wireHandler) OnOpen(c *loop.Conn) {
 	}
 }
 
-func (h *wireHandler) OnMessage(c *loop.Conn, op codec.Opcode, payload []byte) {
+func (h *wireHandler) OnMessage(c *loop.Conn, op frame.Opcode, payload []byte) {
 	h.mustBeOpen(c, "OnMessage")
 	h.messages.Add(1)
 	if h.message != nil {
@@ -374,7 +374,7 @@ func (p *wirePeer) want(b0 byte, payload []byte) {
 
 // wantClose reads the close frame, which is the next frame and the last thing the
 // server sends, and ends the connection. 1005 is a close frame without a code.
-func (p *wirePeer) wantClose(code codec.CloseCode) (reason string) {
+func (p *wirePeer) wantClose(code frame.CloseCode) (reason string) {
 	p.t.Helper()
 	reason = p.closeFrame(code)
 	p.wantEnd()
@@ -382,7 +382,7 @@ func (p *wirePeer) wantClose(code codec.CloseCode) (reason string) {
 }
 
 // wantGoodbye is wantClose for a close that the server begins: it is answered.
-func (p *wirePeer) wantGoodbye(code codec.CloseCode) (reason string) {
+func (p *wirePeer) wantGoodbye(code frame.CloseCode) (reason string) {
 	p.t.Helper()
 	reason = p.closeFrame(code)
 	p.write(closing(uint16(code), reason))
@@ -390,15 +390,15 @@ func (p *wirePeer) wantGoodbye(code codec.CloseCode) (reason string) {
 	return reason
 }
 
-func (p *wirePeer) closeFrame(code codec.CloseCode) (reason string) {
+func (p *wirePeer) closeFrame(code frame.CloseCode) (reason string) {
 	p.t.Helper()
 	f := p.frame()
 	if f.b0 != 0b1_000_1000 {
 		p.t.Fatalf("got frame %08b %.40q, want a close", f.b0, f.payload)
 	}
-	got := codec.CloseNoStatus
+	got := frame.CloseNoStatus
 	if len(f.payload) >= 2 {
-		got, reason = codec.CloseCode(binary.BigEndian.Uint16(f.payload)), string(f.payload[2:])
+		got, reason = frame.CloseCode(binary.BigEndian.Uint16(f.payload)), string(f.payload[2:])
 	}
 	if got != code || len(f.payload) == 1 {
 		p.t.Fatalf("got close %s, want %s", showClose(f.payload), code)

@@ -3,7 +3,8 @@ package loop_test
 import (
 	"testing"
 
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
+	"github.com/agloop/agloop/codec/handshake"
 	"github.com/agloop/agloop/loop"
 )
 
@@ -17,14 +18,14 @@ func TestWirePanics(t *testing.T) {
 			panic("in OnOpen")
 		}
 	}
-	h.message = func(c *loop.Conn, op codec.Opcode, p []byte) {
+	h.message = func(c *loop.Conn, op frame.Opcode, p []byte) {
 		if c.User() == "OnMessage" {
 			panic("in OnMessage")
 		}
 		c.Send(op, p)
 		if c.User() == "OnDrain" {
 			for c.Buffered() < 32<<20 {
-				c.Send(codec.Binary, make([]byte, 1<<20))
+				c.Send(frame.Binary, make([]byte, 1<<20))
 			}
 			close(filled)
 		}
@@ -42,7 +43,7 @@ func TestWirePanics(t *testing.T) {
 	s := serveWire(t, h, func(cfg *loop.DoorConfig) {
 		cfg.Limits.SoftLimit, cfg.Limits.LowWater = 64<<10, 16<<10
 		cfg.Limits.HardLimit = 64 << 20
-		cfg.Authorize = func(req *codec.UpgradeRequest) (any, error) { return string(req.Field("authorization")), nil }
+		cfg.Authorize = func(req *handshake.Request) (any, error) { return string(req.Field("authorization")), nil }
 	})
 	other := s.dial(t)
 	tests := []struct {
@@ -83,7 +84,7 @@ func TestWirePanics(t *testing.T) {
 		}
 		await(t, "OnClose", func() bool { return h.closed.Load() == int64(i+1) })
 		await(t, "the panic to be counted", func() bool { return s.stats().Panics == uint64(i+1) })
-		if why := h.why.Load(); tt.callback != "OnClose" && (why.Code != codec.CloseInternal || why.Remote || why.Cause == nil) {
+		if why := h.why.Load(); tt.callback != "OnClose" && (why.Code != frame.CloseInternal || why.Remote || why.Cause == nil) {
 			t.Errorf("%s: OnClose was told %+v", tt.callback, why)
 		}
 		other.write(text("still here"))

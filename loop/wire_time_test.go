@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/loop"
 )
 
@@ -195,7 +195,7 @@ func TestWireIdle(t *testing.T) {
 	t.Run("a run", func(t *testing.T) {
 		t.Parallel()
 		runs := make(chan *loop.Conn, 1)
-		s := serveWire(t, &wireHandler{message: func(c *loop.Conn, _ codec.Opcode, _ []byte) {
+		s := serveWire(t, &wireHandler{message: func(c *loop.Conn, _ frame.Opcode, _ []byte) {
 			c.SetBusy(true)
 			runs <- c
 		}}, func(cfg *loop.DoorConfig) {
@@ -233,7 +233,7 @@ func TestWireTimersAlone(t *testing.T) {
 	t.Parallel()
 	alone := func(t *testing.T) *wirePeer {
 		t.Parallel()
-		return serveWire(t, &wireHandler{message: func(c *loop.Conn, _ codec.Opcode, _ []byte) { c.Close(1000, "") }}, func(cfg *loop.DoorConfig) {
+		return serveWire(t, &wireHandler{message: func(c *loop.Conn, _ frame.Opcode, _ []byte) { c.Close(1000, "") }}, func(cfg *loop.DoorConfig) {
 			cfg.Limits.HandshakeTimeout, cfg.Limits.IdleTimeout, cfg.Limits.PingInterval = -1, -1, -1
 			cfg.Limits.MessageTimeout, cfg.Limits.CloseTimeout = short, short
 		}).dial(t)

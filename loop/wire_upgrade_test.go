@@ -9,7 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
+	"github.com/agloop/agloop/codec/handshake"
 	"github.com/agloop/agloop/loop"
 )
 
@@ -172,14 +173,14 @@ func TestWireUpgradeProtocol(t *testing.T) {
 }
 
 func TestWireAuthorize(t *testing.T) {
-	h := &wireHandler{open: func(c *loop.Conn) { c.Send(codec.Text, []byte(fmt.Sprint(c.User()))) }}
+	h := &wireHandler{open: func(c *loop.Conn) { c.Send(frame.Text, []byte(fmt.Sprint(c.User()))) }}
 	s := serveWire(t, h, func(cfg *loop.DoorConfig) {
-		cfg.Authorize = func(req *codec.UpgradeRequest) (any, error) {
+		cfg.Authorize = func(req *handshake.Request) (any, error) {
 			switch who := string(req.Field("authorization")); who {
 			case "nobody":
 				return nil, errors.New("secret reason")
 			case "later":
-				return nil, &codec.UpgradeError{Status: 429, Reason: "slow down", RetryAfter: 90 * time.Second}
+				return nil, &handshake.UpgradeError{Status: 429, Reason: "slow down", RetryAfter: 90 * time.Second}
 			case "panic":
 				panic("in Authorize")
 			default:
@@ -219,7 +220,7 @@ func TestWireClosedInHandshake(t *testing.T) {
 	slots := make(chan *loop.Slots, 1)
 	h := &wireHandler{}
 	s := serveWire(t, h, func(cfg *loop.DoorConfig) {
-		cfg.Authorize = func(*codec.UpgradeRequest) (any, error) {
+		cfg.Authorize = func(*handshake.Request) (any, error) {
 			(<-slots).Each(func(c *loop.Conn) { c.Close(1001, "") })
 			return nil, nil
 		}

@@ -1,7 +1,7 @@
 package loop
 
 import (
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
 )
 
 // Frames that come from goroutines leave from goroutines: the loop is not woken for them. A lone frame is written by
@@ -149,7 +149,7 @@ func (c *Conn) flush(now int64) {
 	}
 	switch {
 	case f.err != nil:
-		c.why(&CloseError{Code: codec.CloseAbnormal, Cause: f.err})
+		c.why(&CloseError{Code: frame.CloseAbnormal, Cause: f.err})
 		c.closeNow()
 		return
 	case f.stalls:
@@ -167,7 +167,7 @@ func (c *Conn) flush(now int64) {
 type flushed struct {
 	end     bool // another goroutine wants the connection closed, and nothing was written
 	flags   flags
-	code    codec.CloseCode
+	code    frame.CloseCode
 	err     error // the socket is broken
 	stalls  bool  // the kernel is full
 	drained bool  // OnDrain is due
@@ -204,9 +204,9 @@ func (c *Conn) flushQueue(now int64) (f flushed) {
 }
 
 // closeInTurn acts on what another goroutine wants closed. False means that the connection is gone.
-func (c *Conn) closeInTurn(flags flags, code codec.CloseCode) bool {
+func (c *Conn) closeInTurn(flags flags, code frame.CloseCode) bool {
 	switch {
-	case flags&isCut != 0 && code == codec.CloseSlowReader:
+	case flags&isCut != 0 && code == frame.CloseSlowReader:
 		c.loop.Counters.SlowCuts.Add(1)
 		c.cut(code, errSlowReader)
 	case flags&isCut != 0:

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/loop"
 )
 
@@ -16,7 +16,7 @@ func TestFramesNeedNoLoop(t *testing.T) {
 	busy, free := make(chan struct{}), make(chan struct{})
 	h := open(t, loop.DoorConfig{Handler: funcs{
 		open: func(c *loop.Conn) { conns <- c },
-		message: func(*loop.Conn, codec.Opcode, []byte) {
+		message: func(*loop.Conn, frame.Opcode, []byte) {
 			close(busy)
 			<-free
 		},
@@ -25,7 +25,7 @@ func TestFramesNeedNoLoop(t *testing.T) {
 	c := <-conns
 	blocker := h.socket(t, 0)
 	<-conns
-	blocker.Write(clientFrame(codec.Text, []byte("stay")))
+	blocker.Write(clientFrame(frame.Text, []byte("stay")))
 	<-busy
 	defer close(free)
 
@@ -36,17 +36,17 @@ func TestFramesNeedNoLoop(t *testing.T) {
 			t.Fatalf("got %q, error %v, want %q", got, err, payload)
 		}
 	}
-	c.Send(codec.Text, []byte("lone"))
+	c.Send(frame.Text, []byte("lone"))
 	want("lone")
 	for i := range 5 {
 		for j := range 4 {
-			c.Send(codec.Text, fmt.Appendf(nil, "burst %d, event %d", i, j))
+			c.Send(frame.Text, fmt.Appendf(nil, "burst %d, event %d", i, j))
 		}
 		for j := range 4 {
 			want(fmt.Sprintf("burst %d, event %d", i, j))
 		}
 	}
-	c.SendNow(codec.Text, []byte("the end"))
+	c.SendNow(frame.Text, []byte("the end"))
 	want("the end")
 }
 
@@ -66,7 +66,7 @@ func TestFramesOfAllSizesInOrder(t *testing.T) {
 	sent := make(chan bool)
 	go func() {
 		for i := range frames {
-			if r := c.Send(codec.Binary, payload(i)); r != loop.Sent {
+			if r := c.Send(frame.Binary, payload(i)); r != loop.Sent {
 				t.Errorf("frame %d: %v", i, r)
 			}
 			if i == frames/2 {

@@ -12,7 +12,7 @@ import (
 	"sync"
 
 	"github.com/agloop/agloop/agui"
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/event"
 )
 
 // Agent produces the events of a run. Run is called in a goroutine of its own
@@ -85,7 +85,7 @@ type Run struct {
 // errSinkGone cancels a run whose events nobody receives any more.
 var errSinkGone = errors.New("agloop: connection is gone")
 
-// Encoder makes the bytes of an event, see codec.AppendEvent.
+// Encoder makes the bytes of an event, see event.Append.
 type Encoder interface {
 	AppendEvent(dst []byte, ev agui.Event) ([]byte, error)
 }
@@ -109,7 +109,7 @@ func Do(ctx context.Context, agent Agent, input *agui.RunAgentInput, user any, e
 
 // Refuse sends the RUN_ERROR that answers an input no run is made of.
 func Refuse(sink Sink, code, message string) {
-	event, err := codec.AppendEvent(nil, &agui.RunError{Message: toUTF8(message), Code: &code})
+	event, err := event.Append(nil, &agui.RunError{Message: toUTF8(message), Code: &code})
 	if err == nil {
 		sink.Send(event, true)
 	}
@@ -183,7 +183,7 @@ func (r *Run) fail(message, code string) {
 // returns.
 //
 // RunFinished with empty ids gets those of the run; after it, or RunError, the agent
-// should return. Errors: a *codec.FieldError for a malformed event, an
+// should return. Errors: a *event.FieldError for a malformed event, an
 // *agui.OrderError for one out of order, ErrEventTooBig, ErrRunEnded; nothing is sent then
 // and the run goes on. When the run is over or cancelled, the context's error.
 func (r *Run) Emit(ev agui.Event) error {

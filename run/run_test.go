@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 
 	"github.com/agloop/agloop/agui"
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/event"
 	"github.com/agloop/agloop/run"
 )
 
@@ -49,7 +49,7 @@ func (s *sink) types(t *testing.T) string {
 func (s *sink) last() string { return s.events[len(s.events)-1] }
 
 // encoder keeps no state for encoding.
-var encoder, _ = codec.NewSerializer(codec.OptimizedJSON)
+var encoder, _ = event.NewSerializer(event.OptimizedJSON)
 
 var input = &agui.RunAgentInput{ThreadID: "t", RunID: "r"}
 
@@ -225,7 +225,7 @@ func TestCancelClosesWhatIsOpen(t *testing.T) {
 		t.Errorf("sent %s, last %s", got, s.last())
 	}
 	var order agui.Order
-	var dec codec.Decoder
+	var dec event.Decoder
 	for _, e := range s.events {
 		ev, _, err := dec.DecodeEvent([]byte(e))
 		if err != nil {

@@ -15,7 +15,7 @@ import (
 func microBenchmarks(ctx context.Context, root string) ([]result.Micro, error) {
 	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$",
 		"-bench", "^Benchmark(Events|GetRelease|Slots|SlotsParallel|Wheel|Queue)$",
-		"-count", "5", "-benchmem", "-benchtime", "30ms", "-p", "1", "./codec", "./bufpool", "./loop", "./batch")
+		"-count", "5", "-benchmem", "-benchtime", "30ms", "-p", "1", "./codec/event", "./bufpool", "./loop", "./batch")
 	cmd.Dir = root
 	out, err := cmd.CombinedOutput()
 	found := parseMicro(string(out), runtime.GOMAXPROCS(0))

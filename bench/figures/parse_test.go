@@ -65,7 +65,7 @@ func TestParseHot(t *testing.T) {
 
 func TestParseMicro(t *testing.T) {
 	const output = `goos: linux
-pkg: github.com/agloop/agloop/codec
+pkg: github.com/agloop/agloop/codec/event
 BenchmarkEvents/encode/RUN_STARTED/by=agloop-2         	 1000	       120.5 ns/op	  64.5 MB/s	       0 B/op	       0 allocs/op
 BenchmarkEvents/encode/RUN_STARTED/by=agloop-2         	 1000	       130 ns/op	  64.5 MB/s	       8 B/op	       1 allocs/op
 BenchmarkEvents/decode/RUN_STARTED/by=encoding-json-2  	 1000	      1200 ns/op	     512 B/op	      11 allocs/op
@@ -74,7 +74,7 @@ BenchmarkGetRelease/size=64-2                          	 1000	        20 ns/op	 
 BenchmarkOther-2                                       	 1000	        20 ns/op	       0 B/op	       0 allocs/op
 BenchmarkEvents/malformed-2                            	 1000	        20 ns/op	       0 B/op	       0 allocs/op
 PASS
-ok  	github.com/agloop/agloop/codec	1.2s
+ok  	github.com/agloop/agloop/codec/event	1.2s
 `
 	want := []result.Micro{
 		{Group: "encode", Name: "RUN_STARTED", By: "agloop", NsOp: []float64{120.5, 130}, BOp: 8, Alloc: 1},

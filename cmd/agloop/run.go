@@ -12,7 +12,7 @@ import (
 
 	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/client"
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/event"
 )
 
 func runOnce(args []string, stdout, stderr io.Writer) int {
@@ -68,7 +68,7 @@ func printRun(ctx context.Context, url string, in *agui.RunAgentInput, out io.Wr
 		if err != nil {
 			return err
 		}
-		if line, err = codec.AppendEvent(line[:0], ev); err != nil {
+		if line, err = event.Append(line[:0], ev); err != nil {
 			return err
 		}
 		if _, err = out.Write(append(line, '\n')); err != nil {

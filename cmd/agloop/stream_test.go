@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/agloop/agloop/agui"
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/event"
 	"github.com/agloop/agloop/run"
 )
 
@@ -74,7 +74,7 @@ func (d *discard) Send([]byte, bool) bool         { d.events++; return true }
 func (d *discard) Room(ctx context.Context) error { return ctx.Err() }
 
 // encoder keeps no state for encoding.
-var encoder, _ = codec.NewSerializer(codec.OptimizedJSON)
+var encoder, _ = event.NewSerializer(event.OptimizedJSON)
 
 func TestStreamAgent(t *testing.T) {
 	input := &agui.RunAgentInput{

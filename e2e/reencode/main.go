@@ -1,5 +1,5 @@
-// Command reencode reads events from standard input, one a line, and writes what the
-// codec makes of them: decoded and encoded again. With -input it does so for
+// Command reencode reads events from standard input, one a line, and writes what
+// package event makes of them: decoded and encoded again. With -input it does so for
 // RunAgentInput objects. The official schemas then judge the result.
 package main
 
@@ -11,13 +11,13 @@ import (
 	"io"
 	"os"
 
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/event"
 )
 
 func main() {
 	input := flag.Bool("input", false, "the lines are RunAgentInput objects")
 	flag.Parse()
-	again := events(new(codec.Decoder))
+	again := events(new(event.Decoder))
 	if *input {
 		again = inputs
 	}
@@ -48,7 +48,7 @@ func each(r io.Reader, w io.Writer, again func([]byte) ([]byte, error)) error {
 	}
 }
 
-func events(d *codec.Decoder) func([]byte) ([]byte, error) {
+func events(d *event.Decoder) func([]byte) ([]byte, error) {
 	return func(line []byte) ([]byte, error) {
 		ev, _, err := d.DecodeEvent(line)
 		if err != nil {
@@ -57,14 +57,14 @@ func events(d *codec.Decoder) func([]byte) ([]byte, error) {
 		if ev == nil {
 			return nil, fmt.Errorf("dropped %s", line)
 		}
-		return codec.AppendEvent(nil, ev)
+		return event.Append(nil, ev)
 	}
 }
 
 func inputs(line []byte) ([]byte, error) {
-	in, _, err := codec.DecodeRunAgentInput(line)
+	in, _, err := event.DecodeRunAgentInput(line)
 	if err != nil {
 		return nil, err
 	}
-	return codec.AppendRunAgentInput(nil, in)
+	return event.AppendRunAgentInput(nil, in)
 }

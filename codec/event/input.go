@@ -1,0 +1,122 @@
+package event
+
+import (
+	"github.com/agloop/agloop/agui"
+)
+
+const inputName = "RunAgentInput"
+
+// maxID is how long the threadId and runId of an input may be.
+const maxID = 128
+
+// DecodeRunAgentInput decodes what a client sends to start a run, by the rules
+// of [Decoder.DecodeEvent]; nothing is ever dropped whole. A protocol version
+// newer in its minor number only is noted. data is borrowed: nothing returned
+// points into it. The error is a [*FieldError] that names the member; such an
+// input is refused before any event.
+func DecodeRunAgentInput(data []byte) (*agui.RunAgentInput, []Note, error) {
+	w := walks.Get().(*schemaWalk)
+	defer walks.Put(w)
+	defer w.release()
+	w.judgeInput(data)
+	if w.reason != "" {
+		if last, twice := dedup(data); twice {
+			w.judgeInput(last)
+		}
+	}
+	if w.reason != "" {
+		return nil, nil, w.error()
+	}
+	in := new(agui.RunAgentInput)
+	if err := sonicJSON.Unmarshal(w.clean(), in); err != nil {
+		return nil, nil, &FieldError{Event: inputName, Reason: "cannot be decoded: " + err.Error()}
+	}
+	w.warnVersion(in.ProtocolVersion)
+	return in, w.notes, nil
+}
+
+// AppendRunAgentInput appends in as JSON to dst, with the guarantees of [Append].
+func AppendRunAgentInput(dst []byte, in *agui.RunAgentInput) ([]byte, error) {
+	if in == nil {
+		return dst, &FieldError{Event: inputName, Reason: "no input"}
+	}
+	a := appender{dst: dst, depth: 1}
+	a.input(in)
+	a.brace(len(dst))
+	if a.reason != "" {
+		return dst, &FieldError{Event: inputName, Field: a.field, Reason: a.reason}
+	}
+	return a.dst, nil
+}
+
+// input appends the members of an input.
+func (a *appender) input(in *agui.RunAgentInput) {
+	a.text(`,"threadId":"`, in.ThreadID)
+	a.text(`,"runId":"`, in.RunID)
+	a.messages(in.Messages)
+	a.optional(`,"protocolVersion":"`, in.ProtocolVersion)
+	a.optional(`,"parentRunId":"`, in.ParentRunID)
+	a.maybe(`,"state":"`, in.State, &dataValue)
+	if in.Tools != nil {
+		for i := range a.list(`,"tools":"`, len(in.Tools)) {
+			tool := &in.Tools[i]
+			a.text(`,"name":"`, tool.Name)
+			a.text(`,"description":"`, tool.Description)
+			a.maybe(`,"parameters":"`, tool.Parameters, &dataValue)
+			a.maybe(`,"metadata":"`, tool.Metadata, &openValue)
+		}
+	}
+	if in.Context != nil {
+		for i := range a.list(`,"context":"`, len(in.Context)) {
+			a.text(`,"description":"`, in.Context[i].Description)
+			a.text(`,"value":"`, in.Context[i].Value)
+		}
+	}
+	a.maybe(`,"forwardedProps":"`, in.ForwardedProps, &dataValue)
+	if in.Resume != nil {
+		for i := range a.list(`,"resume":"`, len(in.Resume)) {
+			entry := &in.Resume[i]
+			a.text(`,"interruptId":"`, entry.InterruptID)
+			a.oneOf(`,"status":"`, string(entry.Status), "resolved", "cancelled")
+			a.maybe(`,"payload":"`, entry.Payload, &dataValue)
+			a.maybe(`,"metadata":"`, entry.Metadata, &openValue)
+		}
+	}
+}
+
+func (w *schemaWalk) judgeInput(data []byte) {
+	w.reset(data, false)
+	w.event = inputName
+	if w.peek() != '{' {
+		w.fail("must be a JSON object")
+		return
+	}
+	if w.object(schemaInput, false) != schemaFatal {
+		w.finish()
+	}
+}
+
+// CheckInputIDs refuses a threadId or runId that is longer than 128 bytes or
+// holds a control character. The protocol allows both; a server that logs ids
+// and keys maps with them need not. The error is a [*FieldError].
+func CheckInputIDs(in *agui.RunAgentInput) error {
+	if reason := checkID(in.ThreadID); reason != "" {
+		return &FieldError{Event: inputName, Field: "threadId", Reason: reason}
+	}
+	if reason := checkID(in.RunID); reason != "" {
+		return &FieldError{Event: inputName, Field: "runId", Reason: reason}
+	}
+	return nil
+}
+
+func checkID(id string) string {
+	if len(id) > maxID {
+		return "longer than 128 bytes"
+	}
+	for _, r := range id {
+		if r < 0x20 || 0x7f <= r && r < 0xa0 {
+			return "holds a control character"
+		}
+	}
+	return ""
+}

@@ -1,0 +1,63 @@
+package event
+
+import "github.com/agloop/agloop/agui"
+
+var (
+	outcomes         = unionOf(schemaOutcome, `,"type":"`, `,"pendingToolCallIds":"`, `,"interrupts":"`)
+	subagentOutcomes = unionOf(schemaSubagentOutcome, `,"type":"`, `,"interruptIds":"`)
+)
+
+func (a *appender) outcome(o *agui.Outcome) {
+	if o == nil {
+		return
+	}
+	start := a.begin(`,"outcome":"`)
+	a.kind(outcomes, string(o.Type), o.PendingToolCallIDs != nil, len(o.Interrupts) > 0)
+	a.text(`,"type":"`, string(o.Type))
+	a.texts(`,"pendingToolCallIds":"`, o.PendingToolCallIDs)
+	if len(o.Interrupts) > 0 {
+		for i := range a.list(`,"interrupts":"`, len(o.Interrupts)) {
+			a.interrupt(&o.Interrupts[i])
+		}
+	}
+	a.end(`,"outcome":"`, start)
+}
+
+func (a *appender) interrupt(i *agui.Interrupt) {
+	a.text(`,"id":"`, i.ID)
+	a.text(`,"reason":"`, i.Reason)
+	a.optional(`,"message":"`, i.Message)
+	a.optional(`,"toolCallId":"`, i.ToolCallID)
+	a.maybe(`,"responseSchema":"`, i.ResponseSchema, &openValue)
+	a.optional(`,"expiresAt":"`, i.ExpiresAt)
+	a.maybe(`,"metadata":"`, i.Metadata, &openValue)
+	a.optional(`,"subagentRunId":"`, i.SubagentRunID)
+}
+
+func (a *appender) subagentOutcome(o *agui.SubagentOutcome) {
+	if o == nil {
+		return
+	}
+	start := a.begin(`,"outcome":"`)
+	a.kind(subagentOutcomes, string(o.Type), o.InterruptIDs != nil)
+	a.text(`,"type":"`, string(o.Type))
+	a.texts(`,"interruptIds":"`, o.InterruptIDs)
+	a.end(`,"outcome":"`, start)
+}
+
+func (a *appender) usage(list []agui.TokenUsage) {
+	if list == nil {
+		return
+	}
+	for i := range a.list(`,"usage":"`, len(list)) {
+		u := &list[i]
+		a.optional(`,"provider":"`, u.Provider)
+		a.optional(`,"model":"`, u.Model)
+		a.integer(`,"inputTokens":"`, u.InputTokens, schemaCount)
+		a.integer(`,"outputTokens":"`, u.OutputTokens, schemaCount)
+		a.integer(`,"totalTokens":"`, u.TotalTokens, schemaCount)
+		a.integer(`,"reasoningTokens":"`, u.ReasoningTokens, schemaCount)
+		a.integer(`,"cachedInputTokens":"`, u.CachedInputTokens, schemaCount)
+		a.integer(`,"cacheWriteInputTokens":"`, u.CacheWriteInputTokens, schemaCount)
+	}
+}

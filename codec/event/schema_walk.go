@@ -1,0 +1,273 @@
+package event
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// schemaVerdict is what is to become of a value.
+type schemaVerdict uint8
+
+const (
+	schemaFatal   schemaVerdict = iota // reason says why
+	schemaKeep                         // nothing is wrong with it
+	schemaRemove                       // it reads as absent
+	schemaUnknown                      // it is unknown material; its place decides
+)
+
+// schemaEdit replaces a stretch of the data. Edits are in order and apart.
+type schemaEdit struct {
+	start, end int
+	text       string
+}
+
+// schemaStep is one step of a path: a member, or an element when name is "".
+type schemaStep struct {
+	name  string
+	index int
+}
+
+// schemaWalk judges one document. Reading, it notes what it would strip or
+// translate and collects edits that do so; strict, for writing, it fails there.
+type schemaWalk struct {
+	jsonScan
+	strict bool
+	event  string
+	notes  []Note
+	edits  []schemaEdit
+	path   []schemaStep
+	steps  [16]schemaStep // room for path
+
+	// Of the document's own members: where they are, by their place in the schema.
+	// A string's place is without the quotes; the end of an absent member is 0.
+	members [schemaMembers]scanText
+	time    int64
+	last    scanText // the string read last
+	integer int64    // the integer read last
+}
+
+func (w *schemaWalk) reset(data []byte, strict bool) {
+	w.jsonScan = jsonScan{data: data}
+	w.strict = strict
+	w.event = ""
+	w.notes = nil
+	w.edits = w.edits[:0]
+	w.path = w.steps[:0]
+	w.members = [schemaMembers]scanText{}
+}
+
+// release lets go of everything borrowed.
+func (w *schemaWalk) release() {
+	w.data = nil
+	w.notes = nil
+}
+
+func (w *schemaWalk) error() error {
+	return &FieldError{Event: w.event, Field: w.place(), Reason: w.reason}
+}
+
+func (w *schemaWalk) place() string {
+	if len(w.path) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	for _, step := range w.path {
+		if step.name == "" {
+			b.WriteByte('[')
+			b.WriteString(strconv.Itoa(step.index))
+			b.WriteByte(']')
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteByte('.')
+		}
+		b.WriteString(step.name)
+	}
+	return b.String()
+}
+
+func (w *schemaWalk) fatal(reason string) schemaVerdict {
+	w.fail(reason)
+	return schemaFatal
+}
+
+func (w *schemaWalk) push(name string, index int) {
+	w.path = append(w.path, schemaStep{name, index})
+}
+
+func (w *schemaWalk) pop() { w.path = w.path[:len(w.path)-1] }
+
+func (w *schemaWalk) note(kind NoteKind) {
+	w.notes = append(w.notes, Note{Kind: kind, Event: w.event, Path: w.place()})
+}
+
+// object judges the object at whose brace pos stands. top is true for the
+// document's own.
+func (w *schemaWalk) object(o *schemaObject, top bool) schemaVerdict {
+	verdict := schemaKeep
+	if !w.enter() {
+		return schemaFatal
+	}
+	var seen uint32
+	list := schemaKept{w: w, before: w.pos}
+	if w.peek() == '}' {
+		w.leave()
+		return w.complete(o, seen, verdict)
+	}
+	for {
+		w.peek()
+		list.start(w.pos)
+		name, ok := w.key()
+		if !ok {
+			return schemaFatal
+		}
+		got := schemaKeep
+		if i := o.find(&w.jsonScan, name); i >= 0 {
+			f := &o.fields[i]
+			if seen&(1<<i) != 0 {
+				return w.fatal("a member stands twice") // the caller takes the last and tries again
+			}
+			seen |= 1 << i
+			w.push(f.name, 0)
+			w.peek()
+			at := w.pos
+			if got = w.value(f); got == schemaFatal {
+				return got
+			}
+			if got == schemaKeep && top {
+				w.keep(i, f, at)
+			}
+			if got == schemaUnknown && f.required {
+				// The object lacks what it needs: its own place decides. Go on, since the rest
+				// must still be JSON.
+				verdict = schemaUnknown
+			} else if got == schemaUnknown {
+				list.strip()
+				got = schemaRemove
+			}
+			w.pop()
+		} else {
+			if got = w.unknown(o, name, &list); got == schemaFatal {
+				return got
+			}
+		}
+		list.end(got == schemaRemove)
+		more, ok := w.next('}')
+		if !ok {
+			return schemaFatal
+		}
+		list.follow(more)
+		if !more {
+			return w.complete(o, seen, verdict)
+		}
+	}
+}
+
+func (w *schemaWalk) complete(o *schemaObject, seen uint32, verdict schemaVerdict) schemaVerdict {
+	if missing := o.required &^ seen; missing != 0 {
+		for i := range o.fields {
+			if missing&(1<<i) != 0 {
+				w.push(o.fields[i].name, 0)
+				break
+			}
+		}
+		return w.fatal("required but missing")
+	}
+	return verdict
+}
+
+func (w *schemaWalk) keep(i int, f *schemaField, at int) {
+	switch f.kind {
+	case schemaString, schemaSet, schemaFixed:
+		w.members[i] = w.last
+	case schemaInteger:
+		w.members[i] = scanText{start: at, end: w.pos}
+		w.time = w.integer
+	default:
+		w.members[i] = scanText{start: at, end: w.pos}
+	}
+}
+
+// unknown judges a member that o does not know, whose name has been read.
+func (w *schemaWalk) unknown(o *schemaObject, name scanText, list *schemaKept) schemaVerdict {
+	if o.open {
+		if !w.jsonScan.value() {
+			return schemaFatal
+		}
+		return schemaKeep
+	}
+	plain := w.string(name)
+	if len(plain) > 64 {
+		plain = strings.ToValidUTF8(plain[:64], "")
+	}
+	w.push(strings.Clone(plain), 0)
+	if w.strict {
+		return w.fatal("no such member here")
+	}
+	if !w.jsonScan.value() {
+		return schemaFatal
+	}
+	list.strip()
+	w.pop()
+	return schemaRemove
+}
+
+// schemaKept follows the members or elements of one container and makes the
+// edits that take some out together with a comma.
+type schemaKept struct {
+	w       *schemaWalk
+	before  int // where the one before ended
+	at      int // where this one starts
+	over    int // where this one ended
+	edits   int // how many there were before this one
+	notes   int
+	kept    bool // one before this stays
+	removed bool // this one goes
+}
+
+func (k *schemaKept) start(at int) {
+	k.at, k.edits, k.notes = at, len(k.w.edits), len(k.w.notes)
+}
+
+// strip notes that the current one goes as unknown material, and all that was
+// noted about its inside is moot.
+func (k *schemaKept) strip() {
+	k.w.notes = k.w.notes[:k.notes]
+	k.w.note(NoteStripped)
+}
+
+func (k *schemaKept) end(removed bool) {
+	k.over, k.removed = k.w.pos, removed
+}
+
+// follow makes the edit, once it is known whether another one comes.
+func (k *schemaKept) follow(more bool) {
+	switch {
+	case !k.removed:
+		k.kept = true
+	case k.kept:
+		k.w.edits = append(k.w.edits[:k.edits], schemaEdit{start: k.before, end: k.over})
+	case more:
+		k.w.peek()
+		k.w.edits = append(k.w.edits[:k.edits], schemaEdit{start: k.at, end: k.w.pos})
+	default:
+		k.w.edits = append(k.w.edits[:k.edits], schemaEdit{start: k.at, end: k.over})
+	}
+	k.before = k.over
+}
+
+// clean returns the document with all edits made: the data itself if there are none.
+func (w *schemaWalk) clean() []byte {
+	if len(w.edits) == 0 {
+		return w.data
+	}
+	out := make([]byte, 0, len(w.data))
+	from := 0
+	for _, e := range w.edits {
+		out = append(out, w.data[from:e.start]...)
+		out = append(out, e.text...)
+		from = e.end
+	}
+	return slices.Concat(out, w.data[from:])
+}

@@ -1,0 +1,214 @@
+package event
+
+import (
+	"bytes"
+	"encoding/json"
+
+	"github.com/agloop/agloop/agui"
+)
+
+// jsonSerializer leaves the bytes to encoding/json and the judgement to the schema.
+type jsonSerializer struct {
+	loan    serializerLoan
+	decoder Decoder // its walk also judges what was written
+	sink    jsonSink
+	encoder *json.Encoder // writes to sink
+}
+
+// jsonSink lets an encoder append to a slice that belongs to somebody else.
+type jsonSink struct{ dst []byte }
+
+func (s *jsonSink) Write(p []byte) (int, error) {
+	s.dst = append(s.dst, p...)
+	return len(p), nil
+}
+
+func newJSONSerializer() *jsonSerializer {
+	s := new(jsonSerializer)
+	s.encoder = json.NewEncoder(&s.sink)
+	s.encoder.SetEscapeHTML(false)
+	return s
+}
+
+func (*jsonSerializer) Type() SerializerType { return JSON }
+
+func (s *jsonSerializer) AppendEvent(dst []byte, ev agui.Event) ([]byte, error) {
+	s.loan.check()
+	if ev == nil {
+		return Append(dst, ev)
+	}
+	start := len(dst)
+	out, err := s.encode(dst, ev)
+	if err == nil && !jsonDoubtful(ev, out[start:]) {
+		return out, nil
+	}
+	// Append sees what the bytes no longer show, and its error is the one that
+	// every serializer gives.
+	if _, refusal := Append(out, ev); refusal != nil {
+		return dst[:start], refusal
+	}
+	if err != nil {
+		return dst[:start], err
+	}
+	return out, nil
+}
+
+// encode appends ev by encoding/json and judges what came out. The error is a
+// *FieldError; the slice holds dst in any case.
+func (s *jsonSerializer) encode(dst []byte, ev agui.Event) ([]byte, error) {
+	name := string(ev.Type())
+	shape := schemaEvents[name]
+	if shape == nil {
+		return dst, &FieldError{Event: name, Reason: "not an event type"}
+	}
+	start := len(dst)
+	dst = append(dst, `{"type":"`...)
+	dst = append(dst, name...)
+	dst = append(dst, '"')
+	at := len(dst)
+	s.sink.dst = dst
+	err := s.encoder.Encode(jsonForm(ev))
+	dst, s.sink.dst = s.sink.dst, nil
+	if err != nil {
+		return dst, &FieldError{Event: name, Reason: "cannot be encoded: " + err.Error()}
+	}
+	dst = bytes.TrimSuffix(dst, []byte("\n"))
+	// The members follow the type in the same object.
+	if len(dst) < at+2 || dst[at] != '{' {
+		return dst, &FieldError{Event: name, Reason: "not encoded as an object"}
+	}
+	if dst[at+1] == '}' {
+		dst = append(dst[:at], '}')
+	} else {
+		dst[at] = ','
+	}
+	w := &s.decoder.walk
+	defer w.release()
+	w.reset(dst[start:], true)
+	w.event = name
+	w.peek()
+	if w.object(shape.object, true) == schemaFatal || !w.finish() {
+		return dst, w.error()
+	}
+	return dst, nil
+}
+
+// jsonForm returns ev, or a copy of it where encoding/json would write a zero
+// value that the wire does not have.
+func jsonForm(ev agui.Event) agui.Event {
+	switch e := ev.(type) {
+	case *agui.StateDelta:
+		if e.Delta == nil {
+			form := *e
+			form.Delta = []agui.PatchOp{}
+			return &form
+		}
+	case *agui.ActivityDelta:
+		if e.Patch == nil {
+			form := *e
+			form.Patch = []agui.PatchOp{}
+			return &form
+		}
+	case *agui.MessagesSnapshot:
+		if e.Messages == nil {
+			form := *e
+			form.Messages = []agui.Message{}
+			return &form
+		}
+	case *agui.RunStarted:
+		if e.Input != nil && e.Input.Messages == nil {
+			form, input := *e, *e.Input
+			input.Messages = []agui.Message{}
+			form.Input = &input
+			return &form
+		}
+	case *agui.ReasoningMessageStart:
+		if e.Role == "" {
+			form := *e
+			form.Role = agui.RoleReasoning
+			return &form
+		}
+	}
+	return ev
+}
+
+// jsonDoubtful reports that ev may be wrong in a way that out, though legal, hides.
+func jsonDoubtful(ev agui.Event, out []byte) bool {
+	switch e := ev.(type) {
+	case *agui.StateDelta:
+		if jsonOddPatch(e.Delta) {
+			return true
+		}
+	case *agui.ActivityDelta:
+		if jsonOddPatch(e.Patch) {
+			return true
+		}
+	case *agui.SubagentStarted, *agui.SubagentFinished, *agui.SubagentError:
+		// The event's own field hides this one.
+		if ev.Common().SubagentRunID != nil {
+			return true
+		}
+	}
+	// encoding/json writes U+FFFD, in one spelling or the other, for what is not UTF-8.
+	return bytes.Contains(out, []byte("\ufffd")) || bytes.Contains(out, []byte(`\ufffd`))
+}
+
+// jsonOddPatch reports an operation with a member that its verb does not have. Such
+// an object is open, so that the schema would let it pass as one of the others.
+func jsonOddPatch(ops []agui.PatchOp) bool {
+	for i := range ops {
+		op := &ops[i]
+		if patchNeedsFrom(op.Op) != (op.From != nil) || patchNeedsValue(op.Op) != (len(op.Value) > 0) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *jsonSerializer) DecodeEvent(data []byte) (agui.Event, []Note, error) {
+	s.loan.check()
+	d := &s.decoder
+	w := &d.walk
+	defer w.release()
+	w.reset(data, false)
+	shape, verdict := d.judge()
+	if verdict != schemaKeep {
+		// Perhaps only because the first of two members of the same name was judged.
+		if last, twice := dedup(data); twice {
+			w.reset(last, false)
+			shape, verdict = d.judge()
+		}
+	}
+	switch verdict {
+	case schemaFatal:
+		return nil, nil, w.error()
+	case schemaKeep:
+		ev, err := s.build(shape)
+		if err != nil {
+			return nil, nil, err
+		}
+		return ev, w.notes, nil
+	}
+	return nil, w.notes, nil
+}
+
+// build makes the event from the document just judged.
+func (s *jsonSerializer) build(shape *schemaShape) (agui.Event, error) {
+	w := &s.decoder.walk
+	ev := agui.New(shape.event)
+	if err := json.Unmarshal(w.clean(), ev); err != nil {
+		return nil, &FieldError{Event: w.event, Reason: "cannot be decoded: " + err.Error()}
+	}
+	if started, ok := ev.(*agui.RunStarted); ok {
+		s.decoder.thinking = thinking{}
+		w.warnVersion(started.ProtocolVersion)
+	}
+	return ev, nil
+}
+
+func (s *jsonSerializer) Lend() { s.loan.begin() }
+
+func (s *jsonSerializer) TakeBack() {
+	s.loan.end()
+	s.decoder = Decoder{}
+}

@@ -1,0 +1,158 @@
+package frame
+
+import (
+	"encoding/binary"
+	"math"
+
+	"github.com/gobwas/ws"
+)
+
+// Opcode is the kind of a frame (RFC 6455 section 5.2).
+type Opcode byte
+
+// The opcodes of RFC 6455 section 11.8.
+const (
+	Continuation Opcode = 0x0
+	Text         Opcode = 0x1
+	Binary       Opcode = 0x2
+	Close        Opcode = 0x8
+	Ping         Opcode = 0x9
+	Pong         Opcode = 0xA
+)
+
+// Control tells whether frames of this opcode are control frames: never
+// fragmented, at most 125 bytes, allowed between fragments (section 5.5).
+func (o Opcode) Control() bool { return o&0x8 != 0 }
+
+// Limits bound what a peer may send on one connection.
+type Limits struct {
+	MaxMessage   int64 // payload bytes of one message, over all its fragments
+	MaxFragments int   // frames of one message; empty ones count
+	Server       bool  // we are the server: the peer's frames must be masked (section 5.1)
+}
+
+// MaxHeader is the longest header a frame can have, in bytes: two, an eight-byte
+// length, and a mask.
+const MaxHeader = 14
+
+// MaxControl is the longest payload of a control frame, in bytes (section 5.5).
+const MaxControl = 125
+
+// parseHeader reads the frame header at the start of b. n is its length, or 0
+// when b ends inside it. What can be judged from the bytes at hand is judged at once.
+func parseHeader(b []byte, lim *Limits, fragmented bool) (h ws.Header, n int, err error) {
+	if len(b) < 2 {
+		return h, 0, nil
+	}
+	h.Fin = b[0]&0x80 != 0
+	h.Rsv = b[0] >> 4 & 0x7
+	h.OpCode = ws.OpCode(b[0] & 0xF)
+	h.Masked = b[1]&0x80 != 0
+	h.Length = int64(b[1] & 0x7F)
+
+	n = 2
+	switch h.Length {
+	case 126:
+		n = 4
+	case 127:
+		n = 10
+	}
+	lengthAt := n
+	if h.Masked {
+		n += 4
+	}
+	// Before the rest of the header is here, its first two bytes already decide
+	// everything but the length and the mask.
+	state := ws.StateClientSide
+	if lim.Server {
+		state = ws.StateServerSide
+	}
+	if fragmented {
+		state |= ws.StateFragmented
+	}
+	if cause := ws.CheckHeader(h, state); cause != nil {
+		return h, 0, protocolError(cause.Error())
+	}
+	if len(b) < n {
+		return h, 0, nil
+	}
+	switch lengthAt {
+	case 4:
+		h.Length = int64(binary.BigEndian.Uint16(b[2:]))
+		if h.Length < 126 {
+			return h, 0, errNotMinimal
+		}
+	case 10:
+		u := binary.BigEndian.Uint64(b[2:])
+		if u > math.MaxInt64 { // section 5.2: the most significant bit must be 0
+			return h, 0, protocolError("frame length has its highest bit set")
+		}
+		if u <= math.MaxUint16 {
+			return h, 0, errNotMinimal
+		}
+		h.Length = int64(u)
+	}
+	if h.Masked {
+		copy(h.Mask[:], b[lengthAt:n])
+	}
+	return h, n, nil
+}
+
+// HeaderSize is the length of the header of a frame with n bytes of payload.
+func HeaderSize(n int, masked bool) int {
+	size := 2
+	switch {
+	case n > math.MaxUint16:
+		size = 10
+	case n > MaxControl:
+		size = 4
+	}
+	if masked {
+		size += 4
+	}
+	return size
+}
+
+// PutHeader writes the header of a final, unmasked frame with n bytes of payload
+// into b, which has exactly HeaderSize(n, false) bytes.
+func PutHeader(b []byte, op Opcode, n int) {
+	putHeader(b, op, n, 0)
+}
+
+// PutMasked writes the header of a final frame with n bytes of payload into b,
+// which has exactly HeaderSize(n, true) bytes, and masks payload in place.
+func PutMasked(b []byte, op Opcode, payload []byte, mask [4]byte) {
+	putHeader(b, op, len(payload), 0x80)
+	copy(b[len(b)-4:], mask[:])
+	ws.Cipher(payload, mask, 0)
+}
+
+func putHeader(b []byte, op Opcode, n int, maskBit byte) {
+	b[0] = 0x80 | byte(op)
+	switch {
+	case n > math.MaxUint16:
+		b[1] = 127 | maskBit
+		binary.BigEndian.PutUint64(b[2:], uint64(n))
+	case n > MaxControl:
+		b[1] = 126 | maskBit
+		binary.BigEndian.PutUint16(b[2:], uint16(n))
+	default:
+		b[1] = byte(n) | maskBit
+	}
+}
+
+// SizeOf is the length of the frame that begins b, header and payload, in bytes. b holds its whole header, which is one
+// of ours: it is not judged.
+func SizeOf(b []byte) int {
+	size, n := 2, int(b[1]&0x7F)
+	switch n {
+	case 126:
+		size, n = 4, int(binary.BigEndian.Uint16(b[2:]))
+	case 127:
+		size, n = 10, int(binary.BigEndian.Uint64(b[2:]))
+	}
+	if b[1]&0x80 != 0 {
+		size += 4
+	}
+	return size + n
+}

@@ -1,0 +1,91 @@
+package handshake
+
+import "bytes"
+
+// HeadLimits bounds what a peer may send before the blank line that ends an
+// HTTP head. In every field zero means the default and a negative value means
+// no limit.
+type HeadLimits struct {
+	// MaxBytes limits the whole head, blank line included. Default 8 KiB.
+	MaxBytes int
+	// MaxFields limits the field lines. Default 64.
+	MaxFields int
+	// MaxRequestLine limits the first line in bytes, without its line end.
+	// Default 4 KiB.
+	MaxRequestLine int
+}
+
+const (
+	defaultMaxBytes       = 8 << 10
+	defaultMaxFields      = 64
+	defaultMaxRequestLine = 4 << 10
+	noLimit               = int(^uint(0)>>1) - 2 // room for a line end on top
+)
+
+func limitOr(value, fallback int) int {
+	switch {
+	case value < 0:
+		return noLimit
+	case value == 0:
+		return fallback
+	}
+	return min(value, noLimit)
+}
+
+// ScanHead looks for the end of a request or response head. buf holds all
+// bytes received so far, from is the offset the previous call returned, 0 at
+// first: no byte is looked at twice, so arrivals of one byte cost linear time
+// in total.
+//
+// head is the length of the head including its blank line, 0 while more bytes
+// are needed; bytes behind the head are not looked at. err is an
+// *[UpgradeError]: 414 for a first line that is too long, 431 for a head with
+// too many bytes or fields. The outcome does not depend on how buf arrived.
+//
+// Lines that end in a bare LF count as lines here, as they do for net/http,
+// so that a plain HTTP client that sends them gets its answer at once; the
+// parsers refuse them in a WebSocket handshake.
+func ScanHead(buf []byte, from int, lim HeadLimits) (head, next int, err error) {
+	maxBytes := limitOr(lim.MaxBytes, defaultMaxBytes)
+	firstLine := limitOr(lim.MaxRequestLine, defaultMaxRequestLine) + len("\r\n")
+
+	// Judged once, when the arrivals cross the limit. It comes before the
+	// search: a first line without an end cannot have a head's end in it.
+	if firstLine <= maxBytes && from < firstLine && len(buf) >= firstLine &&
+		bytes.IndexByte(buf[:firstLine], '\n') < 0 {
+		return 0, from, errLongLine
+	}
+
+	end := min(len(buf), maxBytes)
+	for at := min(from, end); ; {
+		n := bytes.IndexByte(buf[at:end], '\n')
+		if n < 0 {
+			break
+		}
+		at += n + 1
+		if !blankLine(buf[:at]) {
+			continue
+		}
+		// Two line ends are not fields': the first line's and the blank one's.
+		if bytes.Count(buf[:at], lineFeed)-2 > limitOr(lim.MaxFields, defaultMaxFields) {
+			return 0, from, errManyFields
+		}
+		return at, at, nil
+	}
+	if len(buf) > maxBytes {
+		return 0, from, errLongHead
+	}
+	return 0, end, nil
+}
+
+var lineFeed = []byte{'\n'}
+
+// blankLine reports whether b, which ends in LF, ends in an empty line
+// after another line.
+func blankLine(b []byte) bool {
+	i := len(b) - 2
+	if i >= 0 && b[i] == '\r' {
+		i--
+	}
+	return i >= 0 && b[i] == '\n'
+}

@@ -1,0 +1,293 @@
+package handshake
+
+import "bytes"
+
+// maxProtocols bounds the list a server walks per handshake.
+const maxProtocols = 16
+
+// Request is one parsed request head. Its byte slices are views: valid
+// until the head's buffer is reused.
+type Request struct {
+	Method  []byte
+	Target  []byte // as sent
+	Path    []byte // of Target, still escaped; never empty in an accepted upgrade
+	Query   []byte // of Target, without the question mark; nil when absent
+	Host    []byte
+	Origin  []byte // nil when absent, which differs from empty
+	Key     []byte // 24 bytes, checked
+	Version []byte // of the protocol: 13 in an accepted upgrade
+
+	head      []byte
+	protocols [maxProtocols][]byte
+	offered   int
+}
+
+// Protocols returns the subprotocols in the client's order of preference, 16
+// at most; valid until the head's buffer is reused.
+func (r *Request) Protocols() [][]byte { return r.protocols[:r.offered] }
+
+// Field returns the value of the first field of that name, nil when there is
+// none; valid until the head's buffer is reused. name is in lower case. It
+// walks the head, so it suits the few fields a host asks for, such as cookie
+// and authorization.
+func (r *Request) Field(name string) []byte {
+	_, rest, _ := cutLine(r.head)
+	for len(rest) > 0 {
+		var line []byte
+		if line, rest, _ = cutLine(rest); len(line) == 0 {
+			break
+		}
+		if key, value, _ := cutField(line); equalFold(key, name) {
+			return value
+		}
+	}
+	return nil
+}
+
+// ParseRequest reads one complete head, as [ScanHead] measures it.
+//
+// upgrade tells whether the request asks for a WebSocket: an Upgrade field
+// names websocket, in any case. When it does not, the request is somebody
+// else's to serve or refuse: err is nil, whatever the head looks like, and req
+// holds what could be read. When it does, err is nil only for a flawless
+// handshake, otherwise an *[UpgradeError] with status 400, 405, 426 or 505.
+func ParseRequest(head []byte) (req Request, upgrade bool, err error) {
+	p := requestParser{req: Request{head: head}}
+	line, rest, strict := cutLine(head)
+	p.need(strict, errLineEnd)
+	version := p.requestLine(line)
+
+	for ended := false; !ended; {
+		if len(rest) == 0 {
+			p.need(false, errIncomplete)
+			break
+		}
+		line, rest, strict = cutLine(rest)
+		p.need(strict, errLineEnd)
+		switch {
+		case len(line) == 0:
+			ended = true
+		case line[0] == ' ' || line[0] == '\t':
+			p.fold(line)
+		default:
+			p.field(line)
+		}
+	}
+	if !p.upgrade {
+		return p.req, false, nil
+	}
+	if fault := p.judge(version); fault != nil {
+		return p.req, true, fault
+	}
+	return p.req, true, nil
+}
+
+// requestParser is the state of one walk over a head. The first breach is kept
+// in fault and told only at the end, when it is known whose request it is.
+type requestParser struct {
+	req   Request
+	fault *UpgradeError
+
+	upgrade    bool // an Upgrade field names websocket
+	upgrades   int  // Upgrade fields
+	inUpgrade  bool // the last field was one, so a folded line continues it
+	connection bool // a Connection field names upgrade
+	length     bool // a Content-Length field was there
+	body       bool // the request announces a body
+	authority  []byte
+}
+
+func (p *requestParser) need(ok bool, fault *UpgradeError) {
+	if !ok && p.fault == nil {
+		p.fault = fault
+	}
+}
+
+// requestLine splits method SP request-target SP HTTP-version, RFC 9112 §3.
+func (p *requestParser) requestLine(line []byte) (version []byte) {
+	req := &p.req
+	first, last := bytes.IndexByte(line, ' '), bytes.LastIndexByte(line, ' ')
+	if first < 0 || first == last {
+		p.need(false, errLine)
+		return nil
+	}
+	req.Method, req.Target, version = line[:first], line[first+1:last], line[last+1:]
+	p.need(isToken(req.Method) && isHTTPVersion(version), errLine)
+	p.need(validTarget(req.Target), errTarget)
+
+	req.Path = req.Target
+	if len(req.Target) > 0 && req.Target[0] != '/' {
+		p.need(p.absolute(), errTarget)
+	}
+	if n := bytes.IndexByte(req.Path, '?'); n >= 0 {
+		req.Path, req.Query = req.Path[:n], req.Path[n+1:]
+	}
+	p.need(validEscapes(req.Path), errTarget)
+	return version
+}
+
+// absolute takes the authority off an absolute-form target, which a server
+// must accept, RFC 9112 §3.2.2 and RFC 6455 §4.2.1 item 1.
+func (p *requestParser) absolute() bool {
+	target := p.req.Target
+	for _, scheme := range [...]string{"http://", "https://"} {
+		if len(target) < len(scheme) || !equalFold(target[:len(scheme)], scheme) {
+			continue
+		}
+		rest := target[len(scheme):]
+		n := bytes.IndexAny(rest, "/?")
+		if n < 0 {
+			n = len(rest)
+		}
+		p.authority, p.req.Path = rest[:n], rest[n:]
+		if n == len(rest) {
+			p.req.Path = target[len(scheme)-1 : len(scheme)] // an empty path is "/"
+		} else if rest[n] == '?' {
+			p.req.Path, p.req.Query = target[len(scheme)-1:len(scheme)], rest[n+1:]
+		}
+		return n > 0
+	}
+	return false
+}
+
+// fold is an obsolete continuation line, refused by RFC 9112 §5.2. Others join
+// it to the field before it, so it can still be what asks for the upgrade.
+func (p *requestParser) fold(line []byte) {
+	p.need(false, errFold)
+	if has, _ := listHas(line, "websocket"); has && p.inUpgrade {
+		p.upgrade = true
+	}
+}
+
+func (p *requestParser) field(line []byte) {
+	name, value, strict := cutField(line)
+	p.need(strict, errField)
+	p.inUpgrade = false
+	switch len(name) {
+	case len("host"):
+		if equalFold(name, "host") {
+			p.once(&p.req.Host, value)
+		}
+	case len("origin"):
+		if equalFold(name, "origin") {
+			p.once(&p.req.Origin, value)
+		}
+	case len("upgrade"):
+		if equalFold(name, "upgrade") {
+			p.inUpgrade = true
+			p.upgrades++
+			has, _ := listHas(value, "websocket")
+			p.upgrade = p.upgrade || has
+			// A list would let an intermediary choose another protocol than
+			// the one answered here.
+			p.need(p.upgrades == 1 && equalFold(value, "websocket"), errUpgrade)
+		}
+	case len("connection"):
+		if equalFold(name, "connection") {
+			has, tokens := listHas(value, "upgrade")
+			p.connection = p.connection || has
+			p.need(tokens, errConnection)
+		}
+	case len("content-length"):
+		if equalFold(name, "content-length") {
+			p.need(!p.length, errDuplicate)
+			p.length = true
+			p.body = p.body || string(value) != "0"
+		}
+	case len("transfer-encoding"): // as long as sec-websocket-key
+		if equalFold(name, "transfer-encoding") {
+			p.body = true
+		} else if equalFold(name, "sec-websocket-key") {
+			p.once(&p.req.Key, value)
+		}
+	case len("sec-websocket-version"):
+		if equalFold(name, "sec-websocket-version") {
+			p.once(&p.req.Version, value)
+		}
+	case len("sec-websocket-protocol"):
+		if equalFold(name, "sec-websocket-protocol") {
+			p.offer(value)
+		}
+	}
+}
+
+// once keeps the value of a field that may stand only once.
+func (p *requestParser) once(field *[]byte, value []byte) {
+	p.need(*field == nil, errDuplicate)
+	*field = value
+}
+
+// offer adds the tokens of one Sec-WebSocket-Protocol field. There may be
+// several fields, each with one token or more, RFC 6455 §11.3.4.
+func (p *requestParser) offer(list []byte) {
+	before := p.req.offered
+	for len(list) > 0 {
+		var item []byte
+		item, list = cutItem(list)
+		if len(item) == 0 {
+			continue
+		}
+		if p.req.offered == maxProtocols || !isToken(item) {
+			p.need(false, errProtocol)
+			return
+		}
+		p.req.protocols[p.req.offered] = item
+		p.req.offered++
+	}
+	p.need(p.req.offered > before, errProtocol)
+}
+
+// judge checks what the whole head amounts to, RFC 6455 §4.2.1.
+func (p *requestParser) judge(version []byte) *UpgradeError {
+	req := &p.req
+	host, _, hostOK := cutHost(req.Host)
+	switch {
+	case p.fault != nil:
+		return p.fault
+	case string(req.Method) != "GET": // item 1
+		return errMethod
+	case string(version) != "HTTP/1.1": // item 1; no later 1.x exists
+		return errHTTPVersion
+	case !hostOK || len(host) == 0: // item 2
+		return errHost
+	case p.authority != nil && !bytes.Equal(p.authority, req.Host): // RFC 9112 §3.2
+		return errHost
+	case !p.connection: // item 4
+		return errConnection
+	case p.body:
+		// Whoever believes the length sees a body where the frames are.
+		return errBody
+	case string(req.Version) != "13": // item 6
+		return errVersion
+	case !validKey(req.Key): // item 5
+		return errKey
+	}
+	return nil
+}
+
+// isHTTPVersion reports whether v is HTTP "/" DIGIT "." DIGIT, RFC 9112
+// §2.3.
+func isHTTPVersion(v []byte) bool {
+	return len(v) == len("HTTP/1.1") && string(v[:5]) == "HTTP/" && v[6] == '.' &&
+		'0' <= v[5] && v[5] <= '9' && '0' <= v[7] && v[7] <= '9'
+}
+
+// validEscapes reports whether every percent sign in path begins an escape,
+// RFC 3986 §2.1. Queries are not held to it: browsers send them as typed.
+func validEscapes(path []byte) bool {
+	for {
+		n := bytes.IndexByte(path, '%')
+		if n < 0 {
+			return true
+		}
+		path = path[n+1:]
+		if len(path) < 2 || !isHex(path[0]) || !isHex(path[1]) {
+			return false
+		}
+	}
+}
+
+func isHex(c byte) bool {
+	c |= 0x20
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f'
+}

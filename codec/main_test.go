@@ -1,9 +1,0 @@
-package codec_test
-
-import (
-	"testing"
-
-	"github.com/agloop/agloop/internal/leaktest"
-)
-
-func TestMain(m *testing.M) { leaktest.Main(m) }
