@@ -28,13 +28,14 @@ var floors = map[string]struct {
 	"codec":  {1, "agui bufpool"},
 	"batch":  {1, "bufpool"},
 	"memmon": {1, "bufpool"},
+	"tune":   {1, ""},
 
 	"metrics/prom": {1, "metrics"}, // the root never imports it
 
-	"loop": {2, "codec batch bufpool metrics"},
+	"loop": {2, "codec batch bufpool metrics tune"},
 	"run":  {2, "codec agui"},
 
-	".": {3, "loop run codec batch agui bufpool metrics memmon"},
+	".": {3, "loop run codec batch agui bufpool metrics memmon tune"},
 
 	"server": {4, "."},
 	"client": {4, "."},

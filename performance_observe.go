@@ -24,7 +24,7 @@ func (m *PerformanceManager) optimize() {
 				continue
 			}
 			if o, ok := seen.next(m, now); ok {
-				m.optimizer.observe(now, o)
+				m.optimizer.Observe(now, o)
 			}
 		case <-m.quit:
 			return

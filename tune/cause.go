@@ -1,4 +1,4 @@
-package agloop
+package tune
 
 import (
 	"fmt"
@@ -135,7 +135,7 @@ type smoothed struct {
 	p99, memory, messages, writes, wakes float64 // seconds, a fraction, and rates per second
 }
 
-func (s *smoothed) add(now time.Time, o Observation, cfg *optimizerConfig) {
+func (s *smoothed) add(now time.Time, o Observation, cfg *OptimizerConfig) {
 	weight := 1.0
 	if s.any {
 		weight = 1 - math.Exp(-2*max(now.Sub(s.at).Seconds(), 0)/cfg.Dwell.Seconds())
