@@ -60,8 +60,13 @@ type OptimizerConfig struct {
 
 // Observation is what was measured since the last one.
 type Observation struct {
-	// P99Latency is that of a message from Send until the kernel took it. 0 when there was none.
+	// P99Latency is that of a message from Send until the kernel took it.
 	P99Latency time.Duration
+	// Measured tells that P99Latency was: false when no message was, or metrics are off.
+	Measured bool
+	// CPUFraction is the CPU time that the process used, as a fraction of what the
+	// processors of GOMAXPROCS have. 0 is not known.
+	CPUFraction float64
 	// MemoryFraction is the memory in use as a fraction of the budget. 0 without a budget.
 	MemoryFraction float64
 	// WritesPerMessage and WakesPerMessage are system calls per message that left.

@@ -59,10 +59,10 @@ func (d *drive) still(o Observation, seconds int) {
 
 var (
 	idle   = Observation{MemoryFraction: 0.2}
-	slow   = Observation{P99Latency: 80 * time.Millisecond, MemoryFraction: 0.2, MessagesPerSecond: 700, WritesPerMessage: 0.2}
+	slow   = Observation{P99Latency: 80 * time.Millisecond, Measured: true, MemoryFraction: 0.2, MessagesPerSecond: 700, WritesPerMessage: 0.2}
 	full   = Observation{MemoryFraction: 0.9}
 	costly = Observation{
-		P99Latency: 2 * time.Millisecond, MemoryFraction: 0.2,
+		P99Latency: 2 * time.Millisecond, Measured: true, MemoryFraction: 0.2,
 		MessagesPerSecond: 5000, WritesPerMessage: 0.9, WakesPerMessage: 0.4, Connections: 100,
 	}
 )
@@ -139,7 +139,7 @@ func TestNothingMovesWithoutNeed(t *testing.T) {
 	for name, o := range map[string]Observation{
 		"idle":               idle,
 		"nothing measured":   {},
-		"p99 at the limit":   {P99Latency: 50 * time.Millisecond},
+		"p99 at the limit":   {P99Latency: 50 * time.Millisecond, Measured: true, MessagesPerSecond: 700},
 		"memory at 80 %":     {MemoryFraction: 0.8},
 		"few messages":       edge(func(o *Observation) { o.MessagesPerSecond = 900 }),
 		"few calls":          edge(func(o *Observation) { o.WritesPerMessage = 0.5 }),
@@ -153,7 +153,7 @@ func TestNothingMovesWithoutNeed(t *testing.T) {
 // TestOneWildSecondIsNoLoad: nor are nine.
 func TestOneWildSecondIsNoLoad(t *testing.T) {
 	d := newDrive(t, OptimizerConfig{})
-	wild := Observation{P99Latency: time.Minute, MemoryFraction: 1, MessagesPerSecond: 1e6, WritesPerMessage: 1, WakesPerMessage: 1}
+	wild := Observation{P99Latency: time.Minute, Measured: true, MemoryFraction: 1, MessagesPerSecond: 1e6, WritesPerMessage: 1, WakesPerMessage: 1}
 	for _, seconds := range []int{1, 1, 1, 5} {
 		d.still(idle, 60)
 		d.still(wild, seconds)
@@ -220,6 +220,7 @@ func TestNoOscillation(t *testing.T) {
 	random := func() Observation {
 		return Observation{
 			P99Latency:     time.Duration(rnd.ExpFloat64() * float64(40*time.Millisecond)),
+			Measured:       true,
 			MemoryFraction: 0.5 + rnd.Float64()/2, MessagesPerSecond: 3000 * rnd.ExpFloat64(),
 			WritesPerMessage: rnd.Float64(), WakesPerMessage: rnd.Float64(),
 		}
@@ -283,6 +284,7 @@ func TestClosedLoop(t *testing.T) {
 		writes := 1 / gathered
 		return Observation{
 			P99Latency:       floor + max(t.MessageBatchTimeout, 0) + t.WakeGap,
+			Measured:         true,
 			MemoryFraction:   0.3,
 			WritesPerMessage: writes, WakesPerMessage: min(writes, 1/(1+gap*rate*float64(conns)*writes)),
 			MessagesPerSecond: rate * float64(conns), Connections: conns,
@@ -408,7 +410,7 @@ func TestRebase(t *testing.T) {
 	if got := d.Tuning(); got != ProfileThroughput.apply(base) || got.MessageBatchTimeout != 20*time.Millisecond {
 		t.Errorf("%+v", got)
 	}
-	if moved, _ := d.until(Observation{P99Latency: 2 * time.Millisecond}, 30); !strings.Contains(moved.Reason, "MaxLatency 1ms") {
+	if moved, _ := d.until(Observation{P99Latency: 2 * time.Millisecond, Measured: true, MessagesPerSecond: 10}, 30); !strings.Contains(moved.Reason, "MaxLatency 1ms") {
 		t.Error(moved.Reason)
 	}
 }
