@@ -31,13 +31,14 @@ var floors = map[string]struct {
 
 	"batch":  {1, "bufpool"},
 	"memmon": {1, "bufpool"},
+	"tune":   {1, ""},
 
 	"metrics/prom": {1, "metrics"}, // the root never imports it
 
-	"loop": {2, "codec/frame codec/handshake batch bufpool metrics"},
+	"loop": {2, "codec/frame codec/handshake batch bufpool memmon metrics tune"},
 	"run":  {2, "codec/event agui"},
 
-	".": {3, "loop run codec/frame codec/handshake codec/event batch agui bufpool metrics memmon"},
+	".": {3, "loop run codec/frame codec/handshake codec/event batch agui bufpool metrics memmon tune"},
 
 	"server": {4, "."},
 	"client": {4, "."},

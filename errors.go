@@ -11,6 +11,7 @@ import (
 	"github.com/agloop/agloop/codec/handshake"
 	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/run"
+	"github.com/agloop/agloop/tune"
 )
 
 // All errors of the library, on one screen. Those of lower packages are aliased.
@@ -51,7 +52,7 @@ var (
 
 type (
 	// ConfigError is a setting that makes no sense; Serve and Dial return it.
-	ConfigError = loop.LimitError
+	ConfigError = tune.ConfigError
 	// CloseError says how a connection ended. It wraps net.ErrClosed.
 	CloseError = loop.CloseError
 	// ProtocolError is what a peer did wrong at the level of frames.

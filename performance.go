@@ -10,6 +10,7 @@ import (
 	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/memmon"
 	"github.com/agloop/agloop/metrics"
+	"github.com/agloop/agloop/tune"
 )
 
 // The components of the performance system that lower packages define.
@@ -20,6 +21,19 @@ type (
 	PerformanceMetrics    = metrics.PerformanceMetrics
 	MemoryManager         = memmon.MemoryManager
 	MemoryTier            = memmon.Tier
+	Tuning                = tune.Tuning
+	Profile               = tune.Profile
+	AdaptiveOptimizer     = tune.AdaptiveOptimizer
+	Observation           = tune.Observation
+	Decision              = tune.Decision
+)
+
+// The profiles there are.
+const (
+	ProfileBalanced   = tune.ProfileBalanced   // the default
+	ProfileLatency    = tune.ProfileLatency    // nothing waits to be gathered
+	ProfileThroughput = tune.ProfileThroughput // the fewest writes and wakes per message
+	ProfileMemory     = tune.ProfileMemory     // little is queued, little is kept
 )
 
 // PerformanceManager coordinates the performance system of one server or transport: it
@@ -79,7 +93,7 @@ func newPerformanceManager(cfg PerformanceConfig, base Tuning, slots *Connection
 		Interval: cfg.MetricsInterval, Source: m.totals, Profiling: cfg.EnableProfiling,
 	})
 	m.tuning = cfg.tuning(base)
-	m.optimizer = newAdaptiveOptimizer(optimizerConfig{
+	m.optimizer = tune.NewOptimizer(tune.OptimizerConfig{
 		Base: m.tuning, MaxLatency: cfg.MaxLatency, MaxMemory: cfg.MaxMemoryUsage,
 		Interval: observeEvery, Logger: log, Apply: m.setTuning,
 	})
@@ -90,7 +104,7 @@ func newPerformanceManager(cfg PerformanceConfig, base Tuning, slots *Connection
 func (c *PerformanceConfig) tuning(base Tuning) Tuning {
 	base.MessageBatchSize, base.MessageBatchTimeout = c.MessageBatchSize, c.MessageBatchTimeout
 	if c.MessageBatchTimeout == 0 {
-		base.MessageBatchTimeout = off
+		base.MessageBatchTimeout = tune.Off
 	}
 	base.BufferPoolSize, base.MaxBufferSize = c.BufferPoolSize, c.MaxBufferSize
 	return base
@@ -187,7 +201,7 @@ func (m *PerformanceManager) SetConfig(cfg PerformanceConfig) error {
 	}
 	m.mu.Unlock()
 
-	m.optimizer.rebase(cfg.tuning(m.base), cfg.MaxLatency, cfg.MaxMemoryUsage)
+	m.optimizer.Rebase(cfg.tuning(m.base), cfg.MaxLatency, cfg.MaxMemoryUsage)
 	m.memory.SetBudget(cfg.MaxMemoryUsage)
 	m.collector.SetInterval(cfg.MetricsInterval)
 	m.collector.SetProfiling(cfg.EnableProfiling)

@@ -36,7 +36,8 @@ type PerformanceConfig struct {
 	// EnableMemoryPooling keeps buffers at all. Default true.
 	EnableMemoryPooling bool
 
-	// EnableMetrics records latencies and computes rates. Default true.
+	// EnableMetrics records latencies and computes rates. Without it the optimizer acts on
+	// memory alone. Default true.
 	EnableMetrics bool
 	// MetricsInterval is the time over which rates are computed. Default 10 s.
 	MetricsInterval time.Duration

@@ -1,6 +1,7 @@
 package agloop
 
 import (
+	"runtime"
 	"time"
 
 	"github.com/agloop/agloop/bufpool"
@@ -24,7 +25,7 @@ func (m *PerformanceManager) optimize() {
 				continue
 			}
 			if o, ok := seen.next(m, now); ok {
-				m.optimizer.observe(now, o)
+				m.optimizer.Observe(now, o)
 			}
 		case <-m.quit:
 			return
@@ -36,6 +37,7 @@ func (m *PerformanceManager) optimize() {
 type view struct {
 	started      bool
 	at           time.Time
+	cpu          time.Duration
 	now, before  metrics.Source
 	distribution metrics.LoopSnapshot
 }
@@ -44,8 +46,9 @@ func (v *view) next(m *PerformanceManager, now time.Time) (o Observation, ok boo
 	v.before, v.now = v.now, v.before
 	v.now.Reset()
 	m.totals(&v.now)
-	elapsed := now.Sub(v.at).Seconds()
-	v.at = now
+	elapsed, cpu := now.Sub(v.at).Seconds(), metrics.CPUTime()
+	used := (cpu - v.cpu).Seconds()
+	v.at, v.cpu = now, cpu
 	if !v.started {
 		v.started = true
 		return o, false
@@ -54,6 +57,8 @@ func (v *view) next(m *PerformanceManager, now time.Time) (o Observation, ok boo
 	frames := float64(v.now.Snapshot.FramesOut - v.before.Snapshot.FramesOut)
 	o = Observation{
 		P99Latency:        time.Duration(v.distribution.Latency.Quantile(0.99)),
+		Measured:          v.distribution.Latency.Count > 0,
+		CPUFraction:       min(used/elapsed/float64(runtime.GOMAXPROCS(0)), 1),
 		MemoryFraction:    v.now.MemoryPressure / 100,
 		MessagesPerSecond: frames / elapsed,
 		Connections:       v.now.Connections,

@@ -5,6 +5,7 @@ import (
 
 	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/metrics"
+	"github.com/agloop/agloop/tune"
 )
 
 // GetPerformanceManager returns the server's performance system, nil before Serve.
@@ -43,7 +44,7 @@ func (c *ServerConfig) maxConnections() int {
 
 // tuningOf is the tuning that limits ask for.
 func tuningOf(limits *Limits) Tuning {
-	t := defaultTuning()
+	t := tune.Default()
 	t.MessageBatchSize, t.MessageBatchTimeout, t.MessageBatchBytes = limits.MessageBatchSize, limits.MessageBatchTimeout, limits.MessageBatchBytes
 	t.SoftLimit, t.LowWater, t.HardLimit = limits.SoftLimit, limits.LowWater, limits.HardLimit
 	return t

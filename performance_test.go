@@ -189,6 +189,32 @@ func TestPerformanceEnableMetrics(t *testing.T) {
 	}
 }
 
+// TestPerformanceObservation: the optimizer is told when latency was not measured, and how much of its
+// processors the process used.
+func TestPerformanceObservation(t *testing.T) {
+	l := newLine(t, agloop.ServerConfig{Performance: performance()}, nil)
+	const busy = 100 * time.Millisecond
+	observe := func() agloop.Observation {
+		return l.manager.Observe(func() {
+			l.writes(5, 10)
+			for began := time.Now(); time.Since(began) < busy; { // uses CPU
+			}
+		})
+	}
+	on := observe()
+	if !on.Measured || on.P99Latency <= 0 || on.CPUFraction <= 0 || on.CPUFraction > 1 {
+		t.Errorf("on: %+v", on)
+	}
+	if o := l.manager.Observe(func() { time.Sleep(busy) }); o.Measured {
+		t.Errorf("nothing was sent: %+v", o)
+	}
+	l.set(func(c *agloop.PerformanceConfig) { c.EnableMetrics = false })
+	off := observe()
+	if off.Measured || off.P99Latency != 0 || off.MessagesPerSecond <= 0 || off.WritesPerMessage <= 0 || off.MemoryFraction <= 0 {
+		t.Errorf("off: %+v", off)
+	}
+}
+
 // TestPerformanceEnableProfiling labels the goroutines of the runs that begin.
 func TestPerformanceEnableProfiling(t *testing.T) {
 	labels := make(chan string, 1)

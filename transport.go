@@ -171,7 +171,7 @@ func (t *Transport) begin(ctx context.Context) (*episode, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.tuned.Store(wanted.ofLoop())
+	t.tuned.Store(ofLoop(&wanted))
 	engine.SetWakeGap(wanted.WakeGap)
 	ep := &episode{
 		engine: engine,

@@ -134,7 +134,7 @@ func (tt transportTarget) totals(s *metrics.Source) {
 }
 
 // ofLoop is the part of t that a connection knows.
-func (t *Tuning) ofLoop() *loop.Tuning {
+func ofLoop(t *Tuning) *loop.Tuning {
 	return &loop.Tuning{
 		Window:    batch.Window{Size: t.MessageBatchSize, Timeout: t.MessageBatchTimeout, Bytes: t.MessageBatchBytes},
 		SoftLimit: t.SoftLimit, LowWater: t.LowWater, HardLimit: t.HardLimit,

@@ -6,6 +6,7 @@ import (
 	"net"
 
 	"github.com/agloop/agloop/codec/frame"
+	"github.com/agloop/agloop/tune"
 )
 
 // ErrEngineClosed is returned by everything that needs a running engine.
@@ -47,12 +48,7 @@ func (e *CloseError) Unwrap() []error {
 }
 
 // LimitError is a limit or setting that makes no sense.
-type LimitError struct {
-	Field  string // such as "Limits.SoftLimit"
-	Reason string
-}
-
-func (e *LimitError) Error() string { return "agloop: " + e.Field + ": " + e.Reason }
+type LimitError = tune.ConfigError
 
 // Causes of connections that the loop ends by itself.
 var (

@@ -94,21 +94,21 @@ func (l Limits) WithDefaults() (Limits, error) {
 func (l *Limits) check() error {
 	switch {
 	case l.MaxMessage < 0:
-		return &LimitError{"Limits.MaxMessage", "must not be negative"}
+		return &LimitError{Field: "Limits.MaxMessage", Reason: "must not be negative"}
 	case l.MaxFragments < 0:
-		return &LimitError{"Limits.MaxFragments", "must not be negative"}
+		return &LimitError{Field: "Limits.MaxFragments", Reason: "must not be negative"}
 	case l.SoftLimit < 0:
-		return &LimitError{"Limits.SoftLimit", "must not be negative"}
+		return &LimitError{Field: "Limits.SoftLimit", Reason: "must not be negative"}
 	case l.LowWater < 0 || l.LowWater > l.SoftLimit:
-		return &LimitError{"Limits.LowWater", "must lie between 0 and SoftLimit"}
+		return &LimitError{Field: "Limits.LowWater", Reason: "must lie between 0 and SoftLimit"}
 	case l.HardLimit < l.SoftLimit:
-		return &LimitError{"Limits.HardLimit", "must not be below SoftLimit"}
+		return &LimitError{Field: "Limits.HardLimit", Reason: "must not be below SoftLimit"}
 	case l.HardLimit > maxPayload:
-		return &LimitError{"Limits.HardLimit", "must not exceed 1 GiB"}
+		return &LimitError{Field: "Limits.HardLimit", Reason: "must not exceed 1 GiB"}
 	case l.CloseTimeout < 0:
-		return &LimitError{"Limits.CloseTimeout", "must not be negative"}
+		return &LimitError{Field: "Limits.CloseTimeout", Reason: "must not be negative"}
 	case l.MessageBatchTimeout > time.Second:
-		return &LimitError{"Limits.MessageBatchTimeout", "must not exceed 1s"}
+		return &LimitError{Field: "Limits.MessageBatchTimeout", Reason: "must not exceed 1s"}
 	}
 	return nil
 }

@@ -68,7 +68,7 @@ func NewMetricsCollector(cfg CollectorConfig) *MetricsCollector {
 		source:  cfg.Source,
 		changed: make(chan struct{}, 1),
 		since:   time.Now(),
-		cpu:     cpuTime(),
+		cpu:     CPUTime(),
 		base:    new(totals),
 		now:     new(Source),
 		window:  new(LoopSnapshot),
@@ -217,7 +217,7 @@ func (c *MetricsCollector) read(of span) *PerformanceMetrics {
 	defer c.mu.Unlock()
 	c.now.Reset()
 	c.source(c.now)
-	now, cpu := time.Now(), cpuTime()
+	now, cpu := time.Now(), CPUTime()
 
 	*m = c.last
 	m.At = now

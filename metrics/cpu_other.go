@@ -4,5 +4,5 @@ package metrics
 
 import "time"
 
-// cpuTime is 0 where the system has no getrusage: CPUUsage is not known there.
-func cpuTime() time.Duration { return 0 }
+// CPUTime is 0 where the system has no getrusage: what is made of it is not known there.
+func CPUTime() time.Duration { return 0 }

@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// cpuTime is the CPU time that this process has used, in user and in system mode.
-func cpuTime() time.Duration {
+// CPUTime is the CPU time that this process has used, in user and in system mode.
+// 0 is not known.
+func CPUTime() time.Duration {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
 		return 0

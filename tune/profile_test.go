@@ -1,34 +1,18 @@
-package agloop
+package tune
 
 import (
 	"errors"
 	"math/rand/v2"
 	"testing"
 	"time"
-
-	"github.com/agloop/agloop/bufpool"
-	"github.com/agloop/agloop/loop"
 )
 
 var profiles = []Profile{ProfileBalanced, ProfileLatency, ProfileThroughput, ProfileMemory}
 
-// TestProfileDefaults holds the balanced column against the defaults of those who use it.
-func TestProfileDefaults(t *testing.T) {
-	l, err := loop.Limits{}.WithDefaults()
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := Tuning{
-		MessageBatchSize: l.MessageBatchSize, MessageBatchTimeout: l.MessageBatchTimeout, MessageBatchBytes: l.MessageBatchBytes,
-		WakeGap:   0,
-		SoftLimit: l.SoftLimit, LowWater: l.LowWater, HardLimit: l.HardLimit,
-		BufferPoolSize: 1000, MaxBufferSize: bufpool.MaxSize,
-	}
-	if got := defaultTuning(); got != want {
-		t.Errorf("balanced column\n%+v, want the defaults\n%+v", got, want)
-	}
+// TestBalancedChangesNothing, nor does the zero value.
+func TestBalancedChangesNothing(t *testing.T) {
 	for _, p := range []Profile{"", ProfileBalanced} {
-		if got := p.apply(want); got != want {
+		if got := p.apply(Default()); got != Default() {
 			t.Errorf("%q changes %+v", p, got)
 		}
 	}
@@ -36,7 +20,7 @@ func TestProfileDefaults(t *testing.T) {
 
 // TestProfileColumns spells each column out.
 func TestProfileColumns(t *testing.T) {
-	latency, throughput, memory := defaultTuning(), defaultTuning(), defaultTuning()
+	latency, throughput, memory := Default(), Default(), Default()
 	latency.MessageBatchSize, latency.MessageBatchTimeout, latency.WakeGap = 1, -1, 0
 	throughput.MessageBatchSize, throughput.MessageBatchTimeout = 64, 10*time.Millisecond
 	throughput.MessageBatchBytes, throughput.WakeGap = 64<<10, time.Millisecond
@@ -44,7 +28,7 @@ func TestProfileColumns(t *testing.T) {
 	memory.SoftLimit, memory.LowWater = 32<<10, 8<<10
 	memory.BufferPoolSize, memory.MaxBufferSize = 100, 32<<10
 	for p, want := range map[Profile]Tuning{ProfileLatency: latency, ProfileThroughput: throughput, ProfileMemory: memory} {
-		if got := p.apply(defaultTuning()); got != want {
+		if got := p.apply(Default()); got != want {
 			t.Errorf("%s\n%+v, want\n%+v", p, got, want)
 		}
 	}
@@ -60,21 +44,12 @@ func everywhere(base Tuning, f func(window, memory int, t Tuning)) {
 	}
 }
 
-// asLimits is the figures as a config of a server.
-func asLimits(t Tuning) loop.Limits {
-	return loop.Limits{
-		MessageBatchSize: t.MessageBatchSize, MessageBatchTimeout: t.MessageBatchTimeout, MessageBatchBytes: t.MessageBatchBytes,
-		SoftLimit: t.SoftLimit, LowWater: t.LowWater, HardLimit: t.HardLimit,
-	}
-}
-
-// TestProfilesAreLegal takes bases of all kinds, those of the hosts that set everything themselves
-// too, and finds every figure on every rung legal and within the two ends.
-func TestProfilesAreLegal(t *testing.T) {
+// someBases are bases of all kinds, those of the hosts that set everything themselves too.
+func someBases() []Tuning {
 	rnd := rand.New(rand.NewPCG(3, 8))
-	bases := []Tuning{defaultTuning()}
+	bases := []Tuning{Default()}
 	for _, p := range profiles {
-		bases = append(bases, p.apply(defaultTuning()))
+		bases = append(bases, p.apply(Default()))
 	}
 	for range 300 {
 		soft := 1 + rnd.IntN(1<<rnd.IntN(22))
@@ -87,7 +62,12 @@ func TestProfilesAreLegal(t *testing.T) {
 			BufferPoolSize: rnd.IntN(3000), MaxBufferSize: rnd.IntN(128 << 10),
 		})
 	}
-	for _, base := range bases {
+	return bases
+}
+
+// TestProfilesAreLegal finds every figure on every rung legal and within the two ends.
+func TestProfilesAreLegal(t *testing.T) {
+	for _, base := range someBases() {
 		if err := base.check(); err != nil {
 			t.Fatalf("base %+v: %v", base, err)
 		}
@@ -98,9 +78,6 @@ func TestProfilesAreLegal(t *testing.T) {
 		everywhere(base, func(window, memory int, got Tuning) {
 			if err := got.check(); err != nil {
 				t.Errorf("%+v at %d, %d: %v", base, window, memory, err)
-			}
-			if _, err := asLimits(got).WithDefaults(); err != nil {
-				t.Errorf("%+v at %d, %d as limits: %v", base, window, memory, err)
 			}
 			for i := range knobs {
 				k, lo, hi := &knobs[i], int64(1<<62), int64(-1<<62)
@@ -117,7 +94,7 @@ func TestProfilesAreLegal(t *testing.T) {
 
 // TestBatchesFitTheirQueue: a full batch leaves before its bytes block the producer.
 func TestBatchesFitTheirQueue(t *testing.T) {
-	everywhere(defaultTuning(), func(window, memory int, got Tuning) {
+	everywhere(Default(), func(window, memory int, got Tuning) {
 		if 4*got.MessageBatchBytes > got.SoftLimit {
 			t.Errorf("at %d, %d a batch of %d bytes for a soft limit of %d", window, memory, got.MessageBatchBytes, got.SoftLimit)
 		}
@@ -133,7 +110,7 @@ func TestBatchesFitTheirQueue(t *testing.T) {
 
 // TestRungsAreGeometric: each knob moves one way along a ladder, in steps of about one ratio.
 func TestRungsAreGeometric(t *testing.T) {
-	base := defaultTuning()
+	base := Default()
 	for i, want := range []time.Duration{5 * time.Millisecond, 1580 * time.Microsecond, 500 * time.Microsecond, -1} {
 		if got := base.toward(ProfileLatency, i).MessageBatchTimeout; got != want {
 			t.Errorf("rung %d toward latency waits %v, want %v", i, got, want)
@@ -160,7 +137,7 @@ func TestRungsAreGeometric(t *testing.T) {
 
 // TestProfileKeepsWhatIsFurther: a delta has a direction.
 func TestProfileKeepsWhatIsFurther(t *testing.T) {
-	base := defaultTuning()
+	base := Default()
 	base.MessageBatchSize, base.MessageBatchTimeout, base.MessageBatchBytes = 200, 20*time.Millisecond, -1
 	base.SoftLimit, base.LowWater, base.BufferPoolSize = 4<<10, 1<<10, 10
 	got := ProfileThroughput.apply(base)
@@ -190,7 +167,7 @@ func TestTuningNamesWhatIsWrong(t *testing.T) {
 		"Tuning.BufferPoolSize":      func(t *Tuning) { t.BufferPoolSize = -1 },
 		"Tuning.MaxBufferSize":       func(t *Tuning) { t.MaxBufferSize = -1 },
 	} {
-		tuning := defaultTuning()
+		tuning := Default()
 		spoil(&tuning)
 		var bad *ConfigError
 		if err := tuning.check(); !errors.As(err, &bad) || bad.Field != field {

@@ -1,4 +1,4 @@
-package agloop
+package tune
 
 import (
 	"fmt"
@@ -32,6 +32,8 @@ const (
 	// slackPart of MaxLatency is what p99 must be below before it may be spent. A step changes
 	// a window by less than four times, so it cannot lead over the limit by itself.
 	slackPart  = 0.25
+	cpuLimit   = 0.85 // above, p99 is that of a queue for processors, and more writes make it longer
+	windowPart = 0.5  // of MaxLatency, which the windows alone may take where CPU is short
 	keepPart   = 0.94 // a condition once met holds down to this part of its limit
 	calmDwells = 4    // how much longer than for other moves a calm must hold
 )
@@ -53,14 +55,14 @@ func (a *AdaptiveOptimizer) holds(c cause) bool {
 	if a.cause == c {
 		part = keepPart
 	}
-	slack := s.p99 < slackPart*most
+	slack := a.slack()
 	switch c {
 	case memoryHigh:
 		return s.memory > part*memoryLimit
 	case latencyHigh:
-		return s.p99 > part*most
+		return !s.blind && !a.short() && s.p99 > part*most
 	case callsHigh:
-		return slack && s.messages > part*busyRate && max(s.writes, s.wakes) > part*callsLimit*s.messages
+		return (slack || !s.blind && a.short() && a.fits()) && s.messages > part*busyRate && max(s.writes, s.wakes) > part*callsLimit*s.messages
 	case memoryCalm:
 		return s.memory < memoryRest
 	case windowCalm:
@@ -68,6 +70,30 @@ func (a *AdaptiveOptimizer) holds(c cause) bool {
 		return a.on.window.at < a.on.window.home && slack || a.on.window.at > a.on.window.home && s.messages < busyRate/2
 	}
 	return false
+}
+
+// slack tells whether there is latency to be spent, as far as it is known.
+func (a *AdaptiveOptimizer) slack() bool {
+	return !a.seen.blind && a.seen.p99 < slackPart*a.cfg.MaxLatency.Seconds()
+}
+
+// short tells whether the process lacks CPU.
+func (a *AdaptiveOptimizer) short() bool {
+	part := 1.0
+	if a.cause == callsHigh {
+		part = keepPart
+	}
+	return a.seen.cpu > part*cpuLimit
+}
+
+// fits tells whether the next step toward throughput leads to windows that leave room for the
+// queue they are to shorten: without it p99 would stay above its limit and the step be undone.
+func (a *AdaptiveOptimizer) fits() bool {
+	l, way := a.path(callsHigh)
+	l.at += way
+	t := a.on.tuning()
+	l.at -= way
+	return max(t.MessageBatchTimeout, 0)+t.WakeGap <= time.Duration(windowPart*float64(a.cfg.MaxLatency))
 }
 
 // path is the ladder that a cause moves on, and the steps to the next rung; 0 when there is none.
@@ -117,8 +143,12 @@ func (a *AdaptiveOptimizer) explain(c cause) (Profile, string) {
 	case c == latencyHigh:
 		return ProfileLatency, fmt.Sprintf("p99 %v, above MaxLatency %v,", p99, most)
 	case c == callsHigh:
+		why := slack
+		if !a.slack() {
+			why = fmt.Sprintf("CPU at %.0f %%, above %.0f %%,", 100*s.cpu, 100*cpuLimit)
+		}
 		return ProfileThroughput, fmt.Sprintf("%.2f writes and %.2f wakes per message, one above %v at more than %v messages/s, and %s",
-			s.writes/s.messages, s.wakes/s.messages, callsLimit, busyRate, slack)
+			s.writes/s.messages, s.wakes/s.messages, callsLimit, busyRate, why)
 	case c == memoryCalm:
 		return a.cfg.Profile, fmt.Sprintf("back: %s, below %.0f %%,", memory, 100*memoryRest)
 	case a.on.window.at < a.on.window.home:
@@ -130,12 +160,14 @@ func (a *AdaptiveOptimizer) explain(c cause) (Profile, string) {
 // smoothed is exponential means of what was observed, with half a dwell as time constant.
 // What is above four times its limit counts as that: one wild second is not a load.
 type smoothed struct {
-	any                                  bool
-	at                                   time.Time
-	p99, memory, messages, writes, wakes float64 // seconds, a fraction, and rates per second
+	any   bool
+	blind bool // messages left last time without a latency that was measured
+	at    time.Time
+
+	p99, memory, cpu, messages, writes, wakes float64 // seconds, fractions, and rates per second
 }
 
-func (s *smoothed) add(now time.Time, o Observation, cfg *optimizerConfig) {
+func (s *smoothed) add(now time.Time, o Observation, cfg *OptimizerConfig) {
 	weight := 1.0
 	if s.any {
 		weight = 1 - math.Exp(-2*max(now.Sub(s.at).Seconds(), 0)/cfg.Dwell.Seconds())
@@ -148,8 +180,12 @@ func (s *smoothed) add(now time.Time, o Observation, cfg *optimizerConfig) {
 		*m += weight * (v - *m)
 		return v
 	}
-	mean(&s.p99, o.P99Latency.Seconds(), cfg.MaxLatency.Seconds())
+	// A second without messages is known to have kept nobody waiting.
+	if s.blind = o.MessagesPerSecond > 0 && !o.Measured; !s.blind {
+		mean(&s.p99, o.P99Latency.Seconds(), cfg.MaxLatency.Seconds())
+	}
 	mean(&s.memory, o.MemoryFraction, memoryLimit)
+	mean(&s.cpu, o.CPUFraction, cpuLimit)
 	// Calls are weighed by messages: a ratio from a second without load says little.
 	n := mean(&s.messages, o.MessagesPerSecond, busyRate)
 	mean(&s.writes, o.WritesPerMessage*n, callsLimit*busyRate*4)

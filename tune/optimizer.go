@@ -1,4 +1,4 @@
-package agloop
+package tune
 
 import (
 	"context"
@@ -23,7 +23,7 @@ type AdaptiveOptimizer struct {
 
 	// Any goroutine, under mu.
 	mu        sync.Mutex
-	cfg       optimizerConfig
+	cfg       OptimizerConfig
 	enabled   bool
 	now       Tuning
 	on        ladders
@@ -34,10 +34,10 @@ type AdaptiveOptimizer struct {
 	decisions []Decision // the last ones, oldest first
 }
 
-// optimizerConfig says what an optimizer starts from and what it holds to. Every zero is
+// OptimizerConfig says what an optimizer starts from and what it holds to. Every zero is
 // the default given beside it.
-type optimizerConfig struct {
-	// Base is the host's own figures, those of ProfileBalanced. The zero value is defaultTuning.
+type OptimizerConfig struct {
+	// Base is the host's own figures, those of ProfileBalanced. The zero value is Default().
 	Base Tuning
 	// Profile is where it starts and what it comes back to. "" is ProfileBalanced.
 	Profile Profile
@@ -47,7 +47,7 @@ type optimizerConfig struct {
 	MaxMemory int64
 	// Dwell is the least time between two moves. 0 is 10 s; at least two Intervals.
 	Dwell time.Duration
-	// Interval is how often observe is called. 0 is 1 s.
+	// Interval is how often Observe is called. 0 is 1 s.
 	Interval time.Duration
 	// Keep is how many decisions are kept. 0 is 64.
 	Keep int
@@ -60,8 +60,13 @@ type optimizerConfig struct {
 
 // Observation is what was measured since the last one.
 type Observation struct {
-	// P99Latency is that of a message from Send until the kernel took it. 0 when there was none.
+	// P99Latency is that of a message from Send until the kernel took it.
 	P99Latency time.Duration
+	// Measured tells that P99Latency was: false when no message was, or metrics are off.
+	Measured bool
+	// CPUFraction is the CPU time that the process used, as a fraction of what the
+	// processors of GOMAXPROCS have. 0 is not known.
+	CPUFraction float64
 	// MemoryFraction is the memory in use as a fraction of the budget. 0 without a budget.
 	MemoryFraction float64
 	// WritesPerMessage and WakesPerMessage are system calls per message that left.
@@ -84,11 +89,11 @@ type Decision struct {
 	Observation
 }
 
-// newAdaptiveOptimizer returns an optimizer that is not enabled. Config and profile must
+// NewOptimizer returns an optimizer that is not enabled. Config and profile must
 // have been checked.
-func newAdaptiveOptimizer(cfg optimizerConfig) *AdaptiveOptimizer {
+func NewOptimizer(cfg OptimizerConfig) *AdaptiveOptimizer {
 	if cfg.Base == (Tuning{}) {
-		cfg.Base = defaultTuning()
+		cfg.Base = Default()
 	}
 	if cfg.Interval <= 0 {
 		cfg.Interval = time.Second
@@ -156,19 +161,19 @@ func (a *AdaptiveOptimizer) SetProfile(p Profile) error {
 	if err := p.check(); err != nil {
 		return err
 	}
-	a.change(func(cfg *optimizerConfig) { cfg.Profile = p })
+	a.change(func(cfg *OptimizerConfig) { cfg.Profile = p })
 	return nil
 }
 
-// rebase replaces what the optimizer starts from and holds to, and keeps the profile. The
+// Rebase replaces what the optimizer starts from and holds to, and keeps the profile. The
 // knobs go to where the profile has them.
-func (a *AdaptiveOptimizer) rebase(base Tuning, maxLatency time.Duration, maxMemory int64) {
-	a.change(func(cfg *optimizerConfig) {
+func (a *AdaptiveOptimizer) Rebase(base Tuning, maxLatency time.Duration, maxMemory int64) {
+	a.change(func(cfg *OptimizerConfig) {
 		cfg.Base, cfg.MaxLatency, cfg.MaxMemory = base, maxLatency, maxMemory
 	})
 }
 
-func (a *AdaptiveOptimizer) change(edit func(*optimizerConfig)) {
+func (a *AdaptiveOptimizer) change(edit func(*OptimizerConfig)) {
 	a.changing.Lock()
 	defer a.changing.Unlock()
 	a.mu.Lock()
@@ -217,10 +222,10 @@ func (a *AdaptiveOptimizer) Last() (Decision, bool) {
 	return a.decisions[len(a.decisions)-1], true
 }
 
-// observe takes one observation and returns the figures that hold from now on, with the
+// Observe takes one observation and returns the figures that hold from now on, with the
 // decision that led to them if there was one. Times must not go back. Not enabled, it
 // decides nothing.
-func (a *AdaptiveOptimizer) observe(now time.Time, o Observation) (Tuning, *Decision) {
+func (a *AdaptiveOptimizer) Observe(now time.Time, o Observation) (Tuning, *Decision) {
 	a.changing.Lock()
 	a.mu.Lock()
 	d := a.step(now, o)
@@ -236,7 +241,7 @@ func (a *AdaptiveOptimizer) observe(now time.Time, o Observation) (Tuning, *Deci
 	return t, d
 }
 
-// step is observe under mu.
+// step is Observe under mu.
 func (a *AdaptiveOptimizer) step(now time.Time, o Observation) *Decision {
 	if !a.enabled {
 		return nil

@@ -1,4 +1,4 @@
-package agloop
+package tune
 
 import (
 	"bytes"
@@ -19,11 +19,11 @@ type drive struct {
 	now time.Time
 }
 
-func newDrive(t *testing.T, cfg optimizerConfig) *drive {
+func newDrive(t *testing.T, cfg OptimizerConfig) *drive {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	d := &drive{newAdaptiveOptimizer(cfg), t, time.Unix(1e9, 0)}
+	d := &drive{NewOptimizer(cfg), t, time.Unix(1e9, 0)}
 	d.Enable()
 	return d
 }
@@ -31,7 +31,7 @@ func newDrive(t *testing.T, cfg optimizerConfig) *drive {
 // second lets one pass.
 func (d *drive) second(o Observation) *Decision {
 	d.now = d.now.Add(time.Second)
-	_, moved := d.observe(d.now, o)
+	_, moved := d.Observe(d.now, o)
 	return moved
 }
 
@@ -59,10 +59,10 @@ func (d *drive) still(o Observation, seconds int) {
 
 var (
 	idle   = Observation{MemoryFraction: 0.2}
-	slow   = Observation{P99Latency: 80 * time.Millisecond, MemoryFraction: 0.2, MessagesPerSecond: 700, WritesPerMessage: 0.2}
+	slow   = Observation{P99Latency: 80 * time.Millisecond, Measured: true, MemoryFraction: 0.2, MessagesPerSecond: 700, WritesPerMessage: 0.2}
 	full   = Observation{MemoryFraction: 0.9}
 	costly = Observation{
-		P99Latency: 2 * time.Millisecond, MemoryFraction: 0.2,
+		P99Latency: 2 * time.Millisecond, Measured: true, MemoryFraction: 0.2,
 		MessagesPerSecond: 5000, WritesPerMessage: 0.9, WakesPerMessage: 0.4, Connections: 100,
 	}
 )
@@ -83,8 +83,8 @@ func TestEachRuleMovesByOneStep(t *testing.T) {
 		{"wakes per message", wakes, ProfileThroughput, []string{"0.10 writes", "0.80 wakes"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			d := newDrive(t, optimizerConfig{MaxMemory: 1000})
-			base := defaultTuning()
+			d := newDrive(t, OptimizerConfig{MaxMemory: 1000})
+			base := Default()
 			for i := 1; i <= rungs; i++ {
 				moved, after := d.until(tc.o, 30)
 				if after != 11 {
@@ -113,7 +113,7 @@ func TestEachRuleMovesByOneStep(t *testing.T) {
 func TestPrecedence(t *testing.T) {
 	all := costly
 	all.MemoryFraction = 0.95
-	d := newDrive(t, optimizerConfig{})
+	d := newDrive(t, OptimizerConfig{})
 	for i := range 2 * rungs {
 		want := ProfileMemory
 		if i >= rungs {
@@ -139,21 +139,21 @@ func TestNothingMovesWithoutNeed(t *testing.T) {
 	for name, o := range map[string]Observation{
 		"idle":               idle,
 		"nothing measured":   {},
-		"p99 at the limit":   {P99Latency: 50 * time.Millisecond},
+		"p99 at the limit":   {P99Latency: 50 * time.Millisecond, Measured: true, MessagesPerSecond: 700},
 		"memory at 80 %":     {MemoryFraction: 0.8},
 		"few messages":       edge(func(o *Observation) { o.MessagesPerSecond = 900 }),
 		"few calls":          edge(func(o *Observation) { o.WritesPerMessage = 0.5 }),
 		"no latency slack":   edge(func(o *Observation) { o.P99Latency = 13 * time.Millisecond }),
 		"nothing by nothing": {WritesPerMessage: math.NaN(), WakesPerMessage: math.Inf(1), MessagesPerSecond: math.NaN(), MemoryFraction: math.NaN()},
 	} {
-		t.Run(name, func(t *testing.T) { newDrive(t, optimizerConfig{}).still(o, 300) })
+		t.Run(name, func(t *testing.T) { newDrive(t, OptimizerConfig{}).still(o, 300) })
 	}
 }
 
 // TestOneWildSecondIsNoLoad: nor are nine.
 func TestOneWildSecondIsNoLoad(t *testing.T) {
-	d := newDrive(t, optimizerConfig{})
-	wild := Observation{P99Latency: time.Minute, MemoryFraction: 1, MessagesPerSecond: 1e6, WritesPerMessage: 1, WakesPerMessage: 1}
+	d := newDrive(t, OptimizerConfig{})
+	wild := Observation{P99Latency: time.Minute, Measured: true, MemoryFraction: 1, MessagesPerSecond: 1e6, WritesPerMessage: 1, WakesPerMessage: 1}
 	for _, seconds := range []int{1, 1, 1, 5} {
 		d.still(idle, 60)
 		d.still(wild, seconds)
@@ -164,7 +164,7 @@ func TestOneWildSecondIsNoLoad(t *testing.T) {
 // TestReturnsWhenCalm: as many steps back as were taken, each after four dwells.
 func TestReturnsWhenCalm(t *testing.T) {
 	for _, o := range []Observation{slow, full, costly} {
-		d := newDrive(t, optimizerConfig{})
+		d := newDrive(t, OptimizerConfig{})
 		for range rungs {
 			d.until(o, 30)
 		}
@@ -174,7 +174,7 @@ func TestReturnsWhenCalm(t *testing.T) {
 				t.Errorf("toward %s after %d s: %s", moved.Toward, after, moved.Reason)
 			}
 		}
-		if d.Tuning() != defaultTuning() {
+		if d.Tuning() != Default() {
 			t.Errorf("came back to %+v", d.Tuning())
 		}
 		d.still(idle, 600)
@@ -183,7 +183,7 @@ func TestReturnsWhenCalm(t *testing.T) {
 
 // TestReversalNeedsTwoDwells and no less.
 func TestReversalNeedsTwoDwells(t *testing.T) {
-	d := newDrive(t, optimizerConfig{})
+	d := newDrive(t, OptimizerConfig{})
 	d.until(costly, 30)
 	if moved, after := d.until(slow, 60); moved.Toward != ProfileLatency || after != 21 {
 		t.Errorf("toward %s after %d s, want latency after 21", moved.Toward, after)
@@ -195,7 +195,7 @@ func TestReversalNeedsTwoDwells(t *testing.T) {
 
 // TestAGapIsNoEvidence: what two observations an hour apart saw did not hold for an hour.
 func TestAGapIsNoEvidence(t *testing.T) {
-	d := newDrive(t, optimizerConfig{})
+	d := newDrive(t, OptimizerConfig{})
 	d.still(slow, 5)
 	d.now = d.now.Add(time.Hour)
 	d.still(slow, 10)
@@ -220,13 +220,14 @@ func TestNoOscillation(t *testing.T) {
 	random := func() Observation {
 		return Observation{
 			P99Latency:     time.Duration(rnd.ExpFloat64() * float64(40*time.Millisecond)),
+			Measured:       true,
 			MemoryFraction: 0.5 + rnd.Float64()/2, MessagesPerSecond: 3000 * rnd.ExpFloat64(),
 			WritesPerMessage: rnd.Float64(), WakesPerMessage: rnd.Float64(),
 		}
 	}
 	worst := 0
 	try := func(p Profile, x, y Observation) {
-		d := newDrive(t, optimizerConfig{Profile: p})
+		d := newDrive(t, OptimizerConfig{Profile: p})
 		d.alternate(time.Second, 10*time.Minute, x, y)
 		bound := 2 * rungs
 		if p == ProfileThroughput {
@@ -260,7 +261,7 @@ func TestSlowAlternation(t *testing.T) {
 		for name, loads := range map[string][]Observation{
 			"slow, idle": {slow, idle}, "full, idle": {full, idle}, "costly, idle": {costly, idle}, "slow, costly": {slow, costly},
 		} {
-			d := newDrive(t, optimizerConfig{})
+			d := newDrive(t, OptimizerConfig{})
 			first, third := d.alternate(each, time.Hour, loads...), 0
 			for range 2 {
 				third = d.alternate(each, time.Hour, loads...)
@@ -283,6 +284,7 @@ func TestClosedLoop(t *testing.T) {
 		writes := 1 / gathered
 		return Observation{
 			P99Latency:       floor + max(t.MessageBatchTimeout, 0) + t.WakeGap,
+			Measured:         true,
 			MemoryFraction:   0.3,
 			WritesPerMessage: writes, WakesPerMessage: min(writes, 1/(1+gap*rate*float64(conns)*writes)),
 			MessagesPerSecond: rate * float64(conns), Connections: conns,
@@ -305,7 +307,7 @@ func TestClosedLoop(t *testing.T) {
 		{"windows that gather nothing", 50 * time.Millisecond, 2000, 2, time.Millisecond, 3},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			d := newDrive(t, optimizerConfig{MaxLatency: tc.max})
+			d := newDrive(t, OptimizerConfig{MaxLatency: tc.max})
 			moves := [2]int{}
 			for half := range 2 {
 				for range 3600 {
@@ -326,10 +328,10 @@ func TestClosedLoop(t *testing.T) {
 // TestAFailedReturnTeachesPatience: a load that only one rung suits, whose figures look calm
 // there, is tried ever more rarely.
 func TestAFailedReturnTeachesPatience(t *testing.T) {
-	d := newDrive(t, optimizerConfig{})
+	d := newDrive(t, OptimizerConfig{})
 	for range 3600 {
 		o := slow
-		if d.Tuning() != defaultTuning() {
+		if d.Tuning() != Default() {
 			o = idle
 		}
 		d.second(o)
@@ -352,13 +354,13 @@ func TestAFailedReturnTeachesPatience(t *testing.T) {
 
 func TestSetProfile(t *testing.T) {
 	var applied []Tuning
-	d := newDrive(t, optimizerConfig{Apply: func(t Tuning) { applied = append(applied, t) }})
+	d := newDrive(t, OptimizerConfig{Apply: func(t Tuning) { applied = append(applied, t) }})
 	d.until(slow, 30)
 	for _, p := range append(profiles, "") {
 		if err := d.SetProfile(p); err != nil {
 			t.Fatal(err)
 		}
-		if want := p.apply(defaultTuning()); d.Tuning() != want || applied[len(applied)-1] != want {
+		if want := p.apply(Default()); d.Tuning() != want || applied[len(applied)-1] != want {
 			t.Errorf("%s: %+v, applied %+v", p, d.Tuning(), applied[len(applied)-1])
 		}
 		if p != "" && d.Profile() != p || p == "" && d.Profile() != ProfileBalanced {
@@ -378,7 +380,7 @@ func TestSetProfile(t *testing.T) {
 	}
 	d.still(costly, 300)
 	d.until(full, 30)
-	if moved, _ := d.until(idle, 100); moved.Toward != ProfileLatency || d.Tuning() != ProfileLatency.apply(defaultTuning()) {
+	if moved, _ := d.until(idle, 100); moved.Toward != ProfileLatency || d.Tuning() != ProfileLatency.apply(Default()) {
 		t.Errorf("back toward %s, %+v", moved.Toward, d.Tuning())
 	}
 
@@ -389,32 +391,32 @@ func TestSetProfile(t *testing.T) {
 	for range 2 * rungs {
 		d.until(slow, 30)
 	}
-	if d.still(slow, 100); d.Tuning() != ProfileLatency.apply(defaultTuning()) {
+	if d.still(slow, 100); d.Tuning() != ProfileLatency.apply(Default()) {
 		t.Errorf("at the end of the way %+v", d.Tuning())
 	}
 	for range 2 * rungs {
 		d.until(idle, 100)
 	}
-	if d.still(idle, 600); d.Tuning() != ProfileThroughput.apply(defaultTuning()) {
+	if d.still(idle, 600); d.Tuning() != ProfileThroughput.apply(Default()) {
 		t.Errorf("back at %+v", d.Tuning())
 	}
 }
 
 func TestRebase(t *testing.T) {
-	d := newDrive(t, optimizerConfig{Profile: ProfileThroughput})
-	base := defaultTuning()
+	d := newDrive(t, OptimizerConfig{Profile: ProfileThroughput})
+	base := Default()
 	base.MessageBatchSize, base.MessageBatchTimeout = 20, 20*time.Millisecond
-	d.rebase(base, time.Millisecond, 0)
+	d.Rebase(base, time.Millisecond, 0)
 	if got := d.Tuning(); got != ProfileThroughput.apply(base) || got.MessageBatchTimeout != 20*time.Millisecond {
 		t.Errorf("%+v", got)
 	}
-	if moved, _ := d.until(Observation{P99Latency: 2 * time.Millisecond}, 30); !strings.Contains(moved.Reason, "MaxLatency 1ms") {
+	if moved, _ := d.until(Observation{P99Latency: 2 * time.Millisecond, Measured: true, MessagesPerSecond: 10}, 30); !strings.Contains(moved.Reason, "MaxLatency 1ms") {
 		t.Error(moved.Reason)
 	}
 }
 
 func TestNotEnabled(t *testing.T) {
-	d := newDrive(t, optimizerConfig{})
+	d := newDrive(t, OptimizerConfig{})
 	d.until(slow, 30)
 	d.still(slow, 8)
 	held := d.Tuning()
@@ -430,14 +432,14 @@ func TestNotEnabled(t *testing.T) {
 	d.Enable()
 	d.still(slow, 10) // what it saw before counts no more
 	d.until(slow, 1)
-	if newAdaptiveOptimizer(optimizerConfig{}).Enabled() {
+	if NewOptimizer(OptimizerConfig{}).Enabled() {
 		t.Error("enabled from the start")
 	}
 }
 
 func TestDecisionsAreKeptAndLogged(t *testing.T) {
 	var out bytes.Buffer
-	d := newDrive(t, optimizerConfig{Keep: 4, Logger: slog.New(slog.NewTextHandler(&out, nil))})
+	d := newDrive(t, OptimizerConfig{Keep: 4, Logger: slog.New(slog.NewTextHandler(&out, nil))})
 	if _, ok := d.Last(); ok || len(d.Decisions()) != 0 {
 		t.Error("a decision before the first")
 	}
@@ -492,7 +494,7 @@ func (h loudReader) Handle(context.Context, slog.Record) error { h.read(); retur
 func TestReadersAndWriters(t *testing.T) {
 	var d *drive
 	var applied Tuning // by the optimizer's word never by two at once
-	d = newDrive(t, optimizerConfig{
+	d = newDrive(t, OptimizerConfig{
 		Apply: func(t Tuning) { applied = t },
 		Logger: slog.New(loudReader{slog.NewTextHandler(new(bytes.Buffer), nil), func() {
 			if err := d.SetProfile(ProfileMemory); err != nil || len(d.Decisions()) == 0 {
@@ -528,12 +530,12 @@ func TestReadersAndWriters(t *testing.T) {
 }
 
 func BenchmarkObserve(b *testing.B) {
-	a := newAdaptiveOptimizer(optimizerConfig{Logger: slog.New(slog.DiscardHandler)})
+	a := NewOptimizer(OptimizerConfig{Logger: slog.New(slog.DiscardHandler)})
 	a.Enable()
 	now := time.Unix(1e9, 0)
 	b.ReportAllocs()
 	for b.Loop() {
 		now = now.Add(time.Second)
-		a.observe(now, costly)
+		a.Observe(now, costly)
 	}
 }

@@ -1,4 +1,4 @@
-package agloop
+package tune
 
 import (
 	"log/slog"
@@ -18,26 +18,6 @@ const (
 	ProfileMemory     Profile = "memory"     // little is queued, little is kept
 )
 
-// Tuning is every knob that a profile turns, each as it holds: unlike in a config, 0 is 0.
-type Tuning struct {
-	// MessageBatchSize, MessageBatchTimeout and MessageBatchBytes are the batch window
-	// (see Limits). A size of 1, or a timeout of 0 or less, sends everything at
-	// once; 0 bytes or less are no limit.
-	MessageBatchSize    int
-	MessageBatchTimeout time.Duration
-	MessageBatchBytes   int
-	// WakeGap is the least time between two calls of a loop's writer for messages that are
-	// not urgent; one at rest is called at once. 0 calls at once always.
-	WakeGap time.Duration
-
-	// SoftLimit, LowWater and HardLimit bound what waits for one peer, in bytes (see Limits).
-	SoftLimit, LowWater, HardLimit int
-
-	// BufferPoolSize is how many buffers the pool keeps, MaxBufferSize the size in
-	// bytes of the largest that it takes.
-	BufferPoolSize, MaxBufferSize int
-}
-
 // knob is one row of the table. Durations stand in it as nanoseconds.
 type knob struct {
 	name string
@@ -51,9 +31,11 @@ type knob struct {
 	unlimited bool  // 0 or less is no limit, which no profile touches
 }
 
+// Off is a timeout of none; 0 would be its default wherever a config takes it.
+const Off = -1
+
 const (
 	same = math.MinInt64 // the profile leaves this knob as it is
-	off  = -1            // of a timeout; 0 would be its default wherever a config takes it
 
 	µs = int64(time.Microsecond)
 	ms = int64(time.Millisecond)
@@ -73,7 +55,7 @@ var knobs = [...]knob{
 	{
 		name: "MessageBatchTimeout", d: func(t *Tuning) *time.Duration { return &t.MessageBatchTimeout },
 		balanced:   5 * ms,                   // below what a person sees, a tenth of MaxLatency
-		latency:    off,                      // nor for time to pass
+		latency:    Off,                      // nor for time to pass
 		throughput: 10 * ms,                  // one frame of a screen is 16 ms: still unseen
 		memory:     same,                     // longer would queue more, shorter would write more
 		least:      500 * µs, grain: 10 * µs, // a loop takes windows that end within 500 µs together
@@ -136,53 +118,9 @@ var knobs = [...]knob{
 	},
 }
 
-// defaultTuning is the balanced column.
-func defaultTuning() Tuning {
-	var t Tuning
-	for i := range knobs {
-		knobs[i].set(&t, knobs[i].balanced)
-	}
-	return t
-}
-
-// rungs is how many steps lead from balanced to another column.
-const rungs = 3
-
 // apply returns base with the deltas of the profile. A delta has a direction: a knob that the
 // host has already turned further stays where it is. A legal base gives a legal result.
 func (p Profile) apply(base Tuning) Tuning { return base.toward(p, rungs) }
-
-// toward is rung i of those from t to p.apply(t), in geometric steps: 0 is t, rungs the other end.
-func (t Tuning) toward(p Profile, i int) Tuning {
-	r := t
-	for n := range knobs {
-		k := &knobs[n]
-		from := k.get(&t)
-		k.set(&r, k.between(from, k.delta(p, from), i))
-	}
-	return r
-}
-
-// check returns a *ConfigError that names the first field which makes no sense.
-func (t Tuning) check() error {
-	switch {
-	case t.MessageBatchTimeout > time.Second:
-		return &ConfigError{Field: "Tuning.MessageBatchTimeout", Reason: "must not exceed 1s"}
-	case t.WakeGap < 0 || t.WakeGap > time.Second:
-		return &ConfigError{Field: "Tuning.WakeGap", Reason: "must lie between 0 and 1s"}
-	case t.SoftLimit <= 0:
-		return &ConfigError{Field: "Tuning.SoftLimit", Reason: "must be positive"}
-	case t.LowWater < 0 || t.LowWater > t.SoftLimit:
-		return &ConfigError{Field: "Tuning.LowWater", Reason: "must lie between 0 and SoftLimit"}
-	case t.HardLimit < t.SoftLimit:
-		return &ConfigError{Field: "Tuning.HardLimit", Reason: "must not be below SoftLimit"}
-	case t.BufferPoolSize < 0:
-		return &ConfigError{Field: "Tuning.BufferPoolSize", Reason: "must not be negative"}
-	case t.MaxBufferSize < 0:
-		return &ConfigError{Field: "Tuning.MaxBufferSize", Reason: "must not be negative"}
-	}
-	return nil
-}
 
 // check returns a *ConfigError for a name that is no profile.
 func (p Profile) check() error {
@@ -256,93 +194,4 @@ func (k *knob) between(a, b int64, i int) int64 {
 	}
 	v := float64(a) * math.Pow(float64(b)/float64(a), float64(i)/float64(n))
 	return min(max(int64(math.Round(v/float64(k.grain)))*k.grain, lo), hi)
-}
-
-// ladder is a way from one column to another with the place where an optimizer stands on it.
-type ladder struct {
-	at, home, low, high int
-
-	// The last move:
-	way     int       // its steps, with their direction; 0: there was none
-	moved   time.Time // when
-	willing bool      // nothing forced it
-
-	// patience multiplies how long the cause of a move that nothing forces must hold.
-	// It doubles with each that had to be undone, so that no steady load drives a cycle.
-	patience int
-}
-
-const maxPatience = 32
-
-// move takes so many steps. A willing move has proved right when nothing followed it within
-// probation; it was wrong when one back did, other than by a calm.
-func (l *ladder) move(way int, now time.Time, willing, calm bool, probation time.Duration) {
-	switch {
-	case !l.willing:
-	case now.Sub(l.moved) > probation:
-		l.patience = 1
-	case l.turns(way) && !calm:
-		l.patience = min(2*l.patience, maxPatience)
-	}
-	l.at += way
-	l.way, l.moved, l.willing = way, now, willing
-}
-
-// turns tells whether a move that way goes back where the last one came from.
-func (l *ladder) turns(way int) bool { return l.way > 0 && way < 0 || l.way < 0 && way > 0 }
-
-// ladders is a place among the columns.
-type ladders struct {
-	base   Tuning // the figures of ProfileBalanced
-	window ladder // ProfileLatency at -rungs, ProfileThroughput at rungs
-	memory ladder // from what the window gives to ProfileMemory at rungs
-}
-
-// newLadders stands at the profile's column.
-func newLadders(base Tuning, p Profile) ladders {
-	s := ladders{
-		base:   base,
-		window: ladder{low: -rungs, high: rungs, patience: 1},
-		memory: ladder{high: rungs, patience: 1},
-	}
-	switch p {
-	case ProfileLatency:
-		// Who asked for latency has said what its slack is for.
-		s.window.home, s.window.high = -rungs, -rungs
-	case ProfileThroughput:
-		s.window.home = rungs
-	case ProfileMemory:
-		s.memory.home = rungs
-	}
-	s.window.at, s.memory.at = s.window.home, s.memory.home
-	return s
-}
-
-// tuning is the figures at the place.
-func (s *ladders) tuning() Tuning {
-	t := s.base
-	if at := s.window.at; at < 0 {
-		t = t.toward(ProfileLatency, -at)
-	} else {
-		t = t.toward(ProfileThroughput, at)
-	}
-	return t.toward(ProfileMemory, s.memory.at)
-}
-
-// way is the steps on l, one of s, toward end up to the first rung that changes a figure;
-// 0 when there is none.
-func (s *ladders) way(l *ladder, end int) int {
-	from, now := l.at, s.tuning()
-	defer func() { l.at = from }()
-	for l.at != end {
-		if l.at < end {
-			l.at++
-		} else {
-			l.at--
-		}
-		if s.tuning() != now {
-			return l.at - from
-		}
-	}
-	return 0
 }
