@@ -104,7 +104,7 @@ const (
 )
 
 // newSlots makes a slot for every connection that the descriptors of the process allow,
-// of which want may be taken. Slots that are never used cost no memory.
+// of which want may be taken. Of the table only what is used is made.
 func newSlots(want int, log *slog.Logger) *Slots {
 	var r syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {
