@@ -68,8 +68,7 @@ type Door struct {
 	shedding atomic.Bool      // memory is short: new connections are answered 503
 
 	refused  refusals
-	refusals chan struct{} // a token for each connection being answered 503
-	refusing sync.WaitGroup
+	refusals chan struct{} // a token for each connection whose request is read to be refused
 	quit     chan struct{} // closed by StopAccepting
 	quitOnce sync.Once
 }
@@ -99,7 +98,7 @@ func (e *Engine) NewDoor(cfg DoorConfig) (*Door, error) {
 func (d *Door) Slots() *Slots { return d.slots }
 
 const (
-	refusalReserve = 32  // descriptors to answer 503 with when the slots are out
+	refusalReserve = 32  // descriptors to refuse connections with after reading their request
 	fileReserve    = 256 // descriptors left to the rest of the process, the refusals among them
 )
 

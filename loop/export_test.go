@@ -28,3 +28,15 @@ func (e *Engine) Advance(d time.Duration) {
 
 // NetworkOf is what AcceptsPerIP counts by.
 var NetworkOf = networkOf
+
+// HoldRefusals takes the whole reserve of refusals until release is called.
+func (d *Door) HoldRefusals() (release func()) {
+	for range cap(d.refusals) {
+		d.refusals <- struct{}{}
+	}
+	return func() {
+		for range cap(d.refusals) {
+			<-d.refusals
+		}
+	}
+}
