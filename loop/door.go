@@ -79,6 +79,10 @@ func (e *Engine) NewDoor(cfg DoorConfig) (*Door, error) {
 	if err != nil {
 		return nil, err
 	}
+	rates, err := cfg.Rates.WithDefaults(limits)
+	if err != nil {
+		return nil, err
+	}
 	if err := cfg.Origins.Validate(); err != nil {
 		return nil, err
 	}
@@ -86,8 +90,8 @@ func (e *Engine) NewDoor(cfg DoorConfig) (*Door, error) {
 		eng: e, handler: cfg.Handler, limits: limits, log: cfg.Log, frames: limits.codec(true),
 		slots: newSlots(cfg.MaxConnections, cfg.Log), head: cfg.Head, path: cfg.Path,
 		origins: cfg.Origins, protocols: cfg.Protocols, authorize: cfg.Authorize, http: cfg.HTTP,
-		rates: cfg.Rates, accepts: limiter(cfg.Rates.Accepts, cfg.Rates.AcceptsBurst),
-		networks: networks{perSecond: cfg.Rates.AcceptsPerIP, burst: cfg.Rates.AcceptsPerIPBurst},
+		rates: rates, accepts: limiter(rates.Accepts, rates.AcceptsBurst),
+		networks: networks{perSecond: rates.AcceptsPerIP, burst: rates.AcceptsPerIPBurst},
 		refusals: make(chan struct{}, refusalReserve), quit: make(chan struct{}),
 	}
 	d.tuned.Store(new(limits.tuning()))

@@ -1,6 +1,8 @@
 package loop
 
 import (
+	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"sync"
@@ -25,11 +27,32 @@ type Rates struct {
 	Messages      float64
 	MessagesBurst int
 	Bytes         float64
-	BytesBurst    int
+	// BytesBurst must not be below Limits.MaxMessage, or the largest messages could never
+	// pass. 0 is one second's worth, or MaxMessage if that is more.
+	BytesBurst int
 	// Runs is inputs per second on one connection of an agent. Above it an input is
 	// refused with RUN_ERROR, code rate_limited, and the connection stays.
 	Runs      float64
 	RunsBurst int
+}
+
+// WithDefaults returns r with a zero BytesBurst replaced by its default, or a *LimitError
+// that names the first field that makes no sense. l has its defaults already.
+func (r Rates) WithDefaults(l Limits) (Rates, error) {
+	if r.Bytes > 0 && r.BytesBurst == 0 {
+		r.BytesBurst = max(secondsWorth(r.Bytes), l.MaxMessage)
+	}
+	return r, r.check(l.MaxMessage)
+}
+
+func (r *Rates) check(maxMessage int) error {
+	if r.Bytes > 0 && r.BytesBurst < maxMessage {
+		return &LimitError{"Rates.BytesBurst", fmt.Sprintf(
+			"%d is below Limits.MaxMessage, %d, so the largest messages could never pass; raise it, or lower MaxMessage",
+			r.BytesBurst, maxMessage,
+		)}
+	}
+	return nil
 }
 
 // Bucket is a limit of its own for who stands above the loops. A nil Bucket allows all.
@@ -52,10 +75,13 @@ func limiter(perSecond float64, burst int) *rate.Limiter {
 		return nil
 	}
 	if burst <= 0 {
-		burst = max(1, int(perSecond))
+		burst = secondsWorth(perSecond)
 	}
 	return rate.NewLimiter(rate.Limit(perSecond), burst)
 }
+
+// secondsWorth is the burst of a rate that has none of its own.
+func secondsWorth(perSecond float64) int { return max(1, int(min(perSecond, math.MaxInt32))) }
 
 // networks are the limiters of the networks that connected lately.
 type networks struct {
