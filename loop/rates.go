@@ -12,7 +12,8 @@ import (
 )
 
 // Rates bound how often things may happen. A zero or negative rate is no limit; a zero
-// burst is one second's worth. Behind a proxy all peers share its address, which is
+// burst is one second's worth. NaN, infinity, a negative burst, and a burst beside a zero rate
+// are errors of the config. Behind a proxy all peers share its address, which is
 // why none is on by itself.
 type Rates struct {
 	// Accepts is connections accepted per second. Above it the backlog waits.
@@ -46,6 +47,28 @@ func (r Rates) WithDefaults(l Limits) (Rates, error) {
 }
 
 func (r *Rates) check(maxMessage int) error {
+	for _, f := range []struct {
+		name  string
+		rate  float64
+		burst int
+	}{
+		{"Rates.Accepts", r.Accepts, r.AcceptsBurst},
+		{"Rates.AcceptsPerIP", r.AcceptsPerIP, r.AcceptsPerIPBurst},
+		{"Rates.Messages", r.Messages, r.MessagesBurst},
+		{"Rates.Bytes", r.Bytes, r.BytesBurst},
+		{"Rates.Runs", r.Runs, r.RunsBurst},
+	} {
+		switch {
+		case math.IsNaN(f.rate) || math.IsInf(f.rate, 1):
+			return &LimitError{f.name, fmt.Sprintf("%v is no rate; 0 is no limit", f.rate)}
+		case f.burst < 0:
+			return &LimitError{f.name + "Burst", fmt.Sprintf("%d must not be negative; 0 is one second's worth", f.burst)}
+		case f.burst > 0 && f.rate == 0:
+			return &LimitError{f.name + "Burst", fmt.Sprintf(
+				"%d has no effect without a rate; set %s, or to a negative number for no limit", f.burst, f.name,
+			)}
+		}
+	}
 	if r.Bytes > 0 && r.BytesBurst < maxMessage {
 		return &LimitError{"Rates.BytesBurst", fmt.Sprintf(
 			"%d is below Limits.MaxMessage, %d, so the largest messages could never pass; raise it, or lower MaxMessage",

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
+	"math"
 	"strings"
 	"testing"
 
@@ -55,5 +56,55 @@ func TestByteBurstBelowMaxMessage(t *testing.T) {
 	cfg.Rates = loop.Rates{Bytes: -1, BytesBurst: 999} // off
 	if err := newDoor(t, cfg); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestRatesThatMakeNoSense: each rate and burst is looked at, and the error names it, its value and what to do.
+func TestRatesThatMakeNoSense(t *testing.T) {
+	fields := []struct {
+		name  string
+		rate  func(*loop.Rates) *float64
+		burst func(*loop.Rates) *int
+	}{
+		{"Accepts", func(r *loop.Rates) *float64 { return &r.Accepts }, func(r *loop.Rates) *int { return &r.AcceptsBurst }},
+		{"AcceptsPerIP", func(r *loop.Rates) *float64 { return &r.AcceptsPerIP }, func(r *loop.Rates) *int { return &r.AcceptsPerIPBurst }},
+		{"Messages", func(r *loop.Rates) *float64 { return &r.Messages }, func(r *loop.Rates) *int { return &r.MessagesBurst }},
+		{"Bytes", func(r *loop.Rates) *float64 { return &r.Bytes }, func(r *loop.Rates) *int { return &r.BytesBurst }},
+		{"Runs", func(r *loop.Rates) *float64 { return &r.Runs }, func(r *loop.Rates) *int { return &r.RunsBurst }},
+	}
+	for _, f := range fields {
+		for _, tc := range []struct {
+			rate         float64
+			burst        int
+			field, value string // of the error; none for a config that is fine
+		}{
+			{rate: math.NaN(), field: f.name, value: "NaN"},
+			{rate: math.Inf(1), field: f.name, value: "+Inf"},
+			{rate: 5, burst: -1, field: f.name + "Burst", value: "-1"},
+			{rate: 0, burst: -1, field: f.name + "Burst", value: "-1"},
+			{rate: 0, burst: 7, field: f.name + "Burst", value: "7"},
+			{rate: 0},
+			{rate: -1},
+			{rate: -1, burst: 7}, // turned off
+			{rate: math.Inf(-1)},
+			{rate: 0.1},
+			{rate: 0.1, burst: 2 << 20},
+			{rate: math.MaxFloat64},
+		} {
+			var r loop.Rates
+			*f.rate(&r), *f.burst(&r) = tc.rate, tc.burst
+			err := newDoor(t, loop.DoorConfig{Rates: r})
+			if tc.field == "" {
+				if err != nil {
+					t.Errorf("%s %v, burst %d: %v", f.name, tc.rate, tc.burst, err)
+				}
+				continue
+			}
+			var bad *loop.LimitError
+			if !errors.As(err, &bad) || bad.Field != "Rates."+tc.field || !strings.Contains(bad.Reason, tc.value) ||
+				!strings.Contains(bad.Reason, "; ") {
+				t.Errorf("%s %v, burst %d: %v", f.name, tc.rate, tc.burst, err)
+			}
+		}
 	}
 }
