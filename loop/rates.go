@@ -117,9 +117,13 @@ type networks struct {
 	seen map[netip.Prefix]*rate.Limiter
 }
 
-// maxNetworks bounds the map; at it, networks whose bucket is full again are forgotten,
-// which changes nothing for them.
-const maxNetworks = 1 << 16
+// maxNetworks bounds the map. At it, a new network looks at a few others, wherever the map
+// begins, and has one forgotten: to refuse it instead would let an attacker with many networks
+// shut out everybody, and to look at all of them would cost each accept milliseconds.
+const (
+	maxNetworks = 1 << 16
+	fewNetworks = 8
+)
 
 // allow takes a token for the network of addr. Addresses that are none, of unix sockets,
 // are always allowed.
@@ -139,9 +143,6 @@ func (n *networks) allow(addr net.Addr, now time.Time) bool {
 		if len(n.seen) >= maxNetworks {
 			n.forget(now)
 		}
-		if len(n.seen) >= maxNetworks {
-			return false // 65,536 networks at their limit: an attack, whoever this is
-		}
 		if n.seen == nil {
 			n.seen = make(map[netip.Prefix]*rate.Limiter)
 		}
@@ -151,12 +152,25 @@ func (n *networks) allow(addr net.Addr, now time.Time) bool {
 	return lim.AllowN(now, 1)
 }
 
-// forget drops the networks that owe nothing. Under mu.
+// forget makes room in the full map. Of the few it looks at it drops those that owe nothing,
+// which changes nothing for them, or else the one that owes least. Under mu.
 func (n *networks) forget(now time.Time) {
+	var least netip.Prefix
+	most, looked, room := math.Inf(-1), 0, false
 	for network, lim := range n.seen {
-		if lim.TokensAt(now) >= float64(lim.Burst()) {
+		switch tokens := lim.TokensAt(now); {
+		case tokens >= float64(lim.Burst()):
 			delete(n.seen, network)
+			room = true
+		case tokens > most:
+			most, least = tokens, network
 		}
+		if looked++; looked == fewNetworks {
+			break
+		}
+	}
+	if !room {
+		delete(n.seen, least)
 	}
 }
 
