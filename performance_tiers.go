@@ -33,14 +33,22 @@ const (
 func restrain(tier MemoryTier, t Tuning) Tuning {
 	if tier >= memmon.Elevated {
 		t.MessageBatchSize = max(1, t.MessageBatchSize/2)
-		t.MessageBatchBytes /= 2
-		t.BufferPoolSize /= 2
+		t.MessageBatchBytes = halved(t.MessageBatchBytes)
+		t.BufferPoolSize = halved(t.BufferPoolSize)
 	}
 	if tier >= memmon.High {
 		t.SoftLimit = max(1, t.SoftLimit/4)
 		t.LowWater /= 4
 	}
 	return t
+}
+
+// halved is half of n, but never 0: that is the default of a pool, and no limit of bytes. No limit stays none.
+func halved(n int) int {
+	if n <= 1 {
+		return n
+	}
+	return n / 2
 }
 
 // tierChanged acts on a change of tier; it runs in the memory manager's goroutine.

@@ -50,6 +50,34 @@ func TestPerformanceTierElevated(t *testing.T) {
 	}
 }
 
+// TestPerformanceTierElevatedKeepsOne: half of one is neither the default of a pool nor a batch without a limit.
+func TestPerformanceTierElevatedKeepsOne(t *testing.T) {
+	cfg := performance()
+	cfg.BufferPoolSize = 1
+	l := newLine(t, agloop.ServerConfig{Performance: cfg, Limits: agloop.Limits{MessageBatchBytes: 1}}, nil)
+	l.manager.ChangeTier(memmon.Normal, memmon.Elevated)
+	if n := bufpool.Default.Size(); n != 1 {
+		t.Errorf("elevated: the pool keeps %d buffers, want 1", n)
+	}
+	if got := l.manager.Tuning(); got.BufferPoolSize != 1 || got.MessageBatchBytes != 1 {
+		t.Errorf("elevated: %+v", got)
+	}
+	l.manager.ChangeTier(memmon.Elevated, memmon.Normal)
+	if n := bufpool.Default.Size(); n != 1 {
+		t.Errorf("back: the pool keeps %d buffers, want 1", n)
+	}
+}
+
+// TestPerformanceTierElevatedLeavesNoLimitAlone: half of no limit is not 0, which a config takes for its default.
+func TestPerformanceTierElevatedLeavesNoLimitAlone(t *testing.T) {
+	l := newLine(t, agloop.ServerConfig{Performance: performance(), Limits: agloop.Limits{MessageBatchBytes: -1}}, nil)
+	l.manager.ChangeTier(memmon.Normal, memmon.Elevated)
+	if got := l.manager.Tuning(); got.MessageBatchBytes != -1 {
+		t.Errorf("elevated: batches of %d bytes, want -1, no limit", got.MessageBatchBytes)
+	}
+	l.manager.ChangeTier(memmon.Elevated, memmon.Normal)
+}
+
 // TestPerformanceTierHigh lets a quarter wait for each peer and lets nobody in.
 func TestPerformanceTierHigh(t *testing.T) {
 	cfg := performance()

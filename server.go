@@ -197,6 +197,9 @@ func (s *Server) check() error {
 	if err != nil {
 		return err
 	}
+	if _, err := s.cfg.Rates.WithDefaults(limits); err != nil {
+		return err
+	}
 	return s.cfg.performanceConfig(&limits, 1).Validate()
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -44,6 +45,8 @@ func TestConfigErrorsNameTheField(t *testing.T) {
 		{"Limits.LowWater", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{SoftLimit: 10, LowWater: 11}}},
 		{"Limits.HardLimit", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{SoftLimit: 100, HardLimit: 50}}},
 		{"Limits.MessageBatchTimeout", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{MessageBatchTimeout: time.Minute}}},
+		{"Rates.Runs", agloop.ServerConfig{Agent: hello, Rates: agloop.Rates{Runs: math.NaN()}}},
+		{"Rates.BytesBurst", agloop.ServerConfig{Agent: hello, Rates: agloop.Rates{Bytes: 1000, BytesBurst: 1000}}},
 	} {
 		err := agloop.NewServer(tc.cfg).Serve("127.0.0.1:0")
 		ce, ok := errors.AsType[*agloop.ConfigError](err)

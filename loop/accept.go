@@ -11,15 +11,14 @@ import (
 	"runtime/debug"
 	"syscall"
 	"time"
-
-	"github.com/agloop/agloop/codec/handshake"
 )
 
 // Accept takes connections from ln until it is closed, and returns its error then.
 // Nothing else ends it: when accepting fails it waits, from 5 ms doubling to
 // 1 s, and goes on, and connections already here do not notice.
 func (d *Door) Accept(ln net.Listener) error {
-	defer d.refusing.Wait()
+	refused := newRefusing(d)
+	defer refused.end()
 	burst := newBurst()
 	defer burst.timer.Stop()
 	spare := spareFile{}
@@ -54,7 +53,7 @@ func (d *Door) Accept(ln net.Listener) error {
 		pause = 0
 		burst.count()
 		addrs.slim(nc)
-		d.take(nc)
+		d.take(nc, refused)
 	}
 }
 
@@ -89,22 +88,22 @@ func backOff(d time.Duration) time.Duration {
 	return min(2*d, backOffMax)
 }
 
-// take gives a fresh connection a slot and a loop.
-func (d *Door) take(nc net.Conn) {
+// take gives a fresh connection a slot and a loop, or has it refused.
+func (d *Door) take(nc net.Conn, refused *refusing) {
 	if d.shedding.Load() {
 		d.refused.memory.Add(1)
-		d.turnAway(nc, pressureResponse)
+		refused.turnAway(nc, pressureResponse)
 		return
 	}
 	if !d.networks.allow(nc.RemoteAddr(), time.Now()) {
 		d.refused.address.Add(1)
-		d.turnAway(nc, networkResponse)
+		refused.turnAway(nc, networkResponse)
 		return
 	}
 	id, ok := d.slots.Acquire()
 	if !ok {
 		d.refused.slots.Add(1)
-		d.turnAway(nc, fullResponse)
+		refused.turnAway(nc, fullResponse)
 		return
 	}
 	c := &Conn{door: d, id: id}
@@ -113,43 +112,6 @@ func (d *Door) take(nc net.Conn) {
 		d.Counters.AcceptErrs.Add(1)
 		d.log.Warn("agloop: connection lost on its way to a loop", "err", err)
 	}
-}
-
-// What requests are answered that are not let in.
-var (
-	fullResponse     = turnedAway(503, "too many connections")
-	pressureResponse = turnedAway(503, "out of memory for more connections")
-	networkResponse  = turnedAway(429, "too many connections from your network")
-)
-
-func turnedAway(status int, reason string) []byte {
-	return (&handshake.UpgradeError{Status: status, Reason: reason, RetryAfter: time.Second}).AppendResponse(nil)
-}
-
-// turnAway answers nc out of the reserve of descriptors, off the accept goroutine.
-func (d *Door) turnAway(nc net.Conn, response []byte) {
-	d.refusals <- struct{}{} // all in use: the backlog waits
-	d.refusing.Add(1)
-	go d.refuse(nc, response)
-}
-
-// refuse reads one request head, so that closing does not reset the connection
-// under the response, and answers.
-func (d *Door) refuse(nc net.Conn, response []byte) {
-	defer func() { <-d.refusals; d.refusing.Done() }()
-	defer nc.Close()
-	d.Counters.Refused.Add(1)
-	_ = nc.SetDeadline(time.Now().Add(time.Second))
-	var buf [1024]byte
-	n := 0
-	for n < len(buf) && !bytes.Contains(buf[:n], []byte("\r\n\r\n")) {
-		m, err := nc.Read(buf[n:])
-		if err != nil {
-			return
-		}
-		n += m
-	}
-	_, _ = nc.Write(response)
 }
 
 // spareFile is a descriptor held back: a duplicate of one that is always open, which is cheaper than opening a file

@@ -69,8 +69,7 @@ type Door struct {
 	shedding atomic.Bool      // memory is short: new connections are answered 503
 
 	refused  refusals
-	refusals chan struct{} // a token for each connection being answered 503
-	refusing sync.WaitGroup
+	refusals chan struct{} // a token for each connection whose request is read to be refused
 	quit     chan struct{} // closed by StopAccepting
 	quitOnce sync.Once
 }
@@ -81,6 +80,10 @@ func (e *Engine) NewDoor(cfg DoorConfig) (*Door, error) {
 	if err != nil {
 		return nil, err
 	}
+	rates, err := cfg.Rates.WithDefaults(limits)
+	if err != nil {
+		return nil, err
+	}
 	if err := cfg.Origins.Validate(); err != nil {
 		return nil, err
 	}
@@ -88,8 +91,8 @@ func (e *Engine) NewDoor(cfg DoorConfig) (*Door, error) {
 		eng: e, handler: cfg.Handler, limits: limits, log: cfg.Log, frames: limits.frames(true),
 		slots: newSlots(cfg.MaxConnections, cfg.Log), head: cfg.Head, path: cfg.Path,
 		origins: cfg.Origins, protocols: cfg.Protocols, authorize: cfg.Authorize, http: cfg.HTTP,
-		rates: cfg.Rates, accepts: limiter(cfg.Rates.Accepts, cfg.Rates.AcceptsBurst),
-		networks: networks{perSecond: cfg.Rates.AcceptsPerIP, burst: cfg.Rates.AcceptsPerIPBurst},
+		rates: rates, accepts: limiter(rates.Accepts, rates.AcceptsBurst),
+		networks: networks{perSecond: rates.AcceptsPerIP, burst: rates.AcceptsPerIPBurst},
 		refusals: make(chan struct{}, refusalReserve), quit: make(chan struct{}),
 	}
 	d.tuned.Store(new(limits.tuning()))
@@ -100,12 +103,12 @@ func (e *Engine) NewDoor(cfg DoorConfig) (*Door, error) {
 func (d *Door) Slots() *Slots { return d.slots }
 
 const (
-	refusalReserve = 32  // descriptors to answer 503 with when the slots are out
+	refusalReserve = 32  // descriptors to refuse connections with after reading their request
 	fileReserve    = 256 // descriptors left to the rest of the process, the refusals among them
 )
 
 // newSlots makes a slot for every connection that the descriptors of the process allow,
-// of which want may be taken. Slots that are never used cost no memory.
+// of which want may be taken. Of the table only what is used is made.
 func newSlots(want int, log *slog.Logger) *Slots {
 	var r syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {

@@ -1,6 +1,8 @@
 package loop
 
 import (
+	"net"
+	"net/netip"
 	"time"
 
 	"github.com/agloop/agloop/metrics"
@@ -28,3 +30,37 @@ func (e *Engine) Advance(d time.Duration) {
 
 // NetworkOf is what AcceptsPerIP counts by.
 var NetworkOf = networkOf
+
+// HoldRefusals takes the whole reserve of refusals until release is called.
+func (d *Door) HoldRefusals() (release func()) {
+	for range cap(d.refusals) {
+		d.refusals <- struct{}{}
+	}
+	return func() {
+		for range cap(d.refusals) {
+			<-d.refusals
+		}
+	}
+}
+
+// Networks are what AcceptsPerIP counts.
+type Networks struct{ n networks }
+
+// NewNetworks returns none yet, of the given rate each.
+func NewNetworks(perSecond float64, burst int) *Networks {
+	return &Networks{networks{perSecond: perSecond, burst: burst}}
+}
+
+// Allow is what a connection from addr asks at that time.
+func (n *Networks) Allow(addr netip.Addr, now time.Time) bool {
+	return n.n.allow(net.TCPAddrFromAddrPort(netip.AddrPortFrom(addr, 1)), now)
+}
+
+// Knows tells whether the network of addr is remembered.
+func (n *Networks) Knows(addr netip.Addr) bool { return n.n.seen[networkOf(addr)] != nil }
+
+// Len is how many are remembered, at most MaxNetworks.
+func (n *Networks) Len() int { return len(n.n.seen) }
+
+// MaxNetworks bounds the networks that are remembered.
+const MaxNetworks = maxNetworks

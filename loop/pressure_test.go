@@ -110,7 +110,7 @@ func TestMessageRate(t *testing.T) {
 		"bytes":    {Bytes: 0.001, BytesBurst: 33},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := open(t, loop.DoorConfig{Rates: rates, Handler: funcs{
+			h := open(t, loop.DoorConfig{Limits: loop.Limits{MaxMessage: 33}, Rates: rates, Handler: funcs{
 				message: func(c *loop.Conn, op frame.Opcode, p []byte) { c.Send(op, p) },
 			}})
 			nc := h.socket(t, 0)

@@ -1,6 +1,8 @@
 package loop
 
 import (
+	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"sync"
@@ -10,7 +12,8 @@ import (
 )
 
 // Rates bound how often things may happen. A zero or negative rate is no limit; a zero
-// burst is one second's worth. Behind a proxy all peers share its address, which is
+// burst is one second's worth. NaN, infinity, a negative burst, and a burst beside a zero rate
+// are errors of the config. Behind a proxy all peers share its address, which is
 // why none is on by itself.
 type Rates struct {
 	// Accepts is connections accepted per second. Above it the backlog waits.
@@ -25,11 +28,54 @@ type Rates struct {
 	Messages      float64
 	MessagesBurst int
 	Bytes         float64
-	BytesBurst    int
+	// BytesBurst must not be below Limits.MaxMessage, or the largest messages could never
+	// pass. 0 is one second's worth, or MaxMessage if that is more.
+	BytesBurst int
 	// Runs is inputs per second on one connection of an agent. Above it an input is
 	// refused with RUN_ERROR, code rate_limited, and the connection stays.
 	Runs      float64
 	RunsBurst int
+}
+
+// WithDefaults returns r with a zero BytesBurst replaced by its default, or a *LimitError
+// that names the first field that makes no sense. l has its defaults already.
+func (r Rates) WithDefaults(l Limits) (Rates, error) {
+	if r.Bytes > 0 && r.BytesBurst == 0 {
+		r.BytesBurst = max(secondsWorth(r.Bytes), l.MaxMessage)
+	}
+	return r, r.check(l.MaxMessage)
+}
+
+func (r *Rates) check(maxMessage int) error {
+	for _, f := range []struct {
+		name  string
+		rate  float64
+		burst int
+	}{
+		{"Rates.Accepts", r.Accepts, r.AcceptsBurst},
+		{"Rates.AcceptsPerIP", r.AcceptsPerIP, r.AcceptsPerIPBurst},
+		{"Rates.Messages", r.Messages, r.MessagesBurst},
+		{"Rates.Bytes", r.Bytes, r.BytesBurst},
+		{"Rates.Runs", r.Runs, r.RunsBurst},
+	} {
+		switch {
+		case math.IsNaN(f.rate) || math.IsInf(f.rate, 1):
+			return &LimitError{Field: f.name, Reason: fmt.Sprintf("%v is no rate; 0 is no limit", f.rate)}
+		case f.burst < 0:
+			return &LimitError{Field: f.name + "Burst", Reason: fmt.Sprintf("%d must not be negative; 0 is one second's worth", f.burst)}
+		case f.burst > 0 && f.rate == 0:
+			return &LimitError{Field: f.name + "Burst", Reason: fmt.Sprintf(
+				"%d has no effect without a rate; set %s, or to a negative number for no limit", f.burst, f.name,
+			)}
+		}
+	}
+	if r.Bytes > 0 && r.BytesBurst < maxMessage {
+		return &LimitError{Field: "Rates.BytesBurst", Reason: fmt.Sprintf(
+			"%d is below Limits.MaxMessage, %d, so the largest messages could never pass; raise it, or lower MaxMessage",
+			r.BytesBurst, maxMessage,
+		)}
+	}
+	return nil
 }
 
 // Bucket is a limit of its own for who stands above the loops. A nil Bucket allows all.
@@ -52,10 +98,13 @@ func limiter(perSecond float64, burst int) *rate.Limiter {
 		return nil
 	}
 	if burst <= 0 {
-		burst = max(1, int(perSecond))
+		burst = secondsWorth(perSecond)
 	}
 	return rate.NewLimiter(rate.Limit(perSecond), burst)
 }
+
+// secondsWorth is the burst of a rate that has none of its own.
+func secondsWorth(perSecond float64) int { return max(1, int(min(perSecond, math.MaxInt32))) }
 
 // networks are the limiters of the networks that connected lately.
 type networks struct {
@@ -68,9 +117,13 @@ type networks struct {
 	seen map[netip.Prefix]*rate.Limiter
 }
 
-// maxNetworks bounds the map; at it, networks whose bucket is full again are forgotten,
-// which changes nothing for them.
-const maxNetworks = 1 << 16
+// maxNetworks bounds the map. At it, a new network looks at a few others, wherever the map
+// begins, and has one forgotten: to refuse it instead would let an attacker with many networks
+// shut out everybody, and to look at all of them would cost each accept milliseconds.
+const (
+	maxNetworks = 1 << 16
+	fewNetworks = 8
+)
 
 // allow takes a token for the network of addr. Addresses that are none, of unix sockets,
 // are always allowed.
@@ -90,9 +143,6 @@ func (n *networks) allow(addr net.Addr, now time.Time) bool {
 		if len(n.seen) >= maxNetworks {
 			n.forget(now)
 		}
-		if len(n.seen) >= maxNetworks {
-			return false // 65,536 networks at their limit: an attack, whoever this is
-		}
 		if n.seen == nil {
 			n.seen = make(map[netip.Prefix]*rate.Limiter)
 		}
@@ -102,12 +152,25 @@ func (n *networks) allow(addr net.Addr, now time.Time) bool {
 	return lim.AllowN(now, 1)
 }
 
-// forget drops the networks that owe nothing. Under mu.
+// forget makes room in the full map. Of the few it looks at it drops those that owe nothing,
+// which changes nothing for them, or else the one that owes least. Under mu.
 func (n *networks) forget(now time.Time) {
+	var least netip.Prefix
+	most, looked, room := math.Inf(-1), 0, false
 	for network, lim := range n.seen {
-		if lim.TokensAt(now) >= float64(lim.Burst()) {
+		switch tokens := lim.TokensAt(now); {
+		case tokens >= float64(lim.Burst()):
 			delete(n.seen, network)
+			room = true
+		case tokens > most:
+			most, least = tokens, network
 		}
+		if looked++; looked == fewNetworks {
+			break
+		}
+	}
+	if !room {
+		delete(n.seen, least)
 	}
 }
 

@@ -5,16 +5,28 @@ import "sync/atomic"
 // Slots bounds how many connections are open. A slot is acquired before the
 // handshake and released exactly once. Its generation is part of its identity, so a
 // stale ID never reaches the connection that came after. Acquire and Release take
-// no lock and allocate nothing; any goroutine may call.
+// no lock and allocate nothing but the chunk of a slot that is the first of its chunk; any
+// goroutine may call.
 type Slots struct {
-	cells []cell
+	// Immutable. The table may be made for 16 million descriptors, so its chunks are made
+	// when first used, and stay.
+	size   int
+	chunks []atomic.Pointer[chunk]
+
 	// head is the list of released cells: a tag that changes with every push,
 	// against ABA, above index+1; 0 in the low half is the empty list.
 	head  atomic.Uint64
-	fresh atomic.Uint32 // cells from here on were never used; their pages stay untouched
+	fresh atomic.Uint32 // cells from here on were never used; those before it have their chunk
 	used  atomic.Int64
-	most  atomic.Int64 // of used; at most len(cells)
+	most  atomic.Int64 // of used; at most size
 }
+
+const (
+	chunkBits = 12
+	chunkSize = 1 << chunkBits
+)
+
+type chunk [chunkSize]cell
 
 type cell struct {
 	gen  atomic.Uint32 // odd while the slot is taken
@@ -31,7 +43,7 @@ func (id ID) gen() uint32  { return uint32(id >> 32) }
 
 // NewSlots returns room for n connections.
 func NewSlots(n int) *Slots {
-	s := &Slots{cells: make([]cell, n)}
+	s := &Slots{size: n, chunks: make([]atomic.Pointer[chunk], (n+chunkSize-1)/chunkSize)}
 	s.most.Store(int64(n))
 	return s
 }
@@ -42,11 +54,14 @@ func (s *Slots) Cap() int { return int(s.most.Load()) }
 // SetCap changes it, to at most what NewSlots made; 0 is that. Connections beyond a
 // smaller number stay until they end.
 func (s *Slots) SetCap(n int) {
-	if n <= 0 || n > len(s.cells) {
-		n = len(s.cells)
+	if n <= 0 || n > s.size {
+		n = s.size
 	}
 	s.most.Store(int64(n))
 }
+
+// cell is one that was used before.
+func (s *Slots) cell(i uint32) *cell { return &s.chunks[i>>chunkBits].Load()[i%chunkSize] }
 
 // Used is the number of slots taken.
 func (s *Slots) Used() int { return int(s.used.Load()) }
@@ -62,7 +77,7 @@ func (s *Slots) Acquire() (ID, bool) {
 		s.used.Add(-1)
 		return 0, false
 	}
-	gen := s.cells[i].gen.Add(1)
+	gen := s.cell(i).gen.Add(1)
 	return ID(uint64(gen)<<32 | uint64(i)), true
 }
 
@@ -70,10 +85,10 @@ func (s *Slots) Acquire() (ID, bool) {
 // does not hold it any more.
 func (s *Slots) Release(id ID) bool {
 	i := id.cell()
-	if int(i) >= len(s.cells) || id.gen()&1 == 0 {
+	if i >= s.fresh.Load() || id.gen()&1 == 0 {
 		return false
 	}
-	c := &s.cells[i]
+	c := s.cell(i)
 	if !c.gen.CompareAndSwap(id.gen(), id.gen()+1) {
 		return false
 	}
@@ -95,31 +110,40 @@ func (s *Slots) pop() (uint32, bool) {
 			break
 		}
 		i := uint32(head) - 1
-		if s.head.CompareAndSwap(head, (head>>32+1)<<32|uint64(s.cells[i].next.Load())) {
+		if s.head.CompareAndSwap(head, (head>>32+1)<<32|uint64(s.cell(i).next.Load())) {
 			return i, true
 		}
 	}
 	for {
 		i := s.fresh.Load()
-		if int(i) >= len(s.cells) {
+		if int(i) >= s.size {
 			return 0, false
 		}
+		s.makeChunk(i)
 		if s.fresh.CompareAndSwap(i, i+1) {
 			return i, true
 		}
 	}
 }
 
+// makeChunk makes the chunk of cell i unless it is there. It comes before the cell is counted
+// as used, so that nobody finds a used cell without one.
+func (s *Slots) makeChunk(i uint32) {
+	if c := &s.chunks[i>>chunkBits]; c.Load() == nil {
+		c.CompareAndSwap(nil, new(chunk)) // of two at once one is dropped
+	}
+}
+
 // bind makes c findable by its slot.
-func (s *Slots) bind(c *Conn) { s.cells[c.id.cell()].conn.Store(c) }
+func (s *Slots) bind(c *Conn) { s.cell(c.id.cell()).conn.Store(c) }
 
 // Conn returns the connection that id names, or nil when it is gone.
 func (s *Slots) Conn(id ID) *Conn {
 	i := id.cell()
-	if int(i) >= len(s.cells) || id.gen()&1 == 0 {
+	if i >= s.fresh.Load() || id.gen()&1 == 0 {
 		return nil
 	}
-	c := s.cells[i].conn.Load()
+	c := s.cell(i).conn.Load()
 	if c == nil || c.id != id {
 		return nil
 	}
@@ -128,8 +152,8 @@ func (s *Slots) Conn(id ID) *Conn {
 
 // Each calls f for every connection there is now, those in their handshake included.
 func (s *Slots) Each(f func(*Conn)) {
-	for i := range min(int(s.fresh.Load()), len(s.cells)) {
-		if c := s.cells[i].conn.Load(); c != nil {
+	for i := range s.fresh.Load() {
+		if c := s.cell(i).conn.Load(); c != nil {
 			f(c)
 		}
 	}

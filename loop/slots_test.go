@@ -1,6 +1,7 @@
 package loop_test
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -86,6 +87,81 @@ func TestSlotsAllocateNothing(t *testing.T) {
 		s.Release(id)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestUnusedSlotsCostNothing: a table for 16 million descriptors, as LimitNOFILE=infinity has them, is
+// paid for as it is used.
+func TestUnusedSlotsCostNothing(t *testing.T) {
+	var before, made, used runtime.MemStats
+	runtime.ReadMemStats(&before)
+	s := loop.NewSlots(16<<20 - 256)
+	runtime.ReadMemStats(&made)
+	if grown := made.TotalAlloc - before.TotalAlloc; grown > 1<<20 {
+		t.Errorf("%d bytes allocated for slots that nobody took", grown)
+	}
+	for range 10_000 {
+		if _, ok := s.Acquire(); !ok {
+			t.Fatal("no slot though millions are free")
+		}
+	}
+	runtime.ReadMemStats(&used)
+	if grown := used.TotalAlloc - made.TotalAlloc; grown > 1<<20 {
+		t.Errorf("%d bytes allocated for 10,000 slots", grown)
+	}
+}
+
+// TestSlotsAcrossChunks: first uses race for the chunks, every slot is given out once, and none beyond the last.
+func TestSlotsAcrossChunks(t *testing.T) {
+	const n, workers = 10_000, 16 // no multiple of a chunk
+	s := loop.NewSlots(n)
+	var taken [n]atomic.Int32
+	var ids sync.Map
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for {
+				id, ok := s.Acquire()
+				if !ok {
+					return
+				}
+				taken[uint32(id)].Add(1)
+				ids.Store(id, nil)
+			}
+		})
+	}
+	wg.Wait()
+	for i := range taken {
+		if got := taken[i].Load(); got != 1 {
+			t.Fatalf("slot %d was taken %d times", i, got)
+		}
+	}
+	if stranger := loop.ID(1<<32 | n); s.Release(stranger) || s.Conn(stranger) != nil {
+		t.Error("a slot beyond the last")
+	}
+	ids.Range(func(id, _ any) bool {
+		if !s.Release(id.(loop.ID)) {
+			t.Errorf("release of %x refused", id)
+		}
+		return true
+	})
+	if s.Used() != 0 {
+		t.Errorf("%d used at the end", s.Used())
+	}
+}
+
+// TestSlotsNobodyTookAreNone: an ID that was never given out names no connection, whether its part of the table
+// was made yet or not.
+func TestSlotsNobodyTookAreNone(t *testing.T) {
+	s := loop.NewSlots(1 << 20)
+	for range 2 {
+		for _, id := range []loop.ID{1<<32 | 1, 1<<32 | 500_000, 1<<32 | 1<<31} {
+			if s.Release(id) || s.Conn(id) != nil {
+				t.Errorf("%x was found", id)
+			}
+		}
+		s.Each(func(*loop.Conn) { t.Error("a connection of nobody") })
+		s.Acquire()
 	}
 }
 

@@ -1,0 +1,93 @@
+package loop
+
+import (
+	"bytes"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/agloop/agloop/codec/handshake"
+)
+
+// What requests are answered that are not let in.
+var (
+	fullResponse     = turnedAway(503, "too many connections")
+	pressureResponse = turnedAway(503, "out of memory for more connections")
+	networkResponse  = turnedAway(429, "too many connections from your network")
+)
+
+func turnedAway(status int, reason string) []byte {
+	return (&handshake.UpgradeError{Status: status, Reason: reason, RetryAfter: time.Second}).AppendResponse(nil)
+}
+
+const (
+	refusalRead  = time.Second            // for the request of a connection that is refused
+	refusalWrite = 100 * time.Millisecond // for the answer, which fits the buffer of a fresh socket
+)
+
+// refusing is the refusals of one Accept, which never waits for any of them.
+type refusing struct {
+	door *Door
+	done sync.WaitGroup
+
+	mu    sync.Mutex
+	conns map[net.Conn]struct{} // whose request is being read
+}
+
+func newRefusing(d *Door) *refusing {
+	return &refusing{door: d, conns: make(map[net.Conn]struct{})}
+}
+
+// turnAway answers nc and closes it: after its request and in a goroutine of its own while
+// the reserve of descriptors lasts, and else at once, which may reset the connection under the
+// answer but cannot be used to hold up those behind it.
+func (r *refusing) turnAway(nc net.Conn, response []byte) {
+	r.door.Counters.Refused.Add(1)
+	select {
+	case r.door.refusals <- struct{}{}:
+	default:
+		answer(nc, response)
+		return
+	}
+	_ = nc.SetReadDeadline(time.Now().Add(refusalRead))
+	r.mu.Lock()
+	r.conns[nc] = struct{}{}
+	r.mu.Unlock()
+	r.done.Go(func() {
+		readHead(nc)
+		r.mu.Lock()
+		delete(r.conns, nc)
+		r.mu.Unlock()
+		answer(nc, response)
+		<-r.door.refusals
+	})
+}
+
+// end answers those whose request is not there yet, and waits until all are closed.
+func (r *refusing) end() {
+	r.mu.Lock()
+	for nc := range r.conns {
+		_ = nc.SetReadDeadline(time.Unix(1, 0)) // has passed
+	}
+	r.mu.Unlock()
+	r.done.Wait()
+}
+
+// readHead reads one request head, so that closing does not reset the connection under the
+// response. Whatever ends it, the answer is the same.
+func readHead(nc net.Conn) {
+	var buf [1024]byte
+	for n := 0; n < len(buf) && !bytes.Contains(buf[:n], []byte("\r\n\r\n")); {
+		m, err := nc.Read(buf[n:])
+		if err != nil {
+			return
+		}
+		n += m
+	}
+}
+
+func answer(nc net.Conn, response []byte) {
+	_ = nc.SetWriteDeadline(time.Now().Add(refusalWrite))
+	_, _ = nc.Write(response)
+	_ = nc.Close()
+}
