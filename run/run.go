@@ -95,7 +95,8 @@ type Encoder interface {
 
 // Do runs agent on input, sending its events to sink, and returns after the
 // terminal event. user becomes Run.User. The error is the agent's, a *PanicError
-// if it panicked, the cause when the run was cancelled, nil when it ended well.
+// if it panicked, the cause when the run was cancelled, nil when it ended well. An input
+// that does not fit into RUN_STARTED is answered with RUN_ERROR alone, and the error says so.
 func Do(ctx context.Context, agent Agent, input *agui.RunAgentInput, user any, enc Encoder, sink Sink) error {
 	r := &Run{Input: input, User: user, enc: enc, sink: sink}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
@@ -106,6 +107,8 @@ func Do(ctx context.Context, agent Agent, input *agui.RunAgentInput, user any, e
 		ProtocolVersion: new(agui.ProtocolVersion),
 	}
 	if err := r.emit(started); err != nil {
+		// What it repeats of the input is too big, or nobody is there to receive either.
+		Refuse(sink, CodeBadInput, err.Error())
 		return err
 	}
 	return r.finish(r.call(agent))
