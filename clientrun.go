@@ -14,7 +14,8 @@ import (
 
 // Run sends in and yields the events of the run, decoded, chunks expanded, order
 // verified, up to its terminal event: RUN_FINISHED, or RUN_ERROR, which is an event
-// and no error. Events of unknown type are left out and counted, see Stats.
+// and no error. Events of unknown type are left out and counted, see Stats. A character
+// that was cut in two halves of a surrogate pair comes whole, with the later delta.
 //
 // An error ends the sequence and closes the connection: a *FieldError naming
 // event and field, an *OrderError, ErrTruncated with the *CloseError when the
@@ -80,6 +81,7 @@ type stream struct {
 	client  *Client
 	decoder decoder
 	chunks  agui.Expander
+	halves  joiner
 	order   agui.Order
 	events  []agui.Event
 }
@@ -131,7 +133,9 @@ func (s *stream) decode(frame []byte) (err error) {
 	if err != nil || ev == nil {
 		return err
 	}
-	s.events, err = s.chunks.Expand(ev, s.events)
+	if s.events, err = s.chunks.Expand(ev, s.events); err == nil {
+		s.events = s.halves.join(s.events, frame)
+	}
 	return err
 }
 

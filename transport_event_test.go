@@ -116,10 +116,67 @@ func TestTransportSendEventWaits(t *testing.T) {
 	}
 }
 
-// stall is a stretch of network between a client and its server that can stand still.
-type stall struct{ open chan struct{} }
+// TestTransportSendEventsShareTheRoom: calls that wait for the same room do not fill it
+// past the hard limit, where the connection would be cut.
+func TestTransportSendEventsShareTheRoom(t *testing.T) {
+	const piece, calls = 8 << 10, 64
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	srv, served := agloop.NewServer(agloop.ServerConfig{Handler: agloop.NopHandler{}}), make(chan error, 1)
+	go func() { served <- srv.ServeListener(ln) }()
+	defer func() {
+		srv.Close()
+		<-served
+	}()
+	pipe := newStall()
+	pipe.slow = 100 * time.Microsecond
+	config := agloop.TransportConfig{URLs: []string{wsURL(ln.Addr().String())}}
+	config.Client.Dial = pipe.dial
+	config.Client.Limits.SoftLimit = 2 * piece
+	config.Client.Limits.HardLimit = 4 * piece
+	config.Client.Limits.WriteTimeout = -1
+	tr := startTransport(t, config)
 
-func newStall() *stall { return &stall{make(chan struct{})} }
+	big := &agui.StepStarted{StepName: strings.Repeat("x", piece)}
+	for full := false; !full; {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		err := tr.SendEvent(ctx, big)
+		cancel()
+		if full = errors.Is(err, context.DeadlineExceeded); !full && err != nil {
+			t.Fatal(err)
+		}
+	}
+	results := make(chan error, calls)
+	for range calls {
+		go func() { results <- tr.SendEvent(t.Context(), big) }()
+	}
+	// One that gives up does not keep its place.
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := tr.SendEvent(ctx, big); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a call in line whose context ends: %v", err)
+	}
+	pipe.flow()
+	for range calls {
+		if err := <-results; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if st := tr.Stats(); st.Lost != 0 {
+		t.Errorf("the connection was cut: %v", st.LastError)
+	}
+}
+
+// stall is a stretch of network between a client and its server that can stand still.
+type stall struct {
+	open chan struct{}
+	slow time.Duration // pause after every 4 KiB
+}
+
+func newStall() *stall { return &stall{open: make(chan struct{})} }
 
 func (s *stall) flow() { close(s.open) }
 
@@ -153,7 +210,12 @@ func (s *stall) dial(ctx context.Context, network, addr string) (net.Conn, error
 		if err == nil {
 			_, _ = far.Write(buf[:n])
 			<-s.open
-			_, _ = io.Copy(far, mid)
+			for err == nil {
+				if n, err = mid.Read(buf); n > 0 {
+					_, err = far.Write(buf[:n])
+				}
+				time.Sleep(s.slow)
+			}
 		}
 	}()
 	return near, nil

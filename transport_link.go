@@ -21,8 +21,9 @@ type link struct {
 	over    chan struct{} // closed when the connection is gone
 
 	// Any goroutine.
-	taken  atomic.Bool // a run has it
-	useful atomic.Bool // a run has received an event on it
+	taken  atomic.Bool   // a run has it
+	useful atomic.Bool   // a run has received an event on it
+	turn   chan struct{} // holds a token while a SendEvent waits for room and sends
 
 	// Any goroutine, under Transport.mu.
 	place   *list.Element // among the free ones
@@ -40,6 +41,7 @@ func newLink(s *slot, ep *episode) *link {
 		slot: s, episode: ep,
 		inbox: newInbox(s.transport.cfg.Client.MaxPending),
 		over:  make(chan struct{}),
+		turn:  make(chan struct{}, 1),
 	}
 }
 
@@ -93,6 +95,21 @@ func (l *link) await(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// say sends one event when there is room for it. Callers go one by one: room that two of
+// them saw would be filled twice.
+func (l *link) say(ctx context.Context, raw []byte) (SendResult, error) {
+	select {
+	case l.turn <- struct{}{}:
+	case <-ctx.Done():
+		return Dropped, ctx.Err()
+	}
+	defer func() { <-l.turn }()
+	if err := l.await(ctx); err != nil {
+		return Dropped, err
+	}
+	return l.client.conn.Send(Text, raw), nil
 }
 
 // spent notes that nothing can be sent over l any more, and returns the error that says so.

@@ -167,10 +167,11 @@ func (t *Transport) SendEvent(ctx context.Context, ev agui.Event) error {
 	if err != nil {
 		return err
 	}
-	if err := l.await(ctx); err != nil {
+	sent, err := l.say(ctx, raw)
+	if err != nil {
 		return err
 	}
-	if l.client.conn.Send(Text, raw) == Dropped {
+	if sent == Dropped {
 		return t.spent(l)
 	}
 	t.eventsOut.Add(1)

@@ -146,7 +146,7 @@ func (o *Order) apply(ev Event) {
 	case *RunStarted:
 		*o = Order{phase: phaseRunning, bound: true, threadID: e.ThreadID, runID: e.RunID}
 		if e.Input != nil {
-			o.seed(e.Input.Messages)
+			o.seed(e.Input.Messages, false)
 		}
 	case *RunFinished:
 		*o = Order{phase: phaseFinished, bound: o.bound, threadID: o.threadID, runID: o.runID}
@@ -187,7 +187,7 @@ func (o *Order) apply(ev Event) {
 		o.reasoning[e.MessageID].span = false
 		o.explicit--
 	case *MessagesSnapshot:
-		o.seed(e.Messages)
+		o.seed(e.Messages, true)
 	case *ActivitySnapshot:
 		if _, known := o.activities[e.MessageID]; !known || e.Replace == nil || *e.Replace {
 			o.ownActivity(e.MessageID, ownerOf(tag))
@@ -254,21 +254,30 @@ func (o *Order) ownActivity(id string, owner ownerID) {
 	o.activities[id] = owner
 }
 
-// seed takes the owners that a restated conversation gives its messages and calls.
-func (o *Order) seed(messages []Message) {
+// seed takes the owners that a restated conversation gives its messages and calls. Of an
+// id that stands twice a snapshot's last owner counts and an input's first: that one is
+// news, and this one only fills in what is not known.
+func (o *Order) seed(messages []Message, snapshot bool) {
+	own := func(kind itemKind, id string, owner ownerID) {
+		if it := o.knownItem(kind, id, owner); snapshot {
+			it.owner = owner
+		}
+	}
 	for i := range messages {
 		m := &messages[i]
 		owner := ownerOf(m.SubagentRunID)
 		switch m.Role {
 		case RoleActivity:
-			o.ownActivity(m.ID, owner)
+			if _, known := o.activities[m.ID]; snapshot || !known {
+				o.ownActivity(m.ID, owner)
+			}
 		case RoleReasoning:
-			o.knownItem(itemReasoning, m.ID, owner).owner = owner
+			own(itemReasoning, m.ID, owner)
 		default:
-			o.knownItem(itemText, m.ID, owner).owner = owner
+			own(itemText, m.ID, owner)
 		}
 		for j := range m.ToolCalls {
-			o.knownItem(itemCall, m.ToolCalls[j].ID, owner).owner = owner
+			own(itemCall, m.ToolCalls[j].ID, owner)
 		}
 	}
 }

@@ -24,6 +24,23 @@ func checkAll(o *agui.Order, events []agui.Event) error {
 	return nil
 }
 
+// twice is a message that stands twice, with a call, under two owners.
+func twice(role agui.Role) []agui.Message {
+	var list []agui.Message
+	for _, owner := range []string{"s", "z"} {
+		m := agui.Message{ID: "m", Role: role, SubagentRunID: new(owner)}
+		if role == agui.RoleAssistant {
+			m.ToolCalls = []agui.ToolCall{{ID: "c"}}
+		}
+		list = append(list, m)
+	}
+	return list
+}
+
+func seeded(role agui.Role) agui.Event {
+	return &agui.RunStarted{ThreadID: "t", RunID: "r", Input: &agui.RunAgentInput{Messages: twice(role)}}
+}
+
 func TestOrderRules(t *testing.T) {
 	text := func(id string) agui.Event { return &agui.TextMessageStart{MessageID: id} }
 	textOf := func(owner, id string) agui.Event { return &agui.TextMessageStart{Base: tagged(owner), MessageID: id} }
@@ -99,6 +116,12 @@ func TestOrderRules(t *testing.T) {
 				{ID: "m", Role: agui.RoleAssistant, SubagentRunID: new("s"), ToolCalls: []agui.ToolCall{{ID: "c"}}},
 			}}}, &agui.ToolCallStart{Base: tagged("z"), ToolCallID: "c"},
 		}, agui.RuleOwner, "c"},
+		{"first owner in the input", []agui.Event{seeded(agui.RoleAssistant), textOf("s", "m")}, "", ""},
+		{"second owner in the input", []agui.Event{seeded(agui.RoleAssistant), textOf("z", "m")}, agui.RuleOwner, "m"},
+		{"second owner of a call in the input", []agui.Event{seeded(agui.RoleAssistant), &agui.ToolCallStart{Base: tagged("z"), ToolCallID: "c"}}, agui.RuleOwner, "c"},
+		{"second owner of reasoning in the input", []agui.Event{seeded(agui.RoleReasoning), &agui.ReasoningStart{Base: tagged("z"), MessageID: "m"}}, agui.RuleOwner, "m"},
+		{"second owner of an activity in the input", []agui.Event{seeded(agui.RoleActivity), &agui.ActivityDelta{Base: tagged("z"), MessageID: "m"}}, agui.RuleOwner, "m"},
+		{"last owner in a snapshot", []agui.Event{start(), &agui.MessagesSnapshot{Messages: twice(agui.RoleAssistant)}, textOf("s", "m")}, agui.RuleOwner, "m"},
 		{"activity of another", []agui.Event{start(), &agui.ActivitySnapshot{MessageID: "a"}, &agui.ActivityDelta{Base: tagged("s"), MessageID: "a"}}, agui.RuleOwner, "a"},
 		{"activity taken over", []agui.Event{start(), &agui.ActivitySnapshot{MessageID: "a"}, &agui.ActivitySnapshot{Base: tagged("s"), MessageID: "a"}, &agui.ActivityDelta{Base: tagged("s"), MessageID: "a"}}, "", ""},
 		{"activity kept", []agui.Event{start(), &agui.ActivitySnapshot{MessageID: "a"}, &agui.ActivitySnapshot{Base: tagged("s"), MessageID: "a", Replace: new(false)}, &agui.ActivityDelta{Base: tagged("s"), MessageID: "a"}}, agui.RuleOwner, "a"},

@@ -75,6 +75,9 @@ type Run struct {
 	enc    Encoder
 	sink   Sink
 
+	// Any goroutine.
+	turn turn // of the Emit that waits for room and sends
+
 	// Any goroutine, under mu.
 	mu    sync.Mutex
 	order agui.Order
@@ -92,16 +95,20 @@ type Encoder interface {
 
 // Do runs agent on input, sending its events to sink, and returns after the
 // terminal event. user becomes Run.User. The error is the agent's, a *PanicError
-// if it panicked, the cause when the run was cancelled, nil when it ended well.
+// if it panicked, the cause when the run was cancelled, nil when it ended well. An input
+// that does not fit into RUN_STARTED is answered with RUN_ERROR alone, and the error says so.
 func Do(ctx context.Context, agent Agent, input *agui.RunAgentInput, user any, enc Encoder, sink Sink) error {
 	r := &Run{Input: input, User: user, enc: enc, sink: sink}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
+	r.turn.pass = make(chan struct{}, 1)
 	defer r.cancel(nil)
 	started := &agui.RunStarted{
 		ThreadID: input.ThreadID, RunID: input.RunID, ParentRunID: input.ParentRunID,
 		ProtocolVersion: new(agui.ProtocolVersion),
 	}
 	if err := r.emit(started); err != nil {
+		// What it repeats of the input is too big, or nobody is there to receive either.
+		Refuse(sink, CodeBadInput, err.Error())
 		return err
 	}
 	return r.finish(r.call(agent))
@@ -187,6 +194,12 @@ func (r *Run) fail(message, code string) {
 // *agui.OrderError for one out of order, ErrEventTooBig, ErrRunEnded; nothing is sent then
 // and the run goes on. When the run is over or cancelled, the context's error.
 func (r *Run) Emit(ev agui.Event) error {
+	// Room is for one event: who comes meanwhile asks when that is sent. This is not done
+	// under mu, which the end of the run needs without waiting.
+	if err := r.turn.take(r.ctx); err != nil {
+		return err
+	}
+	defer r.turn.give()
 	if err := r.sink.Room(r.ctx); err != nil {
 		return err
 	}

@@ -362,6 +362,21 @@ func TestRefuse(t *testing.T) {
 	}
 }
 
+// TestInputTooBigToStart: an input whose RUN_STARTED cannot be sent gets its end as well.
+func TestInputTooBigToStart(t *testing.T) {
+	s, parent := &sink{}, strings.Repeat("p", run.MaxEvent)
+	err := run.Do(context.Background(), run.AgentFunc(func(context.Context, *run.Run) error {
+		t.Error("the agent was called")
+		return nil
+	}), &agui.RunAgentInput{ThreadID: "t", RunID: "r", ParentRunID: &parent}, nil, encoder, s)
+	if !errors.Is(err, run.ErrEventTooBig) {
+		t.Errorf("Do returned %v", err)
+	}
+	if got := s.types(t); got != "RUN_ERROR" || !strings.Contains(s.last(), run.CodeBadInput) || !s.urgent[0] {
+		t.Errorf("sent %s, urgent %v", got, s.urgent)
+	}
+}
+
 func BenchmarkWrite(b *testing.B) {
 	discard := &countSink{}
 	b.ReportAllocs()

@@ -118,3 +118,36 @@ func TestSequencesWithoutExpansion(t *testing.T) {
 		})
 	}
 }
+
+func TestDeltaHalves(t *testing.T) {
+	for _, tc := range []struct {
+		event     string
+		low, high rune
+	}{
+		{`{"delta":"a"}`, 0, 0},
+		{`{"delta":"\ud83d"}`, 0, 0xd83d},
+		{`{"delta":"\uDE00"}`, 0xde00, 0},
+		{`{"delta":"\ude00 \uD83D"}`, 0xde00, 0xd83d},
+		{`{"delta":"\ud83d\ude00"}`, 0, 0},
+		{`{"delta":"\\ud83d"}`, 0, 0},
+		{`{"delta":"\\\ud83d"}`, 0, 0xd83d},
+		{`{"delta":"\ud7ff\ud800"}`, 0, 0xd800},
+		{`{"delta":"\ud83d."}`, 0, 0},
+		{` { "x" : [ "\ud83d" ] , "d\u0065lta" : "\udbff" } `, 0, 0xdbff},
+		{`{"delta":"\ud83d","delta":"a"}`, 0, 0},
+		{`{"rawEvent":{"delta":"\ud83d"},"delta":"a"}`, 0, 0},
+		{`{"delta":["\ud83d"]}`, 0, 0},
+		{`["\ud83d"]`, 0, 0},
+	} {
+		if low, high := codec.DeltaHalves([]byte(tc.event)); low != tc.low || high != tc.high {
+			t.Errorf("%s: %x and %x, want %x and %x", tc.event, low, high, tc.low, tc.high)
+		}
+	}
+	// What is no event has none, wherever it breaks off.
+	whole := []byte(`{"x":{"y":["\ud83d"]},"delta":"\ude00\\\ud83d"}`)
+	for n := range whole {
+		if low, high := codec.DeltaHalves(whole[:n]); low|high != 0 {
+			t.Errorf("%s: %x and %x", whole[:n], low, high)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"bytes"
 	"math/bits"
 	"unicode/utf8"
 )
@@ -72,4 +73,68 @@ func appendEscape(dst []byte, c byte) []byte {
 	}
 	const hex = "0123456789abcdef"
 	return append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+}
+
+// DeltaHalves returns the halves of surrogate pairs that the delta of an event begins and
+// ends with, or 0. Their other halves are not in it: a peer that cuts a text between
+// UTF-16 units puts them into two deltas, and decoding makes U+FFFD of each. event is what
+// DecodeEvent took.
+func DeltaHalves(event []byte) (low, high rune) {
+	if !bytes.Contains(event, []byte(`\ud`)) && !bytes.Contains(event, []byte(`\uD`)) {
+		return 0, 0
+	}
+	text := eventDelta(event)
+	if len(text) < 6 {
+		return 0, 0
+	}
+	if r := eventEscape(text); 0xdc00 <= r && r < 0xe000 {
+		low = r
+	}
+	at := len(text) - 6
+	slashes := 0 // before the escape; two of them are a backslash
+	for slashes < at && text[at-1-slashes] == '\\' {
+		slashes++
+	}
+	if r := eventEscape(text[at:]); 0xd800 <= r && r < 0xdc00 && slashes%2 == 0 {
+		high = r
+	}
+	return low, high
+}
+
+// eventEscape returns the unit that text begins with as an escape, or 0.
+func eventEscape(text []byte) rune {
+	if text[0] != '\\' || text[1] != 'u' {
+		return 0
+	}
+	r, _ := scanHex(text[2:])
+	return r
+}
+
+// eventDelta returns the inside of the event's own delta, if that is a string. Of two of
+// the same name the last counts.
+func eventDelta(event []byte) (text []byte) {
+	s := jsonScan{data: event}
+	if s.peek() != '{' || !s.enter() {
+		return nil
+	}
+	for more := true; more; {
+		name, ok := s.key()
+		if !ok {
+			return nil
+		}
+		own := s.is(name, "delta")
+		if c := s.peek(); own && c == '"' {
+			t, ok := s.text()
+			if !ok {
+				return nil
+			}
+			text = event[t.start:t.end]
+		} else if !s.value() {
+			return nil
+		}
+		if more, ok = s.next('}'); !ok {
+			return nil
+		}
+	}
+	return text
 }
