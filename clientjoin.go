@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/agloop/agloop/agui"
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/event"
 )
 
 // joiner puts together the characters that a peer cut in two: the first half is escaped at
@@ -57,7 +57,7 @@ func (j *joiner) delta(kind agui.EventType, id, delta string, frame []byte) stri
 	}
 	var low, high rune
 	if strings.HasPrefix(delta, replacement) || strings.HasSuffix(delta, replacement) {
-		low, high = codec.DeltaHalves(frame)
+		low, high = event.DeltaHalves(frame)
 	}
 	if first := j.take(kind, id); first != 0 {
 		if low != 0 {

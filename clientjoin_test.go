@@ -10,7 +10,7 @@ import (
 
 	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/agui"
-	"github.com/agloop/agloop/codec"
+	"github.com/agloop/agloop/codec/event"
 )
 
 // script answers an input with its frames, which end it.
@@ -171,7 +171,7 @@ func TestHalvesOfACharacterMeet(t *testing.T) {
 			if got, err := told(c.Run(t.Context(), input)); got != tc.want || err != nil {
 				t.Errorf("\n got %s\nwant %s, %v", got, tc.want, err)
 			}
-			for _, serializer := range []codec.SerializerType{codec.OptimizedJSON, codec.JSON} {
+			for _, serializer := range []event.SerializerType{event.OptimizedJSON, event.JSON} {
 				config := agloop.DefaultTransportConfig()
 				config.URLs = []string{wsURL(addr)}
 				config.PerformanceConfig.MessageSerializerType = serializer

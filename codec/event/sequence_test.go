@@ -139,14 +139,14 @@ func TestDeltaHalves(t *testing.T) {
 		{`{"delta":["\ud83d"]}`, 0, 0},
 		{`["\ud83d"]`, 0, 0},
 	} {
-		if low, high := codec.DeltaHalves([]byte(tc.event)); low != tc.low || high != tc.high {
+		if low, high := event.DeltaHalves([]byte(tc.event)); low != tc.low || high != tc.high {
 			t.Errorf("%s: %x and %x, want %x and %x", tc.event, low, high, tc.low, tc.high)
 		}
 	}
 	// What is no event has none, wherever it breaks off.
 	whole := []byte(`{"x":{"y":["\ud83d"]},"delta":"\ude00\\\ud83d"}`)
 	for n := range whole {
-		if low, high := codec.DeltaHalves(whole[:n]); low|high != 0 {
+		if low, high := event.DeltaHalves(whole[:n]); low|high != 0 {
 			t.Errorf("%s: %x and %x", whole[:n], low, high)
 		}
 	}
