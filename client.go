@@ -197,9 +197,12 @@ func (s *sharedEngine) acquire(log *slog.Logger) (*loop.Engine, error) {
 
 func (s *sharedEngine) release() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	var last *loop.Engine
 	if s.users--; s.users == 0 {
-		_ = s.engine.Stop()
-		s.engine = nil
+		last, s.engine = s.engine, nil
+	}
+	s.mu.Unlock()
+	if last != nil { // not under mu: a handler may block, and nobody else must wait for it
+		_ = last.Stop(context.Background())
 	}
 }

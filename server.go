@@ -79,8 +79,6 @@ type Server struct {
 	addr        net.Addr
 	sessions    map[*session]struct{} // those with an active run
 	accepting   sync.WaitGroup
-	stopOnce    sync.Once
-	stopErr     error
 }
 
 type serverState uint8
@@ -234,14 +232,14 @@ func (s *Server) start() (err error) {
 	})
 	if err != nil {
 		s.http.close()
-		return errors.Join(err, s.engine.Stop())
+		return errors.Join(err, s.engine.Stop(context.Background()))
 	}
 	limits, _ := s.cfg.Limits.WithDefaults() // check has seen them
 	s.performance, err = newPerformanceManager(s.cfg.performanceConfig(&limits, s.door.Slots().Cap()), tuningOf(&limits),
 		s.door.Slots(), serverTarget{s.engine, s.door}, s.log)
 	if err != nil {
 		s.http.close()
-		return errors.Join(err, s.engine.Stop())
+		return errors.Join(err, s.engine.Stop(context.Background()))
 	}
 	s.engine.SetPressureHook(s.performance.piling)
 	s.performance.start()
@@ -253,6 +251,21 @@ func (s *Server) Addr() net.Addr {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.addr
+}
+
+// Ready is nil while the server takes connections, or says why it does not: it does not serve yet, it shuts down, or a
+// handler has blocked a loop for a second. It is what a readiness probe asks.
+func (s *Server) Ready() error {
+	s.mu.Lock()
+	state, engine := s.state, s.engine
+	s.mu.Unlock()
+	switch state {
+	case serverIdle:
+		return errNotServing
+	case serverStopping:
+		return ErrServerClosed
+	}
+	return engine.Ready()
 }
 
 // Conn returns the connection that id names, or nil when it is gone.

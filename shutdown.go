@@ -10,10 +10,11 @@ import (
 // Shutdown ends the server in order: it stops accepting, lets active runs go on for
 // DrainTimeout and then cancels them, so that they end with outcome cancelled,
 // and closes every connection with 1001 once it has no run. It returns when all are gone,
-// or with ctx's error when that ends first; what is left is then closed hard.
+// or with ctx's error when that ends first; what is left is then closed hard. A handler that
+// blocks its loop does not hold it up: that loop ends when the handler returns.
 func (s *Server) Shutdown(ctx context.Context) error {
 	if !s.stopAccepting() {
-		return s.stop()
+		return s.stop(ctx)
 	}
 	go s.http.shutdown(ctx) // waits for requests being answered, as we do below
 	s.closeIdle()
@@ -25,19 +26,25 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.cancelRuns()
 	err := s.await(ctx, func() bool { return s.door.Slots().Used() == 0 })
 	s.http.close()
-	if stopErr := s.stop(); err == nil {
+	if stopErr := s.stop(ctx); err == nil {
 		err = stopErr
 	}
 	return err
 }
 
-// Close ends the server at once: connections are cut, runs cancelled.
+// closeWait is how long Close waits for handlers that are being called.
+const closeWait = time.Second
+
+// Close ends the server at once: connections are cut, runs cancelled. It waits a second for handlers that are being
+// called, and returns an error if one goes on.
 func (s *Server) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
+	defer cancel()
 	if s.stopAccepting() {
 		s.http.close()
 	}
 	s.cancelRuns()
-	return s.stop()
+	return s.stop(ctx)
 }
 
 // stopAccepting closes the listeners and waits for their accept loops. It
@@ -57,14 +64,13 @@ func (s *Server) stopAccepting() bool {
 	return running
 }
 
-func (s *Server) stop() error {
-	s.stopOnce.Do(func() {
-		if s.engine != nil {
-			s.performance.stop()
-			s.stopErr = s.engine.Stop()
-		}
-	})
-	return s.stopErr
+// stop ends the loops and what watches them. It may be called again.
+func (s *Server) stop(ctx context.Context) error {
+	if s.engine == nil {
+		return nil
+	}
+	s.performance.stop()
+	return s.engine.Stop(ctx)
 }
 
 // closeIdle says goodbye to every connection without a run; those with one are

@@ -226,7 +226,9 @@ func (t *Transport) end(ep *episode) error {
 		stuck = fmt.Errorf("agloop: %d connections are not gone after %v", ep.alive, bound)
 		t.mu.Unlock()
 	}
-	return errors.Join(stuck, ep.engine.Stop())
+	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
+	defer cancel()
+	return errors.Join(stuck, ep.engine.Stop(ctx))
 }
 
 // links are the connections up now.

@@ -59,7 +59,7 @@ func lentLoops(t *testing.T) *loop.Engine {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := engine.Stop(); err != nil {
+		if err := engine.Stop(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})

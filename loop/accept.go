@@ -21,6 +21,8 @@ func (d *Door) Accept(ln net.Listener) error {
 	defer refused.end()
 	burst := newBurst()
 	defer burst.timer.Stop()
+	wait := time.NewTimer(enrollWait)
+	defer wait.Stop()
 	spare := spareFile{}
 	defer spare.close()
 	var addrs addresses
@@ -53,7 +55,7 @@ func (d *Door) Accept(ln net.Listener) error {
 		pause = 0
 		burst.count()
 		addrs.slim(nc)
-		d.take(nc, refused)
+		d.take(nc, refused, wait)
 	}
 }
 
@@ -89,7 +91,7 @@ func backOff(d time.Duration) time.Duration {
 }
 
 // take gives a fresh connection a slot and a loop, or has it refused.
-func (d *Door) take(nc net.Conn, refused *refusing) {
+func (d *Door) take(nc net.Conn, refused *refusing, wait *time.Timer) {
 	if d.shedding.Load() {
 		d.refused.memory.Add(1)
 		refused.turnAway(nc, pressureResponse)
@@ -107,8 +109,22 @@ func (d *Door) take(nc net.Conn, refused *refusing) {
 		return
 	}
 	c := &Conn{door: d, id: id}
-	if err := d.eng.enroll(nc, c); err != nil && d.slots.Release(id) {
-		// Had a loop taken it, the loop would have released the slot.
+	wait.Reset(enrollWait)
+	late, err := d.eng.enroll(nc, c, wait)
+	if late != nil {
+		late, err = d.eng.reroute(late, wait)
+	}
+	wait.Stop()
+	if late != nil {
+		late.loop.expect(late)
+	} else if err != nil {
+		d.lost(c, err)
+	}
+}
+
+// lost gives up a connection that no loop has taken. Had one, it would have released the slot.
+func (d *Door) lost(c *Conn, err error) {
+	if d.slots != nil && d.slots.Release(c.id) {
 		d.Counters.AcceptErrs.Add(1)
 		d.log.Warn("agloop: connection lost on its way to a loop", "err", err)
 	}

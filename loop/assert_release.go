@@ -4,6 +4,6 @@ package loop
 
 type owner struct{}
 
-func (owner) claim() {}
+func (owner) claim(string) {}
 
 func (owner) check() {}

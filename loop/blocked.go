@@ -53,10 +53,12 @@ func (l *Loop) cutStalled(now int64) int64 {
 	l.watching.Store(false) // first: who blocks from now on arms the timer again
 	l.stuck = l.poller.blocked(l.stuck[:0])
 	for _, c := range l.stuck {
-		if c.state != closed && c.stalled(tickOf(now)) {
-			l.Counters.SlowCuts.Add(1)
-			c.cut(frame.CloseSlowReader, errNoProgress)
-		}
+		l.run(c, func(c *Conn) {
+			if c.state != closed && c.stalled(tickOf(now)) {
+				l.Counters.SlowCuts.Add(1)
+				c.cut(frame.CloseSlowReader, errNoProgress)
+			}
+		})
 	}
 	if len(l.stuck) == 0 {
 		return never

@@ -48,10 +48,11 @@ type Conn struct {
 
 // Bits of marks.
 const (
-	isOpened   uint32 = 1 << iota // a loop has it
-	isCorked                      // the loop is handling its bytes and will flush at the end
-	isReplying                    // replies of this turn wait in the loop's cork, and must leave before what is in out
-	isEnding                      // Close was called: no more messages to the handler
+	isOpened    uint32 = 1 << iota // a loop has it
+	isAbandoned                    // it was given up before one had it
+	isCorked                       // the loop is handling its bytes and will flush at the end
+	isReplying                     // replies of this turn wait in the loop's cork, and must leave before what is in out
+	isEnding                       // Close was called: no more messages to the handler
 
 	// Of this loop alone.
 	isMet    // OnOpen was called, so OnClose is owed
@@ -121,17 +122,19 @@ func (c *Conn) touch() {
 	}
 }
 
-// enter takes c onto its loop: gnet's OnOpen.
-func (c *Conn) enter(l *Loop, sock gnet.Conn) {
+// enter takes c onto its loop: gnet's OnOpen. False means that it came too late.
+func (c *Conn) enter(l *Loop, sock gnet.Conn) bool {
 	l.owner.check()
 	c.loop, c.sock, c.fd = l, sock, int32(sock.Fd())
 	c.heard = l.wheel.now
-	c.marks.Or(isOpened)
+	if c.marks.Or(isOpened)&isAbandoned != 0 {
+		return false
+	}
 	if c.door.masks == nil {
 		c.flushed = micros(l.eng.now()) // until the handshake is done: when it began
 		c.door.slots.bind(c)
 		l.deadline(c, c.handshakeDeadline())
-		return
+		return true
 	}
 	c.turn(func() {
 		early := c.held // what came behind the server's response head
@@ -142,6 +145,7 @@ func (c *Conn) enter(l *Loop, sock gnet.Conn) {
 			early.free()
 		}
 	})
+	return true
 }
 
 // established makes the connection a WebSocket and tells the handler.
@@ -217,23 +221,26 @@ func (c *Conn) gone(err error) {
 	l := c.loop
 	l.owner.check()
 	c.state = closed
+	l.conns.Add(-1)
+	defer c.farewell(c.closeError(err)) // whatever goes wrong before it
 	l.deadline(c, 0)
-
 	c.lastWrite(err)
-	why := c.closeError(err)
 	if c.held != nil {
 		c.held.free()
 		c.held = nil
 	}
 	delete(l.inflows, c)
-	if c.door.slots != nil {
+}
+
+// farewell gives the slot back and tells the handler.
+func (c *Conn) farewell(why *CloseError) {
+	if c.door.slots != nil && !c.marked(isAbandoned) { // who gave it up has the slot
 		c.door.slots.Release(c.id)
 	}
-	if !c.marked(isMet) {
-		return
+	if c.marked(isMet) {
+		c.loop.Counters.Closed.Add(1)
+		c.guard(func() { c.door.handler.OnClose(c, why) })
 	}
-	l.Counters.Closed.Add(1)
-	c.guard(func() { c.door.handler.OnClose(c, why) })
 }
 
 // lastWrite ends the outbox of a connection that is gone. When the peer alone ended, it may still read what the kernel

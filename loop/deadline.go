@@ -59,7 +59,9 @@ func (c *Conn) messageDeadline() uint32 {
 }
 
 // onDeadline is called by the wheel when c's tick has come.
-func (c *Conn) onDeadline() {
+func (c *Conn) onDeadline() { c.loop.run(c, (*Conn).whenDue) }
+
+func (c *Conn) whenDue() {
 	switch c.state {
 	case handshaking:
 		c.loop.Counters.BadUpgrade.Add(1)

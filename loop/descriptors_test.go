@@ -3,6 +3,7 @@ package loop_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -159,7 +160,7 @@ func TestAcceptErrorsEndNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer eng.Stop()
+	defer eng.Stop(context.Background())
 	var log bytes.Buffer
 	door, err := eng.NewDoor(loop.DoorConfig{
 		Log: slog.New(slog.NewTextHandler(&log, nil)), Path: loop.AnyPath, Handler: loop.NopHandler{},

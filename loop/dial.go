@@ -42,11 +42,15 @@ func (e *Engine) Client(ctx context.Context, nc net.Conn, req handshake.DialRequ
 	if early != nil {
 		c.hold().head = early
 	}
-	if err := e.enroll(nc, c); err != nil {
-		if c.held != nil && !c.marked(isOpened) {
-			c.held.free()
-		}
+	wait := time.NewTimer(max(limits.HandshakeTimeout, time.Second))
+	defer wait.Stop()
+	late, err := e.enroll(nc, c, wait)
+	switch {
+	case err != nil:
 		return nil, "", err
+	case late != nil && c.abandon(): // or the loop has opened it this moment
+		late.loop.expect(late)
+		return nil, "", errLoopStuck
 	}
 	return c, protocol, nil
 }

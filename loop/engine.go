@@ -3,8 +3,8 @@ package loop
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
-	"net"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -26,8 +26,11 @@ type Engine struct {
 	loops  []*Loop
 
 	// Any goroutine.
-	skew    atomic.Int64 // tests move the clock by it
-	wakeGap atomic.Int64 // nanoseconds, see SetWakeGap
+	quit    chan struct{} // closed by Stop
+	stopped chan struct{} // closed when all loops have ended
+	stopErr error         // written before that
+	skew    atomic.Int64  // tests move the clock by it
+	wakeGap atomic.Int64  // nanoseconds, see SetWakeGap
 	piling  atomic.Pointer[func()]
 	enrolls sync.RWMutex // held for reading while enrolling: an Enroll on stopped loops would never return
 	closed  bool         // under enrolls
@@ -44,7 +47,10 @@ func NewEngine(loops int, log *slog.Logger) (*Engine, error) {
 		log = slog.Default()
 	}
 	// Started an hour ago, so that zero, the time of what never happened, is long past.
-	e := &Engine{log: log, start: time.Now().Add(-time.Hour)}
+	e := &Engine{
+		log: log, start: time.Now().Add(-time.Hour),
+		quit: make(chan struct{}), stopped: make(chan struct{}),
+	}
 	client, err := gnet.NewClient(e,
 		gnet.WithNumEventLoop(loops),
 		gnet.WithTCPNoDelay(gnet.TCPNoDelay),
@@ -61,34 +67,51 @@ func NewEngine(loops int, log *slog.Logger) (*Engine, error) {
 	for range loops {
 		l, err := e.hang()
 		if err != nil {
-			return nil, errors.Join(err, e.Stop())
+			return nil, errors.Join(err, e.Stop(context.Background()))
 		}
 		e.loops = append(e.loops, l)
 	}
+	go e.watch()
 	return e, nil
 }
 
 // Loops is the number of event loops.
 func (e *Engine) Loops() int { return len(e.loops) }
 
-// Stop closes every connection at once and ends the loops. It is safe to call
-// twice; it must not be called on a loop.
-func (e *Engine) Stop() error {
+// Stop closes every connection at once and ends the loops. It waits for handlers that are being called, until ctx ends:
+// the error says so then, and the loops end when the handlers return. It is safe to call again; it must not be called on
+// a loop.
+func (e *Engine) Stop(ctx context.Context) error {
 	e.enrolls.Lock()
-	done := e.closed
+	first := !e.closed
 	e.closed = true
 	e.enrolls.Unlock()
-	if done {
-		return nil
+	if first {
+		close(e.quit)
+		go e.end()
 	}
-	err := e.client.Stop()
+	select {
+	case <-e.stopped:
+		return e.stopErr
+	default:
+	}
+	select {
+	case <-e.stopped:
+		return e.stopErr
+	case <-ctx.Done():
+		return fmt.Errorf("agloop: a handler blocks its loop: %w", ctx.Err())
+	}
+}
+
+// end is the part of Stop that may last.
+func (e *Engine) end() {
+	if err := e.client.Stop(); !errors.Is(err, context.Canceled) {
+		e.stopErr = err
+	}
 	for _, l := range e.loops {
 		l.stop()
 	}
-	if errors.Is(err, context.Canceled) {
-		return nil
-	}
-	return err
+	close(e.stopped)
 }
 
 // AddTo adds the counters of all loops to s.
@@ -96,25 +119,6 @@ func (e *Engine) AddTo(s *metrics.Snapshot) {
 	for _, l := range e.loops {
 		l.Counters.AddTo(s)
 	}
-}
-
-// enroll puts nc on a loop as c and returns when that loop has opened it. nc is
-// closed in any case: the loop works on a duplicate of its descriptor.
-func (e *Engine) enroll(nc net.Conn, c *Conn) error {
-	e.enrolls.RLock()
-	defer e.enrolls.RUnlock()
-	if e.closed {
-		nc.Close()
-		return ErrEngineClosed
-	}
-	if _, err := e.client.EnrollContext(nc, c); err != nil {
-		return err
-	}
-	if !c.marked(isOpened) {
-		// gnet reports success when it could not watch the descriptor.
-		return errors.New("agloop: the loop could not take the connection")
-	}
-	return nil
 }
 
 // now is the monotonic clock in nanoseconds; never near zero.
@@ -131,23 +135,31 @@ func (e *Engine) loopOf(el gnet.EventLoop) *Loop {
 }
 
 // OnOpen implements gnet.EventHandler.
-func (e *Engine) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
+func (e *Engine) OnOpen(gc gnet.Conn) (out []byte, action gnet.Action) {
 	switch c := gc.Context().(type) {
 	case *Conn:
-		c.enter(e.loopOf(gc.EventLoop()), gc)
+		l := e.loopOf(gc.EventLoop())
+		l.run(c, func(c *Conn) {
+			if !c.enter(l, gc) {
+				action = gnet.Close
+			}
+		})
 	case *bell:
 		c.enter(e, gc)
 	}
-	return nil, gnet.None
+	return nil, action
 }
 
 // OnTraffic implements gnet.EventHandler.
 func (e *Engine) OnTraffic(gc gnet.Conn) gnet.Action {
 	switch c := gc.Context().(type) {
 	case *Conn:
-		c.traffic()
+		c.loop.run(c, (*Conn).traffic)
 	case *bell:
-		c.heard(gc)
+		if _, _ = gc.Discard(-1); c.loop == nil {
+			break
+		}
+		c.loop.run(nil, func(*Conn) { c.heard() })
 	}
 	return gnet.None
 }
@@ -155,8 +167,14 @@ func (e *Engine) OnTraffic(gc gnet.Conn) gnet.Action {
 // OnClose implements gnet.EventHandler. gnet closes the descriptor only after
 // this returns, so until then its number belongs to nobody else.
 func (e *Engine) OnClose(gc gnet.Conn, err error) gnet.Action {
-	if c, ok := gc.Context().(*Conn); ok {
-		c.gone(err)
+	switch c := gc.Context().(type) {
+	case *Conn:
+		c.loop.run(c, func(c *Conn) { c.gone(err) })
+	case *bell:
+		if c.loop == nil {
+			break // there never was one
+		}
+		c.loop.dead.Store(true) // a loop closes its bell when it ends, whatever the reason
 	}
 	return gnet.None
 }

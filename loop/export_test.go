@@ -64,3 +64,13 @@ func (n *Networks) Len() int { return len(n.n.seen) }
 
 // MaxNetworks bounds the networks that are remembered.
 const MaxNetworks = maxNetworks
+
+// Late is the number of its loops that a handler blocks.
+func (e *Engine) Late() (n int) {
+	for _, l := range e.loops {
+		if l.late.Load() != 0 {
+			n++
+		}
+	}
+	return n
+}

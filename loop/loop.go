@@ -20,7 +20,13 @@ type Loop struct {
 	timer  *time.Timer
 	poller *poller
 
+	goroutine string // "goroutine 12"
+
+	// The watchdog.
+	health health
+
 	// This loop.
+	depth    int   // of run in run
 	owner    owner // which goroutine this is, in the debug build
 	wheel    wheel
 	wheelAt  int64             // when the timer fires for the wheel at the latest; never: it does not
@@ -37,6 +43,10 @@ type Loop struct {
 	Counters metrics.Counters
 
 	// Any goroutine.
+	turns    atomic.Uint64                       // callbacks begun and ended: odd while in one
+	late     atomic.Int64                        // nanoseconds in one callback so far, 0 unless that is long
+	dead     atomic.Bool                         // its goroutine has ended
+	conns    atomic.Int32                        // connections on it or on their way to it
 	armed    atomic.Int32                        // what is sure to flush the dirty list: nothing, timed or called
 	paced    atomic.Int64                        // time before which only urgent messages call the writer
 	pending  atomic.Int32                        // len(dirty) + len(todo)
@@ -52,7 +62,9 @@ type Loop struct {
 	todo    []*Conn // to be flushed by the loop alone
 	delayed []*Conn // to be flushed when their window ends
 	timerAt int64   // when timer fires; never: it is not set
-	stopped bool
+
+	arrivals []*arrival // connections that were not taken in time
+	stopped  bool
 }
 
 const never = math.MaxInt64
@@ -64,7 +76,8 @@ func newLoop(e *Engine, el gnet.EventLoop, b *bell) (l *Loop, err error) {
 		return nil, err
 	}
 	go l.write()
-	l.owner.claim()
+	l.goroutine = goroutine()
+	l.owner.claim(l.goroutine)
 	l.wheel.init(tickOf(e.now()))
 	l.timer = time.AfterFunc(math.MaxInt64, func() {
 		l.timeUp.Store(true)

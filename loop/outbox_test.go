@@ -83,7 +83,7 @@ func open(t testing.TB, cfg loop.DoorConfig) *house {
 	t.Cleanup(func() {
 		ln.Close()
 		<-accepted
-		if err := eng.Stop(); err != nil {
+		if err := eng.Stop(context.Background()); err != nil {
 			t.Error(err)
 		}
 		if n := door.Slots().Used(); n != 0 {
@@ -523,7 +523,7 @@ func TestStoppedEngineRefuses(t *testing.T) {
 		io.Copy(io.Discard, nc)
 	}()
 	for range 2 {
-		if err := eng.Stop(); err != nil {
+		if err := eng.Stop(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -58,7 +58,7 @@ func (p *poller) look(fd uintptr) (done bool) {
 		for i := range max(n, 0) {
 			token := tokenOf(&events[i])
 			if c := p.take(token); c != nil { // an error counts as room: the write will meet it
-				c.perform(c.room(token, now), 0)
+				p.loop.guarded(c, func() action { return c.room(token, now) })
 			}
 		}
 	}

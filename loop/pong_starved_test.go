@@ -2,6 +2,7 @@ package loop_test
 
 import (
 	"bufio"
+	"context"
 	"log/slog"
 	"net"
 	"testing"
@@ -27,7 +28,7 @@ func TestPongUnderLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer eng.Stop()
+	defer eng.Stop(context.Background())
 	block := make([]byte, 8<<10)
 	fill := func(c *loop.Conn) {
 		for c.Send(frame.Binary, block) == loop.Sent {

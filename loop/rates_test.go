@@ -2,6 +2,7 @@ package loop_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
 	"math"
@@ -19,7 +20,7 @@ func newDoor(t *testing.T, cfg loop.DoorConfig) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer eng.Stop()
+	defer eng.Stop(context.Background())
 	cfg.Handler, cfg.Path, cfg.Log = loop.NopHandler{}, loop.AnyPath, slog.New(slog.DiscardHandler)
 	_, err = eng.NewDoor(cfg)
 	return err

@@ -1,6 +1,7 @@
 package loop_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -66,7 +67,7 @@ func TestRefusalsEndWithAccepting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer eng.Stop()
+	defer eng.Stop(context.Background())
 	door, err := eng.NewDoor(loop.DoorConfig{
 		Handler: loop.NopHandler{}, Path: loop.AnyPath, Log: slog.New(slog.DiscardHandler),
 	})

@@ -120,7 +120,7 @@ func (l *Loop) flushDelayed(now int64) (next int64) {
 	for _, c := range list {
 		switch due := c.windowEnd(now); {
 		case due <= now+windowSlack:
-			c.flush(now)
+			l.run(c, func(c *Conn) { c.flush(now) })
 		case due != never:
 			kept = append(kept, c)
 			next = min(next, due)

@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net"
@@ -23,10 +24,12 @@ func TestDelayedHoldsAConnectionOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer e.Stop()
+	defer e.Stop(context.Background())
 	o := opens{c: make(chan *Conn, 1)}
-	d, err := e.NewDoor(DoorConfig{Handler: o, Path: AnyPath, Log: slog.New(slog.DiscardHandler),
-		Limits: Limits{MessageBatchSize: 2, MessageBatchTimeout: time.Second}})
+	d, err := e.NewDoor(DoorConfig{
+		Handler: o, Path: AnyPath, Log: slog.New(slog.DiscardHandler),
+		Limits: Limits{MessageBatchSize: 2, MessageBatchTimeout: time.Second},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,8 +13,10 @@ import (
 func TestProgressIsLife(t *testing.T) {
 	ends := make(chan *loop.CloseError, 1)
 	h := open(t, loop.DoorConfig{
-		Limits: loop.Limits{PingInterval: 300 * time.Millisecond, PongTimeout: 300 * time.Millisecond,
-			SoftLimit: 32 << 20, HardLimit: 64 << 20},
+		Limits: loop.Limits{
+			PingInterval: 300 * time.Millisecond, PongTimeout: 300 * time.Millisecond,
+			SoftLimit: 32 << 20, HardLimit: 64 << 20,
+		},
 		Handler: funcs{
 			message: func(c *loop.Conn, _ frame.Opcode, _ []byte) { c.Send(frame.Binary, make([]byte, 12<<20)) },
 			closed:  func(_ *loop.Conn, e *loop.CloseError) { ends <- e },

@@ -91,6 +91,16 @@ func (w *wheel) advance(now uint32, due func(*Conn)) int64 {
 	return w.next()
 }
 
+// all is every connection that hangs in the wheel.
+func (w *wheel) all() (list []*Conn) {
+	for _, c := range w.slots {
+		for ; c != nil; c = c.hang.next {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
 // next is the time at which the next slot in use comes up, or earlier: now is also
 // the coarse clock by which connections note when they were heard.
 func (w *wheel) next() int64 {

@@ -44,8 +44,7 @@ func (b *bell) enter(e *Engine, gc gnet.Conn) {
 }
 
 // heard does what the loop was woken for: gnet's OnTraffic.
-func (b *bell) heard(gc gnet.Conn) {
-	_, _ = gc.Discard(-1)
+func (b *bell) heard() {
 	l := b.loop
 	l.rung.Store(false) // first: what is left to the loop from now on rings again
 	if l.timeUp.CompareAndSwap(true, false) {

@@ -26,7 +26,7 @@ func dialWire(t *testing.T, h *wireHandler, limits loop.Limits, early []byte) (*
 	}
 	t.Cleanup(func() {
 		await(t, "OnClose for OnOpen", func() bool { return h.opened.Load() == h.closed.Load() })
-		if err := engine.Stop(); err != nil {
+		if err := engine.Stop(context.Background()); err != nil {
 			t.Error(err)
 		}
 		if wrong := h.wrong.Load(); wrong != nil {
@@ -212,7 +212,7 @@ func TestWireClientHandshake(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer engine.Stop()
+	defer engine.Stop(context.Background())
 	dial := func(ctx context.Context, limits loop.Limits, answer string) error {
 		ours, theirs := wirePair(t)
 		p := newWirePeer(t, theirs, nil)

@@ -2,6 +2,7 @@ package loop_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -256,10 +257,10 @@ func TestWireStop(t *testing.T) {
 	}
 	half := s.connect(t)
 	half.writeApart(wireRequest()[:30])
-	if err := s.engine.Stop(); err != nil {
+	if err := s.engine.Stop(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.engine.Stop(); err != nil {
+	if err := s.engine.Stop(context.Background()); err != nil {
 		t.Fatalf("the second Stop: %v", err)
 	}
 	if n := h.closed.Load(); n != 20 {

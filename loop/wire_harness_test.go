@@ -3,6 +3,7 @@ package loop_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -136,7 +137,7 @@ func serveWire(t *testing.T, h *wireHandler, change func(*loop.DoorConfig)) *wir
 		if err := <-accepted; !errors.Is(err, net.ErrClosed) {
 			t.Errorf("Accept: %v", err)
 		}
-		if err := engine.Stop(); err != nil {
+		if err := engine.Stop(context.Background()); err != nil {
 			t.Errorf("Stop: %v", err)
 		}
 		if wrong := h.wrong.Load(); wrong != nil {

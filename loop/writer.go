@@ -77,10 +77,21 @@ func (l *Loop) write() {
 		now := l.eng.now()
 		l.paced.Store(now + l.eng.wakeGap.Load())
 		for _, c := range list {
-			c.perform(c.flushHere(now), 0)
+			l.guarded(c, func() action { return c.flushHere(now) })
 		}
 		clear(list)
 	}
+}
+
+// guarded does work for c in a goroutine of the loop's own: a panic in it is a mistake of ours and ends that connection.
+func (l *Loop) guarded(c *Conn, work func() action) {
+	defer func() {
+		if r := recover(); r != nil {
+			l.report(c, r)
+			c.cutOff(frame.CloseInternal)
+		}
+	}()
+	c.perform(work(), 0)
 }
 
 // flushHere writes the outbox of a connection that was dirty, from a goroutine. What only the loop may do it leaves to it.
@@ -128,7 +139,7 @@ func (l *Loop) flushDirty() {
 	now := l.eng.now()
 	l.paced.Store(now + l.eng.wakeGap.Load())
 	for _, c := range list {
-		c.flush(now)
+		l.run(c, func(c *Conn) { c.flush(now) })
 	}
 	clear(list)
 	l.spare = list
@@ -209,6 +220,8 @@ func (c *Conn) closeInTurn(flags flags, code frame.CloseCode) bool {
 	case flags&isCut != 0 && code == frame.CloseSlowReader:
 		c.loop.Counters.SlowCuts.Add(1)
 		c.cut(code, errSlowReader)
+	case flags&isCut != 0 && code == frame.CloseInternal:
+		c.cut(code, errFault)
 	case flags&isCut != 0:
 		c.door.refused.shed.Add(1)
 		c.cut(code, errMemory)

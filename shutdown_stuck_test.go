@@ -1,0 +1,35 @@
+package agloop_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/agloop/agloop"
+)
+
+type stuck struct {
+	agloop.NopHandler
+	in, out chan struct{}
+}
+
+func (s stuck) OnMessage(*agloop.Conn, agloop.Opcode, []byte) { close(s.in); <-s.out }
+
+// TestShutdownHeedsItsContext: though one handler never returns.
+func TestShutdownHeedsItsContext(t *testing.T) {
+	h := stuck{in: make(chan struct{}), out: make(chan struct{})}
+	srv, addr := serve(t, agloop.ServerConfig{Handler: h, Loops: 1})
+	nc := upgraded(t, addr)
+	nc.Write(maskedText("x"))
+	<-h.in
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- srv.Shutdown(ctx) }()
+	select {
+	case <-done:
+	case <-time.After(3 * time.Second):
+		t.Error("Shutdown outlasts its context")
+	}
+	close(h.out)
+}
