@@ -12,6 +12,9 @@ func (m *PerformanceManager) ChangeTier(from, to MemoryTier) {
 	m.tierChanged(memmon.Change{From: from, To: to})
 }
 
+// Hold counts bytes as held by connections, or as let go of when they are negative.
+func (m *PerformanceManager) Hold(bytes int) { m.ledger.Add(0, bytes) }
+
 // Observe is what the optimizer would be told of the time that f takes.
 func (m *PerformanceManager) Observe(f func()) Observation {
 	var seen view

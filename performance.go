@@ -45,6 +45,7 @@ type PerformanceManager struct {
 	base        Tuning // what the host's Limits say
 	log         *slog.Logger
 	slots       *ConnectionPoolManager
+	ledger      *memmon.Ledger // what the connections of the engine hold
 	memory      *MemoryManager
 	collector   *MetricsCollector
 	serializers *SerializerFactory
@@ -57,9 +58,9 @@ type PerformanceManager struct {
 	tier      MemoryTier
 	actions   TierActions
 	running   bool
-	relieving bool      // a goroutine lets go of memory
-	freed     int64     // bytes let go of since memory was last returned
-	returned  time.Time // when memory was last returned to the system
+	relieving bool // a goroutine lets go of memory
+
+	cutting sync.Mutex // held while connections are cut and until what they held is let go of
 
 	quit chan struct{} // closed by stop; made by start, before there is anybody to read it
 	done sync.WaitGroup
@@ -71,13 +72,13 @@ type tunable interface {
 	setZeroCopy(on bool)
 	setMetrics(on bool)
 	setShedding(on bool)
-	cutLargest(perLoop int) (conns int, bytes int64)
+	cutLargest(bytes int64) (conns int, freed int64)
 	totals(s *metrics.Source)
 }
 
 // newPerformanceManager makes the components; start sets them to work. base holds what
-// the host's Limits say.
-func newPerformanceManager(cfg PerformanceConfig, base Tuning, slots *ConnectionPoolManager, target tunable, log *slog.Logger) (*PerformanceManager, error) {
+// the host's Limits say, ledger is the one that the target's engine writes in.
+func newPerformanceManager(cfg PerformanceConfig, base Tuning, ledger *memmon.Ledger, slots *ConnectionPoolManager, target tunable, log *slog.Logger) (*PerformanceManager, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -85,9 +86,9 @@ func newPerformanceManager(cfg PerformanceConfig, base Tuning, slots *Connection
 	if err != nil {
 		return nil, err
 	}
-	m := &PerformanceManager{target: target, base: base, log: log, slots: slots, serializers: serializers, cfg: cfg}
+	m := &PerformanceManager{target: target, base: base, log: log, slots: slots, ledger: ledger, serializers: serializers, cfg: cfg}
 	m.memory = memmon.NewMemoryManager(memmon.Config{
-		Budget: cfg.MaxMemoryUsage, OnChange: m.tierChanged, Logger: log,
+		Budget: cfg.MaxMemoryUsage, InOut: ledger, OnChange: m.tierChanged, OnOverdrawn: m.overdrawn, Logger: log,
 	})
 	m.collector = metrics.NewMetricsCollector(metrics.CollectorConfig{
 		Interval: cfg.MetricsInterval, Source: m.totals, Profiling: cfg.EnableProfiling,

@@ -74,15 +74,12 @@ func (v *view) next(m *PerformanceManager, now time.Time) (o Observation, ok boo
 func (m *PerformanceManager) totals(s *metrics.Source) {
 	m.target.totals(s)
 	s.MemoryUsage = m.memory.GetMemoryUsage()
+	s.MemoryHeld, s.MemoryBudget = m.ledger.Total(), m.memory.Last().Budget
 	s.MemoryPressure = m.memory.GetMemoryPressure()
 	s.MemoryTier = int(m.memory.Tier())
 	s.MonitoringInterval = m.memory.GetMonitoringInterval()
 	s.PoolInUse, s.PoolIdle = bufpool.Default.InUse(), bufpool.Default.Idle()
 }
-
-// piling is called when bytes begin to pile up for a connection: a burst between two
-// readings is seen at once.
-func (m *PerformanceManager) piling() { m.memory.Check(bufpool.Live()) }
 
 // GetMetrics returns the figures of now, or nil when metrics are off. It costs some
 // microseconds and stops no loop.

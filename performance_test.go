@@ -389,7 +389,8 @@ func TestPerformanceSerializerType(t *testing.T) {
 func TestPerformanceMaxMemoryUsage(t *testing.T) {
 	l := newLine(t, agloop.ServerConfig{Performance: performance()}, nil)
 	memory := l.manager.GetMemoryManager()
-	if p := memory.GetMemoryPressure(); p <= 0 || p >= 1 || memory.GetMonitoringInterval() != time.Minute {
+	l.manager.Hold(128 << 10)
+	if p := memory.GetMemoryPressure(); p <= 0 || p >= 45 || memory.GetMonitoringInterval() != time.Minute {
 		t.Errorf("%.3f %% every %v", p, memory.GetMonitoringInterval())
 	}
 	for range 2 {
@@ -400,5 +401,9 @@ func TestPerformanceMaxMemoryUsage(t *testing.T) {
 		}
 		l.set(func(c *agloop.PerformanceConfig) { c.MaxMemoryUsage = outOfReach })
 		await(t, func() bool { return memory.Tier() == memmon.Normal })
+	}
+	m, stats := l.manager.GetMetrics(), l.srv.Stats().Memory
+	if m.MemoryHeld != 128<<10 || m.MemoryBudget != outOfReach || stats.Held != 128<<10 || stats.Budget != outOfReach {
+		t.Errorf("%d of %d bytes held, by the stats %d of %d", m.MemoryHeld, m.MemoryBudget, stats.Held, stats.Budget)
 	}
 }

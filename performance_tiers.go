@@ -1,7 +1,6 @@
 package agloop
 
 import (
-	"runtime/debug"
 	"time"
 
 	"github.com/agloop/agloop/bufpool"
@@ -14,18 +13,15 @@ type TierActions struct {
 	Restraints  uint64 // tunings tightened on the way up
 	Relaxations uint64 // and loosened on the way down
 	Sheddings   uint64 // times new connections began to be refused
-	Cuts        uint64 // connections cut for what waited for them
-	Returns     uint64 // memory returned to the system
+	Cuts        uint64 // connections cut for what they held
+	Returns     uint64 // times garbage was collected and returned to the system
 }
 
-// What the critical tier does, and how often.
+// How connections are cut.
 const (
-	cutEvery    = 500 * time.Millisecond // as often as it reads
-	cutPerLoop  = 50                     // connections on each loop at a time
-	returnEvery = 10 * time.Second       // it costs a collection
-	releaseTime = 20 * time.Millisecond  // for the loops to release what was cut
-
-	criticalFrom = 0.95 // of the budget, where the critical tier begins
+	cutEvery    = 500 * time.Millisecond // in the critical tier, as often as it reads
+	cutAtOnce   = 50                     // connections at a time, in the critical tier
+	releaseTime = 20 * time.Millisecond  // at most, for the loops to let go of what was cut
 )
 
 // restrain is t as the tier allows it: elevated gathers half as much before it writes, high
@@ -81,17 +77,13 @@ func (m *PerformanceManager) tierChanged(c memmon.Change) {
 	}
 }
 
-// relieve lets go of memory until the critical tier is left or the manager stops.
+// relieve lets go of memory until the critical tier is left or the manager stops. Most
+// of what is missing may be the host's: so it goes slowly, and leaves a quarter of the share.
 func (m *PerformanceManager) relieve() {
 	tick := time.NewTicker(cutEvery)
 	defer tick.Stop()
 	for m.stillCritical() {
-		if m.mustCut() {
-			m.cut()
-			m.rest(releaseTime)
-		}
-		if m.returnDue() {
-			debug.FreeOSMemory()
+		if m.cutDown(m.memory.Last().Share()/4, cutAtOnce) {
 			m.memory.Trigger()
 		}
 		select {
@@ -110,52 +102,69 @@ func (m *PerformanceManager) stillCritical() bool {
 	return m.relieving
 }
 
-// mustCut tells whether more must go than was cut already: what was cut counts as used
-// until the collector has returned it.
-func (m *PerformanceManager) mustCut() bool {
-	r := m.memory.Last()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.freed == 0 || float64(r.Total-m.freed) >= criticalFrom*float64(r.Limit)
+// overdrawn is called while connections hold more than their share; it runs in the memory
+// manager's goroutine.
+func (m *PerformanceManager) overdrawn(int64) {
+	share := m.memory.Last().Share()
+	m.cutDown(share-share/4, 0)
 }
 
-func (m *PerformanceManager) cut() {
-	conns, bytes := m.target.cutLargest(cutPerLoop)
+// cutDown cuts those connections that hold most until all hold at most so many bytes, and
+// tells whether any was cut. most is how many connections at a time, 0 is no limit.
+func (m *PerformanceManager) cutDown(to int64, most int) (cut bool) {
+	m.cutting.Lock()
+	defer m.cutting.Unlock()
+	before := m.ledger.Total()
+	if before <= to {
+		return false
+	}
+	conns, freed := m.cutLargest(before-to, most)
 	if conns == 0 {
-		return
+		return false
 	}
 	m.mu.Lock()
 	m.actions.Cuts += uint64(conns)
-	m.freed += bytes
 	m.mu.Unlock()
-	m.log.Warn("agloop: memory is critical", "connections_cut", conns, "bytes", bytes)
-}
-
-// rest waits, or returns at once when the manager stops.
-func (m *PerformanceManager) rest(d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-m.quit:
-	}
-}
-
-// returnDue tells whether memory may be returned to the system again, and counts it.
-func (m *PerformanceManager) returnDue() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if time.Since(m.returned) < returnEvery {
-		return false
-	}
-	m.returned, m.freed = time.Now(), 0
-	m.actions.Returns++
+	m.log.Warn("agloop: connections cut for the memory they held",
+		"connections_cut", conns, "bytes", freed, "held_bytes", before)
+	m.awaitRelease(max(to, before-freed))
 	return true
+}
+
+// cutLargest is the target's, for so many connections.
+func (m *PerformanceManager) cutLargest(bytes int64, most int) (conns int, freed int64) {
+	if most == 0 {
+		return m.target.cutLargest(bytes)
+	}
+	for conns < most && freed < bytes {
+		n, f := m.target.cutLargest(1) // the largest there is
+		if n == 0 {
+			break
+		}
+		conns, freed = conns+n, freed+f
+	}
+	return conns, freed
+}
+
+// awaitRelease waits until the ledger says that what was cut is let go of, so that
+// nothing more is cut for it. Who lets go tells nobody, and may be slow.
+func (m *PerformanceManager) awaitRelease(to int64) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(releaseTime); m.ledger.Total() > to && time.Now().Before(deadline); {
+		select {
+		case <-tick.C:
+		case <-m.quit:
+			return
+		}
+	}
 }
 
 // TierActions reads the counts.
 func (m *PerformanceManager) TierActions() TierActions {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.actions
+	a := m.actions
+	a.Returns = m.memory.Collections()
+	return a
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/agloop/agloop/codec/event"
 	"github.com/agloop/agloop/codec/handshake"
 	"github.com/agloop/agloop/loop"
+	"github.com/agloop/agloop/memmon"
 )
 
 // ServerConfig says what a Server does. Agent or Handler must be set; every
@@ -214,6 +215,7 @@ func (s *Server) start() (err error) {
 	if path == "" {
 		path = "/ws"
 	}
+	ledger := memmon.NewLedger() // before the engine, which writes in it
 	if s.engine, err = loop.NewEngine(s.cfg.Loops, s.log); err != nil {
 		return err
 	}
@@ -236,12 +238,11 @@ func (s *Server) start() (err error) {
 	}
 	limits, _ := s.cfg.Limits.WithDefaults() // check has seen them
 	s.performance, err = newPerformanceManager(s.cfg.performanceConfig(&limits, s.door.Slots().Cap()), tuningOf(&limits),
-		s.door.Slots(), serverTarget{s.engine, s.door}, s.log)
+		ledger, s.door.Slots(), serverTarget{s.engine, s.door}, s.log)
 	if err != nil {
 		s.http.close()
 		return errors.Join(err, s.engine.Stop(context.Background()))
 	}
-	s.engine.SetPressureHook(s.performance.piling)
 	s.performance.start()
 	return nil
 }

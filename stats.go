@@ -11,20 +11,24 @@ type Stats struct {
 	Runs        int // connections with an active run now
 	metrics.Snapshot
 	Refusals Refusals
-	Memory   memmon.Reading // of the process
+	Memory   memmon.Reading // of the process, and of what the server holds
 }
 
-// Stats reads the figures without stopping a loop. Before Serve all are zero.
+// Stats reads the figures without stopping a loop. Before Serve all but
+// Memory are zero.
 func (s *Server) Stats() Stats {
 	s.mu.Lock()
-	st := Stats{Runs: len(s.sessions), Memory: memmon.Read()}
-	engine, door := s.engine, s.door
+	st := Stats{Runs: len(s.sessions)}
+	engine, door, performance := s.engine, s.door, s.performance
 	s.mu.Unlock()
-	if door != nil {
-		st.Connections = door.Slots().Used()
-		door.Counters.AddTo(&st.Snapshot)
-		st.Refusals = door.Refusals()
-		engine.AddTo(&st.Snapshot)
+	if performance == nil {
+		st.Memory = memmon.Read()
+		return st
 	}
+	st.Memory = performance.memory.Now()
+	st.Connections = door.Slots().Used()
+	door.Counters.AddTo(&st.Snapshot)
+	st.Refusals = door.Refusals()
+	engine.AddTo(&st.Snapshot)
 	return st
 }

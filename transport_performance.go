@@ -1,11 +1,13 @@
 package agloop
 
 import (
-	"math/bits"
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/agloop/agloop/batch"
 	"github.com/agloop/agloop/loop"
+	"github.com/agloop/agloop/memmon"
 	"github.com/agloop/agloop/metrics"
 )
 
@@ -31,10 +33,11 @@ func (t *Transport) OptimizeForThroughput() { t.perf.OptimizeForThroughput() }
 // OptimizeForMemory sets the profile that keeps and queues least.
 func (t *Transport) OptimizeForMemory() { t.perf.OptimizeForMemory() }
 
-// initPerformance makes the manager, which startPerformance sets to work.
+// initPerformance makes the manager, which startPerformance sets to work, and the ledger
+// that the engines of all episodes write in.
 func (t *Transport) initPerformance() (err error) {
 	limits, _ := t.cfg.Client.Limits.WithDefaults() // check has seen them
-	t.perf, err = newPerformanceManager(t.cfg.PerformanceConfig, tuningOf(&limits), nil, transportTarget{t}, t.log)
+	t.perf, err = newPerformanceManager(t.cfg.PerformanceConfig, tuningOf(&limits), memmon.NewLedger(), nil, transportTarget{t}, t.log)
 	return err
 }
 
@@ -47,7 +50,6 @@ func (t *Transport) startPerformance(ep *episode) {
 	running := t.state == transportRunning
 	t.mu.Unlock()
 	if running {
-		ep.engine.SetPressureHook(t.perf.piling)
 		t.perf.start()
 	}
 }
@@ -96,31 +98,36 @@ func (tt transportTarget) setMetrics(on bool) {
 // setShedding has nothing to do: a transport has no connections but those it was asked for.
 func (tt transportTarget) setShedding(bool) {}
 
-// cutLargest closes the connections for which most bytes wait, as Door.CutLargest does:
-// those of the largest power of two, none with less than 16 KiB.
-func (tt transportTarget) cutLargest(perLoop int) (conns int, bytes int64) {
+// cutLargest closes the connections for which most bytes wait, as Door.CutLargest does. What
+// waits for those told to close before, which let go of it when it has left, is not chosen
+// once more.
+func (tt transportTarget) cutLargest(bytes int64) (conns int, freed int64) {
 	const least = 16 << 10
-	var largest []*link
-	top := bits.Len(least)
-	links, engine := tt.t.links(), tt.engine()
-	for _, l := range links {
-		b := bits.Len(uint(l.client.conn.Buffered()))
-		if b > top {
-			top, largest = b, largest[:0]
+	type holder struct {
+		link  *link
+		holds int
+	}
+	var holders []holder
+	for _, l := range tt.t.links() {
+		n := l.client.conn.Buffered()
+		switch {
+		case l.shed.Load():
+			bytes -= int64(n)
+		case n >= least:
+			holders = append(holders, holder{l, n})
 		}
-		if b == top {
-			largest = append(largest, l)
+	}
+	slices.SortFunc(holders, func(a, b holder) int { return cmp.Compare(b.holds, a.holds) })
+	for _, h := range holders {
+		if freed >= bytes {
+			break
 		}
+		h.link.shed.Store(true)
+		h.link.client.conn.Close(CloseTryLater, "memory is short")
+		conns++
+		freed += int64(h.holds)
 	}
-	if len(largest) == 0 {
-		return 0, 0
-	}
-	largest = largest[:min(len(largest), perLoop*engine.Loops())]
-	for _, l := range largest {
-		bytes += int64(l.client.conn.Buffered())
-		l.client.conn.Close(CloseTryLater, "memory is short")
-	}
-	return len(largest), bytes
+	return conns, freed
 }
 
 func (tt transportTarget) totals(s *metrics.Source) {

@@ -1,7 +1,8 @@
 package loop
 
 import (
-	"math/bits"
+	"cmp"
+	"slices"
 
 	"github.com/agloop/agloop/codec/frame"
 )
@@ -14,31 +15,31 @@ func (d *Door) SetShedding(on bool) { d.shedding.Store(on) }
 // that much.
 const minShed = 16 << 10
 
-// CutLargest cuts the connections for which most bytes wait, with 1013: those of the
-// largest power of two, at most perLoop on each loop, and none with less than 16 KiB. It returns
-// how many were chosen and what waited for them, in bytes. Any goroutine but a loop.
-func (d *Door) CutLargest(perLoop int) (conns int, bytes int64) {
-	var buckets [bits.UintSize + 1][]*Conn
-	top := 0
+// CutLargest cuts, with 1013, the connections for which most bytes wait, the largest first,
+// until so many bytes are chosen; none with less than 16 KiB. It returns how many
+// connections were chosen and what waited for them, in bytes. Any goroutine but a loop.
+func (d *Door) CutLargest(bytes int64) (conns int, freed int64) {
+	type holder struct {
+		conn  *Conn
+		holds int
+	}
+	var holders []holder
 	d.slots.Each(func(c *Conn) {
-		n := c.Buffered()
-		if n < minShed {
-			return
+		if n := c.Buffered(); n >= minShed {
+			holders = append(holders, holder{c, n})
 		}
-		b := bits.Len(uint(n))
-		buckets[b] = append(buckets[b], c)
-		top = max(top, b)
 	})
-	onLoop := map[*Loop]int{}
-	for _, c := range buckets[top] {
-		waits := int64(c.Buffered())
-		if onLoop[c.loop] < perLoop && c.cutOff(frame.CloseTryLater) {
-			onLoop[c.loop]++
+	slices.SortFunc(holders, func(a, b holder) int { return cmp.Compare(b.holds, a.holds) })
+	for _, h := range holders {
+		if freed >= bytes {
+			break
+		}
+		if h.conn.cutOff(frame.CloseTryLater) {
 			conns++
-			bytes += waits
+			freed += int64(h.holds)
 		}
 	}
-	return conns, bytes
+	return conns, freed
 }
 
 // cutOff asks the loop to cut c at once. False means that it is closing anyway.

@@ -49,8 +49,8 @@ func TestSheddingAnswers503(t *testing.T) {
 	expect(t, old, frame.Pong, "x")
 }
 
-// TestCutLargest: the connections with the most bytes waiting go first, so many a loop
-// and no more, and small ones never.
+// TestCutLargest: the connections with the most bytes waiting go first, no more of them
+// than it takes, and small ones never.
 func TestCutLargest(t *testing.T) {
 	conns, ends := make(chan *loop.Conn, 1), make(chan *loop.CloseError, 10)
 	h := open(t, loop.DoorConfig{
@@ -69,10 +69,13 @@ func TestCutLargest(t *testing.T) {
 		return c
 	}
 	idle := fill(0)
-	big := []*loop.Conn{fill(40 << 20), fill(40 << 20), fill(40 << 20)}
 	middle := fill(20 << 20)
-	if n, bytes := h.door.CutLargest(2); n != 2 || bytes < 60<<20 {
-		t.Fatalf("%d cut, want 2 of the largest", n)
+	big := []*loop.Conn{fill(40 << 20), fill(40 << 20), fill(40 << 20)}
+	if n, bytes := h.door.CutLargest(0); n != 0 || bytes != 0 {
+		t.Fatalf("%d cut for nothing", n)
+	}
+	if n, bytes := h.door.CutLargest(41 << 20); n != 2 || bytes < 60<<20 {
+		t.Fatalf("%d cut of %d bytes, want 2 of the largest", n, bytes)
 	}
 	for range 2 {
 		if why := <-ends; why.Code != frame.CloseAbnormal || why.Cause == nil {
@@ -88,15 +91,15 @@ func TestCutLargest(t *testing.T) {
 	if alive != 1 || h.door.Slots().Conn(middle.ID()) == nil {
 		t.Errorf("%d of the largest alive, want 1, and the middle one", alive)
 	}
-	if n, _ := h.door.CutLargest(50); n != 1 {
+	if n, _ := h.door.CutLargest(1); n != 1 || h.door.Slots().Conn(middle.ID()) == nil {
 		t.Errorf("then %d cut, want the last of the largest", n)
 	}
 	<-ends
-	if n, _ := h.door.CutLargest(50); n != 1 {
+	if n, _ := h.door.CutLargest(1 << 30); n != 1 {
 		t.Errorf("then %d cut, want the middle one", n)
 	}
 	<-ends
-	if n, _ := h.door.CutLargest(50); n != 0 || h.door.Slots().Conn(idle.ID()) == nil {
+	if n, _ := h.door.CutLargest(1 << 30); n != 0 || h.door.Slots().Conn(idle.ID()) == nil {
 		t.Errorf("%d cut with nothing waiting", n)
 	}
 	if n := h.door.Shed(); n != 4 {

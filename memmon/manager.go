@@ -3,39 +3,43 @@ package memmon
 import (
 	"context"
 	"log/slog"
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/agloop/agloop/bufpool"
 )
 
 // pace is the least time between two readings that growth asks for: a process that
 // grows without pause pays for a thousand readings a second, well under 1 % of one core.
 const pace = time.Millisecond
 
-// never is a threshold that no count reaches.
-const never = math.MaxInt64
-
-// Config is what a MemoryManager is made of. The zero value watches the whole process
-// against Limit and tells nobody but the log.
+// Config is what a MemoryManager is made of. The zero value watches the process against
+// Limit and tells nobody but the log.
 type Config struct {
-	// Budget is what the process may use, in bytes. 0 or less is Limit at the moment of
-	// each reading. A budget above Limit is taken as it is.
+	// Budget is what agloop may hold, in bytes. 0 or less is Limit at the moment of each
+	// reading. A budget above Limit is taken as it is.
 	Budget int64
 
-	// Live is a cheap count of the bytes that vary most, for the whole process: what Check
-	// is called with. nil is bufpool.Live. It is called once per reading.
-	Live func() int64
+	// InOut counts what connections hold in and out together. It has no other manager. nil
+	// is a ledger in which nobody writes.
+	InOut *Ledger
 
-	// Read takes a reading; nil is Read. Its Limit counts only when Budget is 0.
+	// Read takes a reading of the process; nil is Read.
 	Read func() Reading
+
+	// Collect collects garbage and returns what is free to the system; nil is
+	// debug.FreeOSMemory. It is called by Start and by the manager's goroutine, at most
+	// once in two seconds, and not for more than a tenth of the time.
+	Collect func()
 
 	// OnChange is called after each change of tier, from the manager's goroutine, never
 	// concurrently. While it runs no reading is taken. It must not call Start or Stop,
 	// nor wait for somebody who does.
 	OnChange func(Change)
+
+	// OnOverdrawn is called after each reading in which InOut exceeds its share of the
+	// budget, Reading.Share, and says by how many bytes. It is called as OnChange is, and
+	// after it. When it brings InOut down a reading follows at once.
+	OnOverdrawn func(excess int64)
 
 	// Logger receives a line for each change of tier: a warning upward, information
 	// downward. nil is slog.Default.
@@ -50,27 +54,22 @@ type Change struct {
 }
 
 // MemoryManager takes readings at the interval of the tier it is in, and earlier when
-// asked to or when Check or Note show growth. It must be made by NewMemoryManager. All
+// asked to or when its ledger shows growth. It must be made by NewMemoryManager. All
 // methods may be called from any goroutine.
 type MemoryManager struct {
 	// Immutable.
 	cfg     Config
 	wake    chan struct{} // a reading is wanted now
-	crossed chan struct{} // a threshold was crossed: a reading is wanted, at the pace
+	crossed chan struct{} // the ledger grew: a reading is wanted, at the pace
 	quit    chan struct{}
 	done    chan struct{}
 
-	// Atomic. Read in every turn of every loop, written with each reading.
-	checkAt  atomic.Int64 // the live count from which Check asks for a reading
-	noteAt   atomic.Int64 // the same for noted
-	tier     atomic.Uint32
-	readings atomic.Uint64
-	budget   atomic.Int64
-
-	// Atomic, written by Note; the padding keeps its cache line to itself.
-	_     [64]byte
-	noted atomic.Int64
-	_     [64]byte
+	// Atomic, written with each reading.
+	tier        atomic.Uint32
+	interval    atomic.Int64 // nanoseconds
+	readings    atomic.Uint64
+	collections atomic.Uint64
+	budget      atomic.Int64
 
 	// Any goroutine, under mu.
 	mu      sync.Mutex
@@ -79,19 +78,28 @@ type MemoryManager struct {
 	last    Reading
 
 	// The manager's goroutine; before there is one, Start.
-	at time.Time // of the last reading
+	at          time.Time // of the last reading
+	marks       marks     // the ledger just before it
+	collected   time.Time
+	collectRest time.Duration // from collected to the next collection
 }
 
 // NewMemoryManager returns a manager that does nothing before Start.
 func NewMemoryManager(cfg Config) *MemoryManager {
-	if cfg.Live == nil {
-		cfg.Live = bufpool.Live
+	if cfg.InOut == nil {
+		cfg.InOut = NewLedger()
 	}
 	if cfg.Read == nil {
 		cfg.Read = Read
 	}
+	if cfg.Collect == nil {
+		cfg.Collect = collectGarbage
+	}
 	if cfg.OnChange == nil {
 		cfg.OnChange = func(Change) {}
+	}
+	if cfg.OnOverdrawn == nil {
+		cfg.OnOverdrawn = func(int64) {}
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
@@ -104,7 +112,9 @@ func NewMemoryManager(cfg Config) *MemoryManager {
 		done:    make(chan struct{}),
 	}
 	m.budget.Store(cfg.Budget)
-	m.disarm()
+	m.interval.Store(int64(Normal.Interval()))
+	edge := func() { signal(m.crossed) }
+	cfg.InOut.edge.Store(&edge)
 	return m
 }
 
@@ -117,13 +127,12 @@ func (m *MemoryManager) Start() {
 	m.started = m.started || idle
 	m.mu.Unlock()
 	if idle {
-		change, changed := m.take()
-		go m.run(change, changed)
+		go m.run(m.take())
 	}
 }
 
 // Stop ends the manager's goroutine and returns when it has gone, which may have to wait
-// for a reading or for OnChange. The last figures stay readable. It may be called again.
+// for a reading or for a callback. The last figures stay readable. It may be called again.
 func (m *MemoryManager) Stop() {
 	m.mu.Lock()
 	if !m.stopped {
@@ -137,12 +146,16 @@ func (m *MemoryManager) Stop() {
 	}
 }
 
-// GetMemoryPressure is the usage at the last reading in percent of the budget. It
-// exceeds 100 when the budget is overdrawn, and is 0 before Start and without a limit.
+// GetMemoryPressure is Reading.Pressure at the last reading in percent: the greater of
+// what is held in percent of the budget, and of the live heap in percent of the process's
+// limit. It exceeds 100 when the budget is overdrawn, and is 0 before Start and without a limit.
 func (m *MemoryManager) GetMemoryPressure() float64 { return m.Last().percent() }
 
-// GetMonitoringInterval is the time to the next reading if nothing asks for one earlier.
-func (m *MemoryManager) GetMonitoringInterval() time.Duration { return m.Tier().Interval() }
+// GetMonitoringInterval is the time from the last reading to the next if nothing asks for
+// one earlier: that of the tier, or less while garbage or an overdrawn share is looked after.
+func (m *MemoryManager) GetMonitoringInterval() time.Duration {
+	return time.Duration(m.interval.Load())
+}
 
 // GetMemoryUsage is Reading.Total at the last reading, in bytes; 0 before Start.
 func (m *MemoryManager) GetMemoryUsage() int64 { return m.Last().Total }
@@ -150,7 +163,7 @@ func (m *MemoryManager) GetMemoryUsage() int64 { return m.Last().Total }
 // Tier is the tier since the last reading. It costs one atomic load.
 func (m *MemoryManager) Tier() Tier { return Tier(m.tier.Load()) }
 
-// Last is the last reading, its Limit the budget it was held against; zero before Start.
+// Last is the last reading; zero before Start.
 func (m *MemoryManager) Last() Reading {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -159,6 +172,12 @@ func (m *MemoryManager) Last() Reading {
 
 // Readings is the number of readings since Start.
 func (m *MemoryManager) Readings() uint64 { return m.readings.Load() }
+
+// Collections is how often garbage was collected since Start.
+func (m *MemoryManager) Collections() uint64 { return m.collections.Load() }
+
+// Now takes a reading for the caller alone: nothing is decided by it.
+func (m *MemoryManager) Now() Reading { return m.complete(m.cfg.InOut.Total()) }
 
 // SetBudget replaces Config.Budget, with the same meaning of 0, and triggers a reading.
 func (m *MemoryManager) SetBudget(bytes int64) {
@@ -170,50 +189,22 @@ func (m *MemoryManager) SetBudget(bytes int64) {
 // same one. The interval starts anew with it.
 func (m *MemoryManager) Trigger() { signal(m.wake) }
 
-// Check compares live, the count of the whole process as Config.Live has it, with the
-// threshold of the last reading and asks for a reading when it was reached: at once, or
-// a millisecond after the last one. Below it costs one atomic load.
-//
-// A loop that knows only its own bytes uses Note.
-func (m *MemoryManager) Check(live int64) {
-	if live >= m.checkAt.Load() {
-		m.cross()
-	}
-}
-
-// Note adds delta to the bytes that count beside Config.Live, and asks for a reading as
-// Check does. It costs an atomic addition on a cache line that all callers share: a loop
-// calls it once per turn with what changed in it, not per message. Bytes that Config.Live
-// counts as well ask too early, nothing worse.
-func (m *MemoryManager) Note(delta int64) {
-	if m.noted.Add(delta) >= m.noteAt.Load() {
-		m.cross()
-	}
-}
-
-// cross asks for a reading. The thresholds go first, so that those who come after the
-// first pay one load again; the reading, which always follows the signal, sets new ones.
-func (m *MemoryManager) cross() {
-	m.disarm()
-	signal(m.crossed)
-}
-
-func (m *MemoryManager) disarm() {
-	m.checkAt.Store(never)
-	m.noteAt.Store(never)
+// verdict is what came of a reading.
+type verdict struct {
+	Change
+	changed bool
+	excess  int64 // beyond the share, in bytes
 }
 
 // run is the manager's goroutine.
-func (m *MemoryManager) run(change Change, changed bool) {
+func (m *MemoryManager) run(v verdict) {
 	defer close(m.done)
-	defer m.disarm()
-	timer := time.NewTimer(m.Tier().Interval())
+	defer m.cfg.InOut.disarm()
+	timer := time.NewTimer(m.GetMonitoringInterval())
 	defer timer.Stop()
 	for {
-		if changed {
-			m.tell(change)
-			changed = false // a turn that only waits for the pace tells nothing
-		}
+		m.act(v)
+		v = verdict{} // a turn that only waits for the pace tells nothing
 		select {
 		case <-m.quit:
 			return
@@ -231,23 +222,36 @@ func (m *MemoryManager) run(change Change, changed bool) {
 			return
 		default:
 		}
-		change, changed = m.take()
-		timer.Reset(m.Tier().Interval())
+		v = m.take()
+		timer.Reset(m.GetMonitoringInterval())
+	}
+}
+
+// act tells those whom it concerns.
+func (m *MemoryManager) act(v verdict) {
+	if v.changed {
+		m.tell(v.Change)
+	}
+	if v.excess == 0 {
+		return
+	}
+	m.cfg.OnOverdrawn(v.excess)
+	if m.cfg.InOut.Total() < v.Reading.InOut {
+		signal(m.crossed) // the thresholds and the tier are those of what is held no more
 	}
 }
 
 // take takes a reading, settles the tier and sets the thresholds.
-func (m *MemoryManager) take() (Change, bool) {
+func (m *MemoryManager) take() verdict {
 	// Whoever asked up to here is served by this reading; whoever asks from here on may
 	// have seen what it missed.
 	drain(m.wake)
 	drain(m.crossed)
-	// Counted before the reading: bytes that appear meanwhile count as growth.
-	live, noted := m.cfg.Live(), m.noted.Load()
 	m.at = time.Now()
-	r := m.cfg.Read()
-	if budget := m.budget.Load(); budget > 0 {
-		r.Limit = budget
+	r := m.look()
+	if m.mustCollect(r) {
+		m.collect()
+		r = m.look()
 	}
 	from := m.Tier()
 	to := from.next(r.percent())
@@ -256,24 +260,71 @@ func (m *MemoryManager) take() (Change, bool) {
 	m.last = r
 	m.mu.Unlock()
 	m.tier.Store(uint32(to))
-	m.arm(live, noted, to, r)
+	m.interval.Store(int64(r.interval(to)))
+	m.arm(to, r)
 	m.readings.Add(1)
-	return Change{From: from, To: to, Reading: r, At: m.at}, from != to
+	return verdict{Change{From: from, To: to, Reading: r, At: m.at}, from != to, r.excess()}
 }
 
-// arm sets the thresholds: each count may take half of the room to the next tier. They
-// may grow together, and the runtime maps more than what lives, for garbage comes with
-// it. A step is at least a thousandth of the budget, or readings would crowd
-// before a boundary.
-func (m *MemoryManager) arm(live, noted int64, t Tier, r Reading) {
-	room := t.room(r)
+// look marks the ledger and reads. The ledger comes first: bytes that appear meanwhile
+// count as growth.
+func (m *MemoryManager) look() Reading { return m.complete(m.cfg.InOut.mark(&m.marks)) }
+
+// complete reads the process and adds what the ledger says.
+func (m *MemoryManager) complete(inOut int64) Reading {
+	r := m.cfg.Read()
+	r.Held, r.InOut, r.Budget = inOut, inOut, r.Limit
+	if budget := m.budget.Load(); budget > 0 {
+		r.Budget = budget
+	}
+	return r
+}
+
+// interval is the time to the next reading: that of the tier, unless garbage must be
+// looked after, or an overdrawn share.
+func (r Reading) interval(t Tier) time.Duration {
+	d := t.Interval()
+	if r.mapped() >= collectAt {
+		d = min(d, max(collectGap, Normal.next(r.mapped()).Interval()))
+	}
+	if r.excess() > 0 {
+		d = min(d, Critical.Interval())
+	}
+	return d
+}
+
+// arm sets the thresholds. Any of the stripes may grow, or all of them, so each may take
+// its part of the room. A step is at least a part of the limits that all stripes together
+// overshoot by less than half a percent, or readings would crowd before a boundary.
+func (m *MemoryManager) arm(t Tier, r Reading) {
+	room := r.room(t)
 	if room == never {
-		m.disarm()
+		m.cfg.InOut.disarm()
 		return
 	}
-	step := max(room/2, r.Limit>>10, 1)
-	m.checkAt.Store(live + step)
-	m.noteAt.Store(noted + step)
+	least := r.Budget
+	if r.Limit > 0 {
+		least = min(least, r.Limit)
+	}
+	m.cfg.InOut.arm(&m.marks, max(room/stripeCount, least>>12, 1))
+}
+
+// room is the number of bytes by which what is held may grow before a reading would show
+// something new: the next tier, the share exceeded, or so much mapped that garbage must go.
+func (r Reading) room(t Tier) int64 {
+	room := t.room(r)
+	if r.Budget > 0 {
+		share := r.Share()
+		if r.InOut <= share {
+			room = min(room, share-r.InOut+1)
+		} else {
+			room = min(room, share/4+1) // and then again
+		}
+	}
+	if r.Limit > 0 && r.mapped() < collectAt {
+		room = min(room, bytesAt(collectAt, r.Limit)-r.Total)
+	}
+	return room
 }
 
 // tell reports a change of tier.
@@ -282,10 +333,12 @@ func (m *MemoryManager) tell(c Change) {
 	if c.To > c.From {
 		level = slog.LevelWarn
 	}
+	r := c.Reading
 	m.cfg.Logger.LogAttrs(context.Background(), level, "agloop: memory tier changed",
 		slog.String("from", c.From.String()), slog.String("to", c.To.String()),
-		slog.Float64("pressure_percent", c.Reading.percent()),
-		slog.Int64("total_bytes", c.Reading.Total), slog.Int64("budget_bytes", c.Reading.Limit))
+		slog.Float64("pressure_percent", r.percent()),
+		slog.Int64("held_bytes", r.Held), slog.Int64("budget_bytes", r.Budget),
+		slog.Int64("live_bytes", r.Live), slog.Int64("total_bytes", r.Total), slog.Int64("limit_bytes", r.Limit))
 	m.cfg.OnChange(c)
 }
 

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// budget of the tests: a thousandth is a tenth of a point.
+// budget of the tests, and the limit of their process: a thousandth is a tenth of a point.
 const budget = 1000
 
 // instant is what separates before from after.
@@ -20,21 +20,32 @@ const instant = time.Nanosecond
 type world struct {
 	*testing.T
 	*MemoryManager
-	total, live atomic.Int64
-	changes     chan Change
+	ledger             *Ledger
+	total, live, limit atomic.Int64 // of the process
+	changes            chan Change
+	overdrawn          chan int64
+
+	collect func() // what a collection does, if it does anything
+	cut     func() // what is done about an overdrawn share
 }
 
 // inBubble runs f in a bubble of its own time, with a manager that was not started.
 func inBubble(t *testing.T, f func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{T: t, changes: make(chan Change, 100)}
+		w := &world{
+			T: t, ledger: NewLedger(), changes: make(chan Change, 100), overdrawn: make(chan int64, 10000),
+			collect: func() {}, cut: func() {},
+		}
+		w.limit.Store(budget)
 		w.MemoryManager = NewMemoryManager(Config{
-			Budget:   budget,
-			Live:     w.live.Load,
-			Read:     func() Reading { return Reading{Total: w.total.Load(), Limit: 1 << 40} },
-			OnChange: func(c Change) { w.changes <- c },
-			Logger:   slog.New(slog.DiscardHandler),
+			Budget:      budget,
+			InOut:       w.ledger,
+			Read:        func() Reading { return Reading{Total: w.total.Load(), Live: w.live.Load(), Limit: w.limit.Load()} },
+			Collect:     func() { w.collect() },
+			OnChange:    func(c Change) { w.changes <- c },
+			OnOverdrawn: func(excess int64) { w.overdrawn <- excess; w.cut() },
+			Logger:      slog.New(slog.DiscardHandler),
 		})
 		f(w)
 		w.Stop()
@@ -65,28 +76,23 @@ func (w *world) changed(from, to Tier) {
 	}
 }
 
-// grow moves the process and its live bytes by n.
-func (w *world) grow(n int64) {
-	w.total.Add(n)
-	w.live.Add(n)
-}
-
 func TestFirstReadingAtStart(t *testing.T) {
 	inBubble(t, func(w *world) {
-		w.total.Store(970)
+		w.total.Store(980)
+		w.live.Store(970)
 		if w.GetMemoryPressure() != 0 || w.GetMemoryUsage() != 0 || w.Tier() != Normal || w.Last() != (Reading{}) {
 			t.Error("figures before Start")
 		}
 		began := time.Now()
 		w.Start()
 		// Before anything else could run:
-		if w.Tier() != Critical || w.GetMemoryPressure() != 97 || w.GetMemoryUsage() != 970 ||
+		if w.Tier() != Critical || w.GetMemoryPressure() != 97 || w.GetMemoryUsage() != 980 ||
 			w.GetMonitoringInterval() != 500*time.Millisecond || w.Readings() != 1 {
 			t.Errorf("%v at %v %% after Start", w.Tier(), w.GetMemoryPressure())
 		}
 		synctest.Wait()
 		c := <-w.changes
-		if want := (Change{Normal, Critical, Reading{Total: 970, Limit: budget}, began}); c != want {
+		if want := (Change{Normal, Critical, Reading{Total: 980, Live: 970, Limit: budget, Budget: budget}, began}); c != want {
 			t.Errorf("got  %+v\nwant %+v", c, want)
 		}
 		w.Start() // a second one does nothing
@@ -98,7 +104,7 @@ func TestIntervalIsFollowedExactly(t *testing.T) {
 	for tier := Normal; tier <= Critical; tier++ {
 		t.Run(tier.String(), func(t *testing.T) {
 			inBubble(t, func(w *world) {
-				w.total.Store(int64(tiers[tier].floor) * budget / 100)
+				w.live.Store(int64(tiers[tier].floor) * budget / 100)
 				w.Start()
 				if got := w.GetMonitoringInterval(); got != tier.Interval() {
 					t.Errorf("interval %v", got)
@@ -121,8 +127,8 @@ func TestIntervalChangesWithTheTier(t *testing.T) {
 		tier, readings := Normal, uint64(1)
 		w.expect(tier, readings)
 		for _, c := range []struct {
-			total int64
-			next  Tier
+			live int64
+			next Tier
 		}{
 			{499, Normal},
 			{500, Moderate},
@@ -141,7 +147,7 @@ func TestIntervalChangesWithTheTier(t *testing.T) {
 			{451, Moderate},
 			{450, Normal},
 		} {
-			w.total.Store(c.total)
+			w.live.Store(c.live)
 			time.Sleep(tier.Interval() - instant)
 			w.expect(tier, readings)
 			time.Sleep(instant)
@@ -163,12 +169,12 @@ func TestNoOscillationAroundABoundary(t *testing.T) {
 		t.Run(tier.String(), func(t *testing.T) {
 			inBubble(t, func(w *world) {
 				edge := int64(tiers[tier].floor) * budget / 100
-				w.total.Store(edge - 20)
+				w.live.Store(edge - 20)
 				w.Start()
 				synctest.Wait()
 				before := len(w.changes) // on the way to where it starts
 				for i := range 1000 {
-					w.total.Store(edge - 20 + int64(i%2)*40)
+					w.live.Store(edge - 20 + int64(i%2)*40)
 					time.Sleep(w.GetMonitoringInterval())
 					synctest.Wait()
 				}
@@ -182,37 +188,75 @@ func TestNoOscillationAroundABoundary(t *testing.T) {
 
 func TestSetBudget(t *testing.T) {
 	inBubble(t, func(w *world) {
-		w.total.Store(400)
+		w.limit.Store(1 << 40)
+		w.ledger.Add(0, 400)
+		w.SetBudget(1600) // before Start
 		w.Start()
 		w.expect(Normal, 1)
 		w.SetBudget(410)
 		w.expect(Critical, 2)
 		w.changed(Normal, Critical)
-		if w.Last().Limit != 410 {
-			t.Errorf("limit %d", w.Last().Limit)
+		if r := w.Last(); r.Budget != 410 || r.Share() != 102 || <-w.overdrawn != 400-102 {
+			t.Errorf("%+v, share %d", r, r.Share())
 		}
 		time.Sleep(Critical.Interval())
 		w.expect(Critical, 3)
 		w.SetBudget(0) // the limit of the readings, which is large
 		w.expect(Normal, 4)
 		w.changed(Critical, Normal)
-		if w.Last().Limit != 1<<40 {
-			t.Errorf("limit %d", w.Last().Limit)
+		if r := w.Last(); r.Budget != 1<<40 || r.Limit != 1<<40 {
+			t.Errorf("%+v", r)
 		}
 		w.SetBudget(-1)
 		w.expect(Normal, 5)
 	})
 }
 
+// TestPressureIsTheGreater of what the ledger says and what is alive; garbage has no part in it.
+func TestPressureIsTheGreater(t *testing.T) {
+	for _, c := range []struct {
+		held        int
+		total, live int64
+		want        float64
+	}{
+		{0, 849, 0, 0},
+		{200, 849, 100, 20},
+		{200, 849, 300, 30},
+		{960, 100, 300, 96},
+		{1200, 100, 0, 120},
+		{0, 2000, 960, 96},
+	} {
+		inBubble(t, func(w *world) {
+			w.ledger.Add(0, c.held)
+			w.total.Store(c.total)
+			w.live.Store(c.live)
+			w.Start()
+			if got := w.GetMemoryPressure(); got != c.want || w.Tier() != Normal.next(c.want) {
+				t.Errorf("%+v: %v %%, %v", c, got, w.Tier())
+			}
+			if r := w.Now(); r != w.Last() || r.Pressure() != c.want/100 || r.Held != int64(c.held) || r.InOut != r.Held {
+				t.Errorf("%+v now, last %+v", r, w.Last())
+			}
+		})
+	}
+}
+
 func TestWithoutALimitNothingIsHigh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := NewMemoryManager(Config{Read: func() Reading { return Reading{Total: 1 << 60} }})
+		l := NewLedger()
+		m := NewMemoryManager(Config{
+			InOut: l, Read: func() Reading { return Reading{Total: 1 << 60, Live: 1 << 60} },
+			Collect:     func() { t.Error("collected") },
+			OnOverdrawn: func(int64) { t.Error("overdrawn") },
+		})
 		m.Start()
-		m.Check(1 << 60)
-		m.Note(1 << 60)
+		l.Add(0, 1<<60)
+		m.Trigger()
 		synctest.Wait()
-		if m.Tier() != Normal || m.GetMemoryPressure() != 0 || m.Readings() != 1 {
-			t.Errorf("%v at %v %%", m.Tier(), m.GetMemoryPressure())
+		l.Add(0, 1<<60)
+		synctest.Wait()
+		if m.Tier() != Normal || m.GetMemoryPressure() != 0 || m.Readings() != 2 {
+			t.Errorf("%v at %v %% after %d readings", m.Tier(), m.GetMemoryPressure(), m.Readings())
 		}
 		m.Stop()
 	})
@@ -228,17 +272,15 @@ func TestStop(t *testing.T) {
 	})
 	t.Run("twice", func(t *testing.T) {
 		inBubble(t, func(w *world) {
-			w.total.Store(960)
+			w.live.Store(960)
 			w.Start()
 			go w.Stop()
 			w.Stop()
 			w.Stop()
 			// The last figures stay; nothing moves them.
-			w.total.Store(10)
-			w.live.Store(1000)
+			w.live.Store(10)
 			w.Trigger()
-			w.Check(1000)
-			w.Note(1000)
+			w.ledger.Add(0, 1000)
 			time.Sleep(time.Hour)
 			w.expect(Critical, 1)
 		})
@@ -247,7 +289,7 @@ func TestStop(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			gate, stopped := make(chan struct{}, 1), make(chan struct{})
 			gate <- struct{}{} // for the first reading
-			m := NewMemoryManager(Config{Budget: budget, Read: func() Reading { <-gate; return Reading{Total: 1} }})
+			m := NewMemoryManager(Config{Budget: budget, Read: func() Reading { <-gate; return Reading{Live: 1} }})
 			m.Start()
 			m.Trigger()
 			synctest.Wait() // in the second reading now
@@ -275,12 +317,13 @@ func TestStop(t *testing.T) {
 // reading that came due meanwhile follows at once.
 func TestOnChangeIsNeverConcurrent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var total atomic.Int64
+		var live atomic.Int64
 		var inside atomic.Int32
 		var seen []Tier
 		m := NewMemoryManager(Config{
-			Budget: budget,
-			Read:   func() Reading { return Reading{Total: total.Load()} },
+			Budget:  budget,
+			Collect: func() {},
+			Read:    func() Reading { return Reading{Live: live.Load(), Limit: budget} },
 			OnChange: func(c Change) {
 				if inside.Add(1) != 1 {
 					t.Error("two at once")
@@ -295,7 +338,7 @@ func TestOnChangeIsNeverConcurrent(t *testing.T) {
 			Logger: slog.New(slog.DiscardHandler),
 		})
 		for _, next := range []int64{960, 870, 750, 550, 100, 960} {
-			total.Store(next)
+			live.Store(next)
 			m.Start()
 			for range 5 {
 				m.Trigger()
@@ -319,16 +362,17 @@ func TestOnChangeIsNeverConcurrent(t *testing.T) {
 func TestChangesAreLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		var total atomic.Int64
+		var live atomic.Int64
 		m := NewMemoryManager(Config{
-			Budget: budget,
-			Read:   func() Reading { return Reading{Total: total.Load()} },
-			Logger: slog.New(slog.NewTextHandler(&out, nil)),
+			Budget:  budget,
+			Collect: func() {},
+			Read:    func() Reading { return Reading{Live: live.Load(), Limit: budget} },
+			Logger:  slog.New(slog.NewTextHandler(&out, nil)),
 		})
-		total.Store(960)
+		live.Store(960)
 		m.Start()
 		synctest.Wait()
-		total.Store(100)
+		live.Store(100)
 		m.Trigger()
 		synctest.Wait()
 		m.Stop()
@@ -337,7 +381,7 @@ func TestChangesAreLogged(t *testing.T) {
 			t.Fatalf("%q", lines)
 		}
 		for i, parts := range [][]string{
-			{"level=WARN", "agloop: ", "from=normal", "to=critical", "pressure_percent=96", "total_bytes=960", "budget_bytes=1000"},
+			{"level=WARN", "agloop: ", "from=normal", "to=critical", "pressure_percent=96", "live_bytes=960", "limit_bytes=1000", "budget_bytes=1000", "held_bytes=0"},
 			{"level=INFO", "from=critical", "to=normal"},
 		} {
 			for _, part := range parts {

@@ -1,12 +1,13 @@
-// Package memmon reads how much memory the process uses, how much it may use, and says
-// when the one comes close to the other.
+// Package memmon counts what agloop holds, reads how much memory the process uses, and says
+// when either comes close to what it may be.
 //
-// Read takes one reading. A MemoryManager takes them again and again, the more often the
-// less room is left, and names the tier it finds; what is done about a tier is its
-// owner's matter, who is told by Config.OnChange.
+// A Ledger counts bytes as they are taken and let go of. Read takes one reading of the
+// process. A MemoryManager takes them again and again, the more often the less room is left,
+// holds them and its ledger against their limits, and names the tier it finds; what is done
+// about a tier is its owner's matter, who is told by Config.OnChange.
 //
-// Nothing here stops the world: the heap comes from runtime/metrics, what agloop's own
-// buffers hold from bufpool's live count.
+// Garbage is no pressure: it is collected before anything is judged by it. Nothing else
+// here stops the world: the heap comes from runtime/metrics.
 package memmon
 
 import (
@@ -19,22 +20,53 @@ import (
 
 // Reading is the state of memory at one moment, in bytes.
 type Reading struct {
-	Total   int64 // mapped by the Go runtime and not returned to the system
+	// Of the process.
+	Total   int64 // mapped by the Go runtime and not returned to the system, garbage included
 	Heap    int64 // live and dead objects
+	Live    int64 // objects that the last collection found alive, and stacks in use
 	Stacks  int64
 	Buffers int64 // lent by bufpool, part of Heap
-	Limit   int64 // what Total is held against: Limit(), in a MemoryManager's readings its budget
+	Limit   int64 // what Live is held against: Limit(); 0 when none is known
+
+	// Of what agloop holds, by the ledger; 0 but in a MemoryManager's readings.
+	Held   int64 // all of it
+	InOut  int64 // what connections hold in and out together, part of Held: today all of it
+	Budget int64 // what Held is held against; 0 when no limit is known
 }
 
-// Pressure is Total as a fraction of Limit; 0 when there is no limit.
-func (r Reading) Pressure() float64 { return r.percent() / 100 }
+// InOutShare is the part of the budget that connections may hold in and out together.
+const InOutShare = 0.25
 
-// percent multiplies first, so that a whole percentage comes out whole.
-func (r Reading) percent() float64 {
-	if r.Limit <= 0 {
+// Share is InOutShare of Budget, in bytes.
+func (r Reading) Share() int64 { return int64(InOutShare * float64(r.Budget)) }
+
+// excess is by how much connections exceed their share, 0 when they do not.
+func (r Reading) excess() int64 {
+	if r.Budget <= 0 {
 		return 0
 	}
-	return 100 * float64(r.Total) / float64(r.Limit)
+	return max(0, r.InOut-r.Share())
+}
+
+// Pressure is the greater of two fractions: Held of Budget, and Live of Limit. One whose
+// limit is not known is 0.
+func (r Reading) Pressure() float64 { return r.percent() / 100 }
+
+func (r Reading) percent() float64 { return max(percentage(r.Held, r.Budget), r.live()) }
+func (r Reading) live() float64    { return percentage(r.Live, r.Limit) }
+func (r Reading) mapped() float64  { return percentage(r.Total, r.Limit) }
+
+// percentage multiplies first, so that a whole one comes out whole.
+func percentage(part, whole int64) float64 {
+	if whole <= 0 {
+		return 0
+	}
+	return 100 * float64(part) / float64(whole)
+}
+
+// bytesAt is the least number of bytes that are so many percent of whole.
+func bytesAt(percent float64, whole int64) int64 {
+	return int64(math.Ceil(float64(whole) * percent / 100))
 }
 
 // samples of a reading, in this order.
@@ -42,6 +74,7 @@ const (
 	total = iota
 	released
 	objects
+	live
 	stacks
 	softLimit
 	sampleCount
@@ -53,6 +86,7 @@ var samplePool = sync.Pool{New: func() any {
 		total:     {Name: "/memory/classes/total:bytes"},
 		released:  {Name: "/memory/classes/heap/released:bytes"},
 		objects:   {Name: "/memory/classes/heap/objects:bytes"},
+		live:      {Name: "/gc/heap/live:bytes"},
 		stacks:    {Name: "/memory/classes/heap/stacks:bytes"},
 		softLimit: {Name: "/gc/gomemlimit:bytes"},
 	}
@@ -69,6 +103,7 @@ func Read() Reading {
 	return Reading{
 		Total:   n(total) - n(released),
 		Heap:    n(objects),
+		Live:    n(live) + n(stacks),
 		Stacks:  n(stacks),
 		Buffers: bufpool.Live(),
 		Limit:   least(n(softLimit), system.limit()),

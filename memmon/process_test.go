@@ -2,22 +2,25 @@ package memmon
 
 import (
 	"log/slog"
-	"runtime/debug"
+	"runtime"
 	"testing"
 	"time"
 
 	"github.com/agloop/agloop/bufpool"
 )
 
-// TestRealMemory fills a budget with real buffers, reports them as a loop would, and
-// lets them go. No interval ends in it: a minute in Normal is longer than the test.
+// TestRealMemory fills a budget with real buffers, counts them as a loop would, and lets
+// them go. No interval of rest ends in it: a minute is longer than the test.
 func TestRealMemory(t *testing.T) {
-	debug.FreeOSMemory() // what other tests left
-	const block = 1 << 20
-	limit := 4*Read().Total + 64<<20
+	const (
+		block = 1 << 20
+		most  = 64 << 20
+	)
+	ledger := NewLedger()
 	changes := make(chan Change, 100)
 	m := NewMemoryManager(Config{
-		Budget:   limit,
+		Budget:   most,
+		InOut:    ledger,
 		OnChange: func(c Change) { changes <- c },
 		Logger:   slog.New(slog.DiscardHandler),
 	})
@@ -29,12 +32,13 @@ func TestRealMemory(t *testing.T) {
 
 	var held []*bufpool.Buffer
 	tier := Normal
-	for filled := int64(0); filled < limit && tier < Critical; filled += block {
-		held = append(held, fill(bufpool.Get(block)))
-		m.Check(bufpool.Live())
+	for i := 0; i < most/block && tier < Critical; i++ {
+		b := fill(bufpool.Get(block))
+		held = append(held, b)
+		ledger.Add(i, cap(b.B))
 		for len(changes) > 0 {
 			c := <-changes
-			if c.From != tier || c.To <= tier || c.Reading.Limit != limit {
+			if c.From != tier || c.To <= tier || c.Reading.Budget != most {
 				t.Errorf("%+v in %v", c, tier)
 			}
 			tier = c.To
@@ -43,19 +47,46 @@ func TestRealMemory(t *testing.T) {
 	if tier < Critical { // the last reading may be under way
 		await(t, changes, Critical)
 	}
-	if used := m.GetMemoryUsage(); used < limit*95/100 {
-		t.Errorf("critical with %d of %d bytes", used, limit)
+	if r := m.Last(); r.Held < most*95/100 || r.Held > ledger.Total() {
+		t.Errorf("critical with %d of %d bytes", r.Held, most)
 	}
 
-	for _, b := range held {
+	for i, b := range held {
+		ledger.Add(i, -cap(b.B))
 		b.Release()
 	}
-	clear(held)
-	debug.FreeOSMemory()
 	m.Trigger()
 	await(t, changes, Normal)
-	if p := m.GetMemoryPressure(); p > 45 {
-		t.Errorf("normal at %.1f %%", p)
+	if p := m.GetMemoryPressure(); p > 45 || ledger.Total() != 0 {
+		t.Errorf("normal at %.1f %%, %d bytes held", p, ledger.Total())
+	}
+}
+
+// TestCollectionsOfTwoManagers: both see the same garbage, which is collected once.
+func TestCollectionsOfTwoManagers(t *testing.T) {
+	forced := func() (n uint32) {
+		var s runtime.MemStats
+		runtime.ReadMemStats(&s)
+		before := s.NumForcedGC
+		for range 2 {
+			m := NewMemoryManager(Config{
+				Read:   func() Reading { return Reading{Total: 900, Limit: 1000} },
+				Logger: slog.New(slog.DiscardHandler),
+			})
+			m.Start()
+			m.Stop()
+			if m.Collections() != 1 {
+				t.Errorf("%d collections", m.Collections())
+			}
+		}
+		runtime.ReadMemStats(&s)
+		return s.NumForcedGC - before
+	}
+	collections.Lock()
+	collections.at = time.Time{}
+	collections.Unlock()
+	if n := forced(); n != 1 {
+		t.Errorf("%d collections for two managers", n)
 	}
 }
 

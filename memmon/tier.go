@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// Tier names how close memory is to its budget. Tiers are ordered: t >= High is "high or
+// Tier names how close memory is to its limits. Tiers are ordered: t >= High is "high or
 // worse". The zero value is Normal.
 type Tier uint8
 
-// The tiers, with the pressure from which each is entered, in percent of the budget.
+// The tiers, with the pressure from which each is entered, in percent.
 const (
 	Normal   Tier = iota // below 50
 	Moderate             // 50
@@ -59,11 +59,11 @@ func (t Tier) next(percent float64) Tier {
 	return t
 }
 
-// room is the number of bytes that r may grow before t is left upward; math.MaxInt64 when
-// no tier is above, or no limit known.
+// room is the number of bytes by which what is held may grow before t is left upward;
+// math.MaxInt64 when no tier is above, or no limit known.
 func (t Tier) room(r Reading) int64 {
-	if t >= Critical || r.Limit <= 0 {
+	if t >= Critical || r.Budget <= 0 {
 		return math.MaxInt64
 	}
-	return int64(math.Ceil(float64(r.Limit)*tiers[t+1].floor/100)) - r.Total
+	return bytesAt(tiers[t+1].floor, r.Budget) - r.Held
 }

@@ -73,15 +73,15 @@ func TestTierRoom(t *testing.T) {
 		r    Reading
 		want int64
 	}{
-		{Normal, Reading{Total: 100, Limit: 1000}, 400},
-		{Moderate, Reading{Total: 480, Limit: 1000}, 220}, // held by hysteresis
-		{High, Reading{Total: 949, Limit: 1000}, 1},
-		{Normal, Reading{Total: 0, Limit: 3}, 2}, // 1.5 bytes are not yet half
-		{Critical, Reading{Total: 960, Limit: 1000}, math.MaxInt64},
-		{Normal, Reading{Total: 960}, math.MaxInt64},
+		{Normal, Reading{Held: 100, Budget: 1000}, 400},
+		{Moderate, Reading{Held: 480, Budget: 1000}, 220}, // held by hysteresis
+		{High, Reading{Held: 949, Budget: 1000}, 1},
+		{Normal, Reading{Held: 0, Budget: 3}, 2}, // 1.5 bytes are not yet half
+		{Critical, Reading{Held: 960, Budget: 1000}, math.MaxInt64},
+		{Normal, Reading{Held: 960}, math.MaxInt64},
 	} {
 		if got := c.tier.room(c.r); got != c.want {
-			t.Errorf("%v at %d of %d: room for %d, want %d", c.tier, c.r.Total, c.r.Limit, got, c.want)
+			t.Errorf("%v at %d of %d: room for %d, want %d", c.tier, c.r.Held, c.r.Budget, got, c.want)
 		}
 	}
 }

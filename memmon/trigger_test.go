@@ -8,30 +8,30 @@ import (
 	"time"
 )
 
-// TestLiveGrowthIsSeenWithinTheInstant crosses every boundary between two readings.
-func TestLiveGrowthIsSeenWithinTheInstant(t *testing.T) {
-	for name, report := range map[string]func(w *world, grown int64){
-		"Check": func(w *world, _ int64) { w.Check(w.live.Load()) },
-		"Note":  func(w *world, grown int64) { w.Note(grown) },
-		"both": func(w *world, grown int64) { // each sees half
-			w.live.Add(-grown / 2)
-			w.Check(w.live.Load())
-			w.Note(grown / 2)
+// TestGrowthIsSeenWithinTheInstant crosses every boundary between two readings.
+func TestGrowthIsSeenWithinTheInstant(t *testing.T) {
+	const step = stripeCount * 2
+	for name, grow := range map[string]func(l *Ledger){
+		"one stripe": func(l *Ledger) { l.Add(5, step) },
+		"all stripes": func(l *Ledger) {
+			for i := range stripeCount {
+				l.Add(i, step/stripeCount)
+			}
+		},
+		"to and fro": func(l *Ledger) {
+			l.Add(1, -2*step)
+			l.Add(2, 3*step)
 		},
 	} {
 		for tier := Moderate; tier <= Critical; tier++ {
 			t.Run(name+"/"+tier.String(), func(t *testing.T) {
 				inBubble(t, func(w *world) {
-					edge := int64(tiers[tier].floor) * budget / 100
-					w.total.Store(edge - 40)
-					w.live.Store(300)
-					w.Note(200) // what was there before the reading is not growth
+					w.ledger.Add(1, int(tiers[tier].floor)*budget/100-step)
 					w.Start()
 					w.expect(tier-1, 1)
 					time.Sleep(10 * pace)
 					now := time.Now()
-					w.grow(40)
-					report(w, 40)
+					grow(w.ledger)
 					w.expect(tier, 2)
 					if !time.Now().Equal(now) {
 						t.Error("time has passed")
@@ -42,23 +42,38 @@ func TestLiveGrowthIsSeenWithinTheInstant(t *testing.T) {
 	}
 }
 
+// TestGrowthTowardTheLimitIsSeen: bytes that are held are mapped, and may be the last
+// that the process can have.
+func TestGrowthTowardTheLimitIsSeen(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.total.Store(800)
+		w.Start()
+		w.expect(Normal, 1)
+		time.Sleep(10 * pace)
+		w.total.Store(850)
+		w.ledger.Add(0, 50)
+		w.expect(Normal, 2)
+		if w.Collections() != 1 {
+			t.Errorf("%d collections", w.Collections())
+		}
+	})
+}
+
 func TestBelowTheThresholdNothingHappens(t *testing.T) {
 	inBubble(t, func(w *world) {
-		w.total.Store(100) // 400 to the boundary, half of it for each count
-		w.live.Store(50)
+		w.limit.Store(1 << 40)
+		w.SetBudget(16000)
+		w.ledger.Add(0, 1007) // 2993 to the share: 2994 for 16 stripes, 187 each
 		w.Start()
-		time.Sleep(10 * pace)
-		w.Check(50 + 199)
-		w.Note(199)
-		w.Check(0)
 		w.expect(Normal, 1)
-		w.Check(50 + 200)
-		w.expect(Normal, 2)
 		time.Sleep(10 * pace)
-		w.Note(1) // not yet: the second reading began with 199
+		w.ledger.Add(0, 186)
+		w.ledger.Add(0, -186)
+		w.ledger.Add(1, 186)
+		w.ledger.Add(2, -5000)
+		w.expect(Normal, 1)
+		w.ledger.Add(1, 1)
 		w.expect(Normal, 2)
-		w.Note(199)
-		w.expect(Normal, 3)
 	})
 }
 
@@ -67,48 +82,37 @@ func TestBelowTheThresholdNothingHappens(t *testing.T) {
 func TestGrowthIsPaced(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.Start()
-		w.grow(490)
-		w.Check(w.live.Load())
+		w.ledger.Add(0, 490)
 		w.expect(Normal, 1) // the first reading is not a millisecond old
 		time.Sleep(pace - instant)
 		w.expect(Normal, 1)
 		time.Sleep(instant)
 		w.expect(Normal, 2)
 		for range 100 {
-			w.grow(1)
-			w.Check(w.live.Load())
+			w.ledger.Add(0, 1)
 			time.Sleep(pace / 10)
 		}
 		synctest.Wait()
 		if n := w.Readings(); w.Tier() != Moderate || n < 3 || n > 13 {
 			t.Errorf("%v after %d readings in 11 ms", w.Tier(), n)
 		}
-		// In critical there is no boundary above, so nothing to ask for.
-		time.Sleep(10 * pace)
-		w.total.Store(980)
-		w.Trigger()
-		synctest.Wait()
-		n := w.Readings()
-		for range 100 {
-			w.grow(100)
-			w.Check(w.live.Load())
-			w.Note(100)
-		}
-		w.expect(Critical, n)
 	})
 }
 
-func TestStepIsAtLeastAThousandth(t *testing.T) {
+// TestStepIsAPartOfTheBudget: close to a boundary not every byte asks for a reading.
+func TestStepIsAPartOfTheBudget(t *testing.T) {
 	inBubble(t, func(w *world) {
+		w.limit.Store(1 << 40)
 		w.SetBudget(1 << 20)
-		w.total.Store(1<<19 - 1) // one byte below half
+		w.ledger.Add(0, 1<<18) // no byte below the share's end
 		w.Start()
-		synctest.Wait()
-		time.Sleep(10 * pace)
-		w.Check(1<<10 - 1)
 		w.expect(Normal, 1)
-		w.Check(1 << 10)
+		time.Sleep(10 * pace)
+		w.ledger.Add(0, 1<<8-1)
+		w.expect(Normal, 1)
+		w.ledger.Add(0, 1)
 		w.expect(Normal, 2)
+		w.expectOverdrawn(1 << 8)
 	})
 }
 
@@ -138,8 +142,9 @@ func TestTriggerIsCoalesced(t *testing.T) {
 func TestTriggersDuringAReadingGetOneMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})
+		ledger := NewLedger()
 		m := NewMemoryManager(Config{
-			Budget: budget,
+			Budget: budget, InOut: ledger,
 			Read:   func() Reading { <-gate; return Reading{} },
 			Logger: slog.New(slog.DiscardHandler),
 		})
@@ -149,7 +154,7 @@ func TestTriggersDuringAReadingGetOneMore(t *testing.T) {
 		for range 10 {
 			m.Trigger()
 			m.SetBudget(budget)
-			m.cross()
+			ledger.cross()
 		}
 		gate <- struct{}{}
 		gate <- struct{}{}
@@ -166,58 +171,57 @@ func TestTriggersDuringAReadingGetOneMore(t *testing.T) {
 // change is not reported again.
 func TestPaceTellsNothingTwice(t *testing.T) {
 	inBubble(t, func(w *world) {
-		w.total.Store(500)
+		w.ledger.Add(0, 500)
 		w.Start()
 		w.changed(Normal, Moderate)
-		w.grow(200)
-		w.Check(w.live.Load())
+		w.expectOverdrawn(250)
+		w.ledger.Add(0, 200)
 		w.expect(Moderate, 1)
 		time.Sleep(pace)
 		w.expect(Elevated, 2)
 		w.changed(Moderate, Elevated)
+		w.expectOverdrawn(450)
 		if len(w.changes) != 0 {
 			t.Errorf("%+v once more", <-w.changes)
 		}
 	})
 }
 
-// calm is a manager far below its first boundary, in the state of its first reading.
-func calm(tb testing.TB) *MemoryManager {
-	m := NewMemoryManager(Config{Read: func() Reading { return Reading{Total: 1, Limit: 1 << 60} }})
-	m.Start()
-	tb.Cleanup(m.Stop)
-	return m
+// calm is a ledger whose manager saw it far below the first threshold, and is gone.
+func calm(tb testing.TB) *Ledger {
+	l := NewLedger()
+	m := NewMemoryManager(Config{InOut: l, Read: func() Reading { return Reading{Total: 1, Limit: 1 << 60} }})
+	m.take()
+	if tb.Failed() || l.stripes[0].ask.Load() == never {
+		tb.Fatal("no threshold")
+	}
+	return l
 }
 
-func TestHotPathAllocatesNothing(t *testing.T) {
-	m := calm(t)
-	if n := testing.AllocsPerRun(1000, func() { m.Check(1); m.Note(1); m.Tier() }); n != 0 {
-		t.Errorf("%v allocations below the threshold", n)
-	}
-	m.Stop() // so that nobody takes the signal away
-	if n := testing.AllocsPerRun(1000, func() { m.cross(); m.Trigger() }); n != 0 {
-		t.Errorf("%v allocations above it", n)
+func TestTriggerAllocatesNothing(t *testing.T) {
+	m := NewMemoryManager(Config{})
+	if n := testing.AllocsPerRun(1000, func() { m.Trigger(); m.Tier() }); n != 0 {
+		t.Errorf("%v allocations", n)
 	}
 }
 
-// TestTriggersFromManyGoroutines loses no crossing: whoever crosses last is still seen.
-func TestTriggersFromManyGoroutines(t *testing.T) {
+// TestGrowthFromManyGoroutines loses no crossing: whoever crosses last is still seen.
+func TestGrowthFromManyGoroutines(t *testing.T) {
 	changes := make(chan Change, 10)
+	ledger := NewLedger()
 	m := NewMemoryManager(Config{
-		Budget: 1 << 20,
-		Live:   func() int64 { return 0 },
-		Logger: slog.New(slog.DiscardHandler),
+		Budget: 1 << 20, InOut: ledger,
+		Read:     func() Reading { return Reading{} },
+		OnChange: func(c Change) { changes <- c },
+		Logger:   slog.New(slog.DiscardHandler),
 	})
-	m.cfg.Read = func() Reading { return Reading{Total: m.noted.Load()} }
-	m.cfg.OnChange = func(c Change) { changes <- c }
 	m.Start()
 	defer m.Stop()
 	var all sync.WaitGroup
-	for range 8 {
+	for i := range 8 {
 		all.Go(func() {
 			for range 1 << 17 / 16 {
-				m.Note(16)
-				m.Check(0)
+				ledger.Add(i, 16)
 				m.Tier()
 			}
 		})
@@ -226,43 +230,9 @@ func TestTriggersFromManyGoroutines(t *testing.T) {
 	await(t, changes, Critical)
 }
 
-func BenchmarkCheck(b *testing.B) {
-	m := calm(b)
-	b.ReportAllocs()
-	for b.Loop() {
-		m.Check(1)
-	}
-}
-
-func BenchmarkCheckParallel(b *testing.B) {
-	m := calm(b)
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			m.Check(1)
-		}
-	})
-}
-
-func BenchmarkNote(b *testing.B) {
-	m := calm(b)
-	b.ReportAllocs()
-	for b.Loop() {
-		m.Note(0)
-	}
-}
-
-func BenchmarkNoteParallel(b *testing.B) {
-	m := calm(b)
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			m.Note(0)
-		}
-	})
-}
-
 // BenchmarkTake is a whole reading of the manager, as it comes twice a second in Critical.
 func BenchmarkTake(b *testing.B) {
-	m := NewMemoryManager(Config{})
+	m := NewMemoryManager(Config{Collect: func() {}})
 	b.ReportAllocs()
 	for b.Loop() {
 		m.take()

@@ -26,6 +26,7 @@ func (e *engine) source(s *Source) {
 	e.LoopMetrics.AddTo(&s.Loops)
 	s.Refused, s.Shed, s.Connections = e.rest.Refused, e.rest.Shed, e.rest.Connections
 	s.MemoryUsage, s.MemoryPressure = e.rest.MemoryUsage, e.rest.MemoryPressure
+	s.MemoryHeld, s.MemoryBudget = e.rest.MemoryHeld, e.rest.MemoryBudget
 	s.MemoryTier, s.MonitoringInterval = e.rest.MemoryTier, e.rest.MonitoringInterval
 	s.PoolInUse, s.PoolIdle = e.rest.PoolInUse, e.rest.PoolIdle
 }

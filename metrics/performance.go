@@ -46,7 +46,9 @@ type PerformanceMetrics struct {
 
 	// Memory.
 	MemoryUsage           int64         // bytes, of the process
-	MemoryPressure        float64       // percent of the budget
+	MemoryPressure        float64       // percent: the greater of MemoryHeld of MemoryBudget, and the live heap of the process's limit
+	MemoryHeld            int64         // bytes that connections hold in and out
+	MemoryBudget          int64         // bytes that may be held; 0 when no limit is known
 	MemoryTier            int           // 0 is rest, higher is worse
 	MonitoringInterval    time.Duration // between two readings of memory
 	BufferPoolInUse       int64         // bytes lent
@@ -107,7 +109,9 @@ type Source struct {
 	Connections int // open now
 
 	MemoryUsage        int64         // bytes
-	MemoryPressure     float64       // percent of the budget
+	MemoryPressure     float64       // percent
+	MemoryHeld         int64         // bytes
+	MemoryBudget       int64         // bytes
 	MemoryTier         int           // 0 is rest
 	MonitoringInterval time.Duration // between two readings of memory
 	PoolInUse          int64         // bytes lent by the buffer pool
@@ -118,6 +122,7 @@ type Source struct {
 func (s *Source) Reset() {
 	s.Loops.Reset()
 	s.Snapshot, s.Refused, s.Shed, s.Connections = Snapshot{}, Refusals{}, 0, 0
+	s.MemoryHeld, s.MemoryBudget = 0, 0
 	s.MemoryUsage, s.MemoryPressure, s.MemoryTier, s.MonitoringInterval = 0, 0, 0, 0
 	s.PoolInUse, s.PoolIdle = 0, 0
 }

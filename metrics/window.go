@@ -62,6 +62,7 @@ func (m *PerformanceMetrics) totals(s *Source) {
 		Refused:        s.Refused,
 	}
 	m.MemoryUsage, m.MemoryPressure = s.MemoryUsage, s.MemoryPressure
+	m.MemoryHeld, m.MemoryBudget = s.MemoryHeld, s.MemoryBudget
 	m.MemoryTier, m.MonitoringInterval = s.MemoryTier, s.MonitoringInterval
 	m.BufferPoolInUse, m.BufferPoolIdle = s.PoolInUse, s.PoolIdle
 	m.BufferPoolUtilization = ratio(float64(s.PoolInUse), float64(s.PoolInUse+s.PoolIdle))

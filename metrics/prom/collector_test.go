@@ -31,7 +31,7 @@ func busy() *metrics.Source {
 		Refused: metrics.Refusals{
 			Slots: 1, Memory: 2, AddressRate: 4, MessageRate: 5, ByteRate: 6, RunRate: 7,
 		},
-		Shed: 7, Connections: 3, MemoryUsage: 1 << 20, MemoryPressure: 62.5, MemoryTier: 1, MonitoringInterval: 15 * time.Second,
+		Shed: 7, Connections: 3, MemoryUsage: 1 << 20, MemoryPressure: 62.5, MemoryHeld: 4 << 20, MemoryBudget: 8 << 20, MemoryTier: 1, MonitoringInterval: 15 * time.Second,
 		PoolInUse: 4096, PoolIdle: 8192,
 	}
 	l.AddTo(&s.Loops)
@@ -81,6 +81,8 @@ func TestScrape(t *testing.T) {
 		`agloop_refused_total{reason="address_rate"} 4`,
 		`agloop_memory_usage_bytes 1.048576e+06`,
 		`agloop_memory_pressure_ratio 0.625`,
+		`agloop_memory_held_bytes 4.194304e+06`,
+		`agloop_memory_budget_bytes 8.388608e+06`,
 		`agloop_memory_tier 1`,
 		`agloop_memory_monitoring_interval_seconds 15`,
 		`agloop_buffer_pool_bytes{state="in_use"} 4096`,

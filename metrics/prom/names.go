@@ -76,8 +76,12 @@ var values = []value{
 
 	gauge(desc("memory_usage_bytes", "Memory of the process."),
 		func(s *metrics.Source) float64 { return float64(s.MemoryUsage) }),
-	gauge(desc("memory_pressure_ratio", "Memory in use as a fraction of the budget."),
+	gauge(desc("memory_pressure_ratio", "The greater of what is held of the budget and the live heap of the limit, as a fraction."),
 		func(s *metrics.Source) float64 { return s.MemoryPressure / 100 }),
+	gauge(desc("memory_held_bytes", "Bytes that connections hold in and out."),
+		func(s *metrics.Source) float64 { return float64(s.MemoryHeld) }),
+	gauge(desc("memory_budget_bytes", "Bytes that may be held."),
+		func(s *metrics.Source) float64 { return float64(s.MemoryBudget) }),
 	gauge(desc("memory_tier", "Tier of memory pressure; 0 is rest, higher is worse."),
 		func(s *metrics.Source) float64 { return float64(s.MemoryTier) }),
 	gauge(desc("memory_monitoring_interval_seconds", "Time between two readings of memory."),
