@@ -185,7 +185,7 @@ func (s *sharedEngine) acquire(log *slog.Logger) (*loop.Engine, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.engine == nil {
-		e, err := loop.NewEngine(0, log)
+		e, err := loop.NewEngine(0, nil, log)
 		if err != nil {
 			return nil, err
 		}

@@ -12,8 +12,8 @@ func (m *PerformanceManager) ChangeTier(from, to MemoryTier) {
 	m.tierChanged(memmon.Change{From: from, To: to})
 }
 
-// Hold counts bytes as held by connections, or as let go of when they are negative.
-func (m *PerformanceManager) Hold(bytes int) { m.ledger.Add(0, bytes) }
+// Held is what its ledger says.
+func (m *PerformanceManager) Held() int64 { return m.ledger.Total() }
 
 // Observe is what the optimizer would be told of the time that f takes.
 func (m *PerformanceManager) Observe(f func()) Observation {
@@ -23,3 +23,6 @@ func (m *PerformanceManager) Observe(f func()) Observation {
 	o, _ := seen.next(m, time.Now())
 	return o
 }
+
+// Hold counts bytes as held by nobody in particular.
+func (m *PerformanceManager) Hold(bytes int) { m.ledger.Add(0, bytes) }

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
 	"testing"
 	"time"
 
@@ -68,24 +67,6 @@ type opened struct {
 	agloop.NopHandler
 	conns   chan *agloop.Conn
 	message func(p []byte)
-	held    sync.Map // of bytes by *agloop.Conn, see line.hold
-	release func(bytes int)
-}
-
-// OnClose lets go of what was held.
-func (o *opened) OnClose(c *agloop.Conn, _ *agloop.CloseError) {
-	if bytes, ok := o.held.LoadAndDelete(c); ok {
-		o.release(bytes.(int))
-	}
-}
-
-// hold counts what waits for c now as held until it is closed, and returns how much it is.
-func (l *line) hold(c *agloop.Conn) (bytes int) {
-	bytes = c.Buffered()
-	l.handler.release = func(bytes int) { l.manager.Hold(-bytes) }
-	l.handler.held.Store(c, bytes)
-	l.manager.Hold(bytes)
-	return bytes
 }
 
 func (o *opened) OnOpen(c *agloop.Conn) { o.conns <- c }

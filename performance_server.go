@@ -65,7 +65,7 @@ func (s serverTarget) setZeroCopy(on bool) { s.door.SetZeroCopy(on) }
 func (s serverTarget) setMetrics(on bool)  { s.engine.SetMetrics(on) }
 func (s serverTarget) setShedding(on bool) { s.door.SetShedding(on) }
 func (s serverTarget) cutLargest(bytes int64) (conns int, freed int64) {
-	return s.door.CutLargest(bytes)
+	return s.engine.CutLargest(bytes)
 }
 
 func (s serverTarget) totals(t *metrics.Source) {

@@ -216,7 +216,7 @@ func (s *Server) start() (err error) {
 		path = "/ws"
 	}
 	ledger := memmon.NewLedger() // before the engine, which writes in it
-	if s.engine, err = loop.NewEngine(s.cfg.Loops, s.log); err != nil {
+	if s.engine, err = loop.NewEngine(s.cfg.Loops, ledger, s.log); err != nil {
 		return err
 	}
 	s.http = newHTTPSide(s.cfg.HTTP, s.log)

@@ -13,6 +13,7 @@ import (
 	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/codec/event"
 	"github.com/agloop/agloop/loop"
+	"github.com/agloop/agloop/memmon"
 )
 
 // Transport keeps connections to one or several servers and runs agents over them. A
@@ -28,7 +29,7 @@ type Transport struct {
 	slots   []*slot
 	origins []*origin
 	perf    *PerformanceManager
-	engines func(loops int, log *slog.Logger) (*loop.Engine, error) // makes one
+	engines func(loops int, ledger *memmon.Ledger, log *slog.Logger) (*loop.Engine, error) // makes one
 
 	// Any goroutine.
 	handlers  atomic.Pointer[[]*eventHandler] // replaced under mu
@@ -167,7 +168,7 @@ func (t *Transport) begin(ctx context.Context) (*episode, error) {
 	case transportStopped:
 		return nil, ErrTransportClosed
 	}
-	engine, err := t.engines(t.cfg.Loops, t.log)
+	engine, err := t.engines(t.cfg.Loops, t.perf.ledger, t.log)
 	if err != nil {
 		return nil, err
 	}

@@ -5,11 +5,12 @@ import (
 	"time"
 
 	"github.com/agloop/agloop/loop"
+	"github.com/agloop/agloop/memmon"
 )
 
 // LendLoops makes the transport run on e, which it stops. Before Start.
 func (t *Transport) LendLoops(e *loop.Engine) {
-	t.engines = func(int, *slog.Logger) (*loop.Engine, error) { return e, nil }
+	t.engines = func(int, *memmon.Ledger, *slog.Logger) (*loop.Engine, error) { return e, nil }
 }
 
 // SetRandom replaces the source of the transport's jitter. Before Start.

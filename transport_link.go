@@ -23,7 +23,6 @@ type link struct {
 	// Any goroutine.
 	taken  atomic.Bool   // a run has it
 	useful atomic.Bool   // a run has received an event on it
-	shed   atomic.Bool   // told to close for what it holds
 	turn   chan struct{} // holds a token while a SendEvent waits for room and sends
 
 	// Any goroutine, under Transport.mu.

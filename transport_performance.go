@@ -1,8 +1,6 @@
 package agloop
 
 import (
-	"cmp"
-	"slices"
 	"time"
 
 	"github.com/agloop/agloop/batch"
@@ -98,36 +96,12 @@ func (tt transportTarget) setMetrics(on bool) {
 // setShedding has nothing to do: a transport has no connections but those it was asked for.
 func (tt transportTarget) setShedding(bool) {}
 
-// cutLargest closes the connections for which most bytes wait, as Door.CutLargest does. What
-// waits for those told to close before, which let go of it when it has left, is not chosen
-// once more.
+// cutLargest cuts the connections that hold most; they are dialled again.
 func (tt transportTarget) cutLargest(bytes int64) (conns int, freed int64) {
-	const least = 16 << 10
-	type holder struct {
-		link  *link
-		holds int
+	if e := tt.engine(); e != nil {
+		return e.CutLargest(bytes)
 	}
-	var holders []holder
-	for _, l := range tt.t.links() {
-		n := l.client.conn.Buffered()
-		switch {
-		case l.shed.Load():
-			bytes -= int64(n)
-		case n >= least:
-			holders = append(holders, holder{l, n})
-		}
-	}
-	slices.SortFunc(holders, func(a, b holder) int { return cmp.Compare(b.holds, a.holds) })
-	for _, h := range holders {
-		if freed >= bytes {
-			break
-		}
-		h.link.shed.Store(true)
-		h.link.client.conn.Close(CloseTryLater, "memory is short")
-		conns++
-		freed += int64(h.holds)
-	}
-	return conns, freed
+	return 0, 0
 }
 
 func (tt transportTarget) totals(s *metrics.Source) {

@@ -54,7 +54,7 @@ func TestTransportBackoffBounds(t *testing.T) {
 // for the kernel there would stop the clock.
 func lentLoops(t *testing.T) *loop.Engine {
 	t.Helper()
-	engine, err := loop.NewEngine(1, quiet)
+	engine, err := loop.NewEngine(1, nil, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -99,7 +99,11 @@ func (q *Queue) extend(n int) {
 // Append copies p to the end of the queue, in chunks that go back to the pool.
 func (q *Queue) Append(p []byte) {
 	for len(p) > 0 {
-		p = p[copy(q.Room(min(len(p), bufpool.MaxSize)), p):]
+		n := min(len(p), bufpool.MaxSize)
+		if last := len(q.bufs) - 1; last >= 0 && q.bufs[last].Spare() > 0 {
+			n = min(n, q.bufs[last].Spare()) // half-empty chunks would double what a queue of large frames takes
+		}
+		p = p[copy(q.Room(n), p):]
 	}
 }
 

@@ -31,6 +31,7 @@ type Conn struct {
 	flushed uint32                 // when it was last written, in microseconds of the clock, for the batch window
 
 	// Any goroutine.
+	holds atomic.Int32  // bytes that it holds, by capacity, see Hold
 	marks atomic.Uint32 // bits, see isOpened
 	used  atomic.Uint32 // tick of the last message received, or at which the last run ended; running while one is active
 
@@ -53,6 +54,8 @@ const (
 	isCorked                       // the loop is handling its bytes and will flush at the end
 	isReplying                     // replies of this turn wait in the loop's cork, and must leave before what is in out
 	isEnding                       // Close was called: no more messages to the handler
+	isHolder                       // on its loop\'s list of holders
+	isGone                         // the loop is done with it
 
 	// Of this loop alone.
 	isMet    // OnOpen was called, so OnClose is owed
@@ -225,10 +228,8 @@ func (c *Conn) gone(err error) {
 	defer c.farewell(c.closeError(err)) // whatever goes wrong before it
 	l.deadline(c, 0)
 	c.lastWrite(err)
-	if c.held != nil {
-		c.held.free()
-		c.held = nil
-	}
+	c.dropHeld()
+	l.holders.remove(c)
 	delete(l.inflows, c)
 }
 

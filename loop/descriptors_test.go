@@ -156,7 +156,7 @@ func (l *errListener) Accept() (net.Conn, error) {
 
 // TestAcceptErrorsEndNothing: whatever accept fails with, it is tried again.
 func TestAcceptErrorsEndNothing(t *testing.T) {
-	eng, err := loop.NewEngine(1, nil)
+	eng, err := loop.NewEngine(1, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

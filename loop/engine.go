@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/agloop/agloop/memmon"
 	"github.com/agloop/agloop/metrics"
 	"github.com/panjf2000/gnet/v2"
 )
@@ -22,6 +23,7 @@ type Engine struct {
 	// Immutable.
 	client *gnet.Client
 	log    *slog.Logger
+	ledger *memmon.Ledger // of what its connections hold
 	start  time.Time
 	loops  []*Loop
 
@@ -31,24 +33,26 @@ type Engine struct {
 	stopErr error         // written before that
 	skew    atomic.Int64  // tests move the clock by it
 	wakeGap atomic.Int64  // nanoseconds, see SetWakeGap
-	piling  atomic.Pointer[func()]
-	enrolls sync.RWMutex // held for reading while enrolling: an Enroll on stopped loops would never return
-	closed  bool         // under enrolls
+	enrolls sync.RWMutex  // held for reading while enrolling: an Enroll on stopped loops would never return
+	closed  bool          // under enrolls
 }
 
 // NewEngine starts loops event loops; 0 is one less than GOMAXPROCS, at least
 // one: with a busy loop on every P, the scheduler's monitor takes the P away in
-// every system call. A nil log is slog.Default.
-func NewEngine(loops int, log *slog.Logger) (*Engine, error) {
+// every system call. What the connections hold is counted in ledger; nil is one of its own. A nil log is slog.Default.
+func NewEngine(loops int, ledger *memmon.Ledger, log *slog.Logger) (*Engine, error) {
 	if loops <= 0 {
 		loops = max(1, runtime.GOMAXPROCS(0)-1)
+	}
+	if ledger == nil {
+		ledger = memmon.NewLedger()
 	}
 	if log == nil {
 		log = slog.Default()
 	}
 	// Started an hour ago, so that zero, the time of what never happened, is long past.
 	e := &Engine{
-		log: log, start: time.Now().Add(-time.Hour),
+		log: log, ledger: ledger, start: time.Now().Add(-time.Hour),
 		quit: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	client, err := gnet.NewClient(e,
@@ -64,8 +68,8 @@ func NewEngine(loops int, log *slog.Logger) (*Engine, error) {
 	if err := client.Start(); err != nil {
 		return nil, err
 	}
-	for range loops {
-		l, err := e.hang()
+	for i := range loops {
+		l, err := e.hang(i)
 		if err != nil {
 			return nil, errors.Join(err, e.Stop(context.Background()))
 		}

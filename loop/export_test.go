@@ -74,3 +74,6 @@ func (e *Engine) Late() (n int) {
 	}
 	return n
 }
+
+// Held is what its ledger says.
+func (e *Engine) Held() int64 { return e.ledger.Total() }

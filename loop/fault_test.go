@@ -25,7 +25,7 @@ func (s sabotage) OnMessage(c *Conn, _ frame.Opcode, _ []byte) { (<-s.deed)(c) }
 // scene is one loop with one door whose connections are handed to the test.
 func scene(t *testing.T) (d *Door, h sabotage, dial func() net.Conn) {
 	t.Helper()
-	e, err := NewEngine(1, slog.New(slog.DiscardHandler))
+	e, err := NewEngine(1, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

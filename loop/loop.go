@@ -21,6 +21,7 @@ type Loop struct {
 	poller *poller
 
 	goroutine string // "goroutine 12"
+	stripe    int    // of the ledger
 
 	// The watchdog.
 	health health
@@ -56,6 +57,8 @@ type Loop struct {
 	watching atomic.Bool                         // the timer is set to look after blocked connections
 	measures atomic.Pointer[metrics.LoopMetrics] // nil: nobody wants them
 
+	holders holders
+
 	// Any goroutine, under mu.
 	mu      sync.Mutex
 	dirty   []*Conn // to be flushed by the writer, or at the end of this turn
@@ -71,7 +74,7 @@ const never = math.MaxInt64
 
 // newLoop is called on the loop itself.
 func newLoop(e *Engine, el gnet.EventLoop, b *bell) (l *Loop, err error) {
-	l = &Loop{eng: e, el: el, bell: b, timerAt: never, wheelAt: never, calls: make(chan struct{}, 1)}
+	l = &Loop{eng: e, el: el, bell: b, timerAt: never, wheelAt: never, calls: make(chan struct{}, 1), stripe: b.index}
 	if l.poller, err = newPoller(l); err != nil {
 		return nil, err
 	}

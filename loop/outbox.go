@@ -21,6 +21,8 @@ type outbox struct {
 	batch.Queue
 	partial int // bytes left of the frame that is partly written; 0: the next byte begins a frame
 
+	counted int // bytes of memory in the ledger
+
 	pong     []byte // payload of the latest ping that found much waiting
 	owesPong bool   // it is to be answered at the next frame boundary
 
@@ -48,6 +50,7 @@ func (c *Conn) opened() *outbox {
 func (c *Conn) dropOutbox() {
 	if o := c.out.Load(); o != nil {
 		c.out.Store(nil)
+		c.Hold(-o.counted)
 		o.Reset()
 		*o = outbox{Queue: o.Queue, pong: o.pong[:0]}
 		outboxes.Put(o)
@@ -156,9 +159,6 @@ const (
 func (c *Conn) send(op frame.Opcode, payload []byte, u urgency) SendResult {
 	result, act, at := c.enqueue(op, payload, u)
 	c.perform(act, at)
-	if result == Backpressure {
-		c.loop.eng.pile()
-	}
 	return result
 }
 
@@ -202,6 +202,9 @@ func (c *Conn) enqueue(op frame.Opcode, payload []byte, u urgency) (result SendR
 	}
 	if act == wake {
 		c.flags |= isDirty
+	}
+	if marks&isCorked == 0 { // what a turn gathers is counted when it ends
+		c.countOut()
 	}
 	if c.out.Load().size() > tuned.SoftLimit && !op.Control() {
 		c.flags |= isFull

@@ -60,7 +60,7 @@ type house struct {
 
 func open(t testing.TB, cfg loop.DoorConfig) *house {
 	t.Helper()
-	eng, err := loop.NewEngine(1, nil)
+	eng, err := loop.NewEngine(1, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -502,7 +502,7 @@ func TestGoneWhileItsWindowIsOpen(t *testing.T) {
 }
 
 func TestStoppedEngineRefuses(t *testing.T) {
-	eng, err := loop.NewEngine(2, nil)
+	eng, err := loop.NewEngine(2, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ func (l smallSends) Accept() (net.Conn, error) {
 
 // TestPongUnderLoad: a ping is answered while the server always has more to send than the link takes.
 func TestPongUnderLoad(t *testing.T) {
-	eng, err := loop.NewEngine(1, nil)
+	eng, err := loop.NewEngine(1, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ import (
 // newDoor only makes a door, to see what is wrong with the config.
 func newDoor(t *testing.T, cfg loop.DoorConfig) error {
 	t.Helper()
-	eng, err := loop.NewEngine(1, nil)
+	eng, err := loop.NewEngine(1, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,7 @@ func (c *Conn) receive(view []byte) {
 		}
 		view = view[n:]
 	}
+	c.countIn()
 	c.rest()
 }
 

@@ -63,7 +63,7 @@ func TestRefusalsDoNotHoldUpOthers(t *testing.T) {
 // TestRefusalsEndWithAccepting: a refusal that still waits for its request is answered when accepting stops, and
 // Accept does not return before.
 func TestRefusalsEndWithAccepting(t *testing.T) {
-	eng, err := loop.NewEngine(1, nil)
+	eng, err := loop.NewEngine(1, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

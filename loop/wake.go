@@ -13,21 +13,22 @@ import (
 // run something on a loop allocate three times a call; this does not, and it tells us
 // which loops there are (docs/adr/0003-bell.md).
 type bell struct {
-	loop *Loop
-	err  error // why there is none
-	ring net.Conn
+	loop  *Loop
+	err   error // why there is none
+	index int   // of the loop
+	ring  net.Conn
 }
 
 // oneByte is what rings; its value says nothing.
 var oneByte = []byte{1}
 
 // hang puts a bell on the loop with the fewest connections, which is one without.
-func (e *Engine) hang() (*Loop, error) {
+func (e *Engine) hang(index int) (*Loop, error) {
 	near, far, err := socketPair()
 	if err != nil {
 		return nil, err
 	}
-	b := &bell{ring: far}
+	b := &bell{ring: far, index: index}
 	if _, err := e.client.EnrollContext(near, b); err != nil {
 		far.Close()
 		return nil, err

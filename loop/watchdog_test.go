@@ -39,7 +39,7 @@ func twoLoops(t *testing.T, limits loop.Limits) (h *house, log *logs, release ch
 	t.Helper()
 	log, release = new(logs), make(chan struct{})
 	to := slog.New(slog.NewTextHandler(log, nil))
-	eng, err := loop.NewEngine(2, to)
+	eng, err := loop.NewEngine(2, nil, to)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ import (
 func dialWire(t *testing.T, h *wireHandler, limits loop.Limits, early []byte) (*loop.Conn, *wirePeer) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	engine, err := loop.NewEngine(1, log)
+	engine, err := loop.NewEngine(1, nil, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +208,7 @@ func TestWireClientHandshake(t *testing.T) {
 		{"endless", "HTTP/1.1 101 Switching Protocols\r\nX: " + string(pattern(9000)), 0, 0},
 	}
 	log := slog.New(slog.DiscardHandler)
-	engine, err := loop.NewEngine(1, log)
+	engine, err := loop.NewEngine(1, nil, log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -111,7 +111,7 @@ type wireServer struct {
 func serveWire(t *testing.T, h *wireHandler, change func(*loop.DoorConfig)) *wireServer {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	engine, err := loop.NewEngine(1, log)
+	engine, err := loop.NewEngine(1, nil, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,6 +133,7 @@ func serveWire(t *testing.T, h *wireHandler, change func(*loop.DoorConfig)) *wir
 	t.Cleanup(func() {
 		await(t, "OnClose for every OnOpen", func() bool { return h.opened.Load() == h.closed.Load() })
 		await(t, "all slots free", func() bool { return door.Slots().Used() == 0 })
+		await(t, "nothing held", func() bool { return engine.Held() == 0 })
 		ln.Close()
 		if err := <-accepted; !errors.Is(err, net.ErrClosed) {
 			t.Errorf("Accept: %v", err)

@@ -111,7 +111,9 @@ func (c *Conn) flushUnder(now int64) action {
 	case c.flags&isClosing != 0:
 		return toLoop
 	}
-	return c.afterWrite(c.writeOut(now))
+	err := c.writeOut(now)
+	c.countOut()
+	return c.afterWrite(err)
 }
 
 // leave has the loop flush c. Any goroutine.
@@ -207,6 +209,7 @@ func (c *Conn) flushQueue(now int64) (f flushed) {
 	if f.stalls = err == errKernelFull; !f.stalls {
 		f.err = err
 	}
+	c.countOut()
 	if c.flags&isFull != 0 && c.out.Load().size() <= c.door.tuned.Load().LowWater {
 		c.flags &^= isFull
 		f.drained = true

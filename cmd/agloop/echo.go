@@ -12,7 +12,7 @@ import (
 type echoServer struct{ server.NopHandler }
 
 func (echoServer) OnMessage(c *server.Conn, op server.Opcode, payload []byte) {
-	c.Send(op, payload)
+	c.Reply(op, payload)
 }
 
 // echoLimits are wide enough for conformance suites, which send messages of many

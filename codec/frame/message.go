@@ -129,6 +129,14 @@ func (r *Reader) Empty() bool {
 	return !r.inFrame && r.nhead == 0 && (r.op == 0 || r.lent)
 }
 
+// Memory is what the Reader holds of a message, in bytes, by the capacity of its buffer.
+func (r *Reader) Memory() int {
+	if r.msg == nil {
+		return 0
+	}
+	return r.msg.Cap()
+}
+
 // Reset releases what the Reader holds and makes it ready for another stream.
 func (r *Reader) Reset() {
 	if r.msg != nil {
