@@ -46,8 +46,10 @@ type PerformanceConfig struct {
 
 	// MaxLatency is the p99 above which the optimizer moves toward latency. Default 50 ms.
 	MaxLatency time.Duration
-	// MaxMemoryUsage is the budget of the memory manager, in bytes. Default 80 MB; 0 is
-	// the least of GOMEMLIMIT, the cgroup's limit and physical memory.
+	// MaxMemoryUsage bounds what agloop holds for its connections, in bytes: never the
+	// host's own heap. In and out together connections may hold a quarter of it; those that
+	// hold most are cut beyond that. Default 80 MiB; 0 is the least of GOMEMLIMIT, the
+	// cgroup's limit and physical memory, which bounds the process's live heap in any case.
 	MaxMemoryUsage int64
 
 	// MessageSerializerType encodes and decodes events. Default OptimizedJSON.

@@ -218,9 +218,6 @@ func TestServerOfPerformanceConstraints(t *testing.T) {
 	}
 	cfg := agloop.DefaultPerformanceConfig()
 	cfg.MaxConcurrentConnections = constraintConnections
-	if raceEnabled {
-		cfg.MaxMemoryUsage = outOfReach // the detector's memory must shed nobody
-	}
 	srv, addr := serve(t, agloop.ServerConfig{Performance: cfg, Agent: agloop.AgentFunc(constraintAgent)})
 	for commands := bufio.NewScanner(os.Stdin); commands.Scan(); {
 		switch commands.Text() {

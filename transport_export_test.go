@@ -21,5 +21,10 @@ func BackoffDelay(least, most time.Duration, random func(n int64) int64, failure
 	return backoff{min: least, max: most, random: random}.delay(failures, retryAfter)
 }
 
+// CutLargest is what the manager does when connections hold too much.
+func (t *Transport) CutLargest(bytes int64) (conns int, freed int64) {
+	return transportTarget{t}.cutLargest(bytes)
+}
+
 // DialLimits are those of the next connection.
 func (t *Transport) DialLimits() Limits { return t.dialLimits() }

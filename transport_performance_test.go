@@ -1,9 +1,14 @@
 package agloop_test
 
 import (
+	"context"
+	"errors"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/agloop/agloop"
+	"github.com/agloop/agloop/agui"
 )
 
 // TestTransportKnobs: what the manager is told holds for the next connection, before
@@ -13,7 +18,6 @@ func TestTransportKnobs(t *testing.T) {
 	config := agloop.DefaultTransportConfig()
 	config.URLs = []string{wsURL(addr)}
 	config.PerformanceConfig.MessageBatchSize = 7
-	config.PerformanceConfig.MaxMemoryUsage = 0 // what other tests leave on the heap is no pressure
 	tr := newTransport(t, config)
 	size := func(want int) {
 		t.Helper()
@@ -54,4 +58,33 @@ func TestTransportKnobs(t *testing.T) {
 	if err := manager.SetConfig(off); err != nil || tr.GetPerformanceMetrics() != nil {
 		t.Errorf("metrics are still on: %v", err)
 	}
+}
+
+// TestTransportCutLargest closes the connection for which much waits, once: what it still
+// holds until that has left is not looked for elsewhere.
+func TestTransportCutLargest(t *testing.T) {
+	_, addr := serve(t, agloop.ServerConfig{Handler: agloop.NopHandler{}})
+	pipe := newStall()
+	config := agloop.TransportConfig{URLs: []string{wsURL(addr)}, ConnectionsPerURL: 2}
+	config.Client.Dial = pipe.dial
+	config.Client.Limits.SoftLimit = 64 << 10
+	config.Client.Limits.WriteTimeout = -1
+	tr := startTransport(t, config)
+	if conns, _ := tr.CutLargest(1 << 30); conns != 0 {
+		t.Fatalf("%d closed with nothing waiting", conns)
+	}
+	big := &agui.StepStarted{StepName: strings.Repeat("x", 32<<10)}
+	for err := error(nil); !errors.Is(err, context.DeadlineExceeded); { // until there is no room
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		err = tr.SendEvent(ctx, big)
+		cancel()
+	}
+	if conns, freed := tr.CutLargest(1); conns != 1 || freed < 64<<10 {
+		t.Errorf("%d closed for %d bytes", conns, freed)
+	}
+	if conns, _ := tr.CutLargest(1); conns != 0 {
+		t.Errorf("%d more closed for the same bytes", conns)
+	}
+	pipe.flow()
+	await(t, func() bool { return tr.Stats().Lost == 1 })
 }

@@ -15,7 +15,6 @@ func TestTransportTunesOpenConnections(t *testing.T) {
 	_, addr := serve(t, agloop.ServerConfig{Handler: r})
 	config := agloop.DefaultTransportConfig()
 	config.URLs = []string{wsURL(addr)}
-	config.PerformanceConfig.MaxMemoryUsage = 0 // what other tests leave on the heap is no pressure
 	tr := startTransport(t, config)
 	b := tr.GetPerformanceManager().GetMessageBatcher()
 	if b.BatchSize() != 10 || b.BatchTimeout() != 5*time.Millisecond {

@@ -74,7 +74,7 @@ type Failures struct {
 	AcceptErrors   uint64 // accept calls that failed
 	BadHandshakes  uint64 // handshakes that were no upgrade, or refused
 	ProtocolErrors uint64 // connections closed because the peer broke the protocol or a limit
-	Shed           uint64 // connections cut for the bytes that waited for them, when memory was short
+	Shed           uint64 // connections cut for the bytes they held
 	Refused        Refusals
 }
 
@@ -104,7 +104,7 @@ type Source struct {
 	Snapshot Snapshot     // all loops and doors
 	Loops    LoopSnapshot // all loops
 	Refused  Refusals
-	Shed     uint64 // connections cut for the bytes that waited for them
+	Shed     uint64 // connections cut for the bytes they held
 
 	Connections int // open now
 
