@@ -72,7 +72,7 @@ type tunable interface {
 	setZeroCopy(on bool)
 	setMetrics(on bool)
 	setShedding(on bool)
-	cutLargest(bytes int64) (conns int, freed int64)
+	cutLargest(bytes int64, most int) (conns int, freed int64)
 	totals(s *metrics.Source)
 }
 

@@ -64,8 +64,8 @@ func (s serverTarget) tune(t loop.Tuning, wakeGap time.Duration) {
 func (s serverTarget) setZeroCopy(on bool) { s.door.SetZeroCopy(on) }
 func (s serverTarget) setMetrics(on bool)  { s.engine.SetMetrics(on) }
 func (s serverTarget) setShedding(on bool) { s.door.SetShedding(on) }
-func (s serverTarget) cutLargest(bytes int64) (conns int, freed int64) {
-	return s.engine.CutLargest(bytes)
+func (s serverTarget) cutLargest(bytes int64, most int) (conns int, freed int64) {
+	return s.engine.CutLargest(bytes, most)
 }
 
 func (s serverTarget) totals(t *metrics.Source) {

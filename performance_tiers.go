@@ -1,6 +1,7 @@
 package agloop
 
 import (
+	"math"
 	"time"
 
 	"github.com/agloop/agloop/bufpool"
@@ -106,11 +107,11 @@ func (m *PerformanceManager) stillCritical() bool {
 // manager's goroutine.
 func (m *PerformanceManager) overdrawn(int64) {
 	share := m.memory.Last().Share()
-	m.cutDown(share-share/4, 0)
+	m.cutDown(share-share/4, math.MaxInt)
 }
 
 // cutDown cuts those connections that hold most until all hold at most so many bytes, and
-// tells whether any was cut. most is how many connections at a time, 0 is no limit.
+// tells whether any was cut. most is how many connections.
 func (m *PerformanceManager) cutDown(to int64, most int) (cut bool) {
 	m.cutting.Lock()
 	defer m.cutting.Unlock()
@@ -118,7 +119,7 @@ func (m *PerformanceManager) cutDown(to int64, most int) (cut bool) {
 	if before <= to {
 		return false
 	}
-	conns, freed := m.cutLargest(before-to, most)
+	conns, freed := m.target.cutLargest(before-to, most)
 	if conns == 0 {
 		return false
 	}
@@ -129,21 +130,6 @@ func (m *PerformanceManager) cutDown(to int64, most int) (cut bool) {
 		"connections_cut", conns, "bytes", freed, "held_bytes", before)
 	m.awaitRelease(max(to, before-freed))
 	return true
-}
-
-// cutLargest is the target's, for so many connections.
-func (m *PerformanceManager) cutLargest(bytes int64, most int) (conns int, freed int64) {
-	if most == 0 {
-		return m.target.cutLargest(bytes)
-	}
-	for conns < most && freed < bytes {
-		n, f := m.target.cutLargest(1) // the largest there is
-		if n == 0 {
-			break
-		}
-		conns, freed = conns+n, freed+f
-	}
-	return conns, freed
 }
 
 // awaitRelease waits until the ledger says that what was cut is let go of, so that

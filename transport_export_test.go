@@ -23,7 +23,7 @@ func BackoffDelay(least, most time.Duration, random func(n int64) int64, failure
 
 // CutLargest is what the manager does when connections hold too much.
 func (t *Transport) CutLargest(bytes int64) (conns int, freed int64) {
-	return transportTarget{t}.cutLargest(bytes)
+	return transportTarget{t}.cutLargest(bytes, 1<<20)
 }
 
 // DialLimits are those of the next connection.

@@ -97,9 +97,9 @@ func (tt transportTarget) setMetrics(on bool) {
 func (tt transportTarget) setShedding(bool) {}
 
 // cutLargest cuts the connections that hold most; they are dialled again.
-func (tt transportTarget) cutLargest(bytes int64) (conns int, freed int64) {
+func (tt transportTarget) cutLargest(bytes int64, most int) (conns int, freed int64) {
 	if e := tt.engine(); e != nil {
-		return e.CutLargest(bytes)
+		return e.CutLargest(bytes, most)
 	}
 	return 0, 0
 }

@@ -94,16 +94,16 @@ func (h *holders) appendTo(list []*Conn) []*Conn {
 }
 
 // CutLargest cuts, with 1013, the connections that hold most in and out together, the largest first, until so many bytes
-// are chosen; none that holds less than 16 KiB. It returns how many connections were chosen and what they held, in bytes.
-// Any goroutine but a loop.
-func (e *Engine) CutLargest(bytes int64) (conns int, freed int64) {
+// or so many connections are chosen; none that holds less than 16 KiB. It returns how many were chosen and what they
+// held, in bytes. Any goroutine but a loop.
+func (e *Engine) CutLargest(bytes int64, most int) (conns int, freed int64) {
 	var list []*Conn
 	for _, l := range e.loops {
 		list = l.holders.appendTo(list)
 	}
 	slices.SortFunc(list, func(a, b *Conn) int { return cmp.Compare(b.holds.Load(), a.holds.Load()) })
 	for _, c := range list {
-		if freed >= bytes {
+		if freed >= bytes || conns == most {
 			break
 		}
 		if held := int64(c.holds.Load()); c.cutOff(frame.CloseTryLater) {

@@ -44,14 +44,14 @@ func TestInAndOutAreHeld(t *testing.T) {
 	}
 
 	for _, c := range []*loop.Conn{writes, keeps, reads} { // in this order
-		if n, _ := h.eng.CutLargest(1); n != 1 {
+		if n, _ := h.eng.CutLargest(1, 1<<20); n != 1 {
 			t.Fatalf("%d cut", n)
 		}
 		await(t, "the next largest is cut", func() bool { return h.door.Slots().Conn(c.ID()) == nil })
 	}
 	keeps.Hold(-2 << 20) // the host lets go of it later
 	await(t, "nothing is held", func() bool { return h.eng.Held() == 0 })
-	if n, _ := h.eng.CutLargest(1); n != 0 {
+	if n, _ := h.eng.CutLargest(1, 1<<20); n != 0 {
 		t.Errorf("then %d cut", n)
 	}
 	out.Close()

@@ -71,10 +71,10 @@ func TestCutLargest(t *testing.T) {
 	idle := fill(0)
 	middle := fill(20 << 20)
 	big := []*loop.Conn{fill(40 << 20), fill(40 << 20), fill(40 << 20)}
-	if n, bytes := h.eng.CutLargest(0); n != 0 || bytes != 0 {
+	if n, bytes := h.eng.CutLargest(0, 1<<20); n != 0 || bytes != 0 {
 		t.Fatalf("%d cut for nothing", n)
 	}
-	if n, bytes := h.eng.CutLargest(41 << 20); n != 2 || bytes < 60<<20 {
+	if n, bytes := h.eng.CutLargest(41 << 20, 1<<20); n != 2 || bytes < 60<<20 {
 		t.Fatalf("%d cut of %d bytes, want 2 of the largest", n, bytes)
 	}
 	for range 2 {
@@ -91,15 +91,15 @@ func TestCutLargest(t *testing.T) {
 	if alive != 1 || h.door.Slots().Conn(middle.ID()) == nil {
 		t.Errorf("%d of the largest alive, want 1, and the middle one", alive)
 	}
-	if n, _ := h.eng.CutLargest(1); n != 1 || h.door.Slots().Conn(middle.ID()) == nil {
+	if n, _ := h.eng.CutLargest(1, 1<<20); n != 1 || h.door.Slots().Conn(middle.ID()) == nil {
 		t.Errorf("then %d cut, want the last of the largest", n)
 	}
 	<-ends
-	if n, _ := h.eng.CutLargest(1 << 30); n != 1 {
+	if n, _ := h.eng.CutLargest(1 << 30, 1<<20); n != 1 {
 		t.Errorf("then %d cut, want the middle one", n)
 	}
 	<-ends
-	if n, _ := h.eng.CutLargest(1 << 30); n != 0 || h.door.Slots().Conn(idle.ID()) == nil {
+	if n, _ := h.eng.CutLargest(1 << 30, 1<<20); n != 0 || h.door.Slots().Conn(idle.ID()) == nil {
 		t.Errorf("%d cut with nothing waiting", n)
 	}
 	if n := h.door.Shed(); n != 4 {
