@@ -20,3 +20,13 @@ func (m *PerformanceManager) Observe(f func()) Observation {
 	o, _ := seen.next(m, time.Now())
 	return o
 }
+
+// Held returns what tells the bytes that wait in one session with a run, or nil.
+func (s *Server) Held() func() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for sess := range s.sessions {
+		return sess.held.Load
+	}
+	return nil
+}

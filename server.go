@@ -68,6 +68,9 @@ type Server struct {
 	cfg ServerConfig
 	log *slog.Logger
 
+	// Immutable once the server runs.
+	limits Limits // with their defaults
+
 	// Any goroutine, under mu.
 	mu          sync.Mutex
 	state       serverState
@@ -216,13 +219,14 @@ func (s *Server) start() (err error) {
 	if path == "" {
 		path = "/ws"
 	}
+	s.limits, _ = s.cfg.Limits.WithDefaults() // check has seen them
 	if s.engine, err = loop.NewEngine(s.cfg.Loops, s.log); err != nil {
 		return err
 	}
 	s.http = newHTTPSide(s.cfg.HTTP, s.log)
 	s.door, err = s.engine.NewDoor(loop.DoorConfig{
 		Handler:        handler,
-		Limits:         s.cfg.Limits,
+		Limits:         s.limits,
 		Path:           path,
 		Origins:        handshake.OriginPolicy{Allowed: s.cfg.Origins},
 		Protocols:      s.cfg.Protocols,
@@ -236,8 +240,7 @@ func (s *Server) start() (err error) {
 		s.http.close()
 		return errors.Join(err, s.engine.Stop())
 	}
-	limits, _ := s.cfg.Limits.WithDefaults() // check has seen them
-	s.performance, err = newPerformanceManager(s.cfg.performanceConfig(&limits, s.door.Slots().Cap()), tuningOf(&limits),
+	s.performance, err = newPerformanceManager(s.cfg.performanceConfig(&s.limits, s.door.Slots().Cap()), tuningOf(&s.limits),
 		s.door.Slots(), serverTarget{s.engine, s.door}, s.log)
 	if err != nil {
 		s.http.close()

@@ -17,9 +17,6 @@ import (
 	"github.com/agloop/agloop/run"
 )
 
-// maxWaiting is how many inputs may wait behind the active run.
-const maxWaiting = 8
-
 // agentHandler joins connections to the agent. A connection gets a session with its
 // first input, and a goroutine only while it has runs to do.
 type agentHandler struct{ srv *Server }
@@ -65,46 +62,17 @@ type session struct {
 	// The run's goroutine.
 	pressed atomic.Bool // the last Send answered Backpressure
 
+	// Any goroutine, atomic.
+	held atomic.Int64 // bytes of the inputs that are not decoded yet
+
 	// Any goroutine, under mu.
-	mu      sync.Mutex
-	waiting []*bufpool.Buffer
-	active  bool
-	stop    context.CancelCauseFunc // of the active run
-	cause   error                   // no run begins any more
-	room    chan struct{}           // closed by OnDrain
-}
-
-// input takes one message from the client. On the loop.
-func (s *session) input(payload []byte) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.cause != nil {
-		return
-	}
-	if s.active && len(s.waiting) >= maxWaiting {
-		s.conn.Close(ClosePolicy, "too many inputs wait")
-		return
-	}
-	input := bufpool.Get(len(payload)).Append(payload)
-	if s.active {
-		s.waiting = append(s.waiting, input)
-		return
-	}
-	s.active = true
-	s.conn.SetBusy(true)
-	if s.srv.begin(s) {
-		go s.work(s.arm(), input) // it does not wait, so it does not count as waiting
-		return
-	}
-	input.Release()
-	s.end()
-}
-
-// arm makes the context of the next run. Under mu.
-func (s *session) arm() context.Context {
-	ctx, stop := context.WithCancelCause(context.Background())
-	s.stop = stop
-	return ctx
+	mu     sync.Mutex
+	line   []place // what waits behind the active run
+	behind int     // refusals that come right behind the active run
+	active bool
+	stop   context.CancelCauseFunc // of the active run
+	cause  error                   // no run begins any more
+	room   chan struct{}           // closed by OnDrain
 }
 
 // begin notes that s has a run. It returns false when the server is stopping.
@@ -118,33 +86,59 @@ func (srv *Server) begin(s *session) bool {
 	return true
 }
 
-// work does an input and those that wait behind it, and ends when there are none.
-func (s *session) work(ctx context.Context, input *bufpool.Buffer) {
-	for input != nil {
-		s.do(ctx, input)
-		ctx, input = s.next()
+// task is what the session's goroutine does next: some refusals, or a run of an input. The
+// zero task is the end.
+type task struct {
+	ctx     context.Context
+	refused int
+	input   *bufpool.Buffer
+}
+
+// work does a task and those that follow, and ends when there are none.
+func (s *session) work(t task) {
+	for t.ctx != nil {
+		if t.input != nil {
+			s.do(t.ctx, t.input)
+		} else {
+			s.refuse(t.ctx, t.refused)
+		}
+		t = s.next()
 	}
 }
 
-// next takes the next input, or ends the session's goroutine.
-func (s *session) next() (context.Context, *bufpool.Buffer) {
+// arm makes the context of the next task. Under mu.
+func (s *session) arm() context.Context {
+	ctx, stop := context.WithCancelCause(context.Background())
+	s.stop = stop
+	return ctx
+}
+
+// next takes the next task, or ends the session's goroutine.
+func (s *session) next() task {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cause == nil && len(s.waiting) > 0 {
-		input := s.waiting[0]
-		s.waiting = s.waiting[1:]
-		return s.arm(), input
+	switch {
+	case s.cause != nil:
+	case s.behind > 0:
+		t := task{ctx: s.arm(), refused: s.behind}
+		s.behind = 0
+		return t
+	case len(s.line) > 0:
+		first := s.line[0]
+		s.line[0] = place{}
+		s.line, s.behind = s.line[1:], first.refused
+		return task{ctx: s.arm(), input: first.input}
 	}
 	s.end()
-	return nil, nil
+	return task{}
 }
 
 // end makes the session idle again. Under mu.
 func (s *session) end() {
-	for _, b := range s.waiting {
-		b.Release()
+	for _, p := range s.line {
+		s.drop(p.input)
 	}
-	s.waiting, s.active, s.stop = nil, false, nil
+	s.line, s.behind, s.active, s.stop = nil, 0, false, nil
 	s.conn.SetBusy(false)
 	s.srv.mu.Lock()
 	delete(s.srv.sessions, s)
@@ -160,7 +154,7 @@ func (s *session) do(ctx context.Context, raw *bufpool.Buffer) {
 	defer s.stop(nil)
 	input, err := decodeInput(raw.B)
 	isJSON := err == nil || json.Valid(raw.B)
-	raw.Release()
+	s.drop(raw)
 	switch {
 	case !isJSON:
 		s.conn.Close(frame.CloseUnsupported, "input is not JSON")

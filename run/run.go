@@ -115,17 +115,19 @@ func Do(ctx context.Context, agent Agent, input *agui.RunAgentInput, user any, e
 }
 
 // Refuse sends the RUN_ERROR that answers an input no run is made of.
-func Refuse(sink Sink, code, message string) {
-	event, err := event.Append(nil, &agui.RunError{Message: toUTF8(message), Code: &code})
-	if err == nil {
-		sink.Send(event, true)
-	}
+func Refuse(sink Sink, code, message string) { sink.Send(Refusal(code, message), true) }
+
+// Refusal is the RUN_ERROR that Refuse sends, encoded.
+func Refusal(code, message string) []byte {
+	b, _ := event.Append(nil, &agui.RunError{Message: toUTF8(message), Code: &code}) // it asks for valid text alone
+	return b
 }
 
 // Codes of the RUN_ERROR events that agloop sends by itself.
 const (
 	CodeBadInput   = "invalid_input"
 	CodeRate       = "rate_limited"
+	CodeBusy       = "too_many_inputs" // more wait on the connection than may
 	CodeAgent      = "agent_error"
 	CodePanic      = "agent_panic"
 	CodeIncomplete = "incomplete_run" // the agent returned with something still open
