@@ -3,6 +3,7 @@ package agloop
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"github.com/agloop/agloop/codec/event"
 	"github.com/agloop/agloop/codec/handshake"
 	"github.com/agloop/agloop/loop"
+	"github.com/agloop/agloop/run"
 )
 
 // ServerConfig says what a Server does. Agent or Handler must be set; every
@@ -196,7 +198,7 @@ func (s *Server) check() error {
 	if err := (handshake.OriginPolicy{Allowed: s.cfg.Origins}).Validate(); err != nil {
 		return &ConfigError{Field: "Origins", Reason: err.Error()}
 	}
-	limits, err := s.cfg.Limits.WithDefaults()
+	limits, err := s.cfg.limits()
 	if err != nil {
 		return err
 	}
@@ -206,20 +208,41 @@ func (s *Server) check() error {
 	return s.cfg.performanceConfig(&limits, 1).Validate()
 }
 
+// maxInput is the default of Limits.MaxMessage for inputs: they bring back the messages and
+// the state of a whole thread.
+const maxInput = 10 << 20
+
+// limits are the config's with their defaults.
+func (c *ServerConfig) limits() (Limits, error) {
+	l := c.Limits
+	if c.Agent == nil {
+		return l.WithDefaults()
+	}
+	if l.MaxMessage == 0 {
+		l.MaxMessage = maxInput
+	}
+	l, err := l.WithDefaults()
+	if err == nil {
+		err = l.CheckRuns()
+	}
+	return l, err
+}
+
 // start makes the engine and the door. Under mu.
 func (s *Server) start() (err error) {
-	handler := s.cfg.Handler
+	s.limits, _ = s.cfg.limits() // check has seen them
+	handler, tooBig := s.cfg.Handler, []byte(nil)
 	if handler == nil {
 		if err := event.Pretouch(); err != nil {
 			return err
 		}
 		handler = agentHandler{s}
+		tooBig = run.Refusal(run.CodeTooLarge, fmt.Sprintf("input has more than %d bytes", s.limits.MaxMessage))
 	}
 	path := s.cfg.Path
 	if path == "" {
 		path = "/ws"
 	}
-	s.limits, _ = s.cfg.Limits.WithDefaults() // check has seen them
 	if s.engine, err = loop.NewEngine(s.cfg.Loops, s.log); err != nil {
 		return err
 	}
@@ -233,6 +256,7 @@ func (s *Server) start() (err error) {
 		Authorize:      s.cfg.Authorize,
 		MaxConnections: s.cfg.maxConnections(),
 		Rates:          s.cfg.Rates,
+		TooBig:         tooBig,
 		HTTP:           s.http.take,
 		Log:            s.log,
 	})

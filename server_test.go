@@ -44,6 +44,11 @@ func TestConfigErrorsNameTheField(t *testing.T) {
 		{"Limits.MaxMessage", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{MaxMessage: -1}}},
 		{"Limits.LowWater", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{SoftLimit: 10, LowWater: 11}}},
 		{"Limits.HardLimit", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{SoftLimit: 100, HardLimit: 50}}},
+		{"Limits.HardLimit", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{HardLimit: 600 << 10}}}, // and MaxEvent is 1 MiB
+		{"Limits.MaxInputMessages", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{MaxInputMessages: -1}}},
+		{"Limits.MaxInputTools", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{MaxInputTools: -1}}},
+		{"Limits.MaxEvent", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{MaxEvent: -1}}},
+		{"Limits.MaxEvent", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{MaxEvent: 100}}},
 		{"Limits.MessageBatchTimeout", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{MessageBatchTimeout: time.Minute}}},
 		{"Rates.Runs", agloop.ServerConfig{Agent: hello, Rates: agloop.Rates{Runs: math.NaN()}}},
 		{"Rates.BytesBurst", agloop.ServerConfig{Agent: hello, Rates: agloop.Rates{Bytes: 1000, BytesBurst: 1000}}},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"runtime/pprof"
 	"sync"
@@ -155,12 +156,19 @@ func (s *session) do(ctx context.Context, raw *bufpool.Buffer) {
 	input, err := decodeInput(raw.B)
 	isJSON := err == nil || json.Valid(raw.B)
 	s.drop(raw)
+	limits := &s.srv.limits
 	switch {
 	case !isJSON:
 		s.conn.Close(frame.CloseUnsupported, "input is not JSON")
 		return
 	case err != nil:
 		run.Refuse(s, run.CodeBadInput, err.Error())
+		return
+	case len(input.Messages) > limits.MaxInputMessages:
+		run.Refuse(s, run.CodeTooLarge, fmt.Sprintf("input has %d messages, at most %d are taken", len(input.Messages), limits.MaxInputMessages))
+		return
+	case len(input.Tools) > limits.MaxInputTools:
+		run.Refuse(s, run.CodeTooLarge, fmt.Sprintf("input has %d tools, at most %d are taken", len(input.Tools), limits.MaxInputTools))
 		return
 	case !s.starts.Allow():
 		s.srv.door.RunRefused()
@@ -171,7 +179,9 @@ func (s *session) do(ctx context.Context, raw *bufpool.Buffer) {
 	enc := perf.serializers.Get()
 	defer perf.serializers.Put(enc)
 	perf.collector.Do(ctx, pprof.Labels("thread", input.ThreadID, "run", input.RunID), func(ctx context.Context) {
-		err = run.Do(ctx, s.srv.cfg.Agent, input, s.user, enc, s)
+		err = run.Do(ctx, input, run.Setup{
+			Agent: s.srv.cfg.Agent, User: s.user, Encoder: enc, Sink: s, MaxEvent: s.srv.limits.MaxEvent,
+		})
 	})
 	if pe, ok := errors.AsType[*PanicError](err); ok {
 		s.srv.panicked(pe)

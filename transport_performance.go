@@ -34,6 +34,7 @@ func (t *Transport) OptimizeForMemory() { t.perf.OptimizeForMemory() }
 // initPerformance makes the manager, which startPerformance sets to work.
 func (t *Transport) initPerformance() (err error) {
 	limits, _ := t.cfg.Client.Limits.WithDefaults() // check has seen them
+	t.maxEvent = limits.MaxEvent
 	t.perf, err = newPerformanceManager(t.cfg.PerformanceConfig, tuningOf(&limits), nil, transportTarget{t}, t.log)
 	return err
 }

@@ -37,12 +37,9 @@ type Sink interface {
 	Room(ctx context.Context) error
 }
 
-// MaxEvent is the largest encoded event in bytes; Emit refuses larger ones.
-const MaxEvent = 1 << 20
-
 // Errors of Emit.
 var (
-	ErrEventTooBig = errors.New("agloop: event is larger than 1 MiB")
+	ErrEventTooBig = errors.New("agloop: event is larger than MaxEvent")
 	ErrRunEnded    = errors.New("agloop: run has had its terminal event")
 )
 
@@ -70,10 +67,11 @@ type Run struct {
 	User any
 
 	// Immutable.
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	enc    Encoder
-	sink   Sink
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	enc      Encoder
+	sink     Sink
+	maxEvent int
 
 	// Any goroutine.
 	turn turn // of the Emit that waits for room and sends
@@ -93,12 +91,21 @@ type Encoder interface {
 	AppendEvent(dst []byte, ev agui.Event) ([]byte, error)
 }
 
-// Do runs agent on input, sending its events to sink, and returns after the
-// terminal event. user becomes Run.User. The error is the agent's, a *PanicError
+// Setup is what a run needs besides its input.
+type Setup struct {
+	Agent    Agent
+	User     any // becomes Run.User
+	Encoder  Encoder
+	Sink     Sink
+	MaxEvent int // the largest encoded event, in bytes; Emit refuses larger ones
+}
+
+// Do runs the agent on input, sending its events to the sink, and returns after the
+// terminal event. The error is the agent's, a *PanicError
 // if it panicked, the cause when the run was cancelled, nil when it ended well. An input
 // that does not fit into RUN_STARTED is answered with RUN_ERROR alone, and the error says so.
-func Do(ctx context.Context, agent Agent, input *agui.RunAgentInput, user any, enc Encoder, sink Sink) error {
-	r := &Run{Input: input, User: user, enc: enc, sink: sink}
+func Do(ctx context.Context, input *agui.RunAgentInput, with Setup) error {
+	r := &Run{Input: input, User: with.User, enc: with.Encoder, sink: with.Sink, maxEvent: with.MaxEvent}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	r.turn.pass = make(chan struct{}, 1)
 	defer r.cancel(nil)
@@ -108,10 +115,10 @@ func Do(ctx context.Context, agent Agent, input *agui.RunAgentInput, user any, e
 	}
 	if err := r.emit(started); err != nil {
 		// What it repeats of the input is too big, or nobody is there to receive either.
-		Refuse(sink, CodeBadInput, err.Error())
+		Refuse(r.sink, CodeBadInput, err.Error())
 		return err
 	}
-	return r.finish(r.call(agent))
+	return r.finish(r.call(with.Agent))
 }
 
 // Refuse sends the RUN_ERROR that answers an input no run is made of.
@@ -126,6 +133,7 @@ func Refusal(code, message string) []byte {
 // Codes of the RUN_ERROR events that agloop sends by itself.
 const (
 	CodeBadInput   = "invalid_input"
+	CodeTooLarge   = "input_too_large"
 	CodeRate       = "rate_limited"
 	CodeBusy       = "too_many_inputs" // more wait on the connection than may
 	CodeAgent      = "agent_error"
@@ -172,7 +180,8 @@ func (r *Run) finish(err error) error {
 // cancelled closes everything in order and ends the run. Under mu.
 func (r *Run) cancelled() {
 	for _, end := range r.order.Open() {
-		if r.send(end, true) != nil {
+		if err := r.send(end, true); err != nil {
+			r.fail(err.Error(), CodeIncomplete) // STEP_FINISHED is longer than the STEP_STARTED that just went through
 			return
 		}
 	}
@@ -184,7 +193,11 @@ func (r *Run) cancelled() {
 
 // fail ends the run with RUN_ERROR, which may come at any time. Under mu.
 func (r *Run) fail(message, code string) {
-	_ = r.send(&agui.RunError{Message: toUTF8(message), Code: &code}, true)
+	ev := &agui.RunError{Message: toUTF8(message), Code: &code}
+	if err := r.send(ev, true); errors.Is(err, ErrEventTooBig) {
+		ev.Message = toUTF8(ev.Message[:r.maxEvent/8]) + " …" // an escaped byte takes six
+		_ = r.send(ev, true)
+	}
 }
 
 // Emit sends one event of any type. It waits while the connection is above its
@@ -235,8 +248,8 @@ func (r *Run) send(ev agui.Event, urgent bool) error {
 	if err != nil {
 		return err
 	}
-	if len(b) > MaxEvent {
-		return ErrEventTooBig
+	if err := CheckSize(ev, len(b), r.maxEvent); err != nil {
+		return err
 	}
 	if err := r.order.Check(ev); err != nil {
 		return err
@@ -250,6 +263,14 @@ func (r *Run) send(ev agui.Event, urgent bool) error {
 		return context.Canceled
 	}
 	return nil
+}
+
+// CheckSize returns an ErrEventTooBig that names ev when its size in bytes, encoded, is above most.
+func CheckSize(ev agui.Event, size, most int) error {
+	if size <= most {
+		return nil
+	}
+	return fmt.Errorf("%w: %s takes %d bytes, and Limits.MaxEvent is %d", ErrEventTooBig, ev.Type(), size, most)
 }
 
 // maxScratch is how much encoding memory a run keeps between events, in bytes.
