@@ -3,6 +3,7 @@ package agloop
 import (
 	"time"
 
+	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/memmon"
 )
 
@@ -19,6 +20,18 @@ func (m *PerformanceManager) Observe(f func()) Observation {
 	f()
 	o, _ := seen.next(m, time.Now())
 	return o
+}
+
+// SetDecodeBudget replaces a quarter of the memory limit. Before Serve.
+func (s *Server) SetDecodeBudget(budget func() int64) { s.decoding.budget = budget }
+
+// OnDecode has hook called around the decoding of each input. Before Serve.
+func (s *Server) OnDecode(hook func(raw []byte, decode func())) {
+	decode := s.decode
+	s.decode = func(raw []byte) (input *agui.RunAgentInput, err error) {
+		hook(raw, func() { input, err = decode(raw) })
+		return input, err
+	}
 }
 
 // Held returns what tells the bytes that wait in one session with a run, or nil.

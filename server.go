@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/codec/event"
 	"github.com/agloop/agloop/codec/handshake"
 	"github.com/agloop/agloop/loop"
@@ -72,6 +73,10 @@ type Server struct {
 
 	// Immutable once the server runs.
 	limits Limits // with their defaults
+	decode func(raw []byte) (*agui.RunAgentInput, error)
+
+	// Any goroutine.
+	decoding admission
 
 	// Any goroutine, under mu.
 	mu          sync.Mutex
@@ -102,6 +107,7 @@ func NewServer(cfg ServerConfig) *Server {
 	if s.log == nil {
 		s.log = slog.Default()
 	}
+	s.decode, s.decoding.budget = decodeInput, s.decodeBudget
 	s.listeners = make(map[net.Listener]struct{})
 	s.sessions = make(map[*session]struct{})
 	return s

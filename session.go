@@ -2,17 +2,13 @@ package agloop
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"runtime/pprof"
 	"sync"
 	"sync/atomic"
 
-	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/bufpool"
-	"github.com/agloop/agloop/codec/event"
 	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/run"
@@ -153,31 +149,17 @@ func (s *session) end() {
 // do makes a run of one input.
 func (s *session) do(ctx context.Context, raw *bufpool.Buffer) {
 	defer s.stop(nil)
-	input, err := decodeInput(raw.B)
-	isJSON := err == nil || json.Valid(raw.B)
-	s.drop(raw)
-	limits := &s.srv.limits
-	switch {
-	case !isJSON:
-		s.conn.Close(frame.CloseUnsupported, "input is not JSON")
-		return
-	case err != nil:
-		run.Refuse(s, run.CodeBadInput, err.Error())
-		return
-	case len(input.Messages) > limits.MaxInputMessages:
-		run.Refuse(s, run.CodeTooLarge, fmt.Sprintf("input has %d messages, at most %d are taken", len(input.Messages), limits.MaxInputMessages))
-		return
-	case len(input.Tools) > limits.MaxInputTools:
-		run.Refuse(s, run.CodeTooLarge, fmt.Sprintf("input has %d tools, at most %d are taken", len(input.Tools), limits.MaxInputTools))
-		return
-	case !s.starts.Allow():
-		s.srv.door.RunRefused()
-		run.Refuse(s, run.CodeRate, "too many runs in a short time")
+	input, no := s.read(ctx, raw)
+	if input == nil {
+		if no.code != "" {
+			run.Refuse(s, no.code, no.message)
+		}
 		return
 	}
 	perf := s.srv.performance
 	enc := perf.serializers.Get()
 	defer perf.serializers.Put(enc)
+	var err error
 	perf.collector.Do(ctx, pprof.Labels("thread", input.ThreadID, "run", input.RunID), func(ctx context.Context) {
 		err = run.Do(ctx, input, run.Setup{
 			Agent: s.srv.cfg.Agent, User: s.user, Encoder: enc, Sink: s, MaxEvent: s.srv.limits.MaxEvent,
@@ -187,20 +169,6 @@ func (s *session) do(ctx context.Context, raw *bufpool.Buffer) {
 		s.srv.panicked(pe)
 		s.conn.Close(frame.CloseInternal, "")
 	}
-}
-
-func decodeInput(raw []byte) (*agui.RunAgentInput, error) {
-	input, _, err := event.DecodeRunAgentInput(raw)
-	if err != nil {
-		return nil, err
-	}
-	if err := event.CheckInputIDs(input); err != nil {
-		return nil, err
-	}
-	if _, err := agui.CheckProtocolVersion(input.ProtocolVersion); err != nil {
-		return nil, &FieldError{Event: "RunAgentInput", Field: "protocolVersion", Reason: err.Error()}
-	}
-	return input, nil
 }
 
 func (srv *Server) panicked(pe *PanicError) {
