@@ -42,7 +42,7 @@ func (h agentHandler) OnDrain(c *Conn) {
 
 func (h agentHandler) OnClose(c *Conn, why *CloseError) {
 	if s, ok := c.User().(*session); ok {
-		s.cancel(why)
+		s.lose(why)
 	}
 }
 
@@ -68,7 +68,8 @@ type session struct {
 	behind int     // refusals that come right behind the active run
 	active bool
 	stop   context.CancelCauseFunc // of the active run
-	cause  error                   // no run begins any more
+	cause  error                   // why runs were cancelled
+	gone   bool                    // nobody is answered any more
 	room   chan struct{}           // closed by OnDrain
 }
 
@@ -81,6 +82,13 @@ func (srv *Server) begin(s *session) bool {
 	}
 	srv.sessions[s] = struct{}{}
 	return true
+}
+
+// stopping tells that no run begins any more.
+func (srv *Server) stopping() bool {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	return srv.state == serverStopping
 }
 
 // task is what the session's goroutine does next: some refusals, or a run of an input. The
@@ -106,6 +114,9 @@ func (s *session) work(t task) {
 // arm makes the context of the next task. Under mu.
 func (s *session) arm() context.Context {
 	ctx, stop := context.WithCancelCause(context.Background())
+	if s.cause != nil {
+		stop(s.cause)
+	}
 	s.stop = stop
 	return ctx
 }
@@ -114,8 +125,11 @@ func (s *session) arm() context.Context {
 func (s *session) next() task {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.srv.stopping() {
+		s.behind += s.clear()
+	}
 	switch {
-	case s.cause != nil:
+	case s.gone:
 	case s.behind > 0:
 		t := task{ctx: s.arm(), refused: s.behind}
 		s.behind = 0
@@ -132,16 +146,13 @@ func (s *session) next() task {
 
 // end makes the session idle again. Under mu.
 func (s *session) end() {
-	for _, p := range s.line {
-		s.drop(p.input)
-	}
-	s.line, s.behind, s.active, s.stop = nil, 0, false, nil
+	s.clear()
+	s.behind, s.active, s.stop = 0, false, nil
 	s.conn.SetBusy(false)
 	s.srv.mu.Lock()
 	delete(s.srv.sessions, s)
-	stopping := s.srv.state == serverStopping
 	s.srv.mu.Unlock()
-	if stopping {
+	if s.srv.stopping() {
 		s.conn.Close(CloseGoingAway, "server shuts down")
 	}
 }
@@ -177,10 +188,23 @@ func (srv *Server) panicked(pe *PanicError) {
 		slog.Any("panic", pe.Value), slog.String("stack", string(pe.Stack)))
 }
 
-// cancel ends the active run and lets no other begin.
+// cancel ends the active run of a server that stops.
 func (s *session) cancel(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.cancelled(cause)
+}
+
+// lose ends the session with its connection.
+func (s *session) lose(cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gone = true
+	s.cancelled(cause)
+}
+
+// cancelled is called under mu.
+func (s *session) cancelled(cause error) {
 	if s.cause == nil {
 		s.cause = cause
 	}

@@ -19,13 +19,13 @@ import (
 type refusal struct{ code, message string }
 
 // read decodes an input, which it drops, and judges it. Without an input and without a
-// refusal there is nobody to answer any more.
+// refusal the connection closes.
 func (s *session) read(ctx context.Context, raw *bufpool.Buffer) (*agui.RunAgentInput, refusal) {
 	input, isJSON, err := s.decode(ctx, raw)
 	limits := &s.srv.limits
 	switch {
-	case ctx.Err() != nil:
-		return nil, refusal{}
+	case ctx.Err() != nil: // or nobody is there to be told
+		return nil, refusal{run.CodeShutdown, shuttingDown}
 	case !isJSON:
 		s.conn.Close(frame.CloseUnsupported, "input is not JSON")
 		return nil, refusal{}

@@ -25,27 +25,41 @@ func (s *session) input(payload []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.cause != nil:
+	case s.gone:
 	case !s.active:
-		s.start(s.keep(payload))
-	case s.fits(len(payload)):
+		s.start(payload)
+	case !s.srv.stopping() && s.fits(len(payload)):
 		s.line = append(s.line, place{input: s.keep(payload)})
-	default:
+	case len(s.line) > 0:
 		s.line[len(s.line)-1].refused++
+	default:
+		s.behind++
 	}
 }
 
 // start sets the session to work. The first input does not wait, so it does not count as
 // waiting. Under mu.
-func (s *session) start(input *bufpool.Buffer) {
+func (s *session) start(payload []byte) {
 	s.active = true
 	s.conn.SetBusy(true)
 	if s.srv.begin(s) {
-		go s.work(task{ctx: s.arm(), input: input})
+		go s.work(task{ctx: s.arm(), input: s.keep(payload)})
 		return
 	}
-	s.drop(input)
+	run.Refuse(s, run.CodeShutdown, shuttingDown)
 	s.end()
+}
+
+const shuttingDown = "the server shuts down"
+
+// clear drops what waits and returns how many inputs that were, refused ones included. Under mu.
+func (s *session) clear() (n int) {
+	for _, p := range s.line {
+		s.drop(p.input)
+		n += 1 + p.refused
+	}
+	s.line = nil
+	return n
 }
 
 // fits tells whether an input of n bytes may wait. One always may. Under mu.
@@ -75,13 +89,16 @@ func (s *session) drop(input *bufpool.Buffer) {
 // hold accounts for the memory of inputs that wait or are being decoded, in bytes.
 func (s *session) hold(n int) { s.held.Add(int64(n)) }
 
-// refuse answers n inputs in a row that were too many.
+// refuse answers n inputs in a row that no run is made of.
 func (s *session) refuse(ctx context.Context, n int) {
 	defer s.stop(nil)
-	event := run.Refusal(run.CodeBusy, fmt.Sprintf("too many inputs wait: at most %d, and %d bytes of them",
-		maxWaiting, s.srv.limits.MaxMessage))
+	event := run.Refusal(run.CodeShutdown, shuttingDown)
+	if !s.srv.stopping() {
+		event = run.Refusal(run.CodeBusy, fmt.Sprintf("too many inputs wait: at most %d do, with %d bytes", maxWaiting, s.srv.limits.MaxMessage))
+	}
 	for ; n > 0; n-- {
-		if s.Room(ctx) != nil || !s.Send(event, n == 1) {
+		// When runs are cancelled a slow reader is waited for no more.
+		if s.Room(ctx) != nil && s.conn.Full() || !s.Send(event, n == 1) {
 			return
 		}
 	}

@@ -136,6 +136,7 @@ const (
 	CodeTooLarge   = "input_too_large"
 	CodeRate       = "rate_limited"
 	CodeBusy       = "too_many_inputs" // more wait on the connection than may
+	CodeShutdown   = "shutting_down"   // the server takes no runs any more
 	CodeAgent      = "agent_error"
 	CodePanic      = "agent_panic"
 	CodeIncomplete = "incomplete_run" // the agent returned with something still open
