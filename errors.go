@@ -65,6 +65,6 @@ type (
 	FieldError = event.FieldError
 	// OrderError is an event out of order: event and rule.
 	OrderError = agui.OrderError
-	// PanicError is what an agent panicked with.
+	// PanicError is what a run panicked with: its agent, or what is below it.
 	PanicError = run.PanicError
 )

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime/debug"
 	"runtime/pprof"
 	"sync"
 	"sync/atomic"
 
+	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/bufpool"
 	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/loop"
@@ -84,6 +86,13 @@ func (srv *Server) begin(s *session) bool {
 	return true
 }
 
+// forget notes that s has no run any more.
+func (srv *Server) forget(s *session) {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	delete(srv.sessions, s)
+}
+
 // stopping tells that no run begins any more.
 func (srv *Server) stopping() bool {
 	srv.mu.Lock()
@@ -101,10 +110,20 @@ type task struct {
 
 // work does a task and those that follow, and ends when there are none.
 func (s *session) work(t task) {
+	defer func() {
+		switch v := recover(); {
+		case v != nil: // the session is not to be trusted any more
+			s.panicked(v)
+			s.srv.forget(s)
+		case t.ctx != nil: // runtime.Goexit cannot be stopped, so the rest is another goroutine's
+			go s.work(task{ctx: t.ctx})
+		}
+	}()
 	for t.ctx != nil {
-		if t.input != nil {
+		switch {
+		case t.input != nil:
 			s.do(t.ctx, t.input)
-		} else {
+		case t.refused > 0:
 			s.refuse(t.ctx, t.refused)
 		}
 		t = s.next()
@@ -149,27 +168,42 @@ func (s *session) end() {
 	s.clear()
 	s.behind, s.active, s.stop = 0, false, nil
 	s.conn.SetBusy(false)
-	s.srv.mu.Lock()
-	delete(s.srv.sessions, s)
-	s.srv.mu.Unlock()
+	s.srv.forget(s)
 	if s.srv.stopping() {
 		s.conn.Close(CloseGoingAway, "server shuts down")
 	}
 }
 
-// do makes a run of one input.
+// do makes a run of one input. Whatever happens, the input has its terminal event then.
 func (s *session) do(ctx context.Context, raw *bufpool.Buffer) {
 	defer s.stop(nil)
-	input, no := s.read(ctx, raw)
-	if input == nil {
-		if no.code != "" {
-			run.Refuse(s, no.code, no.message)
+	done, answers := false, false
+	defer func() {
+		if done {
+			return
 		}
-		return
+		v := recover()
+		if !answers {
+			run.Refuse(s, run.CodeInternal, "the server failed")
+		}
+		if v != nil {
+			s.panicked(v)
+			return
+		}
+		s.srv.log.Error("agloop: a run ended its goroutine, as FailNow of a test does")
+	}()
+	if input, no := s.read(ctx, raw); input != nil {
+		answers = true
+		s.run(ctx, input)
+	} else if no.code != "" {
+		run.Refuse(s, no.code, no.message)
 	}
+	done = true
+}
+
+func (s *session) run(ctx context.Context, input *agui.RunAgentInput) {
 	perf := s.srv.performance
 	enc := perf.serializers.Get()
-	defer perf.serializers.Put(enc)
 	var err error
 	perf.collector.Do(ctx, pprof.Labels("thread", input.ThreadID, "run", input.RunID), func(ctx context.Context) {
 		err = run.Do(ctx, input, run.Setup{
@@ -177,15 +211,23 @@ func (s *session) do(ctx context.Context, raw *bufpool.Buffer) {
 		})
 	})
 	if pe, ok := errors.AsType[*PanicError](err); ok {
-		s.srv.panicked(pe)
-		s.conn.Close(frame.CloseInternal, "")
+		s.broken(pe)
+		return // with the serializer, which may be what panicked
 	}
+	perf.serializers.Put(enc)
 }
 
-func (srv *Server) panicked(pe *PanicError) {
-	srv.door.Counters.Panics.Add(1)
-	srv.log.LogAttrs(context.Background(), slog.LevelError, "agloop: panic in an agent",
+// panicked is broken for a panic of the session's own. Call it where that was recovered.
+func (s *session) panicked(v any) { s.broken(&PanicError{Value: v, Stack: debug.Stack()}) }
+
+// broken ends the connection of a run that panicked: what it shares with the next one is
+// in an unknown state.
+func (s *session) broken(pe *PanicError) {
+	s.srv.door.Counters.Panics.Add(1)
+	s.srv.log.LogAttrs(context.Background(), slog.LevelError, "agloop: panic in a run",
 		slog.Any("panic", pe.Value), slog.String("stack", string(pe.Stack)))
+	s.conn.Close(frame.CloseInternal, "")
+	s.lose(pe)
 }
 
 // cancel ends the active run of a server that stops.

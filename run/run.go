@@ -43,13 +43,13 @@ var (
 	ErrRunEnded    = errors.New("agloop: run has had its terminal event")
 )
 
-// PanicError is what an agent panicked with.
+// PanicError is what a run panicked with: its agent, or what encodes and sends its events.
 type PanicError struct {
 	Value any
 	Stack []byte
 }
 
-func (e *PanicError) Error() string { return fmt.Sprintf("agloop: agent panicked: %v", e.Value) }
+func (e *PanicError) Error() string { return fmt.Sprintf("agloop: run panicked: %v", e.Value) }
 
 // Run is one run, as its agent sees it. All methods may be called from any
 // goroutine; events leave in the order of the calls.
@@ -57,7 +57,7 @@ func (e *PanicError) Error() string { return fmt.Sprintf("agloop: agent panicked
 // RUN_STARTED has been sent before the agent is called. When the agent returns
 // nil, RUN_FINISHED follows, unless the agent has emitted a terminal event itself, as it does
 // to give a result or an interrupt. When it returns an error or panics, or leaves
-// something open, RUN_ERROR follows. When its context was cancelled, because the peer
+// something open, or ends its goroutine with runtime.Goexit, RUN_ERROR follows. When its context was cancelled, because the peer
 // went away or the server shuts down, whatever is open is closed and
 // RUN_FINISHED with outcome cancelled follows.
 type Run struct {
@@ -81,7 +81,13 @@ type Run struct {
 	order agui.Order
 	buf   []byte // scratch for encoding
 	ended bool   // a terminal event was sent
+
+	// The goroutine of Do.
+	exited bool // the agent has called runtime.Goexit
 }
+
+// errGoexit is what an agent says that ends its goroutine, as FailNow of a test does.
+var errGoexit = errors.New("agloop: agent ended its goroutine")
 
 // errSinkGone cancels a run whose events nobody receives any more.
 var errSinkGone = errors.New("agloop: connection is gone")
@@ -104,11 +110,34 @@ type Setup struct {
 // terminal event. The error is the agent's, a *PanicError
 // if it panicked, the cause when the run was cancelled, nil when it ended well. An input
 // that does not fit into RUN_STARTED is answered with RUN_ERROR alone, and the error says so.
-func Do(ctx context.Context, input *agui.RunAgentInput, with Setup) error {
+// When the agent calls runtime.Goexit, Do sends the terminal event and the goroutine ends.
+func Do(ctx context.Context, input *agui.RunAgentInput, with Setup) (err error) {
 	r := &Run{Input: input, User: with.User, enc: with.Encoder, sink: with.Sink, maxEvent: with.MaxEvent}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	r.turn.pass = make(chan struct{}, 1)
 	defer r.cancel(nil)
+	done := false
+	defer func() {
+		if done {
+			return
+		}
+		if v := recover(); v != nil {
+			err = &PanicError{Value: v, Stack: debug.Stack()}
+		}
+		r.abandon()
+	}()
+	err = r.do(with.Agent)
+	done = true
+	return err
+}
+
+func (r *Run) do(agent Agent) error {
+	input := r.Input
+	defer func() {
+		if r.exited {
+			_ = r.finish(errGoexit)
+		}
+	}()
 	started := &agui.RunStarted{
 		ThreadID: input.ThreadID, RunID: input.RunID, ParentRunID: input.ParentRunID,
 		ProtocolVersion: new(agui.ProtocolVersion),
@@ -118,7 +147,7 @@ func Do(ctx context.Context, input *agui.RunAgentInput, with Setup) error {
 		Refuse(r.sink, CodeBadInput, err.Error())
 		return err
 	}
-	return r.finish(r.call(with.Agent))
+	return r.finish(r.call(agent))
 }
 
 // Refuse sends the RUN_ERROR that answers an input no run is made of.
@@ -139,16 +168,34 @@ const (
 	CodeShutdown   = "shutting_down"   // the server takes no runs any more
 	CodeAgent      = "agent_error"
 	CodePanic      = "agent_panic"
+	CodeInternal   = "internal_error"
 	CodeIncomplete = "incomplete_run" // the agent returned with something still open
 )
 
 func (r *Run) call(agent Agent) (err error) {
+	returned := false
 	defer func() {
-		if v := recover(); v != nil {
+		if returned {
+			return
+		}
+		v := recover()
+		if r.exited = v == nil; !r.exited {
 			err = &PanicError{Value: v, Stack: debug.Stack()}
 		}
 	}()
-	return agent.Run(r.ctx, r)
+	err = agent.Run(r.ctx, r)
+	returned = true
+	return err
+}
+
+// abandon ends a run that cannot end as it should.
+func (r *Run) abandon() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.ended {
+		r.ended = true
+		Refuse(r.sink, CodeInternal, "the run failed")
+	}
 }
 
 // finish sends the terminal event that the agent's result asks for.

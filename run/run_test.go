@@ -368,43 +368,6 @@ func TestRefuse(t *testing.T) {
 	}
 }
 
-// TestInputTooBigToStart: an input whose RUN_STARTED cannot be sent gets its end as well.
-func TestInputTooBigToStart(t *testing.T) {
-	s, parent := &sink{}, strings.Repeat("p", maxEvent)
-	err := run.Do(context.Background(), &agui.RunAgentInput{
-		ThreadID: "t", RunID: "r", ParentRunID: &parent,
-	}, setup(func(context.Context, *run.Run) error {
-		t.Error("the agent was called")
-		return nil
-	}, s))
-	if !errors.Is(err, run.ErrEventTooBig) {
-		t.Errorf("Do returned %v", err)
-	}
-	if got := s.types(t); got != "RUN_ERROR" || !strings.Contains(s.last(), run.CodeBadInput) || !s.urgent[0] {
-		t.Errorf("sent %s, urgent %v", got, s.urgent)
-	}
-}
-
-// TestEndsThatAreTooBig: a run has its terminal event even when that had to be cut, or when
-// what is open cannot be closed.
-func TestEndsThatAreTooBig(t *testing.T) {
-	s, _ := do(func(context.Context, *run.Run) error { return errors.New(strings.Repeat("\x01é", maxEvent)) })
-	if got := s.types(t); got != "RUN_STARTED RUN_ERROR" || len(s.last()) > maxEvent || !strings.Contains(s.last(), run.CodeAgent) {
-		t.Errorf("sent %s, the last with %d bytes", got, len(s.last()))
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	s = &sink{}
-	_ = run.Do(ctx, input, setup(func(_ context.Context, r *run.Run) error {
-		started := `{"type":"STEP_STARTED","stepName":""}`
-		err := r.Emit(&agui.StepStarted{StepName: strings.Repeat("s", maxEvent-len(started))})
-		cancel()
-		return err
-	}, s))
-	if got := s.types(t); got != "RUN_STARTED STEP_STARTED RUN_ERROR" {
-		t.Errorf("sent %s", got)
-	}
-}
-
 func BenchmarkWrite(b *testing.B) {
 	discard := &countSink{}
 	b.ReportAllocs()
