@@ -21,7 +21,12 @@ func serve(t testing.TB, cfg agloop.ServerConfig) (*agloop.Server, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := agloop.NewServer(cfg)
+	return serveOn(t, ln, agloop.NewServer(cfg))
+}
+
+// serveOn starts a server that a test has prepared.
+func serveOn(t testing.TB, ln net.Listener, srv *agloop.Server) (*agloop.Server, string) {
+	t.Helper()
 	served := make(chan error, 1)
 	go func() { served <- srv.ServeListener(ln) }()
 	t.Cleanup(func() {

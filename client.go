@@ -27,7 +27,7 @@ type ClientConfig struct {
 	// *net.TCPConn or *net.UnixConn.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// MaxPending bounds the bytes of events that wait for the caller of Run. 0 is
-	// 16 MiB. More end the run with ErrSlowConsumer: a reactor cannot stop reading.
+	// 16 MiB, or Limits.MaxMessage if that is more. More end the run with ErrSlowConsumer: a reactor cannot stop reading.
 	MaxPending int
 	// Limits bound the connection. IdleTimeout is off unless set: whether a
 	// connection is worth keeping is the server's business.
@@ -62,7 +62,11 @@ func Dial(ctx context.Context, rawURL string, cfg ClientConfig) (*Client, error)
 	if cfg.MaxPending < 0 {
 		return nil, &ConfigError{Field: "MaxPending", Reason: "must not be negative"}
 	}
-	if _, err := cfg.Limits.WithDefaults(); err != nil {
+	if cfg.Handler == nil {
+		cfg.Limits = forEvents(cfg.Limits)
+	}
+	limits, err := cfg.Limits.WithDefaults()
+	if err != nil {
 		return nil, err
 	}
 	req.Header, req.Protocols = cfg.Header, cfg.Protocols
@@ -70,7 +74,7 @@ func Dial(ctx context.Context, rawURL string, cfg ClientConfig) (*Client, error)
 		cfg.Logger = slog.Default()
 	}
 	if cfg.MaxPending == 0 {
-		cfg.MaxPending = 16 << 20
+		cfg.MaxPending = max(maxPending, limits.MaxMessage)
 	}
 	if cfg.Limits.IdleTimeout == 0 {
 		cfg.Limits.IdleTimeout = -1
@@ -106,6 +110,19 @@ func Dial(ctx context.Context, rawURL string, cfg ClientConfig) (*Client, error)
 		return nil, err
 	}
 	return c, nil
+}
+
+// maxPending is the default of ClientConfig.MaxPending.
+const maxPending = 16 << 20
+
+// forEvents is l for a connection that receives events: unless it says otherwise, those of a
+// server with the same limits, and some larger ones that others may send.
+func forEvents(l Limits) Limits {
+	const headroom = 1 << 20
+	if with, err := l.WithDefaults(); err == nil && l.MaxMessage == 0 {
+		l.MaxMessage = with.MaxEvent + headroom
+	}
+	return l
 }
 
 // target splits a URL into the request and the address to dial.

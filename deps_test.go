@@ -53,6 +53,7 @@ var owners = map[string]string{
 	"github.com/gobwas/ws":       "codec/frame",
 	"github.com/bytedance/sonic": "codec/event codec/frame", // frame: the UTF-8 check alone
 	"github.com/prometheus":      "metrics/prom",
+	"golang.org/x/sync":          ".",               // the semaphore of decoding
 	"golang.org/x/sys":           "loop cmd/agloop", // loop: epoll and TCP_INFO; sends where the scheduler is told
 	"golang.org/x/time":          "loop",
 }

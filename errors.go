@@ -45,7 +45,7 @@ var (
 	ErrEventDropped = fmt.Errorf("agloop: event was not sent: %w", net.ErrClosed)
 
 	ErrEngineClosed = loop.ErrEngineClosed // a loop was needed after its engine stopped
-	ErrEventTooBig  = run.ErrEventTooBig   // Emit: the encoded event exceeds 1 MiB
+	ErrEventTooBig  = run.ErrEventTooBig   // Emit, SendEvent: the encoded event exceeds Limits.MaxEvent
 	ErrRunEnded     = run.ErrRunEnded      // Emit: the run has had its terminal event
 
 	// ErrSerializerUnavailable is a serializer asked for that is not there.
@@ -67,6 +67,6 @@ type (
 	FieldError = event.FieldError
 	// OrderError is an event out of order: event and rule.
 	OrderError = agui.OrderError
-	// PanicError is what an agent panicked with.
+	// PanicError is what a run panicked with: its agent, or what is below it.
 	PanicError = run.PanicError
 )

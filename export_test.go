@@ -3,6 +3,7 @@ package agloop
 import (
 	"time"
 
+	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/memmon"
 )
 
@@ -26,3 +27,18 @@ func (m *PerformanceManager) Observe(f func()) Observation {
 
 // Hold counts bytes as held by nobody in particular.
 func (m *PerformanceManager) Hold(bytes int) { m.ledger.Add(0, bytes) }
+
+// SetDecodeBudget replaces a quarter of the memory limit. Before Serve.
+func (s *Server) SetDecodeBudget(budget func() int64) { s.decoding.budget = budget }
+
+// OnDecode has hook called around the decoding of each input. Before Serve.
+func (s *Server) OnDecode(hook func(raw []byte, decode func())) {
+	decode := s.decode
+	s.decode = func(raw []byte) (input *agui.RunAgentInput, err error) {
+		hook(raw, func() { input, err = decode(raw) })
+		return input, err
+	}
+}
+
+// Held is what its connections hold, in bytes, by the ledger.
+func (s *Server) Held() int64 { return s.performance.ledger.Total() }

@@ -3,6 +3,7 @@ package agloop
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -11,10 +12,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/codec/event"
 	"github.com/agloop/agloop/codec/handshake"
 	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/memmon"
+	"github.com/agloop/agloop/run"
 )
 
 // ServerConfig says what a Server does. Agent or Handler must be set; every
@@ -69,6 +72,13 @@ type Server struct {
 	cfg ServerConfig
 	log *slog.Logger
 
+	// Immutable once the server runs.
+	limits Limits // with their defaults
+	decode func(raw []byte) (*agui.RunAgentInput, error)
+
+	// Any goroutine.
+	decoding admission
+
 	// Any goroutine, under mu.
 	mu          sync.Mutex
 	state       serverState
@@ -96,6 +106,7 @@ func NewServer(cfg ServerConfig) *Server {
 	if s.log == nil {
 		s.log = slog.Default()
 	}
+	s.decode, s.decoding.budget = decodeInput, s.decodeBudget
 	s.listeners = make(map[net.Listener]struct{})
 	s.sessions = make(map[*session]struct{})
 	return s
@@ -192,7 +203,7 @@ func (s *Server) check() error {
 	if err := (handshake.OriginPolicy{Allowed: s.cfg.Origins}).Validate(); err != nil {
 		return &ConfigError{Field: "Origins", Reason: err.Error()}
 	}
-	limits, err := s.cfg.Limits.WithDefaults()
+	limits, err := s.cfg.limits()
 	if err != nil {
 		return err
 	}
@@ -202,14 +213,36 @@ func (s *Server) check() error {
 	return s.cfg.performanceConfig(&limits, 1).Validate()
 }
 
+// maxInput is the default of Limits.MaxMessage for inputs: they bring back the messages and
+// the state of a whole thread.
+const maxInput = 10 << 20
+
+// limits are the config's with their defaults.
+func (c *ServerConfig) limits() (Limits, error) {
+	l := c.Limits
+	if c.Agent == nil {
+		return l.WithDefaults()
+	}
+	if l.MaxMessage == 0 {
+		l.MaxMessage = maxInput
+	}
+	l, err := l.WithDefaults()
+	if err == nil {
+		err = l.CheckRuns()
+	}
+	return l, err
+}
+
 // start makes the engine and the door. Under mu.
 func (s *Server) start() (err error) {
-	handler := s.cfg.Handler
+	s.limits, _ = s.cfg.limits() // check has seen them
+	handler, tooBig := s.cfg.Handler, []byte(nil)
 	if handler == nil {
 		if err := event.Pretouch(); err != nil {
 			return err
 		}
 		handler = agentHandler{s}
+		tooBig = run.Refusal(run.CodeTooLarge, fmt.Sprintf("input has more than %d bytes", s.limits.MaxMessage))
 	}
 	path := s.cfg.Path
 	if path == "" {
@@ -222,13 +255,14 @@ func (s *Server) start() (err error) {
 	s.http = newHTTPSide(s.cfg.HTTP, s.log)
 	s.door, err = s.engine.NewDoor(loop.DoorConfig{
 		Handler:        handler,
-		Limits:         s.cfg.Limits,
+		Limits:         s.limits,
 		Path:           path,
 		Origins:        handshake.OriginPolicy{Allowed: s.cfg.Origins},
 		Protocols:      s.cfg.Protocols,
 		Authorize:      s.cfg.Authorize,
 		MaxConnections: s.cfg.maxConnections(),
 		Rates:          s.cfg.Rates,
+		TooBig:         tooBig,
 		HTTP:           s.http.take,
 		Log:            s.log,
 	})
@@ -236,8 +270,7 @@ func (s *Server) start() (err error) {
 		s.http.close()
 		return errors.Join(err, s.engine.Stop(context.Background()))
 	}
-	limits, _ := s.cfg.Limits.WithDefaults() // check has seen them
-	s.performance, err = newPerformanceManager(s.cfg.performanceConfig(&limits, s.door.Slots().Cap()), tuningOf(&limits),
+	s.performance, err = newPerformanceManager(s.cfg.performanceConfig(&s.limits, s.door.Slots().Cap()), tuningOf(&s.limits),
 		ledger, s.door.Slots(), serverTarget{s.engine, s.door}, s.log)
 	if err != nil {
 		s.http.close()

@@ -44,6 +44,11 @@ func TestConfigErrorsNameTheField(t *testing.T) {
 		{"Limits.MaxMessage", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{MaxMessage: -1}}},
 		{"Limits.LowWater", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{SoftLimit: 10, LowWater: 11}}},
 		{"Limits.HardLimit", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{SoftLimit: 100, HardLimit: 50}}},
+		{"Limits.HardLimit", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{HardLimit: 600 << 10}}}, // and MaxEvent is 1 MiB
+		{"Limits.MaxInputMessages", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{MaxInputMessages: -1}}},
+		{"Limits.MaxInputTools", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{MaxInputTools: -1}}},
+		{"Limits.MaxEvent", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{MaxEvent: -1}}},
+		{"Limits.MaxEvent", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{MaxEvent: 100}}},
 		{"Limits.MessageBatchTimeout", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{MessageBatchTimeout: time.Minute}}},
 		{"Rates.Runs", agloop.ServerConfig{Agent: hello, Rates: agloop.Rates{Runs: math.NaN()}}},
 		{"Rates.BytesBurst", agloop.ServerConfig{Agent: hello, Rates: agloop.Rates{Bytes: 1000, BytesBurst: 1000}}},
@@ -310,37 +315,4 @@ func TestEightInputsWait(t *testing.T) {
 		}
 		nc.Close()
 	}
-	nc := upgraded(t, addr)
-	nc.Write(input(10))
-	for {
-		op, p, err := readWhole(nc)
-		if err != nil {
-			t.Fatalf("ten inputs: %v, want a close frame", err)
-		}
-		if op == 8 {
-			if len(p) < 2 || string(p[:2]) != "\x03\xf0" {
-				t.Errorf("ten inputs closed with % x, want 1008", p)
-			}
-			return
-		}
-	}
-}
-
-// readWhole reads one short unmasked frame.
-func readWhole(r io.Reader) (op byte, payload []byte, err error) {
-	var h [2]byte
-	if _, err := io.ReadFull(r, h[:]); err != nil {
-		return 0, nil, err
-	}
-	n := int(h[1])
-	if n == 126 {
-		var l [2]byte
-		if _, err := io.ReadFull(r, l[:]); err != nil {
-			return 0, nil, err
-		}
-		n = int(l[0])<<8 | int(l[1])
-	}
-	payload = make([]byte, n)
-	_, err = io.ReadFull(r, payload)
-	return h[0] & 0xF, payload, err
 }

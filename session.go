@@ -2,23 +2,19 @@ package agloop
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
+	"runtime/debug"
 	"runtime/pprof"
 	"sync"
 	"sync/atomic"
 
 	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/bufpool"
-	"github.com/agloop/agloop/codec/event"
 	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/run"
 )
-
-// maxWaiting is how many inputs may wait behind the active run.
-const maxWaiting = 8
 
 // agentHandler joins connections to the agent. A connection gets a session with its
 // first input, and a goroutine only while it has runs to do.
@@ -48,7 +44,7 @@ func (h agentHandler) OnDrain(c *Conn) {
 
 func (h agentHandler) OnClose(c *Conn, why *CloseError) {
 	if s, ok := c.User().(*session); ok {
-		s.cancel(why)
+		s.lose(why)
 	}
 }
 
@@ -66,45 +62,14 @@ type session struct {
 	pressed atomic.Bool // the last Send answered Backpressure
 
 	// Any goroutine, under mu.
-	mu      sync.Mutex
-	waiting []*bufpool.Buffer
-	active  bool
-	stop    context.CancelCauseFunc // of the active run
-	cause   error                   // no run begins any more
-	room    chan struct{}           // closed by OnDrain
-}
-
-// input takes one message from the client. On the loop.
-func (s *session) input(payload []byte) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.cause != nil {
-		return
-	}
-	if s.active && len(s.waiting) >= maxWaiting {
-		s.conn.Close(ClosePolicy, "too many inputs wait")
-		return
-	}
-	input := bufpool.Get(len(payload)).Append(payload)
-	if s.active {
-		s.waiting = append(s.waiting, input)
-		return
-	}
-	s.active = true
-	s.conn.SetBusy(true)
-	if s.srv.begin(s) {
-		go s.work(s.arm(), input) // it does not wait, so it does not count as waiting
-		return
-	}
-	input.Release()
-	s.end()
-}
-
-// arm makes the context of the next run. Under mu.
-func (s *session) arm() context.Context {
-	ctx, stop := context.WithCancelCause(context.Background())
-	s.stop = stop
-	return ctx
+	mu     sync.Mutex
+	line   []place // what waits behind the active run
+	behind int     // refusals that come right behind the active run
+	active bool
+	stop   context.CancelCauseFunc // of the active run
+	cause  error                   // why runs were cancelled
+	gone   bool                    // nobody is answered any more
+	room   chan struct{}           // closed by OnDrain
 }
 
 // begin notes that s has a run. It returns false when the server is stopping.
@@ -118,97 +83,167 @@ func (srv *Server) begin(s *session) bool {
 	return true
 }
 
-// work does an input and those that wait behind it, and ends when there are none.
-func (s *session) work(ctx context.Context, input *bufpool.Buffer) {
-	for input != nil {
-		s.do(ctx, input)
-		ctx, input = s.next()
+// forget notes that s has no run any more.
+func (srv *Server) forget(s *session) {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	delete(srv.sessions, s)
+}
+
+// stopping tells that no run begins any more.
+func (srv *Server) stopping() bool {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	return srv.state == serverStopping
+}
+
+// task is what the session's goroutine does next: some refusals, or a run of an input. The
+// zero task is the end.
+type task struct {
+	ctx     context.Context
+	refused int
+	input   *bufpool.Buffer
+}
+
+// work does a task and those that follow, and ends when there are none.
+func (s *session) work(t task) {
+	defer func() {
+		switch v := recover(); {
+		case v != nil: // the session is not to be trusted any more
+			s.panicked(v)
+			s.srv.forget(s)
+		case t.ctx != nil: // runtime.Goexit cannot be stopped, so the rest is another goroutine's
+			go s.work(task{ctx: t.ctx})
+		}
+	}()
+	for t.ctx != nil {
+		switch {
+		case t.input != nil:
+			s.do(t.ctx, t.input)
+		case t.refused > 0:
+			s.refuse(t.ctx, t.refused)
+		}
+		t = s.next()
 	}
 }
 
-// next takes the next input, or ends the session's goroutine.
-func (s *session) next() (context.Context, *bufpool.Buffer) {
+// arm makes the context of the next task. Under mu.
+func (s *session) arm() context.Context {
+	ctx, stop := context.WithCancelCause(context.Background())
+	if s.cause != nil {
+		stop(s.cause)
+	}
+	s.stop = stop
+	return ctx
+}
+
+// next takes the next task, or ends the session's goroutine.
+func (s *session) next() task {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cause == nil && len(s.waiting) > 0 {
-		input := s.waiting[0]
-		s.waiting = s.waiting[1:]
-		return s.arm(), input
+	if s.srv.stopping() {
+		s.behind += s.clear()
+	}
+	switch {
+	case s.gone:
+	case s.behind > 0:
+		t := task{ctx: s.arm(), refused: s.behind}
+		s.behind = 0
+		return t
+	case len(s.line) > 0:
+		first := s.line[0]
+		s.line[0] = place{}
+		s.line, s.behind = s.line[1:], first.refused
+		return task{ctx: s.arm(), input: first.input}
 	}
 	s.end()
-	return nil, nil
+	return task{}
 }
 
 // end makes the session idle again. Under mu.
 func (s *session) end() {
-	for _, b := range s.waiting {
-		b.Release()
-	}
-	s.waiting, s.active, s.stop = nil, false, nil
+	s.clear()
+	s.behind, s.active, s.stop = 0, false, nil
 	s.conn.SetBusy(false)
-	s.srv.mu.Lock()
-	delete(s.srv.sessions, s)
-	stopping := s.srv.state == serverStopping
-	s.srv.mu.Unlock()
-	if stopping {
+	s.srv.forget(s)
+	if s.srv.stopping() {
 		s.conn.Close(CloseGoingAway, "server shuts down")
 	}
 }
 
-// do makes a run of one input.
+// do makes a run of one input. Whatever happens, the input has its terminal event then.
 func (s *session) do(ctx context.Context, raw *bufpool.Buffer) {
 	defer s.stop(nil)
-	input, err := decodeInput(raw.B)
-	isJSON := err == nil || json.Valid(raw.B)
-	raw.Release()
-	switch {
-	case !isJSON:
-		s.conn.Close(frame.CloseUnsupported, "input is not JSON")
-		return
-	case err != nil:
-		run.Refuse(s, run.CodeBadInput, err.Error())
-		return
-	case !s.starts.Allow():
-		s.srv.door.RunRefused()
-		run.Refuse(s, run.CodeRate, "too many runs in a short time")
-		return
+	done, answers := false, false
+	defer func() {
+		if done {
+			return
+		}
+		v := recover()
+		if !answers {
+			run.Refuse(s, run.CodeInternal, "the server failed")
+		}
+		if v != nil {
+			s.panicked(v)
+			return
+		}
+		s.srv.log.Error("agloop: a run ended its goroutine, as FailNow of a test does")
+	}()
+	if input, no := s.read(ctx, raw); input != nil {
+		answers = true
+		s.run(ctx, input)
+	} else if no.code != "" {
+		run.Refuse(s, no.code, no.message)
 	}
+	done = true
+}
+
+func (s *session) run(ctx context.Context, input *agui.RunAgentInput) {
 	perf := s.srv.performance
 	enc := perf.serializers.Get()
-	defer perf.serializers.Put(enc)
+	var err error
 	perf.collector.Do(ctx, pprof.Labels("thread", input.ThreadID, "run", input.RunID), func(ctx context.Context) {
-		err = run.Do(ctx, s.srv.cfg.Agent, input, s.user, enc, s)
+		err = run.Do(ctx, input, run.Setup{
+			Agent: s.srv.cfg.Agent, User: s.user, Encoder: enc, Sink: s, MaxEvent: s.srv.limits.MaxEvent,
+		})
 	})
 	if pe, ok := errors.AsType[*PanicError](err); ok {
-		s.srv.panicked(pe)
-		s.conn.Close(frame.CloseInternal, "")
+		s.broken(pe)
+		return // with the serializer, which may be what panicked
 	}
+	perf.serializers.Put(enc)
 }
 
-func decodeInput(raw []byte) (*agui.RunAgentInput, error) {
-	input, _, err := event.DecodeRunAgentInput(raw)
-	if err != nil {
-		return nil, err
-	}
-	if err := event.CheckInputIDs(input); err != nil {
-		return nil, err
-	}
-	if _, err := agui.CheckProtocolVersion(input.ProtocolVersion); err != nil {
-		return nil, &FieldError{Event: "RunAgentInput", Field: "protocolVersion", Reason: err.Error()}
-	}
-	return input, nil
-}
+// panicked is broken for a panic of the session's own. Call it where that was recovered.
+func (s *session) panicked(v any) { s.broken(&PanicError{Value: v, Stack: debug.Stack()}) }
 
-func (srv *Server) panicked(pe *PanicError) {
-	srv.door.Counters.Panics.Add(1)
-	srv.log.LogAttrs(context.Background(), slog.LevelError, "agloop: panic in an agent",
+// broken ends the connection of a run that panicked: what it shares with the next one is
+// in an unknown state.
+func (s *session) broken(pe *PanicError) {
+	s.srv.door.Counters.Panics.Add(1)
+	s.srv.log.LogAttrs(context.Background(), slog.LevelError, "agloop: panic in a run",
 		slog.Any("panic", pe.Value), slog.String("stack", string(pe.Stack)))
+	s.conn.Close(frame.CloseInternal, "")
+	s.lose(pe)
 }
 
-// cancel ends the active run and lets no other begin.
+// cancel ends the active run of a server that stops.
 func (s *session) cancel(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.cancelled(cause)
+}
+
+// lose ends the session with its connection.
+func (s *session) lose(cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gone = true
+	s.cancelled(cause)
+}
+
+// cancelled is called under mu.
+func (s *session) cancelled(cause error) {
 	if s.cause == nil {
 		s.cause = cause
 	}

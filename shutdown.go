@@ -8,10 +8,11 @@ import (
 )
 
 // Shutdown ends the server in order: it stops accepting, lets active runs go on for
-// DrainTimeout and then cancels them, so that they end with outcome cancelled,
-// and closes every connection with 1001 once it has no run. It returns when all are gone,
-// or with ctx's error when that ends first; what is left is then closed hard. A handler that
-// blocks its loop does not hold it up: that loop ends when the handler returns.
+// DrainTimeout and then cancels them, so that they end with outcome cancelled. No run
+// begins any more: inputs that wait or come are refused with RUN_ERROR, code
+// shutting_down. Every connection is closed with 1001 once it has no run. Shutdown returns
+// when all are gone, or with ctx's error when that ends first; what is left is then closed hard. A handler
+// that blocks its loop does not hold it up: that loop ends when the handler returns.
 func (s *Server) Shutdown(ctx context.Context) error {
 	if !s.stopAccepting() {
 		return s.stop(ctx)

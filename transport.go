@@ -23,13 +23,14 @@ import (
 // connection that is being dialled or waits to be, and none for those that are up.
 type Transport struct {
 	// Immutable.
-	cfg     TransportConfig
-	log     *slog.Logger
-	backoff backoff
-	slots   []*slot
-	origins []*origin
-	perf    *PerformanceManager
-	engines func(loops int, ledger *memmon.Ledger, log *slog.Logger) (*loop.Engine, error) // makes one
+	cfg      TransportConfig
+	log      *slog.Logger
+	backoff  backoff
+	slots    []*slot
+	origins  []*origin
+	perf     *PerformanceManager
+	maxEvent int
+	engines  func(loops int, ledger *memmon.Ledger, log *slog.Logger) (*loop.Engine, error) // makes one
 
 	// Any goroutine.
 	handlers  atomic.Pointer[[]*eventHandler] // replaced under mu

@@ -70,8 +70,9 @@ func (c TransportConfig) withDefaults() TransportConfig {
 	if c.ReconnectMax == 0 {
 		c.ReconnectMax = max(def.ReconnectMax, c.ReconnectMin)
 	}
+	c.Client.Limits = forEvents(c.Client.Limits)
 	if c.Client.MaxPending == 0 {
-		c.Client.MaxPending = 16 << 20
+		c.Client.MaxPending = max(maxPending, c.Client.Limits.MaxMessage)
 	}
 	if c.Client.Logger == nil {
 		c.Client.Logger = slog.Default()

@@ -35,6 +35,7 @@ func (t *Transport) OptimizeForMemory() { t.perf.OptimizeForMemory() }
 // that the engines of all episodes write in.
 func (t *Transport) initPerformance() (err error) {
 	limits, _ := t.cfg.Client.Limits.WithDefaults() // check has seen them
+	t.maxEvent = limits.MaxEvent
 	t.perf, err = newPerformanceManager(t.cfg.PerformanceConfig, tuningOf(&limits), memmon.NewLedger(), nil, transportTarget{t}, t.log)
 	return err
 }

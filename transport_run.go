@@ -160,8 +160,8 @@ func (t *Transport) SendEvent(ctx context.Context, ev agui.Event) error {
 	if err != nil {
 		return err
 	}
-	if len(raw) > run.MaxEvent {
-		return ErrEventTooBig
+	if err := run.CheckSize(ev, len(raw), t.maxEvent); err != nil {
+		return err
 	}
 	l, err := t.speaker(ctx)
 	if err != nil {

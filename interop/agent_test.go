@@ -253,11 +253,12 @@ func TestAgentInputs(t *testing.T) {
 	})
 }
 
-// TestAgentWaitingInputs: eight inputs wait behind a run, the ninth is too many.
+// TestAgentWaitingInputs: eight inputs wait behind a run; the ninth is refused when its
+// turn comes, and the connection stays.
 func TestAgentWaitingInputs(t *testing.T) {
 	gate := make(chan struct{})
 	var atOnce, most atomic.Int64
-	_, url := serve(t, server.Config{Agent: agentFunc(func(ctx context.Context, _ *server.Run) error {
+	srv, url := serve(t, server.Config{Agent: agentFunc(func(ctx context.Context, _ *server.Run) error {
 		most.Store(max(most.Load(), atOnce.Add(1)))
 		defer atOnce.Add(-1)
 		select {
@@ -269,7 +270,7 @@ func TestAgentWaitingInputs(t *testing.T) {
 	})})
 	each(t, func(t *testing.T, open opener) {
 		sendInputs := func(n int) peer {
-			p := dial(t, open, url)
+			p, before := dial(t, open, url), srv.Stats().MessagesIn
 			for i := range n {
 				if err := p.send(true, input(fmt.Sprint(i))); err != nil {
 					t.Fatal(err)
@@ -280,9 +281,10 @@ func TestAgentWaitingInputs(t *testing.T) {
 					}
 				}
 			}
+			await(t, "the inputs to arrive", func() bool { return srv.Stats().MessagesIn == before+uint64(n) })
 			return p
 		}
-		p := sendInputs(9)
+		p := sendInputs(10)
 		for i := range 9 {
 			gate <- struct{}{}
 			types, last := events(t, p)
@@ -290,19 +292,14 @@ func TestAgentWaitingInputs(t *testing.T) {
 				t.Errorf("run %d: got %q ending with %+v", i, types, last)
 			}
 		}
-		p.drop()
-
-		p = sendInputs(10)
-		for {
-			_, b, err := p.receive()
-			if err == nil {
-				t.Errorf("got %q", b)
-				continue
-			}
-			if code, _ := closedWith(err); code != 1008 {
-				t.Errorf("closed with %v, want 1008", err)
-			}
-			break
+		if ev := nextEvent(t, p); ev.Type != "RUN_ERROR" || ev.Code != "too_many_inputs" {
+			t.Errorf("the tenth input: got %+v", ev)
+		}
+		if err := p.send(true, input("after")); err != nil {
+			t.Fatal(err)
+		}
+		if ev := nextEvent(t, p); ev.RunID != "after" {
+			t.Errorf("got %+v", ev)
 		}
 		p.drop()
 		await(t, "the run to be cancelled", func() bool { return atOnce.Load() == 0 })

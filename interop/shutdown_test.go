@@ -63,7 +63,7 @@ func wantGoodbye(t *testing.T, p peer) {
 }
 
 // TestShutdownCancelsRuns: an active run ends in order with outcome cancelled, and
-// only then is the connection closed. Inputs that wait are not begun.
+// only then is the connection closed. Inputs that wait are not begun, but answered.
 func TestShutdownCancelsRuns(t *testing.T) {
 	each(t, func(t *testing.T, open opener) {
 		agent := newHeld()
@@ -75,6 +75,7 @@ func TestShutdownCancelsRuns(t *testing.T) {
 			}
 		}
 		<-agent.started
+		await(t, "the inputs to arrive", func() bool { return srv.Stats().MessagesIn == 2 })
 		down := make(chan error, 1)
 		go func() { down <- srv.Shutdown(within(t)) }()
 		wantGoodbye(t, idle)
@@ -82,6 +83,9 @@ func TestShutdownCancelsRuns(t *testing.T) {
 		want := []string{"RUN_STARTED", "TEXT_MESSAGE_START", "TEXT_MESSAGE_END", "RUN_FINISHED"}
 		if !slices.Equal(types, want) || last.Outcome.Type != "cancelled" {
 			t.Errorf("got %q ending with %+v", types, last)
+		}
+		if ev := nextEvent(t, busy); ev.Type != "RUN_ERROR" || ev.Code != "shutting_down" {
+			t.Errorf("the input that waited: %+v", ev)
 		}
 		wantGoodbye(t, busy)
 		busy.drop()

@@ -17,14 +17,18 @@ import (
 // Limits.CloseTimeout. Later Sends are dropped, and messages that still arrive are not
 // delivered. It does not wait; OnClose tells the end. A code that may not be sent closes without one. Any goroutine.
 func (c *Conn) Close(code frame.CloseCode, reason string) {
-	c.perform(c.beginClose(code, reason), 0)
+	c.perform(c.beginClose(code, reason, nil), 0)
 }
 
-// beginClose queues the close frame unless one is queued already, and says who goes on: the loop, or the turn under way.
-func (c *Conn) beginClose(code frame.CloseCode, reason string) action {
+// beginClose queues the close frame unless one is queued already, last words right before it, and says who goes on: the
+// loop, or the turn under way.
+func (c *Conn) beginClose(code frame.CloseCode, reason string, last []byte) action {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.flags&isClosing == 0 {
+		if last != nil {
+			c.put(frame.Text, last)
+		}
 		c.putClose(code, reason)
 	}
 	if c.marked(isCorked) {
@@ -71,7 +75,7 @@ func (c *Conn) closeIn(payload []byte) {
 		return
 	}
 	c.why(&CloseError{Code: code, Reason: string(reason), Remote: true})
-	c.endWith(code, "")
+	c.endWith(code, "", nil)
 }
 
 // fail ends a connection whose peer broke a rule, or whose handler panicked: the
@@ -87,13 +91,17 @@ func (c *Conn) fail(err error) {
 		c.loop.Counters.ProtoErrs.Add(1)
 	}
 	c.why(&CloseError{Code: code, Reason: reason, Cause: err})
-	c.endWith(code, reason)
+	var last []byte
+	if code == frame.CloseTooBig {
+		last = c.door.tooBig
+	}
+	c.endWith(code, reason, last)
 }
 
 // endWith queues a close frame unless one is queued already, and waits for nothing
 // more from the peer.
-func (c *Conn) endWith(code frame.CloseCode, reason string) {
-	act := c.beginClose(code, reason)
+func (c *Conn) endWith(code frame.CloseCode, reason string, last []byte) {
+	act := c.beginClose(code, reason, last)
 	c.state = draining
 	c.expire()
 	c.perform(act, 0)

@@ -31,6 +31,9 @@ type DoorConfig struct {
 	// what they allow.
 	MaxConnections int
 	Rates          Rates
+	// TooBig is a text that a peer whose message is larger than Limits.MaxMessage gets
+	// before the close frame. nil for none.
+	TooBig []byte
 	// HTTP receives connections that ask for no WebSocket, in a goroutine of
 	// their own, with the bytes read so far still to be read. The connection keeps its slot
 	// until it is closed.
@@ -56,6 +59,7 @@ type Door struct {
 	authorize func(*handshake.Request) (any, error)
 	http      func(net.Conn)
 	rates     Rates
+	tooBig    []byte
 	accepts   *rate.Limiter
 	networks  networks
 
@@ -91,7 +95,7 @@ func (e *Engine) NewDoor(cfg DoorConfig) (*Door, error) {
 		eng: e, handler: cfg.Handler, limits: limits, log: cfg.Log, frames: limits.frames(true),
 		slots: newSlots(cfg.MaxConnections, cfg.Log), head: cfg.Head, path: cfg.Path,
 		origins: cfg.Origins, protocols: cfg.Protocols, authorize: cfg.Authorize, http: cfg.HTTP,
-		rates: rates, accepts: limiter(rates.Accepts, rates.AcceptsBurst),
+		rates: rates, tooBig: cfg.TooBig, accepts: limiter(rates.Accepts, rates.AcceptsBurst),
 		networks: networks{perSecond: rates.AcceptsPerIP, burst: rates.AcceptsPerIPBurst},
 		refusals: make(chan struct{}, refusalReserve), quit: make(chan struct{}),
 	}

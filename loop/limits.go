@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/agloop/agloop/batch"
@@ -15,7 +16,10 @@ type Limits struct {
 	// the 101 response, however many bytes arrive. 0 is 5 s.
 	HandshakeTimeout time.Duration
 	// MaxMessage is the largest payload of a received message, in bytes, over
-	// all its fragments. 0 is 1 MiB; it cannot be turned off. Larger closes with 1009.
+	// all its fragments. 0 is 1 MiB, for the inputs of a server with an Agent 10 MiB, for a
+	// client that runs agents MaxEvent and 1 MiB; it cannot be turned off. Larger closes
+	// with 1009, an input after RUN_ERROR, code input_too_large. Inputs that wait behind a run
+	// may have as many bytes together.
 	MaxMessage int
 	// MaxFragments is the largest number of frames of one message. 0 is 1,024;
 	// it cannot be turned off. More close with 1008.
@@ -23,6 +27,16 @@ type Limits struct {
 	// MessageTimeout is how long a message may take from its first byte to its
 	// last. 0 is 30 s. Later closes with 1008.
 	MessageTimeout time.Duration
+
+	// MaxInputMessages and MaxInputTools are how many messages and tools an input may have.
+	// 0 is 10,000 and 1,000; neither can be turned off. An input with more is refused with
+	// RUN_ERROR, code input_too_large, and the connection stays.
+	MaxInputMessages int
+	MaxInputTools    int
+	// MaxEvent is the largest encoded event that leaves, in bytes. 0 is 1 MiB, less than
+	// 4 KiB does not do; it cannot be turned off. Emit and SendEvent answer ErrEventTooBig
+	// to larger ones. Clients must take so much.
+	MaxEvent int
 
 	// PingInterval is how long a peer may be silent before it is pinged. 0 is 25 s.
 	PingInterval time.Duration
@@ -40,7 +54,7 @@ type Limits struct {
 	LowWater int
 	// HardLimit is the number of waiting bytes at which a further message cuts
 	// the connection: it is dropped, and close code 4008 is tried. 0 is 1 MiB,
-	// or four times SoftLimit if that is more. While the loop handles what the peer has
+	// or four times SoftLimit or MaxEvent if one is more. While the loop handles what the peer has
 	// sent it is sixteen times as much: the replies to one read are no sign of a slow reader.
 	HardLimit int
 	// WriteTimeout is how long the peer may accept no byte while some
@@ -76,13 +90,16 @@ func (l Limits) WithDefaults() (Limits, error) {
 	def(&l.HandshakeTimeout, 5*time.Second)
 	num(&l.MaxMessage, 1<<20)
 	num(&l.MaxFragments, 1024)
+	num(&l.MaxInputMessages, 10_000)
+	num(&l.MaxInputTools, 1000)
+	num(&l.MaxEvent, 1<<20)
 	def(&l.MessageTimeout, 30*time.Second)
 	def(&l.PingInterval, 25*time.Second)
 	def(&l.PongTimeout, 10*time.Second)
 	def(&l.IdleTimeout, 5*time.Minute)
 	num(&l.SoftLimit, 256<<10)
 	num(&l.LowWater, min(32<<10, l.SoftLimit/4))
-	num(&l.HardLimit, max(1<<20, 4*l.SoftLimit))
+	num(&l.HardLimit, max(1<<20, 4*l.SoftLimit, l.MaxEvent))
 	def(&l.WriteTimeout, 10*time.Second)
 	def(&l.CloseTimeout, 5*time.Second)
 	num(&l.MessageBatchSize, 10)
@@ -91,12 +108,21 @@ func (l Limits) WithDefaults() (Limits, error) {
 	return l, l.check()
 }
 
+// minEvent has room for each event that a run sends by itself, its ids escaped.
+const minEvent = 4 << 10
+
 func (l *Limits) check() error {
 	switch {
 	case l.MaxMessage < 0:
 		return &LimitError{Field: "Limits.MaxMessage", Reason: "must not be negative"}
 	case l.MaxFragments < 0:
 		return &LimitError{Field: "Limits.MaxFragments", Reason: "must not be negative"}
+	case l.MaxInputMessages < 0:
+		return &LimitError{Field: "Limits.MaxInputMessages", Reason: fmt.Sprintf("%d must not be negative; 0 is 10,000", l.MaxInputMessages)}
+	case l.MaxInputTools < 0:
+		return &LimitError{Field: "Limits.MaxInputTools", Reason: fmt.Sprintf("%d must not be negative; 0 is 1,000", l.MaxInputTools)}
+	case l.MaxEvent < minEvent || l.MaxEvent > maxPayload:
+		return &LimitError{Field: "Limits.MaxEvent", Reason: fmt.Sprintf("%d must lie between 4 KiB and 1 GiB; 0 is 1 MiB", l.MaxEvent)}
 	case l.SoftLimit < 0:
 		return &LimitError{Field: "Limits.SoftLimit", Reason: "must not be negative"}
 	case l.LowWater < 0 || l.LowWater > l.SoftLimit:
@@ -109,6 +135,19 @@ func (l *Limits) check() error {
 		return &LimitError{Field: "Limits.CloseTimeout", Reason: "must not be negative"}
 	case l.MessageBatchTimeout > time.Second:
 		return &LimitError{Field: "Limits.MessageBatchTimeout", Reason: "must not exceed 1s"}
+	}
+	return nil
+}
+
+// CheckRuns returns a *LimitError unless a run's end finds room behind the largest event: a
+// cancelled run waits for none. l has its defaults already.
+func (l *Limits) CheckRuns() error {
+	// What ends a run may use the hard limit twice, and was let in behind so much:
+	if need := (l.SoftLimit+l.MaxEvent+frame.MaxHeader)/2 + 1; l.HardLimit < need {
+		return &LimitError{Field: "Limits.HardLimit", Reason: fmt.Sprintf(
+			"%d leaves no room for a run's end behind an event of MaxEvent, %d bytes; raise it to %d, or lower MaxEvent or SoftLimit",
+			l.HardLimit, l.MaxEvent, need,
+		)}
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 
 // poller says when the sockets of one loop's blocked connections have room again. It is an epoll instance of our own, which
 // gnet knows nothing of: gnet is given no bytes, so it never waits for room. The instance is itself watched by Go's
-// netpoller, so that the goroutine that waits for its events holds no thread. See docs/adr/0013-one-queue.md.
+// netpoller, so that the goroutine that waits for its events holds no thread. See docs/adr/0015-one-queue.md.
 type poller struct {
 	// Immutable.
 	loop *Loop

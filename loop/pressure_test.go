@@ -74,7 +74,7 @@ func TestCutLargest(t *testing.T) {
 	if n, bytes := h.eng.CutLargest(0, 1<<20); n != 0 || bytes != 0 {
 		t.Fatalf("%d cut for nothing", n)
 	}
-	if n, bytes := h.eng.CutLargest(41 << 20, 1<<20); n != 2 || bytes < 60<<20 {
+	if n, bytes := h.eng.CutLargest(41<<20, 1<<20); n != 2 || bytes < 60<<20 {
 		t.Fatalf("%d cut of %d bytes, want 2 of the largest", n, bytes)
 	}
 	for range 2 {
@@ -95,11 +95,11 @@ func TestCutLargest(t *testing.T) {
 		t.Errorf("then %d cut, want the last of the largest", n)
 	}
 	<-ends
-	if n, _ := h.eng.CutLargest(1 << 30, 1<<20); n != 1 {
+	if n, _ := h.eng.CutLargest(1<<30, 1<<20); n != 1 {
 		t.Errorf("then %d cut, want the middle one", n)
 	}
 	<-ends
-	if n, _ := h.eng.CutLargest(1 << 30, 1<<20); n != 0 || h.door.Slots().Conn(idle.ID()) == nil {
+	if n, _ := h.eng.CutLargest(1<<30, 1<<20); n != 0 || h.door.Slots().Conn(idle.ID()) == nil {
 		t.Errorf("%d cut with nothing waiting", n)
 	}
 	if n := h.door.Shed(); n != 4 {

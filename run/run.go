@@ -37,22 +37,19 @@ type Sink interface {
 	Room(ctx context.Context) error
 }
 
-// MaxEvent is the largest encoded event in bytes; Emit refuses larger ones.
-const MaxEvent = 1 << 20
-
 // Errors of Emit.
 var (
-	ErrEventTooBig = errors.New("agloop: event is larger than 1 MiB")
+	ErrEventTooBig = errors.New("agloop: event is larger than MaxEvent")
 	ErrRunEnded    = errors.New("agloop: run has had its terminal event")
 )
 
-// PanicError is what an agent panicked with.
+// PanicError is what a run panicked with: its agent, or what encodes and sends its events.
 type PanicError struct {
 	Value any
 	Stack []byte
 }
 
-func (e *PanicError) Error() string { return fmt.Sprintf("agloop: agent panicked: %v", e.Value) }
+func (e *PanicError) Error() string { return fmt.Sprintf("agloop: run panicked: %v", e.Value) }
 
 // Run is one run, as its agent sees it. All methods may be called from any
 // goroutine; events leave in the order of the calls.
@@ -60,7 +57,7 @@ func (e *PanicError) Error() string { return fmt.Sprintf("agloop: agent panicked
 // RUN_STARTED has been sent before the agent is called. When the agent returns
 // nil, RUN_FINISHED follows, unless the agent has emitted a terminal event itself, as it does
 // to give a result or an interrupt. When it returns an error or panics, or leaves
-// something open, RUN_ERROR follows. When its context was cancelled, because the peer
+// something open, or ends its goroutine with runtime.Goexit, RUN_ERROR follows. When its context was cancelled, because the peer
 // went away or the server shuts down, whatever is open is closed and
 // RUN_FINISHED with outcome cancelled follows.
 type Run struct {
@@ -70,10 +67,11 @@ type Run struct {
 	User any
 
 	// Immutable.
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	enc    Encoder
-	sink   Sink
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	enc      Encoder
+	sink     Sink
+	maxEvent int
 
 	// Any goroutine.
 	turn turn // of the Emit that waits for room and sends
@@ -83,7 +81,13 @@ type Run struct {
 	order agui.Order
 	buf   []byte // scratch for encoding
 	ended bool   // a terminal event was sent
+
+	// The goroutine of Do.
+	exited bool // the agent has called runtime.Goexit
 }
+
+// errGoexit is what an agent says that ends its goroutine, as FailNow of a test does.
+var errGoexit = errors.New("agloop: agent ended its goroutine")
 
 // errSinkGone cancels a run whose events nobody receives any more.
 var errSinkGone = errors.New("agloop: connection is gone")
@@ -93,51 +97,105 @@ type Encoder interface {
 	AppendEvent(dst []byte, ev agui.Event) ([]byte, error)
 }
 
-// Do runs agent on input, sending its events to sink, and returns after the
-// terminal event. user becomes Run.User. The error is the agent's, a *PanicError
+// Setup is what a run needs besides its input.
+type Setup struct {
+	Agent    Agent
+	User     any // becomes Run.User
+	Encoder  Encoder
+	Sink     Sink
+	MaxEvent int // the largest encoded event, in bytes; Emit refuses larger ones
+}
+
+// Do runs the agent on input, sending its events to the sink, and returns after the
+// terminal event. The error is the agent's, a *PanicError
 // if it panicked, the cause when the run was cancelled, nil when it ended well. An input
 // that does not fit into RUN_STARTED is answered with RUN_ERROR alone, and the error says so.
-func Do(ctx context.Context, agent Agent, input *agui.RunAgentInput, user any, enc Encoder, sink Sink) error {
-	r := &Run{Input: input, User: user, enc: enc, sink: sink}
+// When the agent calls runtime.Goexit, Do sends the terminal event and the goroutine ends.
+func Do(ctx context.Context, input *agui.RunAgentInput, with Setup) (err error) {
+	r := &Run{Input: input, User: with.User, enc: with.Encoder, sink: with.Sink, maxEvent: with.MaxEvent}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	r.turn.pass = make(chan struct{}, 1)
 	defer r.cancel(nil)
+	done := false
+	defer func() {
+		if done {
+			return
+		}
+		if v := recover(); v != nil {
+			err = &PanicError{Value: v, Stack: debug.Stack()}
+		}
+		r.abandon()
+	}()
+	err = r.do(with.Agent)
+	done = true
+	return err
+}
+
+func (r *Run) do(agent Agent) error {
+	input := r.Input
+	defer func() {
+		if r.exited {
+			_ = r.finish(errGoexit)
+		}
+	}()
 	started := &agui.RunStarted{
 		ThreadID: input.ThreadID, RunID: input.RunID, ParentRunID: input.ParentRunID,
 		ProtocolVersion: new(agui.ProtocolVersion),
 	}
 	if err := r.emit(started); err != nil {
 		// What it repeats of the input is too big, or nobody is there to receive either.
-		Refuse(sink, CodeBadInput, err.Error())
+		Refuse(r.sink, CodeBadInput, err.Error())
 		return err
 	}
 	return r.finish(r.call(agent))
 }
 
 // Refuse sends the RUN_ERROR that answers an input no run is made of.
-func Refuse(sink Sink, code, message string) {
-	event, err := event.Append(nil, &agui.RunError{Message: toUTF8(message), Code: &code})
-	if err == nil {
-		sink.Send(event, true)
-	}
+func Refuse(sink Sink, code, message string) { sink.Send(Refusal(code, message), true) }
+
+// Refusal is the RUN_ERROR that Refuse sends, encoded.
+func Refusal(code, message string) []byte {
+	b, _ := event.Append(nil, &agui.RunError{Message: toUTF8(message), Code: &code}) // it asks for valid text alone
+	return b
 }
 
 // Codes of the RUN_ERROR events that agloop sends by itself.
 const (
 	CodeBadInput   = "invalid_input"
+	CodeTooLarge   = "input_too_large"
 	CodeRate       = "rate_limited"
+	CodeBusy       = "too_many_inputs" // more wait on the connection than may
+	CodeShutdown   = "shutting_down"   // the server takes no runs any more
 	CodeAgent      = "agent_error"
 	CodePanic      = "agent_panic"
+	CodeInternal   = "internal_error"
 	CodeIncomplete = "incomplete_run" // the agent returned with something still open
 )
 
 func (r *Run) call(agent Agent) (err error) {
+	returned := false
 	defer func() {
-		if v := recover(); v != nil {
+		if returned {
+			return
+		}
+		v := recover()
+		if r.exited = v == nil; !r.exited {
 			err = &PanicError{Value: v, Stack: debug.Stack()}
 		}
 	}()
-	return agent.Run(r.ctx, r)
+	err = agent.Run(r.ctx, r)
+	returned = true
+	return err
+}
+
+// abandon ends a run that cannot end as it should.
+func (r *Run) abandon() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.ended {
+		r.ended = true
+		Refuse(r.sink, CodeInternal, "the run failed")
+	}
 }
 
 // finish sends the terminal event that the agent's result asks for.
@@ -170,7 +228,8 @@ func (r *Run) finish(err error) error {
 // cancelled closes everything in order and ends the run. Under mu.
 func (r *Run) cancelled() {
 	for _, end := range r.order.Open() {
-		if r.send(end, true) != nil {
+		if err := r.send(end, true); err != nil {
+			r.fail(err.Error(), CodeIncomplete) // STEP_FINISHED is longer than the STEP_STARTED that just went through
 			return
 		}
 	}
@@ -182,7 +241,11 @@ func (r *Run) cancelled() {
 
 // fail ends the run with RUN_ERROR, which may come at any time. Under mu.
 func (r *Run) fail(message, code string) {
-	_ = r.send(&agui.RunError{Message: toUTF8(message), Code: &code}, true)
+	ev := &agui.RunError{Message: toUTF8(message), Code: &code}
+	if err := r.send(ev, true); errors.Is(err, ErrEventTooBig) {
+		ev.Message = toUTF8(ev.Message[:r.maxEvent/8]) + " …" // an escaped byte takes six
+		_ = r.send(ev, true)
+	}
 }
 
 // Emit sends one event of any type. It waits while the connection is above its
@@ -233,8 +296,8 @@ func (r *Run) send(ev agui.Event, urgent bool) error {
 	if err != nil {
 		return err
 	}
-	if len(b) > MaxEvent {
-		return ErrEventTooBig
+	if err := CheckSize(ev, len(b), r.maxEvent); err != nil {
+		return err
 	}
 	if err := r.order.Check(ev); err != nil {
 		return err
@@ -248,6 +311,14 @@ func (r *Run) send(ev agui.Event, urgent bool) error {
 		return context.Canceled
 	}
 	return nil
+}
+
+// CheckSize returns an ErrEventTooBig that names ev when its size in bytes, encoded, is above most.
+func CheckSize(ev agui.Event, size, most int) error {
+	if size <= most {
+		return nil
+	}
+	return fmt.Errorf("%w: %s takes %d bytes, and Limits.MaxEvent is %d", ErrEventTooBig, ev.Type(), size, most)
 }
 
 // maxScratch is how much encoding memory a run keeps between events, in bytes.

@@ -53,10 +53,16 @@ var encoder, _ = event.NewSerializer(event.OptimizedJSON)
 
 var input = &agui.RunAgentInput{ThreadID: "t", RunID: "r"}
 
+const maxEvent = 1 << 20
+
+func setup(agent run.AgentFunc, s run.Sink) run.Setup {
+	return run.Setup{Agent: agent, Encoder: encoder, Sink: s, MaxEvent: maxEvent}
+}
+
 // do runs agent and returns what was sent and Do's error.
 func do(agent run.AgentFunc) (*sink, error) {
 	s := &sink{}
-	return s, run.Do(context.Background(), agent, input, nil, encoder, s)
+	return s, run.Do(context.Background(), input, setup(agent, s))
 }
 
 func TestEndsOfRuns(t *testing.T) {
@@ -163,7 +169,7 @@ func TestMistakesReachTheAgentOnly(t *testing.T) {
 				}
 			}
 		}
-		huge := &agui.Custom{Name: "n", Value: []byte(`"` + strings.Repeat("x", run.MaxEvent) + `"`)}
+		huge := &agui.Custom{Name: "n", Value: []byte(`"` + strings.Repeat("x", maxEvent) + `"`)}
 		if err := r.Emit(huge); !errors.Is(err, run.ErrEventTooBig) {
 			t.Errorf("a huge event: %v", err)
 		}
@@ -199,7 +205,7 @@ func TestCancelClosesWhatIsOpen(t *testing.T) {
 	cause := errors.New("peer went away")
 	ctx, cancel := context.WithCancelCause(context.Background())
 	s := &sink{}
-	err := run.Do(ctx, run.AgentFunc(func(ctx context.Context, r *run.Run) error {
+	err := run.Do(ctx, input, setup(func(ctx context.Context, r *run.Run) error {
 		msg, err := r.TextMessage()
 		if err != nil {
 			return err
@@ -215,7 +221,7 @@ func TestCancelClosesWhatIsOpen(t *testing.T) {
 			t.Errorf("Write after cancel: %v", err)
 		}
 		return errors.New("never mind")
-	}), input, nil, encoder, s)
+	}, s))
 	if !errors.Is(err, cause) {
 		t.Errorf("Do returned %v", err)
 	}
@@ -261,14 +267,14 @@ func TestEmitWaitsForRoom(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		end := make(chan error, 1)
-		go run.Do(ctx, run.AgentFunc(func(_ context.Context, r *run.Run) error {
+		go run.Do(ctx, input, setup(func(_ context.Context, r *run.Run) error {
 			for {
 				if err := r.Emit(&agui.Custom{Name: "n", Value: []byte("1")}); err != nil {
 					end <- err
 					return err
 				}
 			}
-		}), input, nil, encoder, s)
+		}, s))
 		for n := range int32(5) {
 			synctest.Wait() // the agent waits in Emit
 			if got := s.taken.Load(); got != n+1 {
@@ -290,14 +296,14 @@ func TestEmitWaitsForRoom(t *testing.T) {
 
 func TestGoneSinkCancels(t *testing.T) {
 	s := &sink{}
-	err := run.Do(context.Background(), run.AgentFunc(func(ctx context.Context, r *run.Run) error {
+	err := run.Do(context.Background(), input, setup(func(ctx context.Context, r *run.Run) error {
 		s.gone = true
 		err := r.Emit(&agui.Custom{Name: "n", Value: []byte("1")})
 		if !errors.Is(err, context.Canceled) || ctx.Err() == nil {
 			t.Errorf("Emit to nobody: %v, context %v", err, ctx.Err())
 		}
 		return err
-	}), input, nil, encoder, s)
+	}, s))
 	if err == nil {
 		t.Error("Do says all is well")
 	}
@@ -362,25 +368,10 @@ func TestRefuse(t *testing.T) {
 	}
 }
 
-// TestInputTooBigToStart: an input whose RUN_STARTED cannot be sent gets its end as well.
-func TestInputTooBigToStart(t *testing.T) {
-	s, parent := &sink{}, strings.Repeat("p", run.MaxEvent)
-	err := run.Do(context.Background(), run.AgentFunc(func(context.Context, *run.Run) error {
-		t.Error("the agent was called")
-		return nil
-	}), &agui.RunAgentInput{ThreadID: "t", RunID: "r", ParentRunID: &parent}, nil, encoder, s)
-	if !errors.Is(err, run.ErrEventTooBig) {
-		t.Errorf("Do returned %v", err)
-	}
-	if got := s.types(t); got != "RUN_ERROR" || !strings.Contains(s.last(), run.CodeBadInput) || !s.urgent[0] {
-		t.Errorf("sent %s, urgent %v", got, s.urgent)
-	}
-}
-
 func BenchmarkWrite(b *testing.B) {
 	discard := &countSink{}
 	b.ReportAllocs()
-	run.Do(context.Background(), run.AgentFunc(func(_ context.Context, r *run.Run) error {
+	run.Do(context.Background(), input, setup(func(_ context.Context, r *run.Run) error {
 		msg, err := r.TextMessage()
 		if err != nil {
 			return err
@@ -391,7 +382,7 @@ func BenchmarkWrite(b *testing.B) {
 			}
 		}
 		return msg.Close()
-	}), input, nil, encoder, discard)
+	}, discard))
 }
 
 type countSink struct{ n int }

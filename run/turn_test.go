@@ -58,7 +58,7 @@ func (s *narrow) Send(event []byte, urgent bool) bool {
 func TestTwoEmittersShareTheRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &narrow{second: make(chan struct{})}
-		err := run.Do(t.Context(), run.AgentFunc(func(_ context.Context, r *run.Run) error {
+		err := run.Do(t.Context(), input, setup(func(_ context.Context, r *run.Run) error {
 			var wg sync.WaitGroup
 			for range 2 {
 				wg.Go(func() {
@@ -69,7 +69,7 @@ func TestTwoEmittersShareTheRoom(t *testing.T) {
 			}
 			wg.Wait()
 			return nil
-		}), input, nil, encoder, s)
+		}, s))
 		if err != nil || s.late != 0 {
 			t.Errorf("%d events sent into a full sink, error %v", s.late, err)
 		}
@@ -85,7 +85,7 @@ func TestCancelReachesEmittersInLine(t *testing.T) {
 			synctest.Wait() // all of them wait
 			cancel()
 		}()
-		err := run.Do(ctx, run.AgentFunc(func(_ context.Context, r *run.Run) error {
+		err := run.Do(ctx, input, setup(func(_ context.Context, r *run.Run) error {
 			var wg sync.WaitGroup
 			for range 3 {
 				wg.Go(func() {
@@ -96,7 +96,7 @@ func TestCancelReachesEmittersInLine(t *testing.T) {
 			}
 			wg.Wait()
 			return nil
-		}), input, nil, encoder, s)
+		}, s))
 		if got := s.taken.Load(); got != 2 || !errors.Is(err, context.Canceled) {
 			t.Errorf("%d events, want the first and the terminal one; error %v", got, err)
 		}
@@ -114,7 +114,7 @@ func TestRunEndsBesideEmittersInLine(t *testing.T) {
 			synctest.Wait()
 			close(s.tokens)
 		}()
-		err := run.Do(t.Context(), run.AgentFunc(func(_ context.Context, r *run.Run) error {
+		err := run.Do(t.Context(), input, setup(func(_ context.Context, r *run.Run) error {
 			var mu sync.Mutex
 			for range 3 {
 				wg.Go(func() {
@@ -130,7 +130,7 @@ func TestRunEndsBesideEmittersInLine(t *testing.T) {
 				})
 			}
 			return nil
-		}), input, nil, encoder, s)
+		}, s))
 		wg.Wait()
 		if got := s.taken.Load(); got != sent+2 || err != nil {
 			t.Errorf("%d events, want two and the %d that Emit took; error %v", got, sent, err)

@@ -76,6 +76,10 @@ func (d *discard) Room(ctx context.Context) error { return ctx.Err() }
 // encoder keeps no state for encoding.
 var encoder, _ = event.NewSerializer(event.OptimizedJSON)
 
+func with(sink run.Sink) run.Setup {
+	return run.Setup{Agent: run.AgentFunc(streamAgent), Encoder: encoder, Sink: sink, MaxEvent: 1 << 20}
+}
+
 func TestStreamAgent(t *testing.T) {
 	input := &agui.RunAgentInput{
 		ThreadID: "thread", RunID: "run",
@@ -85,7 +89,7 @@ func TestStreamAgent(t *testing.T) {
 	var sink discard
 	allocs := testing.AllocsPerRun(1, func() {
 		sink.events = 0
-		if err := run.Do(t.Context(), run.AgentFunc(streamAgent), input, nil, encoder, &sink); err != nil {
+		if err := run.Do(t.Context(), input, with(&sink)); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -104,7 +108,7 @@ func TestStreamAgentStops(t *testing.T) {
 		defer cancel()
 		input := &agui.RunAgentInput{ThreadID: "thread", RunID: "run"}
 		var sink discard
-		err := run.Do(ctx, run.AgentFunc(streamAgent), input, nil, encoder, &sink)
+		err := run.Do(ctx, input, with(&sink))
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("ended with %v", err)
 		}

@@ -1,0 +1,130 @@
+package agloop
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/bufpool"
+	"github.com/agloop/agloop/codec/event"
+	"github.com/agloop/agloop/codec/frame"
+	"github.com/agloop/agloop/memmon"
+	"github.com/agloop/agloop/run"
+	"golang.org/x/sync/semaphore"
+)
+
+// refusal is why no run is made of an input.
+type refusal struct{ code, message string }
+
+// read decodes an input, which it drops, and judges it. Without an input and without a
+// refusal the connection closes.
+func (s *session) read(ctx context.Context, raw *bufpool.Buffer) (*agui.RunAgentInput, refusal) {
+	input, isJSON, err := s.decode(ctx, raw)
+	limits := &s.srv.limits
+	switch {
+	case ctx.Err() != nil: // or nobody is there to be told
+		return nil, refusal{run.CodeShutdown, shuttingDown}
+	case !isJSON:
+		s.conn.Close(frame.CloseUnsupported, "input is not JSON")
+		return nil, refusal{}
+	case err != nil:
+		return nil, refusal{run.CodeBadInput, err.Error()}
+	case len(input.Messages) > limits.MaxInputMessages:
+		return nil, refusal{run.CodeTooLarge, fmt.Sprintf("input has %d messages, at most %d are taken", len(input.Messages), limits.MaxInputMessages)}
+	case len(input.Tools) > limits.MaxInputTools:
+		return nil, refusal{run.CodeTooLarge, fmt.Sprintf("input has %d tools, at most %d are taken", len(input.Tools), limits.MaxInputTools)}
+	case !s.starts.Allow():
+		s.srv.door.RunRefused()
+		return nil, refusal{run.CodeRate, "too many runs in a short time"}
+	}
+	return input, refusal{}
+}
+
+// decode waits until there is memory for it, or ctx ends.
+func (s *session) decode(ctx context.Context, raw *bufpool.Buffer) (input *agui.RunAgentInput, isJSON bool, err error) {
+	defer s.drop(raw)
+	leave, err := s.srv.decoding.enter(ctx, len(raw.B))
+	if err != nil {
+		return nil, false, err
+	}
+	defer leave()
+	input, err = s.srv.decode(raw.B)
+	return input, err == nil || json.Valid(raw.B), err
+}
+
+func decodeInput(raw []byte) (*agui.RunAgentInput, error) {
+	input, _, err := event.DecodeRunAgentInput(raw)
+	if err != nil {
+		return nil, err
+	}
+	if err := event.CheckInputIDs(input); err != nil {
+		return nil, err
+	}
+	if _, err := agui.CheckProtocolVersion(input.ProtocolVersion); err != nil {
+		return nil, &FieldError{Event: "RunAgentInput", Field: "protocolVersion", Reason: err.Error()}
+	}
+	return input, nil
+}
+
+// decodeCost is what decoding an input may take while it goes on, as a multiple of its size.
+const decodeCost = 12
+
+// admission bounds what decoding takes at one moment, over a whole server.
+type admission struct {
+	// Immutable.
+	budget func() int64 // in bytes; 0 or less: no bound
+
+	// Any goroutine.
+	gate atomic.Pointer[gate]
+}
+
+// gate is a semaphore that knows its size.
+type gate struct {
+	*semaphore.Weighted
+	size int64
+}
+
+// enter waits until an input of n bytes may be decoded, first come first served, and
+// returns what to call when it is. One that costs more than all there is goes in alone. The error is
+// ctx's.
+func (a *admission) enter(ctx context.Context, n int) (leave func(), err error) {
+	g := a.current()
+	if g == nil {
+		return func() {}, ctx.Err()
+	}
+	cost := min(decodeCost*int64(n), g.size)
+	if err := g.Acquire(ctx, cost); err != nil {
+		return nil, err
+	}
+	return func() { g.Release(cost) }, nil
+}
+
+// current is the gate of the present budget. What has entered by another leaves by that, so
+// both may be in use for a moment after a change.
+func (a *admission) current() *gate {
+	size := a.budget()
+	if size <= 0 {
+		return nil
+	}
+	for {
+		g := a.gate.Load()
+		if g != nil && g.size == size {
+			return g
+		}
+		fresh := &gate{semaphore.NewWeighted(size), size}
+		if a.gate.CompareAndSwap(g, fresh) {
+			return fresh
+		}
+	}
+}
+
+// decodeBudget is a quarter of the memory there is for the server, in bytes.
+func (srv *Server) decodeBudget() int64 {
+	most := srv.performance.Config().MaxMemoryUsage
+	if most == 0 {
+		most = memmon.Limit()
+	}
+	return most / 4
+}

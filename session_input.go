@@ -1,0 +1,102 @@
+package agloop
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/agloop/agloop/bufpool"
+	"github.com/agloop/agloop/run"
+)
+
+// maxWaiting is how many inputs may wait behind the active run. Together they may have as
+// many bytes as one may have, see Limits.MaxMessage.
+const maxWaiting = 8
+
+// place is one in the line of inputs. Refusals take no place of their own: a client may
+// send any number of inputs, but RUN_ERROR carries no run id, so each comes when all
+// before it have their terminal event.
+type place struct {
+	input   *bufpool.Buffer
+	refused int // how many inputs right behind it are refused
+}
+
+// input takes one message from the client. On the loop.
+func (s *session) input(payload []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.gone:
+	case !s.active:
+		s.start(payload)
+	case !s.srv.stopping() && s.fits(len(payload)):
+		s.line = append(s.line, place{input: s.keep(payload)})
+	case len(s.line) > 0:
+		s.line[len(s.line)-1].refused++
+	default:
+		s.behind++
+	}
+}
+
+// start sets the session to work. The first input does not wait, so it does not count as
+// waiting. Under mu.
+func (s *session) start(payload []byte) {
+	s.active = true
+	s.conn.SetBusy(true)
+	if s.srv.begin(s) {
+		go s.work(task{ctx: s.arm(), input: s.keep(payload)})
+		return
+	}
+	run.Refuse(s, run.CodeShutdown, shuttingDown)
+	s.end()
+}
+
+const shuttingDown = "the server shuts down"
+
+// clear drops what waits and returns how many inputs that were, refused ones included. Under mu.
+func (s *session) clear() (n int) {
+	for _, p := range s.line {
+		s.drop(p.input)
+		n += 1 + p.refused
+	}
+	s.line = nil
+	return n
+}
+
+// fits tells whether an input of n bytes may wait. One always may. Under mu.
+func (s *session) fits(n int) bool {
+	if len(s.line) == 0 {
+		return true
+	}
+	for _, p := range s.line {
+		n += p.input.Cap()
+	}
+	return len(s.line) < maxWaiting && n <= s.srv.limits.MaxMessage
+}
+
+// keep copies an input, until drop. Meanwhile it counts as held by the connection.
+func (s *session) keep(payload []byte) *bufpool.Buffer {
+	input := bufpool.Get(len(payload)).Append(payload)
+	s.conn.Hold(input.Cap())
+	return input
+}
+
+// drop gives an input back.
+func (s *session) drop(input *bufpool.Buffer) {
+	s.conn.Hold(-input.Cap())
+	input.Release()
+}
+
+// refuse answers n inputs in a row that no run is made of.
+func (s *session) refuse(ctx context.Context, n int) {
+	defer s.stop(nil)
+	event := run.Refusal(run.CodeShutdown, shuttingDown)
+	if !s.srv.stopping() {
+		event = run.Refusal(run.CodeBusy, fmt.Sprintf("too many inputs wait: at most %d do, with %d bytes", maxWaiting, s.srv.limits.MaxMessage))
+	}
+	for ; n > 0; n-- {
+		// When runs are cancelled a slow reader is waited for no more.
+		if s.Room(ctx) != nil && s.conn.Full() || !s.Send(event, n == 1) {
+			return
+		}
+	}
+}
