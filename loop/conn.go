@@ -200,7 +200,7 @@ func (c *Conn) turn(work func()) {
 	c.marks.Or(isCorked)
 	l.corked = c
 	c.guard(work)
-	c.marks.And(^isCorked)
+	c.marks.And(^(isCorked | isReplying))
 	if c.state != closed {
 		c.flush(0)
 	}

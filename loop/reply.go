@@ -57,7 +57,9 @@ func (c *Conn) uncork() error {
 		return nil
 	}
 	l.cork, l.replies = replies[:0], 0
-	c.marks.And(^isReplying)
+	if c.marked(isReplying) { // the end of a turn has taken it off already
+		c.marks.And(^isReplying)
+	}
 	if c.flags&isCut != 0 {
 		return nil
 	}

@@ -104,7 +104,13 @@ func (c *Conn) writeLarge(op frame.Opcode, payload []byte) error {
 func (c *Conn) writeParts(frames int, a, b []byte) error {
 	l := c.loop
 	l.Counters.FramesOut.Add(uint64(frames)) // before the peer can have them
-	n, err := sendParts(int(c.fd), [][]byte{a, b})
+	var n int
+	var err error
+	if len(b) == 0 && len(a) <= maxRaw {
+		n, err = sendRaw(int(c.fd), a)
+	} else {
+		n, err = sendParts(int(c.fd), [][]byte{a, b})
+	}
 	if n > 0 {
 		l.Counters.Writes.Add(1)
 		l.Counters.BytesOut.Add(uint64(n))
