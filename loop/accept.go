@@ -21,8 +21,9 @@ func (d *Door) Accept(ln net.Listener) error {
 	defer refused.end()
 	burst := newBurst()
 	defer burst.timer.Stop()
-	wait := time.NewTimer(enrollWait)
-	defer wait.Stop()
+	timer := time.NewTimer(lateAfter)
+	defer timer.Stop()
+	files := fileLimit()
 	spare := spareFile{}
 	defer spare.close()
 	var addrs addresses
@@ -55,7 +56,7 @@ func (d *Door) Accept(ln net.Listener) error {
 		pause = 0
 		burst.count()
 		addrs.slim(nc)
-		d.take(nc, refused, wait)
+		d.take(nc, refused, spare.fd >= files/2, timer)
 	}
 }
 
@@ -90,8 +91,9 @@ func backOff(d time.Duration) time.Duration {
 	return min(2*d, backOffMax)
 }
 
-// take gives a fresh connection a slot and a loop, or has it refused.
-func (d *Door) take(nc net.Conn, refused *refusing, wait *time.Timer) {
+// take gives a fresh connection a slot and a loop, or has it refused. Where descriptors are scarce it waits until the loop
+// has the connection, for until then that takes two of them.
+func (d *Door) take(nc net.Conn, refused *refusing, scarce bool, timer *time.Timer) {
 	if d.shedding.Load() {
 		d.refused.memory.Add(1)
 		refused.turnAway(nc, pressureResponse)
@@ -109,14 +111,19 @@ func (d *Door) take(nc net.Conn, refused *refusing, wait *time.Timer) {
 		return
 	}
 	c := &Conn{door: d, id: id}
-	wait.Reset(enrollWait)
-	late, err := d.eng.enroll(nc, c, wait)
-	if late != nil {
-		late, err = d.eng.reroute(late, wait)
+	a, err := d.eng.enroll(nc, c)
+	if err != nil {
+		d.lost(c, err)
+		return
 	}
-	wait.Stop()
-	if late != nil {
-		late.loop.expect(late)
+	if !scarce {
+		a.expect()
+		return
+	}
+	timer.Reset(lateAfter)
+	defer timer.Stop()
+	if err := a.await(timer); err == errLoopStuck {
+		a.expect()
 	} else if err != nil {
 		d.lost(c, err)
 	}
@@ -134,7 +141,7 @@ func (d *Door) lost(c *Conn, err error) {
 // for every connection. A program started meanwhile inherits /dev/null, and nothing else.
 type spareFile struct {
 	null *os.File
-	fd   int
+	fd   int // the lowest that was free when it was taken
 	held bool
 }
 

@@ -42,15 +42,19 @@ func (e *Engine) Client(ctx context.Context, nc net.Conn, req handshake.DialRequ
 	if early != nil {
 		c.hold().head = early
 	}
-	wait := time.NewTimer(max(limits.HandshakeTimeout, time.Second))
-	defer wait.Stop()
-	late, err := e.enroll(nc, c, wait)
-	switch {
-	case err != nil:
+	a, err := e.enroll(nc, c)
+	if err != nil {
 		return nil, "", err
-	case late != nil && c.abandon(): // or the loop has opened it this moment
-		late.loop.expect(late)
-		return nil, "", errLoopStuck
+	}
+	timer := time.NewTimer(max(limits.HandshakeTimeout, time.Second))
+	defer timer.Stop()
+	if err := a.await(timer); err == errLoopStuck {
+		a.expect()
+		if c.abandon() { // or the loop has opened it this moment
+			return nil, "", err
+		}
+	} else if err != nil {
+		return nil, "", err
 	}
 	return c, protocol, nil
 }

@@ -111,14 +111,19 @@ const (
 	fileReserve    = 256 // descriptors left to the rest of the process, the refusals among them
 )
 
+// fileLimit is how many descriptors the process may have, at most 16 million.
+func fileLimit() int {
+	var r syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {
+		return 1024
+	}
+	return int(min(r.Cur, 16<<20))
+}
+
 // newSlots makes a slot for every connection that the descriptors of the process allow,
 // of which want may be taken. Of the table only what is used is made.
 func newSlots(want int, log *slog.Logger) *Slots {
-	var r syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {
-		r.Cur = 1024
-	}
-	allowed := int(min(r.Cur, 16<<20))
+	allowed := fileLimit()
 	allowed -= min(fileReserve, allowed/2)
 	if want > allowed {
 		log.Warn("agloop: fewer descriptors than MaxConnections", "max_connections", want, "allowed", allowed)

@@ -109,6 +109,7 @@ func (e *Engine) Stop(ctx context.Context) error {
 
 // end is the part of Stop that may last.
 func (e *Engine) end() {
+	e.settleArrivals()
 	if err := e.client.Stop(); !errors.Is(err, context.Canceled) {
 		e.stopErr = err
 	}

@@ -5,24 +5,19 @@ import (
 	"errors"
 	"net"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
 )
 
-// arrival is a connection on its way to a loop that does not take it.
+// arrival is a connection on its way to a loop. Accepting does not wait for the loop: the watchdog looks after arrivals.
 type arrival struct {
 	loop  *Loop
 	conn  *Conn
-	nc    net.Conn
+	nc    net.Conn // closed by gnet when the loop has taken a duplicate of it
 	since time.Time
 	done  <-chan gnet.RegisteredResult
 }
-
-// enrollWait is how long accepting waits for a loop to take a connection. From one that is busy for longer the connection
-// is taken away again, if another loop can have it; if not, the watchdog looks after it.
-const enrollWait = 100 * time.Millisecond
 
 var (
 	errNoLoop    = errors.New("agloop: no loop is left to take connections")
@@ -30,10 +25,8 @@ var (
 	errLoopStuck = errors.New("agloop: the loop did not take the connection in time")
 )
 
-// enroll puts nc on the usable loop with the fewest connections, as c, and waits until that loop has opened it, at most
-// until the timer fires: the arrival tells then where it is. nc is closed in any case: the loop works on a duplicate of
-// its descriptor.
-func (e *Engine) enroll(nc net.Conn, c *Conn, wait *time.Timer) (*arrival, error) {
+// enroll puts nc on its way to the usable loop with the fewest connections, as c. nc is closed in any case.
+func (e *Engine) enroll(nc net.Conn, c *Conn) (*arrival, error) {
 	e.enrolls.RLock()
 	defer e.enrolls.RUnlock()
 	if e.closed {
@@ -51,60 +44,7 @@ func (e *Engine) enroll(nc net.Conn, c *Conn, wait *time.Timer) (*arrival, error
 		return nil, err
 	}
 	l.conns.Add(1)
-	select {
-	case r := <-done:
-		return nil, l.arrived(c, r.Err)
-	case <-wait.C:
-		l.late.CompareAndSwap(0, int64(enrollWait)) // the watchdog may not have noticed yet
-		return &arrival{l, c, nc, time.Now(), done}, nil
-	}
-}
-
-// reroute takes a connection away from a loop that does not take it and gives it to others, until one has it or none is
-// usable. The arrival is not nil if it is still on its way.
-func (e *Engine) reroute(a *arrival, wait *time.Timer) (*arrival, error) {
-	for a != nil && e.pick().usable() {
-		nc, err := duplicate(a.nc)
-		if err != nil {
-			return a, err
-		}
-		if !a.conn.abandon() { // the loop has opened it this moment
-			nc.Close()
-			return a, nil
-		}
-		a.loop.expect(a)
-		c := &Conn{door: a.conn.door, id: a.conn.id}
-		wait.Reset(enrollWait)
-		if a, err = e.enroll(nc, c, wait); err != nil {
-			return nil, err
-		}
-	}
-	return a, nil
-}
-
-// duplicate makes a second connection of nc's socket.
-func duplicate(nc net.Conn) (net.Conn, error) {
-	file, ok := nc.(interface{ File() (*os.File, error) })
-	if !ok {
-		return nil, errNotTaken
-	}
-	f, err := file.File()
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() // FileConn works on a duplicate
-	return net.FileConn(f)
-}
-
-// arrived judges what gnet says of an enrolled connection: it reports success when it could not watch the descriptor.
-func (l *Loop) arrived(c *Conn, err error) error {
-	if err == nil && !c.marked(isOpened) {
-		err = errNotTaken
-	}
-	if err != nil {
-		l.conns.Add(-1)
-	}
-	return err
+	return &arrival{l, c, nc, time.Now(), done}, nil
 }
 
 // pick is the usable loop with the fewest connections; if none is usable, one that may be so again; nil if all ended.
@@ -125,37 +65,125 @@ func (e *Engine) pick() (best *Loop) {
 	return best
 }
 
-// expect has the watchdog look after a connection that the loop did not take in time.
-func (l *Loop) expect(a *arrival) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.arrivals = append(l.arrivals, a)
+// await waits until the loop has the connection, until the timer fires, which is errLoopStuck, or until it is lost.
+func (a *arrival) await(timer *time.Timer) error {
+	select {
+	case r := <-a.done:
+		return a.judge(r.Err)
+	case <-timer.C:
+		return errLoopStuck
+	}
 }
 
-// chase looks after the connections that the loop did not take in time. One whose handshake is overdue is hung up on, and
-// its slot is free, though the loop has yet to find out.
+// judge is what became of an arrival that is over: gnet reports success when it could not watch the descriptor.
+func (a *arrival) judge(err error) error {
+	if err == nil && !a.conn.marked(isOpened) {
+		err = errNotTaken
+	}
+	if err != nil {
+		a.loop.conns.Add(-1)
+	}
+	return err
+}
+
+// expect has the watchdog look after an arrival. Any goroutine.
+func (a *arrival) expect() {
+	a.loop.mu.Lock()
+	defer a.loop.mu.Unlock()
+	a.loop.arrivals = append(a.loop.arrivals, a)
+}
+
+// chase looks after the arrivals of the loop. The watchdog.
 func (l *Loop) chase() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.arrivals = slices.DeleteFunc(l.arrivals, func(a *arrival) bool {
-		select {
-		case r := <-a.done:
-			if err := l.arrived(a.conn, r.Err); err != nil && !a.conn.marked(isAbandoned) {
-				a.conn.door.lost(a.conn, err)
-			}
-			return true
-		default:
+	list := l.arrivals
+	l.arrivals = l.expected[:0]
+	l.mu.Unlock()
+	for _, a := range list {
+		if !a.over() {
+			a.expect()
 		}
-		limit := a.conn.door.limits.HandshakeTimeout
-		if limit > 0 && time.Since(a.since) > limit && !a.conn.marked(isAbandoned) && a.conn.abandon() {
-			if h, ok := a.nc.(interface{ CloseWrite() error }); ok {
-				_ = h.CloseWrite() // the loop's duplicate keeps the socket open
-			}
-			a.conn.door.lost(a.conn, errLoopStuck)
+	}
+	clear(list)
+	l.expected = list
+}
+
+// over tells whether an arrival needs no looking after any more. From a loop that is blocked it is taken away again, if
+// another can have it; else it is hung up on when its handshake is overdue, and its slot is free, though the loop has yet
+// to find out.
+func (a *arrival) over() bool {
+	select {
+	case r := <-a.done:
+		if err := a.judge(r.Err); err != nil && !a.conn.marked(isAbandoned) {
+			a.conn.door.lost(a.conn, err)
 		}
-		return false
-	})
+		return true
+	default:
+	}
+	limit := a.conn.door.limits.HandshakeTimeout
+	switch {
+	case a.conn.marked(isAbandoned): // it is somebody else's
+	case !a.loop.usable() && a.loop.eng.pick().usable():
+		a.reroute()
+	case limit > 0 && time.Since(a.since) > limit && a.conn.abandon():
+		if h, ok := a.nc.(interface{ CloseWrite() error }); ok {
+			_ = h.CloseWrite() // the loop's duplicate keeps the socket open
+		}
+		a.conn.door.lost(a.conn, errLoopStuck)
+	}
+	return false
+}
+
+// reroute gives the connection to another loop.
+func (a *arrival) reroute() {
+	nc, err := duplicate(a.nc)
+	if err != nil {
+		return // it is asked again
+	}
+	if !a.conn.abandon() { // its loop has opened it this moment
+		nc.Close()
+		return
+	}
+	c := &Conn{door: a.conn.door, id: a.conn.id}
+	if again, err := a.loop.eng.enroll(nc, c); err != nil {
+		c.door.lost(c, err)
+	} else {
+		again.since = a.since
+		again.expect()
+	}
+}
+
+// duplicate makes a second connection of nc's socket.
+func duplicate(nc net.Conn) (net.Conn, error) {
+	file, ok := nc.(interface{ File() (*os.File, error) })
+	if !ok {
+		return nil, errNotTaken
+	}
+	f, err := file.File()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // FileConn works on a duplicate
+	return net.FileConn(f)
 }
 
 // abandon gives up a connection that no loop has opened yet. False means that one has.
 func (c *Conn) abandon() bool { return c.marks.Or(isAbandoned)&isOpened == 0 }
+
+// settleArrivals waits until no connection is on its way to a loop that takes it: gnet would never answer for one that
+// comes when its loop has ended.
+func (e *Engine) settleArrivals() {
+	timer := time.NewTimer(lateAfter)
+	defer timer.Stop()
+	for _, l := range e.loops {
+		l.mu.Lock()
+		list := l.arrivals
+		l.arrivals = nil
+		l.mu.Unlock()
+		for _, a := range list {
+			if err := a.await(timer); err == errLoopStuck {
+				return
+			}
+		}
+	}
+}

@@ -24,7 +24,8 @@ type Loop struct {
 	stripe    int    // of the ledger
 
 	// The watchdog.
-	health health
+	health   health
+	expected []*arrival // the other buffer of arrivals
 
 	// This loop.
 	depth    int   // of run in run
@@ -66,7 +67,7 @@ type Loop struct {
 	delayed []*Conn // to be flushed when their window ends
 	timerAt int64   // when timer fires; never: it is not set
 
-	arrivals []*arrival // connections that were not taken in time
+	arrivals []*arrival // connections on their way here
 	stopped  bool
 }
 
