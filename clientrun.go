@@ -149,6 +149,7 @@ type inbox struct {
 	mu     sync.Mutex
 	frames []*bufpool.Buffer
 	bytes  int
+	conn   *Conn         // that holds the frames, as the ledger has it; nil before the first and when it is gone
 	err    error         // no more frames will come; those that came are still good
 	signal chan struct{} // holds one token when something changed
 }
@@ -172,13 +173,20 @@ func (b *inbox) OnMessage(c *Conn, op Opcode, payload []byte) {
 		b.err = ErrSlowConsumer
 		c.Close(ClosePolicy, "events wait too long")
 	} else {
-		b.frames = append(b.frames, bufpool.Get(len(payload)).Append(payload))
+		f := bufpool.Get(len(payload)).Append(payload)
+		b.frames = append(b.frames, f)
+		b.conn = c
+		c.Hold(f.Cap())
 	}
 	b.notify()
 }
 
 // OnClose implements Handler.
 func (b *inbox) OnClose(_ *Conn, why *CloseError) {
+	b.mu.Lock()
+	b.unhold(b.frames...) // nobody may ever come for them
+	b.conn = nil
+	b.mu.Unlock()
 	b.fail(errors.Join(ErrTruncated, why))
 }
 
@@ -204,10 +212,21 @@ func (b *inbox) notify() {
 func (b *inbox) clear() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.unhold(b.frames...)
 	for _, f := range b.frames {
 		f.Release()
 	}
 	b.frames, b.bytes = nil, 0
+}
+
+// unhold takes frames off the ledger. Under mu.
+func (b *inbox) unhold(frames ...*bufpool.Buffer) {
+	if b.conn == nil {
+		return
+	}
+	for _, f := range frames {
+		b.conn.Hold(-f.Cap())
+	}
 }
 
 // next returns the next frame, which the caller releases.
@@ -222,6 +241,7 @@ func (b *inbox) next(ctx context.Context) (*bufpool.Buffer, error) {
 			b.frames[0] = nil
 			b.frames = b.frames[1:]
 			b.bytes -= len(f.B)
+			b.unhold(f)
 			b.mu.Unlock()
 			return f, nil
 		}

@@ -17,8 +17,8 @@
 //
 //	in   kernel → loop's read buffer → frame header → unmask in place → message
 //	     → input decoded off the loop → a goroutine for the run
-//	out  run.Emit → order checked → encoded once → connection's outbox → loop's dirty list
-//	     → one wake per loop → one write per dirty connection → kernel
+//	out  run.Emit → order checked → encoded once → connection's outbox → one write, by the
+//	     emitter for a lone event, by the loop's writer for a burst → kernel
 //
 // # Who may call what
 //

@@ -88,3 +88,32 @@ func TestTransportCutLargest(t *testing.T) {
 	pipe.flow()
 	await(t, func() bool { return tr.Stats().Lost == 1 })
 }
+
+// TestTransportHoldsWhatWaits: events that wait for a slow caller are held by their connection, and given back with the run.
+func TestTransportHoldsWhatWaits(t *testing.T) {
+	_, addr := serve(t, agloop.ServerConfig{Agent: agloop.AgentFunc(func(_ context.Context, run *agloop.Run) error {
+		m, err := run.TextMessage()
+		for range 100 {
+			err = errors.Join(err, m.Write(strings.Repeat("x", 1000)))
+		}
+		return errors.Join(err, m.Close())
+	})})
+	config := agloop.DefaultTransportConfig()
+	config.URLs = []string{wsURL(addr)}
+	tr := newTransport(t, config)
+	if err := tr.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	manager := tr.GetPerformanceManager()
+	for ev, err := range tr.Run(t.Context(), &agui.RunAgentInput{ThreadID: "t", RunID: "r"}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, first := ev.(*agui.RunStarted); first {
+			await(t, func() bool { return manager.Held() >= 100*1000 })
+		}
+	}
+	if n := manager.Held(); n != 0 {
+		t.Errorf("%d bytes held after the run", n)
+	}
+}

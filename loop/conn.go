@@ -197,15 +197,23 @@ func (c *Conn) traffic() {
 func (c *Conn) turn(work func()) {
 	l := c.loop
 	l.beginTurn()
-	c.marks.Or(isCorked)
-	l.corked = c
-	c.guard(work)
-	c.marks.And(^(isCorked | isReplying))
+	c.gather(work)
 	if c.state != closed {
 		c.flush(0)
 	}
 	l.corked = nil
 	l.endTurn()
+}
+
+// gather runs a callback whose messages wait for each other. The caller flushes, and ends with Loop.corked nil.
+func (c *Conn) gather(work func()) {
+	l := c.loop
+	l.gathered.Store(0)
+	l.pressed = false
+	l.corked = c
+	c.marks.Or(isCorked)
+	c.guard(work)
+	c.marks.And(^(isCorked | isReplying))
 }
 
 // guard runs a callback and answers a panic in it.

@@ -77,3 +77,17 @@ func (e *Engine) Late() (n int) {
 
 // Held is what its ledger says.
 func (e *Engine) Held() int64 { return e.ledger.Total() }
+
+// Pinged is the number of connections that owe an answer to a ping, among those that hold much.
+func (e *Engine) Pinged() (n int) {
+	for _, l := range e.loops {
+		l.holders.mu.Lock()
+		for c := range l.holders.conns {
+			if c.marked(isPinged) {
+				n++
+			}
+		}
+		l.holders.mu.Unlock()
+	}
+	return n
+}

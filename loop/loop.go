@@ -35,6 +35,7 @@ type Loop struct {
 	corked   *Conn             // the one whose bytes are being handled, nil between turns
 	cork     []byte            // its replies so far, see Conn.Reply
 	replies  int               // frames in cork
+	pressed  bool              // replies of this turn went beyond the soft limit
 	stuck    []*Conn           // scratch of cutStalled
 	spare    []*Conn           // the other buffer of dirty
 	request  handshake.Request // the one being judged
@@ -49,6 +50,7 @@ type Loop struct {
 	late     atomic.Int64                        // nanoseconds in one callback so far, 0 unless that is long
 	dead     atomic.Bool                         // its goroutine has ended
 	conns    atomic.Int32                        // connections on it or on their way to it
+	gathered atomic.Int64                        // bytes that the connection whose callback runs was given to send meanwhile
 	armed    atomic.Int32                        // what is sure to flush the dirty list: nothing, timed or called
 	paced    atomic.Int64                        // time before which only urgent messages call the writer
 	pending  atomic.Int32                        // len(dirty) + len(todo)

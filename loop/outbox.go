@@ -206,7 +206,11 @@ func (c *Conn) enqueue(op frame.Opcode, payload []byte, u urgency) (result SendR
 	if marks&isCorked == 0 { // what a turn gathers is counted when it ends
 		c.countOut()
 	}
-	if c.out.Load().size() > tuned.SoftLimit && !op.Control() {
+	much := c.out.Load().size() > tuned.SoftLimit
+	if marks&isCorked != 0 { // a callback that sends until it is told to stop must not keep its loop for ever
+		much = c.loop.gathered.Add(int64(len(payload))) > int64(tuned.SoftLimit) || much
+	}
+	if much && !op.Control() {
 		c.flags |= isFull
 		return Backpressure, act, at
 	}

@@ -32,6 +32,9 @@ func (c *Conn) Reply(op frame.Opcode, payload []byte) SendResult {
 	l.cork = l.cork[:at+size]
 	putFrame(l.cork[at:], op, payload, masks)
 	l.replies++
+	if l.pressed {
+		return Backpressure
+	}
 	return Sent
 }
 
@@ -42,11 +45,13 @@ func (c *Conn) flushCork() {
 		return
 	}
 	c.mu.Lock()
-	err := c.uncork()
-	c.mu.Unlock()
-	if err == errKernelFull {
-		l.watchStalls()
-	} // the end of the turn meets other errors again
+	defer c.mu.Unlock()
+	gathered := l.gathered.Add(int64(len(l.cork)))
+	_ = c.uncork() // the end of the turn looks at what is left, and meets an error again
+	if gathered > int64(c.door.tuned.Load().SoftLimit) {
+		l.pressed = true
+		c.flags |= isFull
+	}
 }
 
 // uncork writes the replies so far, or queues them: before what was queued after them. On the loop, under mu.

@@ -160,19 +160,46 @@ func (c *Conn) flush(now int64) {
 		}
 		f = c.flushQueue(now)
 	}
+	if c.finish(f); f.drained && c.state == open {
+		c.drain(now)
+	}
+	if c.state >= closing {
+		c.finishClosing()
+	}
+}
+
+// finish does what only the loop may do after a write.
+func (c *Conn) finish(f flushed) {
 	switch {
 	case f.err != nil:
 		c.why(&CloseError{Code: frame.CloseAbnormal, Cause: f.err})
 		c.closeNow()
-		return
 	case f.stalls:
 		c.loop.watchStalls()
 	}
-	if f.drained && c.state == open {
-		c.guard(func() { c.door.handler.OnDrain(c) })
+}
+
+// drain tells the handler that there is room. What it sends leaves at once. When there is room again after that, it is told
+// so in a later turn of the loop, for others want to be served, too.
+func (c *Conn) drain(now int64) {
+	c.gather(func() { c.door.handler.OnDrain(c) })
+	if c.state != closed {
+		f := c.flushQueue(now)
+		c.finish(f)
+		if f.drained || f.end {
+			c.oweDrain(f.drained)
+			c.loop.leave(c)
+		}
 	}
-	if c.state >= closing {
-		c.finishClosing()
+	c.loop.corked = nil
+}
+
+// oweDrain puts off OnDrain that was found to be due.
+func (c *Conn) oweDrain(due bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if due {
+		c.flags |= isFull
 	}
 }
 
