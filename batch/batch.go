@@ -7,6 +7,7 @@
 package batch
 
 import (
+	"slices"
 	"time"
 
 	"github.com/agloop/agloop/bufpool"
@@ -110,17 +111,34 @@ func (q *Queue) Append(p []byte) {
 // AddFrame counts one frame whose bytes were filled in by way of Room.
 func (q *Queue) AddFrame() { q.frames++ }
 
-// Prepend puts p, at most bufpool.MaxSize bytes, before what waits.
-func (q *Queue) Prepend(p []byte) {
-	b := bufpool.Get(len(p)).Append(p)
+// Insert puts p behind the first n of the bytes that wait.
+func (q *Queue) Insert(n int, p []byte) {
 	if q.off > 0 { // what is written of the first buffer is no part of it any more
 		q.bufs[0].B = q.bufs[0].B[q.off:]
 		q.off = 0
 	}
-	q.push(b)
-	copy(q.bufs[1:], q.bufs)
-	q.bufs[0] = b
+	i := 0
+	for i < len(q.bufs) && n >= len(q.bufs[i].B) {
+		n -= len(q.bufs[i].B)
+		i++
+	}
 	q.bytes += len(p)
+	var fresh []*bufpool.Buffer
+	if n > 0 { // inside a buffer: its rest comes behind p
+		b := q.bufs[i]
+		fresh = append(fresh, bufpool.Get(len(b.B)-n).Append(b.B[n:]))
+		b.B = b.B[:n]
+		i++
+	}
+	for len(p) > 0 {
+		last := len(p) - 1 - (len(p)-1)%bufpool.MaxSize // from behind, so that each goes before the others
+		fresh = append(fresh, bufpool.Get(len(p)-last).Append(p[last:]))
+		p = p[:last]
+	}
+	for _, b := range fresh {
+		q.memory += b.Cap()
+		q.bufs = slices.Insert(q.bufs, i, b)
+	}
 }
 
 // From is the bytes that wait behind the first n, as far as they lie together: a frame's header does.
@@ -136,13 +154,13 @@ func (q *Queue) From(n int) []byte {
 }
 
 // First is the first of the waiting bytes, and whether they are all. They are valid until the next
-// call of Prepend, Discard or Reset.
+// call of Insert, Discard or Reset.
 func (q *Queue) First() (p []byte, all bool) {
 	return q.bufs[0].B[q.off:], len(q.bufs) == 1
 }
 
 // Slices appends the first of the waiting bytes to dst, as at most MaxSlices slices and at most limit bytes. They are
-// valid until the next call of Prepend, Discard or Reset.
+// valid until the next call of Insert, Discard or Reset.
 func (q *Queue) Slices(dst [][]byte, limit int) [][]byte {
 	off, n := q.off, 0
 	for _, b := range q.bufs {

@@ -52,9 +52,10 @@ func TestQueueAgainstBytes(t *testing.T) {
 				q.Discard(n)
 				model = model[n:]
 			case 3:
-				p := []byte("before all")
-				q.Prepend(p)
-				model = append(slices.Clone(p), model...)
+				n := rnd.IntN(len(model) + 1)
+				p := bytes.Repeat([]byte("in between"), 1<<rnd.IntN(14))
+				q.Insert(n, p)
+				model = slices.Insert(slices.Clone(model), n, p...)
 			}
 			if q.Bytes() != len(model) {
 				t.Fatalf("seed %d: %d bytes, want %d", seed, q.Bytes(), len(model))

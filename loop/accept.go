@@ -91,8 +91,8 @@ func backOff(d time.Duration) time.Duration {
 	return min(2*d, backOffMax)
 }
 
-// take gives a fresh connection a slot and a loop, or has it refused. Where descriptors are scarce it waits until the loop
-// has the connection, for until then that takes two of them.
+// take gives a fresh connection a slot and a loop, or has it refused. It waits until the loop has the connection where
+// descriptors are scarce, for until then that takes two of them, and where many are on their way.
 func (d *Door) take(nc net.Conn, refused *refusing, scarce bool, timer *time.Timer) {
 	if d.shedding.Load() {
 		d.refused.memory.Add(1)
@@ -116,7 +116,7 @@ func (d *Door) take(nc net.Conn, refused *refusing, scarce bool, timer *time.Tim
 		d.lost(c, err)
 		return
 	}
-	if !scarce {
+	if !scarce && a.loop.coming.Load() <= maxComing {
 		a.expect()
 		return
 	}
@@ -128,6 +128,10 @@ func (d *Door) take(nc net.Conn, refused *refusing, scarce bool, timer *time.Tim
 		d.lost(c, err)
 	}
 }
+
+// maxComing is how many connections may be on their way to a loop before accepting waits for it: each costs a goroutine
+// meanwhile, whose stack would stay for some seconds after a burst.
+const maxComing = 4
 
 // lost gives up a connection that no loop has taken. Had one, it would have released the slot.
 func (d *Door) lost(c *Conn, err error) {

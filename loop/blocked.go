@@ -31,7 +31,7 @@ func (c *Conn) room(token uint64, now int64) action {
 	if o == nil || !o.blocked || o.token != token {
 		return wait // gone meanwhile
 	}
-	o.blocked = false
+	o.blocked, o.token = false, 0
 	return c.flushUnder(now)
 }
 

@@ -128,6 +128,7 @@ func (c *Conn) touch() {
 // enter takes c onto its loop: gnet's OnOpen. False means that it came too late.
 func (c *Conn) enter(l *Loop, sock gnet.Conn) bool {
 	l.owner.check()
+	l.coming.Add(-1)
 	c.loop, c.sock, c.fd = l, sock, int32(sock.Fd())
 	c.heard = l.wheel.now
 	if c.marks.Or(isOpened)&isAbandoned != 0 {
@@ -201,11 +202,11 @@ func (c *Conn) turn(work func()) {
 	if c.state != closed {
 		c.flush(0)
 	}
-	l.corked = nil
+	l.uncorked()
 	l.endTurn()
 }
 
-// gather runs a callback whose messages wait for each other. The caller flushes, and ends with Loop.corked nil.
+// gather runs a callback whose messages wait for each other. The caller flushes, and calls Loop.uncorked.
 func (c *Conn) gather(work func()) {
 	l := c.loop
 	l.gathered.Store(0)
@@ -213,7 +214,6 @@ func (c *Conn) gather(work func()) {
 	l.corked = c
 	c.marks.Or(isCorked)
 	c.guard(work)
-	c.marks.And(^(isCorked | isReplying))
 }
 
 // guard runs a callback and answers a panic in it.

@@ -49,8 +49,8 @@ func (e *Engine) Client(ctx context.Context, nc net.Conn, req handshake.DialRequ
 	timer := time.NewTimer(max(limits.HandshakeTimeout, time.Second))
 	defer timer.Stop()
 	if err := a.await(timer); err == errLoopStuck {
-		a.expect()
 		if c.abandon() { // or the loop has opened it this moment
+			a.expect()
 			return nil, "", err
 		}
 	} else if err != nil {

@@ -1,7 +1,6 @@
 package loop
 
 import (
-	"context"
 	"errors"
 	"net"
 	"os"
@@ -25,6 +24,15 @@ var (
 	errLoopStuck = errors.New("agloop: the loop did not take the connection in time")
 )
 
+// carrier is a Conn as the context that hands it to gnet, which asks for nothing but the value. gnet's own way is an object
+// more for each connection, among those that stay.
+type carrier Conn
+
+func (*carrier) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (*carrier) Done() <-chan struct{}       { return nil }
+func (*carrier) Err() error                  { return nil }
+func (c *carrier) Value(any) any             { return (*Conn)(c) }
+
 // enroll puts nc on its way to the usable loop with the fewest connections, as c. nc is closed in any case.
 func (e *Engine) enroll(nc net.Conn, c *Conn) (*arrival, error) {
 	e.enrolls.RLock()
@@ -38,12 +46,13 @@ func (e *Engine) enroll(nc net.Conn, c *Conn) (*arrival, error) {
 		nc.Close()
 		return nil, errNoLoop
 	}
-	done, err := l.el.Enroll(gnet.NewContext(context.Background(), c), nc)
+	done, err := l.el.Enroll((*carrier)(c), nc)
 	if err != nil {
 		nc.Close()
 		return nil, err
 	}
 	l.conns.Add(1)
+	l.coming.Add(1)
 	return &arrival{l, c, nc, time.Now(), done}, nil
 }
 
@@ -82,6 +91,7 @@ func (a *arrival) judge(err error) error {
 	}
 	if err != nil {
 		a.loop.conns.Add(-1)
+		a.loop.coming.Add(-1)
 	}
 	return err
 }
@@ -123,6 +133,7 @@ func (a *arrival) over() bool {
 	limit := a.conn.door.limits.HandshakeTimeout
 	switch {
 	case a.conn.marked(isAbandoned): // it is somebody else's
+		return a.loop.dead.Load()
 	case !a.loop.usable() && a.loop.eng.pick().usable():
 		a.reroute()
 	case limit > 0 && time.Since(a.since) > limit && a.conn.abandon():
@@ -168,7 +179,17 @@ func duplicate(nc net.Conn) (net.Conn, error) {
 }
 
 // abandon gives up a connection that no loop has opened yet. False means that one has.
-func (c *Conn) abandon() bool { return c.marks.Or(isAbandoned)&isOpened == 0 }
+func (c *Conn) abandon() bool {
+	for {
+		marks := c.marks.Load()
+		if marks&isOpened != 0 {
+			return false
+		}
+		if c.marks.CompareAndSwap(marks, marks|isAbandoned) {
+			return true
+		}
+	}
+}
 
 // settleArrivals waits until no connection is on its way to a loop that takes it: gnet would never answer for one that
 // comes when its loop has ended.

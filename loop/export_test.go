@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/metrics"
 )
 
@@ -91,3 +92,17 @@ func (e *Engine) Pinged() (n int) {
 	}
 	return n
 }
+
+// Blocked is the number of entries in its pollers.
+func (e *Engine) Blocked() (n int) {
+	for _, l := range e.loops {
+		n += len(l.poller.blocked(nil))
+	}
+	return n
+}
+
+// CutOff is what shedding does to a connection.
+func (c *Conn) CutOff() { c.cutOff(frame.CloseTryLater) }
+
+// Abandon is what the watchdog does to a connection that no loop takes.
+func (c *Conn) Abandon() bool { return c.abandon() }

@@ -69,7 +69,7 @@ func TestOurMistakeEndsOneConnection(t *testing.T) {
 		c.door = &Door{log: c.door.log, slots: c.door.slots, handler: c.door.handler}
 	}
 	for name, strike := range map[string]func(c *Conn){
-		"at the end of a turn":     func(c *Conn) { c.turn(func() { spoil(c) }) },
+		"at the end of its turn":   spoil,
 		"in the list of the dirty": func(c *Conn) { spoil(c); c.loop.leave(c) },
 		"in the writer":            func(c *Conn) { c.loop.guarded(c, func() action { panic("a mistake") }) },
 	} {
@@ -79,8 +79,14 @@ func TestOurMistakeEndsOneConnection(t *testing.T) {
 			c := <-h.conns
 			other := dial()
 			co := <-h.conns
-			h.deed <- func(*Conn) { c.loop.run(c, strike) }
-			other.Write([]byte{0x81, 0x80, 0, 0, 0, 0})
+			message := []byte{0x81, 0x80, 0, 0, 0, 0}
+			if name == "at the end of its turn" {
+				h.deed <- strike
+				victim.Write(message)
+			} else {
+				h.deed <- func(*Conn) { c.loop.run(c, strike) }
+				other.Write(message)
+			}
 			io.Copy(io.Discard, victim) // until it is closed
 			if n := c.loop.Counters.Panics.Load(); n == 0 {
 				t.Error("not counted")

@@ -49,6 +49,7 @@ type Loop struct {
 	turns    atomic.Uint64                       // callbacks begun and ended: odd while in one
 	late     atomic.Int64                        // nanoseconds in one callback so far, 0 unless that is long
 	dead     atomic.Bool                         // its goroutine has ended
+	coming   atomic.Int32                        // connections on their way to it
 	conns    atomic.Int32                        // connections on it or on their way to it
 	gathered atomic.Int64                        // bytes that the connection whose callback runs was given to send meanwhile
 	armed    atomic.Int32                        // what is sure to flush the dirty list: nothing, timed or called

@@ -29,7 +29,7 @@ type outbox struct {
 	// While the kernel has no room, see blocked.go.
 	blocked bool   // the poller says when to go on
 	tryAt   int    // with so many bytes a turn tries once more
-	token   uint64 // by which it knows the connection
+	token   uint64 // by which it knows the connection; 0: it does not
 	moved   uint32 // tick at which the peer was last seen to take something; 0: it need not be asked yet
 	acked   uint64 // what it had acknowledged then
 }
@@ -50,6 +50,9 @@ func (c *Conn) opened() *outbox {
 func (c *Conn) dropOutbox() {
 	if o := c.out.Load(); o != nil {
 		c.out.Store(nil)
+		if o.token != 0 { // it was written without its event
+			c.loop.poller.unwatch(o.token)
+		}
 		c.Hold(-o.counted)
 		o.Reset()
 		*o = outbox{Queue: o.Queue, pong: o.pong[:0]}
@@ -85,7 +88,7 @@ func (o *outbox) advance(n int) {
 // answerPing puts the pong that is owed before what waits. Call it between frames.
 func (o *outbox) answerPing(masks *frame.Masks) {
 	var b [frame.MaxHeader + frame.MaxControl]byte
-	o.Prepend(putFrame(b[:], frame.Pong, o.pong, masks))
+	o.Insert(0, putFrame(b[:], frame.Pong, o.pong, masks))
 	o.AddFrame()
 	o.owesPong = false
 }
@@ -195,6 +198,10 @@ func (c *Conn) enqueue(op frame.Opcode, payload []byte, u urgency) (result SendR
 		case act == wake && (u == urgent || c.flags&isLone != 0 && o.Frames() == 1) || o.Bytes() >= corkFull:
 			// A lone frame belongs to no burst that had better be gathered, an urgent one waits for none, and
 			// enough is enough.
+			if act == window {
+				c.flags &^= isDelayed // there is nothing to wait for
+				at = c.loop.eng.now()
+			}
 			act = c.afterWrite(c.writeOut(at))
 		case act != wait && o.Since == 0 && c.loop.measures.Load() != nil:
 			o.Since = c.loop.eng.now()

@@ -74,9 +74,13 @@ func (p *poller) take(token uint64) *Conn {
 	return c
 }
 
+// unwatch forgets a token whose event is not wanted any more. Under Conn.mu.
+func (p *poller) unwatch(token uint64) { p.take(token) }
+
 // watch asks for one event when c's socket has room. Under c.mu.
 func (p *poller) watch(c *Conn, o *outbox) error {
 	p.mu.Lock()
+	delete(p.waiting, o.token) // its event will not come any more
 	p.last++
 	o.token = p.last
 	p.waiting[o.token] = c
@@ -101,9 +105,6 @@ func (p *poller) forget(c *Conn) {
 		return
 	}
 	c.flags &^= isWatched
-	if o := c.out.Load(); o != nil && o.blocked {
-		p.take(o.token)
-	}
 	_ = p.control(unix.EPOLL_CTL_DEL, c, nil)
 }
 

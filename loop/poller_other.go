@@ -60,6 +60,7 @@ func (p *poller) watch(c *Conn, o *outbox) error {
 	if o.acked == 0 || o.moved == c.loop.nowTick() || p.pause == 0 {
 		p.pause = pauseMin
 	}
+	delete(p.waiting, o.token)
 	p.last++
 	o.token = p.last
 	p.waiting[o.token] = c
@@ -69,13 +70,14 @@ func (p *poller) watch(c *Conn, o *outbox) error {
 	return nil
 }
 
-// forget ends what watch began. Under c.mu.
-func (p *poller) forget(c *Conn) {
+// forget has nothing to do: the outbox takes its token along.
+func (p *poller) forget(*Conn) {}
+
+// unwatch forgets a token whose look is not wanted any more. Under Conn.mu.
+func (p *poller) unwatch(token uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if o := c.out.Load(); o != nil && o.blocked {
-		delete(p.waiting, o.token)
-	}
+	delete(p.waiting, token)
 }
 
 // blocked appends the connections that wait for room to list.

@@ -62,9 +62,7 @@ func (c *Conn) uncork() error {
 		return nil
 	}
 	l.cork, l.replies = replies[:0], 0
-	if c.marked(isReplying) { // the end of a turn has taken it off already
-		c.marks.And(^isReplying)
-	}
+	c.marks.And(^isReplying)
 	if c.flags&isCut != 0 {
 		return nil
 	}
@@ -72,9 +70,12 @@ func (c *Conn) uncork() error {
 	if o == nil {
 		return c.writeParts(frames, replies, nil)
 	}
-	o.Prepend(replies)
+	o.Insert(o.partial, replies) // behind the frame of somebody else's that is partly written
 	for range frames {
 		o.AddFrame()
 	}
 	return nil
 }
+
+// uncorked ends the gathering of a connection that has been flushed, or is gone with its replies.
+func (l *Loop) uncorked() { l.corked, l.cork, l.replies = nil, l.cork[:0], 0 }

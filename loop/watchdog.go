@@ -89,8 +89,8 @@ func goroutine() string {
 	return string(words[0]) + " " + string(words[1])
 }
 
-// usable tells whether new connections may go to the loop.
-func (l *Loop) usable() bool { return !l.dead.Load() && l.late.Load() == 0 }
+// usable tells whether there is a loop and new connections may go to it.
+func (l *Loop) usable() bool { return l != nil && !l.dead.Load() && l.late.Load() == 0 }
 
 // Ready is nil while every loop answers, or says why one does not: it has been in one callback for a second, or it ended.
 // Any goroutine.
@@ -138,7 +138,7 @@ func (l *Loop) fault(c *Conn, r any) {
 	// Whatever the turn was about to do at its end is done here.
 	if l.corked != nil {
 		l.corked.marks.And(^(isCorked | isReplying))
-		l.corked, l.cork, l.replies = nil, l.cork[:0], 0
+		l.uncorked()
 	}
 	if l.depth == 1 {
 		l.armed.Store(nothing)

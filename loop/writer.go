@@ -191,7 +191,7 @@ func (c *Conn) drain(now int64) {
 			c.loop.leave(c)
 		}
 	}
-	c.loop.corked = nil
+	c.loop.uncorked()
 }
 
 // oweDrain puts off OnDrain that was found to be due.
@@ -222,20 +222,25 @@ func (c *Conn) flushQueue(now int64) (f flushed) {
 		now = c.loop.eng.now()
 	}
 	c.flags &^= isDirty
+	var err error
+	if c.loop.corked == c { // under mu, so that nobody writes what was sent after the replies before them
+		err = c.uncork()
+		c.marks.And(^(isCorked | isReplying))
+		c.loop.corked = nil
+	}
 	if f.flags&isClosing != 0 && (f.flags&isCut != 0 || c.state <= open) {
 		f.end = true
 		return f
 	}
-	var err error
-	if c.loop.corked == c {
-		err = c.uncork()
-	}
-	if o := c.out.Load(); o != nil && !o.blocked && err == nil {
+	o := c.out.Load()
+	if o != nil && !o.blocked && err == nil {
 		err = c.writeOut(now)
 	}
-	if f.stalls = err == errKernelFull; !f.stalls {
+	if err != errKernelFull {
 		f.err = err
 	}
+	o = c.out.Load()
+	f.stalls = o != nil && o.blocked
 	c.countOut()
 	if c.flags&isFull != 0 && c.out.Load().size() <= c.door.tuned.Load().LowWater {
 		c.flags &^= isFull
