@@ -52,8 +52,11 @@ func TestRepliesStayWithTheirConnection(t *testing.T) {
 				a.Write(clientFrame(frame.Text, []byte(when)))
 				a.SetReadDeadline(time.Now().Add(patience))
 				for err := error(nil); err == nil; {
-					_, _, err = readFrame(a)
-					if ne, timeout := err.(net.Error); timeout && ne.Timeout() {
+					var op frame.Opcode
+					if op, _, err = readFrame(a); op == frame.Close {
+						break // it waits for ours
+					}
+					if ne, ok := err.(net.Error); ok && ne.Timeout() {
 						t.Fatal("the connection is alive")
 					}
 				}
