@@ -209,7 +209,9 @@ func (c *Conn) turn(work func()) {
 // gather runs a callback whose messages wait for each other. The caller flushes, and calls Loop.uncorked.
 func (c *Conn) gather(work func()) {
 	l := c.loop
-	l.gathered.Store(0)
+	if l.gathered.Load() != 0 {
+		l.gathered.Store(0)
+	}
 	l.pressed = false
 	l.corked = c
 	c.marks.Or(isCorked)

@@ -47,6 +47,7 @@ func (c *Conn) flushCork() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	gathered := l.gathered.Add(int64(len(l.cork)))
+	c.marks.And(^isReplying)
 	_ = c.uncork() // the end of the turn looks at what is left, and meets an error again
 	if gathered > int64(c.door.tuned.Load().SoftLimit) {
 		l.pressed = true
@@ -62,7 +63,6 @@ func (c *Conn) uncork() error {
 		return nil
 	}
 	l.cork, l.replies = replies[:0], 0
-	c.marks.And(^isReplying)
 	if c.flags&isCut != 0 {
 		return nil
 	}
