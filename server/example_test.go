@@ -14,7 +14,7 @@ import (
 type echo struct{ server.NopHandler }
 
 func (echo) OnMessage(c *server.Conn, op server.Opcode, payload []byte) {
-	c.Send(op, payload)
+	c.Reply(op, payload)
 }
 
 // printer is a client's handler that hands its messages on.
