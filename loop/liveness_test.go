@@ -25,7 +25,7 @@ func TestProgressIsLife(t *testing.T) {
 	})
 	nc := h.socket(t, 32<<10)
 	nc.Write(clientFrame(frame.Text, []byte("go")))
-	for start := time.Now(); time.Since(start) < 4*time.Second; time.Sleep(10 * time.Millisecond) {
+	for start := time.Now(); time.Since(start) < 2*time.Second; time.Sleep(10 * time.Millisecond) {
 		if _, err := io.CopyN(io.Discard, nc, 8<<10); err != nil {
 			t.Fatal(err)
 		}
