@@ -54,7 +54,7 @@ const (
 	isCorked                       // the loop is handling its bytes and will flush at the end
 	isReplying                     // replies of this turn wait in the loop's cork, and must leave before what is in out
 	isEnding                       // Close was called: no more messages to the handler
-	isHolder                       // on its loop\'s list of holders
+	isHolder                       // on its loop's list of holders
 	isGone                         // the loop is done with it
 
 	// Of this loop alone.
