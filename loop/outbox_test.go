@@ -60,12 +60,21 @@ type house struct {
 
 func open(t testing.TB, cfg loop.DoorConfig) *house {
 	t.Helper()
-	eng, err := loop.NewEngine(1, nil, nil)
+	return openLoops(t, 1, cfg, nil)
+}
+
+// openLoops is open with so many loops, whose log is also the door's if that has none.
+func openLoops(t testing.TB, loops int, cfg loop.DoorConfig, log *slog.Logger) *house {
+	t.Helper()
+	eng, err := loop.NewEngine(loops, nil, log)
 	if err != nil {
 		t.Fatal(err)
 	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
+		cfg.Log = log
 	}
 	if cfg.Path == "" {
 		cfg.Path = loop.AnyPath

@@ -38,12 +38,7 @@ func (l *logs) has(what string) bool {
 func twoLoops(t *testing.T, limits loop.Limits) (h *house, log *logs, release chan struct{}) {
 	t.Helper()
 	log, release = new(logs), make(chan struct{})
-	to := slog.New(slog.NewTextHandler(log, nil))
-	eng, err := loop.NewEngine(2, nil, to)
-	if err != nil {
-		t.Fatal(err)
-	}
-	door, err := eng.NewDoor(loop.DoorConfig{Path: loop.AnyPath, Log: to, Limits: limits, Handler: funcs{
+	return openLoops(t, 2, loop.DoorConfig{Limits: limits, Handler: funcs{
 		message: func(c *loop.Conn, op frame.Opcode, p []byte) {
 			switch string(p) {
 			case "block":
@@ -53,24 +48,7 @@ func twoLoops(t *testing.T, limits loop.Limits) (h *house, log *logs, release ch
 			}
 			c.Send(op, p)
 		},
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	accepted := make(chan error, 1)
-	go func() { accepted <- door.Accept(ln) }()
-	t.Cleanup(func() {
-		ln.Close()
-		<-accepted
-		if err := eng.Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	return &house{eng, door, ln.Addr().String()}, log, release
+	}}, slog.New(slog.NewTextHandler(log, nil))), log, release
 }
 
 // TestBlockedLoop: one handler that blocks holds up the connections of its loop and nobody else; it is told, with the

@@ -186,8 +186,10 @@ func (c *Conn) drain(now int64) {
 	if c.state != closed {
 		f := c.flushQueue(now)
 		c.finish(f)
+		if f.drained {
+			c.oweDrain()
+		}
 		if f.drained || f.end {
-			c.oweDrain(f.drained)
 			c.loop.leave(c)
 		}
 	}
@@ -195,12 +197,10 @@ func (c *Conn) drain(now int64) {
 }
 
 // oweDrain puts off OnDrain that was found to be due.
-func (c *Conn) oweDrain(due bool) {
+func (c *Conn) oweDrain() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if due {
-		c.flags |= isFull
-	}
+	c.flags |= isFull
 }
 
 // flushed is what flushQueue found.
