@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -66,10 +67,13 @@ func (f *frameReader) next() (op agloop.Opcode, payload []byte, err error) {
 type opened struct {
 	agloop.NopHandler
 	conns   chan *agloop.Conn
+	closed  sync.Map // of *agloop.Conn
 	message func(p []byte)
 }
 
 func (o *opened) OnOpen(c *agloop.Conn) { o.conns <- c }
+
+func (o *opened) OnClose(c *agloop.Conn, _ *agloop.CloseError) { o.closed.Store(c, true) }
 
 func (o *opened) OnMessage(_ *agloop.Conn, _ agloop.Opcode, p []byte) {
 	if o.message != nil {
@@ -113,15 +117,7 @@ func (l *line) another() (*agloop.Conn, *frameReader) {
 	if err := nc.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		l.t.Fatal(err)
 	}
-	return l.opened(), newFrameReader(nc, 4096)
-}
-
-// opened is the server's end of the connection just made, once its handshake is counted too.
-func (l *line) opened() *agloop.Conn {
-	l.t.Helper()
-	c := <-l.handler.conns
-	await(l.t, func() bool { return c.Buffered() == 0 })
-	return c
+	return <-l.handler.conns, newFrameReader(nc, 4096)
 }
 
 // set edits the config of the running server.
@@ -171,7 +167,8 @@ func (l *line) settled() uint64 {
 	return l.srv.Stats().Writes
 }
 
-// status asks for a WebSocket and returns the answer's status and Retry-After.
+// status asks for a WebSocket and returns the answer's status and Retry-After. A connection that it got is closed by then,
+// and what its handshake wrote is counted.
 func (l *line) status() (int, string) {
 	l.t.Helper()
 	nc, err := net.Dial("tcp", l.addr)
@@ -187,7 +184,9 @@ func (l *line) status() (int, string) {
 	}
 	res.Body.Close()
 	if res.StatusCode == http.StatusSwitchingProtocols {
-		l.opened()
+		c := <-l.handler.conns
+		nc.Close()
+		await(l.t, func() bool { _, gone := l.handler.closed.Load(c); return gone })
 	}
 	return res.StatusCode, res.Header.Get("Retry-After")
 }
