@@ -3,7 +3,6 @@ package agloop
 import (
 	"log/slog"
 	"sync"
-	"time"
 
 	"github.com/agloop/agloop/batch"
 	"github.com/agloop/agloop/bufpool"
@@ -32,7 +31,7 @@ type (
 const (
 	ProfileBalanced   = tune.ProfileBalanced   // the default
 	ProfileLatency    = tune.ProfileLatency    // nothing waits to be gathered
-	ProfileThroughput = tune.ProfileThroughput // the fewest writes and wakes per message
+	ProfileThroughput = tune.ProfileThroughput // the fewest writes per message
 	ProfileMemory     = tune.ProfileMemory     // little is queued, little is kept
 )
 
@@ -68,7 +67,7 @@ type PerformanceManager struct {
 
 // tunable is what a manager acts on: the doors and loops of a server or a transport.
 type tunable interface {
-	tune(t loop.Tuning, wakeGap time.Duration)
+	tune(t loop.Tuning)
 	setZeroCopy(on bool)
 	setMetrics(on bool)
 	setShedding(on bool)
@@ -147,7 +146,7 @@ func (m *PerformanceManager) enact() {
 	m.target.tune(loop.Tuning{
 		Window:    batch.Window{Size: t.MessageBatchSize, Timeout: t.MessageBatchTimeout, Bytes: t.MessageBatchBytes},
 		SoftLimit: t.SoftLimit, LowWater: t.LowWater, HardLimit: t.HardLimit,
-	}, t.WakeGap)
+	})
 	if m.slots != nil && m.cfg.MaxConcurrentConnections != m.slots.Cap() {
 		m.slots.SetCap(m.cfg.MaxConcurrentConnections)
 	}

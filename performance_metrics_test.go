@@ -63,7 +63,7 @@ func TestPerformanceMetrics(t *testing.T) {
 		"batch size":      m.P50BatchSize == 10 && m.P95BatchSize == 10 && m.AvgBatchSize > 9,
 		"batch wait":      0 < m.P50BatchWait && m.P50BatchWait <= m.P99BatchWait,
 		"frames a write":  math.Abs(m.FramesPerWrite-out/float64(stats.Writes)) < 0.01,
-		"wakes":           m.WakesPerMessage > 0 && m.WakesPerMessage <= 1,
+		"wakes":           m.WriterWakesPerMessage > 0 && m.WriterWakesPerMessage <= 1,
 		"memory":          m.MemoryUsage > 0 && m.MemoryPressure > 0 && m.MemoryTier == 0 && m.MonitoringInterval == time.Minute,
 		"pool":            m.BufferPoolIdle > 0 && m.BufferPoolUtilization >= 0 && m.BufferPoolUtilization <= 1,
 		"collection":      m.GCCount > 0 && m.GCPauseTotal > 0 && m.GCCPUFraction >= 0 && m.GCCPUFraction <= 1,
@@ -119,14 +119,14 @@ func TestPerformanceProfiles(t *testing.T) {
 	atRest := measure(agloop.ProfileBalanced)
 
 	l.manager.OptimizeForLatency()
-	if got := l.manager.Tuning(); got.MessageBatchSize != 1 || got.MessageBatchTimeout > 0 || got.WakeGap != 0 {
+	if got := l.manager.Tuning(); got.MessageBatchSize != 1 || got.MessageBatchTimeout > 0 {
 		t.Errorf("latency: %+v", got)
 	}
 	latency := measure(agloop.ProfileLatency)
 
 	l.manager.OptimizeForThroughput()
 	if got := l.manager.Tuning(); got.MessageBatchSize <= balanced.MessageBatchSize ||
-		got.MessageBatchTimeout <= balanced.MessageBatchTimeout || got.WakeGap <= balanced.WakeGap {
+		got.MessageBatchTimeout <= balanced.MessageBatchTimeout {
 		t.Errorf("throughput: %+v", got)
 	}
 	throughput := measure(agloop.ProfileThroughput)

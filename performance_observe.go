@@ -65,7 +65,6 @@ func (v *view) next(m *PerformanceManager, now time.Time) (o Observation, ok boo
 	}
 	if frames > 0 {
 		o.WritesPerMessage = float64(v.now.Snapshot.Writes-v.before.Snapshot.Writes) / frames
-		o.WakesPerMessage = float64(v.now.Snapshot.Wakes-v.before.Snapshot.Wakes) / frames
 	}
 	return o, true
 }

@@ -1,8 +1,6 @@
 package agloop
 
 import (
-	"time"
-
 	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/metrics"
 	"github.com/agloop/agloop/tune"
@@ -56,8 +54,7 @@ type serverTarget struct {
 	door   *loop.Door
 }
 
-func (s serverTarget) tune(t loop.Tuning, wakeGap time.Duration) {
-	s.engine.SetWakeGap(wakeGap)
+func (s serverTarget) tune(t loop.Tuning) {
 	s.door.Tune(t)
 }
 

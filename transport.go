@@ -174,7 +174,6 @@ func (t *Transport) begin(ctx context.Context) (*episode, error) {
 		return nil, err
 	}
 	t.tuned.Store(ofLoop(&wanted))
-	engine.SetWakeGap(wanted.WakeGap)
 	ep := &episode{
 		engine: engine,
 		up:     make(chan struct{}), tried: make(chan struct{}), gone: make(chan struct{}),

@@ -1,8 +1,6 @@
 package agloop
 
 import (
-	"time"
-
 	"github.com/agloop/agloop/batch"
 	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/memmon"
@@ -75,11 +73,8 @@ func (tt transportTarget) engine() *loop.Engine {
 
 // tune sets what holds for every connection, those being dialled included: connected
 // looks again.
-func (tt transportTarget) tune(tuning loop.Tuning, wakeGap time.Duration) {
+func (tt transportTarget) tune(tuning loop.Tuning) {
 	tt.t.tuned.Store(&tuning)
-	if e := tt.engine(); e != nil {
-		e.SetWakeGap(wakeGap)
-	}
 	for _, l := range tt.t.links() {
 		l.client.conn.Tune(tuning)
 	}

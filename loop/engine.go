@@ -32,7 +32,6 @@ type Engine struct {
 	stopped chan struct{} // closed when all loops have ended
 	stopErr error         // written before that
 	skew    atomic.Int64  // tests move the clock by it
-	wakeGap atomic.Int64  // nanoseconds, see SetWakeGap
 	enrolls sync.RWMutex  // held for reading while enrolling: an Enroll on stopped loops would never return
 	closed  bool          // under enrolls
 }

@@ -52,8 +52,7 @@ type Loop struct {
 	coming   atomic.Int32                        // connections on their way to it
 	conns    atomic.Int32                        // connections on it or on their way to it
 	gathered atomic.Int64                        // bytes that the connection whose callback runs was given to send meanwhile
-	armed    atomic.Int32                        // what is sure to flush the dirty list: nothing, timed or called
-	paced    atomic.Int64                        // time before which only urgent messages call the writer
+	armed    atomic.Bool                         // the writer was woken, or a turn is under way: the dirty list is sure to be flushed
 	pending  atomic.Int32                        // len(dirty) + len(todo)
 	rung     atomic.Bool                         // the bell was rung for todo
 	calls    chan struct{}                       // wakes the writer
@@ -108,7 +107,7 @@ func (l *Loop) stop() {
 }
 
 // beginTurn makes the end of this turn responsible for the dirty list.
-func (l *Loop) beginTurn() { l.armed.Store(called) }
+func (l *Loop) beginTurn() { l.armed.Store(true) }
 
 // endTurn flushes what became dirty meanwhile.
 func (l *Loop) endTurn() {
@@ -116,7 +115,7 @@ func (l *Loop) endTurn() {
 		l.Counters.MessagesIn.Add(l.messages)
 		l.messages = 0
 	}
-	l.armed.Store(nothing)
+	l.armed.Store(false)
 	if l.pending.Load() > 0 {
 		l.flushDirty()
 	}

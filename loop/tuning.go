@@ -1,8 +1,6 @@
 package loop
 
 import (
-	"time"
-
 	"github.com/agloop/agloop/batch"
 )
 
@@ -38,13 +36,6 @@ func (c *Conn) Tune(t Tuning) {
 // SetZeroCopy says whether messages are delivered as slices of the read buffer, which is
 // the default, or as copies that the handler may keep. Any goroutine.
 func (d *Door) SetZeroCopy(on bool) { d.copying.Store(!on) }
-
-// SetWakeGap sets the least time between two wakes of a loop's writer for messages that are not
-// urgent. A writer that was at rest is woken at once. 0, the default, wakes at once always. Any goroutine.
-func (e *Engine) SetWakeGap(d time.Duration) { e.wakeGap.Store(int64(max(d, 0))) }
-
-// WakeGap is what SetWakeGap set.
-func (e *Engine) WakeGap() time.Duration { return time.Duration(e.wakeGap.Load()) }
 
 // poke makes every loop look at what is due.
 func (e *Engine) poke() {

@@ -141,7 +141,7 @@ func (l *Loop) fault(c *Conn, r any) {
 		l.uncorked()
 	}
 	if l.depth == 1 {
-		l.armed.Store(nothing)
+		l.armed.Store(false)
 	}
 	if c != nil && c.state != closed {
 		c.why(&CloseError{Code: frame.CloseAbnormal, Cause: errFault})

@@ -11,13 +11,6 @@ import (
 // the kernel has no room for waits until the poller says that it has (blocked.go). Callbacks and closing are the loop's
 // (docs/adr/0010-writer.md).
 
-// What armed says.
-const (
-	nothing int32 = iota // the next push must see to it
-	timed                // the timer will
-	called               // the writer was called, or a turn is under way
-)
-
 // push puts c on the dirty list and has it flushed. Any goroutine.
 func (l *Loop) push(c *Conn) {
 	l.mu.Lock()
@@ -30,21 +23,9 @@ func (l *Loop) push(c *Conn) {
 // call sees to it that the dirty list is flushed soon. Any goroutine.
 func (l *Loop) call() {
 	// Either the writer or the turn, having lowered armed, sees the list; or we see armed lowered.
-	for {
-		armed := l.armed.Load()
-		if armed != nothing {
-			return
-		}
-		if at := l.paced.Load(); at > l.eng.now() {
-			if l.armed.CompareAndSwap(armed, timed) {
-				l.armBy(at)
-				return
-			}
-		} else if l.armed.CompareAndSwap(armed, called) {
-			l.Counters.Wakes.Add(1)
-			l.callWriter()
-			return
-		}
+	if !l.armed.Load() && l.armed.CompareAndSwap(false, true) {
+		l.Counters.WriterWakes.Add(1)
+		l.callWriter()
 	}
 }
 
@@ -57,7 +38,7 @@ func (l *Loop) callWriter() {
 
 // take swaps the dirty list for an empty one. Any goroutine.
 func (l *Loop) take(empty []*Conn) (list []*Conn, stopped bool) {
-	l.armed.Store(nothing) // first: a push from now on must call again
+	l.armed.Store(false) // first: a push from now on must call again
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	list = l.dirty
@@ -75,7 +56,6 @@ func (l *Loop) write() {
 			return
 		}
 		now := l.eng.now()
-		l.paced.Store(now + l.eng.wakeGap.Load())
 		for _, c := range list {
 			l.guarded(c, func() action { return c.flushHere(now) })
 		}
@@ -139,7 +119,6 @@ func (l *Loop) flushDirty() {
 	l.todo = l.todo[:0]
 	l.mu.Unlock()
 	now := l.eng.now()
-	l.paced.Store(now + l.eng.wakeGap.Load())
 	for _, c := range list {
 		l.run(c, func(c *Conn) { c.flush(now) })
 	}

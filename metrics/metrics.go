@@ -12,28 +12,28 @@ import "sync/atomic"
 type Counters struct {
 	_ [64]byte // keep neighbours' counters off our cache line
 
-	Opened     atomic.Uint64 // connections upgraded
-	Closed     atomic.Uint64 // upgraded connections ended
-	MessagesIn atomic.Uint64 // whole data messages delivered to a handler
-	BytesIn    atomic.Uint64 // bytes read, frame headers included
-	FramesOut  atomic.Uint64 // frames handed to the kernel or its queue
-	BytesOut   atomic.Uint64 // bytes of those frames, headers included
-	Writes     atomic.Uint64 // write calls for them: FramesOut/Writes is the batch size
-	Wakes      atomic.Uint64 // times a loop's writer had to be called
-	Panics     atomic.Uint64 // panics recovered from callbacks
-	SlowCuts   atomic.Uint64 // connections cut for reading too slowly
-	Refused    atomic.Uint64 // connections answered 503
-	AcceptErrs atomic.Uint64 // accept calls that failed
-	BadUpgrade atomic.Uint64 // handshakes refused
-	ProtoErrs  atomic.Uint64 // connections closed because the peer broke RFC 6455 or a limit
+	Opened      atomic.Uint64 // connections upgraded
+	Closed      atomic.Uint64 // upgraded connections ended
+	MessagesIn  atomic.Uint64 // whole data messages delivered to a handler
+	BytesIn     atomic.Uint64 // bytes read, frame headers included
+	FramesOut   atomic.Uint64 // frames handed to the kernel or its queue
+	BytesOut    atomic.Uint64 // bytes of those frames, headers included
+	Writes      atomic.Uint64 // write calls for them: FramesOut/Writes is the batch size
+	WriterWakes atomic.Uint64 // times a loop's writer had to be woken
+	Panics      atomic.Uint64 // panics recovered from callbacks
+	SlowCuts    atomic.Uint64 // connections cut for reading too slowly
+	Refused     atomic.Uint64 // connections answered 503
+	AcceptErrs  atomic.Uint64 // accept calls that failed
+	BadUpgrade  atomic.Uint64 // handshakes refused
+	ProtoErrs   atomic.Uint64 // connections closed because the peer broke RFC 6455 or a limit
 
 	_ [64]byte
 }
 
 // Snapshot is a sum of Counters, with the field meanings of Counters.
 type Snapshot struct {
-	Opened, Closed, MessagesIn, BytesIn, FramesOut, BytesOut, Writes, Wakes uint64
-	Panics, SlowCuts, Refused, AcceptErrs, BadUpgrade, ProtoErrs            uint64
+	Opened, Closed, MessagesIn, BytesIn, FramesOut, BytesOut, Writes, WriterWakes uint64
+	Panics, SlowCuts, Refused, AcceptErrs, BadUpgrade, ProtoErrs                  uint64
 }
 
 // AddTo adds c's present values to s.
@@ -45,7 +45,7 @@ func (c *Counters) AddTo(s *Snapshot) {
 	s.FramesOut += c.FramesOut.Load()
 	s.BytesOut += c.BytesOut.Load()
 	s.Writes += c.Writes.Load()
-	s.Wakes += c.Wakes.Load()
+	s.WriterWakes += c.WriterWakes.Load()
 	s.Panics += c.Panics.Load()
 	s.SlowCuts += c.SlowCuts.Load()
 	s.Refused += c.Refused.Load()

@@ -36,13 +36,13 @@ type PerformanceMetrics struct {
 	P99Latency time.Duration
 
 	// Batching.
-	AvgBatchSize    float64 // frames of a write
-	P50BatchSize    float64
-	P95BatchSize    float64
-	P50BatchWait    time.Duration // from queueing the first of a batch to its write
-	P99BatchWait    time.Duration
-	FramesPerWrite  float64 // by the counters, which run without EnableMetrics too
-	WakesPerMessage float64 // wakes of a loop per message out
+	AvgBatchSize          float64 // frames of a write
+	P50BatchSize          float64
+	P95BatchSize          float64
+	P50BatchWait          time.Duration // from queueing the first of a batch to its write
+	P99BatchWait          time.Duration
+	FramesPerWrite        float64 // by the counters, which run without EnableMetrics too
+	WriterWakesPerMessage float64 // wakes of a loop's writer per message out
 
 	// Memory.
 	MemoryUsage           int64         // bytes, of the process

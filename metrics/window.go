@@ -21,7 +21,7 @@ func (m *PerformanceMetrics) rates(now, base *Snapshot, cpu time.Duration) {
 	m.BytesInPerSecond, m.BytesOutPerSecond = bytesIn/seconds, bytesOut/seconds
 	m.AvgMessageSize = ratio(bytesIn+bytesOut, in+out)
 	m.FramesPerWrite = ratio(out, float64(now.Writes-base.Writes))
-	m.WakesPerMessage = ratio(float64(now.Wakes-base.Wakes), out)
+	m.WriterWakesPerMessage = ratio(float64(now.WriterWakes-base.WriterWakes), out)
 	m.CPUUsage = min(cpu.Seconds()/seconds/float64(runtime.NumCPU()), 1)
 }
 

@@ -27,7 +27,7 @@ func (c cause) calm() bool { return c >= memoryCalm }
 const (
 	memoryLimit = 0.80 // of the budget
 	memoryRest  = 0.70
-	callsLimit  = 0.5    // writes or wakes per message
+	callsLimit  = 0.5    // writes per message
 	busyRate    = 1000.0 // messages a second below which calls cost nothing worth saving
 	// slackPart of MaxLatency is what p99 must be below before it may be spent. A step changes
 	// a window by less than four times, so it cannot lead over the limit by itself.
@@ -62,7 +62,7 @@ func (a *AdaptiveOptimizer) holds(c cause) bool {
 	case latencyHigh:
 		return !s.blind && !a.short() && s.p99 > part*most
 	case callsHigh:
-		return (slack || !s.blind && a.short() && a.fits()) && s.messages > part*busyRate && max(s.writes, s.wakes) > part*callsLimit*s.messages
+		return (slack || !s.blind && a.short() && a.fits()) && s.messages > part*busyRate && s.writes > part*callsLimit*s.messages
 	case memoryCalm:
 		return s.memory < memoryRest
 	case windowCalm:
@@ -93,7 +93,7 @@ func (a *AdaptiveOptimizer) fits() bool {
 	l.at += way
 	t := a.on.tuning()
 	l.at -= way
-	return max(t.MessageBatchTimeout, 0)+t.WakeGap <= time.Duration(windowPart*float64(a.cfg.MaxLatency))
+	return max(t.MessageBatchTimeout, 0) <= time.Duration(windowPart*float64(a.cfg.MaxLatency))
 }
 
 // path is the ladder that a cause moves on, and the steps to the next rung; 0 when there is none.
@@ -147,8 +147,8 @@ func (a *AdaptiveOptimizer) explain(c cause) (Profile, string) {
 		if !a.slack() {
 			why = fmt.Sprintf("CPU at %.0f %%, above %.0f %%,", 100*s.cpu, 100*cpuLimit)
 		}
-		return ProfileThroughput, fmt.Sprintf("%.2f writes and %.2f wakes per message, one above %v at more than %v messages/s, and %s",
-			s.writes/s.messages, s.wakes/s.messages, callsLimit, busyRate, why)
+		return ProfileThroughput, fmt.Sprintf("%.2f writes per message, above %v, at more than %v messages/s, and %s",
+			s.writes/s.messages, callsLimit, busyRate, why)
 	case c == memoryCalm:
 		return a.cfg.Profile, fmt.Sprintf("back: %s, below %.0f %%,", memory, 100*memoryRest)
 	case a.on.window.at < a.on.window.home:
@@ -164,7 +164,7 @@ type smoothed struct {
 	blind bool // messages left last time without a latency that was measured
 	at    time.Time
 
-	p99, memory, cpu, messages, writes, wakes float64 // seconds, fractions, and rates per second
+	p99, memory, cpu, messages, writes float64 // seconds, fractions, and rates per second
 }
 
 func (s *smoothed) add(now time.Time, o Observation, cfg *OptimizerConfig) {
@@ -189,6 +189,5 @@ func (s *smoothed) add(now time.Time, o Observation, cfg *OptimizerConfig) {
 	// Calls are weighed by messages: a ratio from a second without load says little.
 	n := mean(&s.messages, o.MessagesPerSecond, busyRate)
 	mean(&s.writes, o.WritesPerMessage*n, callsLimit*busyRate*4)
-	mean(&s.wakes, o.WakesPerMessage*n, callsLimit*busyRate*4)
 	s.any, s.at = true, now
 }

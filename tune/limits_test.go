@@ -16,7 +16,6 @@ func TestProfileDefaults(t *testing.T) {
 	}
 	want := tune.Tuning{
 		MessageBatchSize: l.MessageBatchSize, MessageBatchTimeout: l.MessageBatchTimeout, MessageBatchBytes: l.MessageBatchBytes,
-		WakeGap:   0,
 		SoftLimit: l.SoftLimit, LowWater: l.LowWater, HardLimit: l.HardLimit,
 		BufferPoolSize: 1000, MaxBufferSize: bufpool.MaxSize,
 	}

@@ -69,8 +69,8 @@ type Observation struct {
 	CPUFraction float64
 	// MemoryFraction is the memory in use as a fraction of the budget. 0 without a budget.
 	MemoryFraction float64
-	// WritesPerMessage and WakesPerMessage are system calls per message that left.
-	WritesPerMessage, WakesPerMessage float64
+	// WritesPerMessage is system calls per message that left.
+	WritesPerMessage float64
 	// MessagesPerSecond is the rate of messages that left.
 	MessagesPerSecond float64
 	// Connections is how many are open. It decides nothing and stands in the decision.

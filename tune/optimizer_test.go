@@ -63,14 +63,12 @@ var (
 	full   = Observation{MemoryFraction: 0.9}
 	costly = Observation{
 		P99Latency: 2 * time.Millisecond, Measured: true, MemoryFraction: 0.2,
-		MessagesPerSecond: 5000, WritesPerMessage: 0.9, WakesPerMessage: 0.4, Connections: 100,
+		MessagesPerSecond: 5000, WritesPerMessage: 0.9, Connections: 100,
 	}
 )
 
 // TestEachRuleMovesByOneStep: the right ladder, one rung, down to its end and no further.
 func TestEachRuleMovesByOneStep(t *testing.T) {
-	wakes := costly
-	wakes.WritesPerMessage, wakes.WakesPerMessage = 0.1, 0.8
 	for _, tc := range []struct {
 		name   string
 		o      Observation
@@ -79,8 +77,7 @@ func TestEachRuleMovesByOneStep(t *testing.T) {
 	}{
 		{"p99 above MaxLatency", slow, ProfileLatency, []string{"p99 80ms", "MaxLatency 50ms", "for 10s"}},
 		{"memory above 80 %", full, ProfileMemory, []string{"memory at 90 %", "budget of 1000 bytes", "80 %"}},
-		{"writes per message", costly, ProfileThroughput, []string{"0.90 writes", "0.40 wakes", "p99 2ms"}},
-		{"wakes per message", wakes, ProfileThroughput, []string{"0.10 writes", "0.80 wakes"}},
+		{"writes per message", costly, ProfileThroughput, []string{"0.90 writes", "p99 2ms"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			d := newDrive(t, OptimizerConfig{MaxMemory: 1000})
@@ -144,7 +141,7 @@ func TestNothingMovesWithoutNeed(t *testing.T) {
 		"few messages":       edge(func(o *Observation) { o.MessagesPerSecond = 900 }),
 		"few calls":          edge(func(o *Observation) { o.WritesPerMessage = 0.5 }),
 		"no latency slack":   edge(func(o *Observation) { o.P99Latency = 13 * time.Millisecond }),
-		"nothing by nothing": {WritesPerMessage: math.NaN(), WakesPerMessage: math.Inf(1), MessagesPerSecond: math.NaN(), MemoryFraction: math.NaN()},
+		"nothing by nothing": {WritesPerMessage: math.NaN(), MessagesPerSecond: math.NaN(), MemoryFraction: math.NaN()},
 	} {
 		t.Run(name, func(t *testing.T) { newDrive(t, OptimizerConfig{}).still(o, 300) })
 	}
@@ -153,7 +150,7 @@ func TestNothingMovesWithoutNeed(t *testing.T) {
 // TestOneWildSecondIsNoLoad: nor are nine.
 func TestOneWildSecondIsNoLoad(t *testing.T) {
 	d := newDrive(t, OptimizerConfig{})
-	wild := Observation{P99Latency: time.Minute, Measured: true, MemoryFraction: 1, MessagesPerSecond: 1e6, WritesPerMessage: 1, WakesPerMessage: 1}
+	wild := Observation{P99Latency: time.Minute, Measured: true, MemoryFraction: 1, MessagesPerSecond: 1e6, WritesPerMessage: 1}
 	for _, seconds := range []int{1, 1, 1, 5} {
 		d.still(idle, 60)
 		d.still(wild, seconds)
@@ -222,7 +219,7 @@ func TestNoOscillation(t *testing.T) {
 			P99Latency:     time.Duration(rnd.ExpFloat64() * float64(40*time.Millisecond)),
 			Measured:       true,
 			MemoryFraction: 0.5 + rnd.Float64()/2, MessagesPerSecond: 3000 * rnd.ExpFloat64(),
-			WritesPerMessage: rnd.Float64(), WakesPerMessage: rnd.Float64(),
+			WritesPerMessage: rnd.Float64(),
 		}
 	}
 	worst := 0
@@ -277,16 +274,16 @@ func TestSlowAlternation(t *testing.T) {
 // TestClosedLoop lets the figures answer to the window and finds the place where both rest.
 func TestClosedLoop(t *testing.T) {
 	// A load of n connections with a steady rate each: a window gathers what arrives in it, but
-	// not more than its size, and a wake what its gap gathers over all of them.
+	// not more than its size.
 	model := func(t Tuning, conns int, rate float64, floor time.Duration) Observation {
-		window, gap := max(t.MessageBatchTimeout, 0).Seconds(), t.WakeGap.Seconds()
+		window := max(t.MessageBatchTimeout, 0).Seconds()
 		gathered := min(1+rate*window, float64(t.MessageBatchSize))
 		writes := 1 / gathered
 		return Observation{
-			P99Latency:       floor + max(t.MessageBatchTimeout, 0) + t.WakeGap,
+			P99Latency:       floor + max(t.MessageBatchTimeout, 0),
 			Measured:         true,
 			MemoryFraction:   0.3,
-			WritesPerMessage: writes, WakesPerMessage: min(writes, 1/(1+gap*rate*float64(conns)*writes)),
+			WritesPerMessage: writes,
 			MessagesPerSecond: rate * float64(conns), Connections: conns,
 		}
 	}

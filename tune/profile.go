@@ -14,7 +14,7 @@ type Profile string
 const (
 	ProfileBalanced   Profile = "balanced"   // the default
 	ProfileLatency    Profile = "latency"    // nothing waits to be gathered
-	ProfileThroughput Profile = "throughput" // the fewest writes and wakes per message
+	ProfileThroughput Profile = "throughput" // the fewest writes per message
 	ProfileMemory     Profile = "memory"     // little is queued, little is kept
 )
 
@@ -67,14 +67,6 @@ var knobs = [...]knob{
 		throughput: 64 << 10, // the largest pooled buffer; a write costs more than copying that
 		memory:     8 << 10,  // a quarter of this column's SoftLimit, so that a batch never blocks its producer
 		least:      1 << 10, grain: 1 << 10, unlimited: true,
-	},
-	{
-		name: "WakeGap", d: func(t *Tuning) *time.Duration { return &t.WakeGap },
-		balanced:   0,                       // see docs/adr/0010-writer.md
-		latency:    0,                       // no burst waits for others
-		throughput: 1000 * µs,               // many connections are written to in one turn
-		memory:     same,                    // what a call costs is time
-		least:      50 * µs, grain: 10 * µs, // below, a wake costs more than the wait saves
 	},
 	{
 		name: "SoftLimit", n: func(t *Tuning) *int { return &t.SoftLimit },

@@ -21,9 +21,9 @@ func TestBalancedChangesNothing(t *testing.T) {
 // TestProfileColumns spells each column out.
 func TestProfileColumns(t *testing.T) {
 	latency, throughput, memory := Default(), Default(), Default()
-	latency.MessageBatchSize, latency.MessageBatchTimeout, latency.WakeGap = 1, -1, 0
+	latency.MessageBatchSize, latency.MessageBatchTimeout = 1, -1
 	throughput.MessageBatchSize, throughput.MessageBatchTimeout = 64, 10*time.Millisecond
-	throughput.MessageBatchBytes, throughput.WakeGap = 64<<10, time.Millisecond
+	throughput.MessageBatchBytes = 64 << 10
 	memory.MessageBatchBytes = 8 << 10
 	memory.SoftLimit, memory.LowWater = 32<<10, 8<<10
 	memory.BufferPoolSize, memory.MaxBufferSize = 100, 32<<10
@@ -57,7 +57,6 @@ func someBases() []Tuning {
 			MessageBatchSize:    rnd.IntN(200) - 1,
 			MessageBatchTimeout: time.Duration(rnd.Int64N(int64(20*time.Millisecond))) - 1,
 			MessageBatchBytes:   rnd.IntN(1<<rnd.IntN(20)) - 1,
-			WakeGap:             time.Duration(rnd.Int64N(int64(2 * time.Millisecond))),
 			SoftLimit:           soft, LowWater: rnd.IntN(soft + 1), HardLimit: soft + rnd.IntN(1<<20),
 			BufferPoolSize: rnd.IntN(3000), MaxBufferSize: rnd.IntN(128 << 10),
 		})
@@ -148,8 +147,8 @@ func TestProfileKeepsWhatIsFurther(t *testing.T) {
 	if got.SoftLimit != 4<<10 || got.LowWater != 1<<10 || got.BufferPoolSize != 10 {
 		t.Errorf("memory raises a host's own limits: %+v", got)
 	}
-	base.MessageBatchTimeout, base.WakeGap = -1, 0 // a host without a window
-	if got := base.toward(ProfileThroughput, 1); got.MessageBatchTimeout != 500*time.Microsecond || got.WakeGap != 50*time.Microsecond {
+	base.MessageBatchTimeout = -1 // a host without a window
+	if got := base.toward(ProfileThroughput, 1); got.MessageBatchTimeout != 500*time.Microsecond {
 		t.Errorf("the first rung from off: %+v", got)
 	}
 	if got := ProfileThroughput.apply(base); got.MessageBatchTimeout != 10*time.Millisecond {
@@ -160,7 +159,6 @@ func TestProfileKeepsWhatIsFurther(t *testing.T) {
 func TestTuningNamesWhatIsWrong(t *testing.T) {
 	for field, spoil := range map[string]func(*Tuning){
 		"Tuning.MessageBatchTimeout": func(t *Tuning) { t.MessageBatchTimeout = 2 * time.Second },
-		"Tuning.WakeGap":             func(t *Tuning) { t.WakeGap = -1 },
 		"Tuning.SoftLimit":           func(t *Tuning) { t.SoftLimit = 0 },
 		"Tuning.LowWater":            func(t *Tuning) { t.LowWater = t.SoftLimit + 1 },
 		"Tuning.HardLimit":           func(t *Tuning) { t.HardLimit = t.SoftLimit - 1 },

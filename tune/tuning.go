@@ -16,9 +16,6 @@ type Tuning struct {
 	MessageBatchSize    int
 	MessageBatchTimeout time.Duration
 	MessageBatchBytes   int
-	// WakeGap is the least time between two calls of a loop's writer for messages that are
-	// not urgent; one at rest is called at once. 0 calls at once always.
-	WakeGap time.Duration
 
 	// SoftLimit, LowWater and HardLimit bound what waits for one peer, in bytes (see Limits).
 	SoftLimit, LowWater, HardLimit int
@@ -53,8 +50,6 @@ func (t Tuning) check() error {
 	switch {
 	case t.MessageBatchTimeout > time.Second:
 		return &ConfigError{Field: "Tuning.MessageBatchTimeout", Reason: "must not exceed 1s"}
-	case t.WakeGap < 0 || t.WakeGap > time.Second:
-		return &ConfigError{Field: "Tuning.WakeGap", Reason: "must lie between 0 and 1s"}
 	case t.SoftLimit <= 0:
 		return &ConfigError{Field: "Tuning.SoftLimit", Reason: "must be positive"}
 	case t.LowWater < 0 || t.LowWater > t.SoftLimit:

@@ -25,7 +25,7 @@ func busy() *metrics.Source {
 	l.Established(4 * time.Millisecond)
 	s := &metrics.Source{
 		Snapshot: metrics.Snapshot{
-			Opened: 10, Closed: 7, MessagesIn: 20, BytesIn: 2000, FramesOut: 30, BytesOut: 3000, Writes: 6, Wakes: 5,
+			Opened: 10, Closed: 7, MessagesIn: 20, BytesIn: 2000, FramesOut: 30, BytesOut: 3000, Writes: 6, WriterWakes: 5,
 			Panics: 1, SlowCuts: 2, Refused: 3, AcceptErrs: 4, BadUpgrade: 5, ProtoErrs: 6,
 		},
 		Refused: metrics.Refusals{
@@ -74,7 +74,7 @@ func TestScrape(t *testing.T) {
 		`agloop_frames_sent_total 30`,
 		`agloop_sent_bytes_total 3000`,
 		`agloop_writes_total 6`,
-		`agloop_wakes_total 5`,
+		`agloop_writer_wakes_total 5`,
 		`agloop_failures_total{kind="protocol_error"} 6`,
 		`agloop_unavailable_responses_total 3`,
 		`agloop_refused_total{reason="slots"} 1`,

@@ -55,8 +55,8 @@ var values = []value{
 		func(s *metrics.Source) uint64 { return s.Snapshot.BytesOut }),
 	counter(desc("writes_total", "Write calls for the frames sent."),
 		func(s *metrics.Source) uint64 { return s.Snapshot.Writes }),
-	counter(desc("wakes_total", "Times that another goroutine had to wake a loop."),
-		func(s *metrics.Source) uint64 { return s.Snapshot.Wakes }),
+	counter(desc("writer_wakes_total", "Times that a loop's writer, a goroutine, was woken to flush connections."),
+		func(s *metrics.Source) uint64 { return s.Snapshot.WriterWakes }),
 
 	counter(failures, func(s *metrics.Source) uint64 { return s.Snapshot.Panics }, "panic"),
 	counter(failures, func(s *metrics.Source) uint64 { return s.Snapshot.SlowCuts }, "slow_reader"),
