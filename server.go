@@ -150,7 +150,7 @@ func removeStaleSocket(path string) {
 // called for several listeners at once.
 func (s *Server) ServeListener(ln net.Listener) error {
 	defer ln.Close()
-	door, err := s.enter(ln)
+	door, err := s.addListener(ln)
 	if err != nil {
 		return err
 	}
@@ -166,7 +166,7 @@ func (s *Server) ServeListener(ln net.Listener) error {
 }
 
 // enter registers a listener, and starts the engine for the first one.
-func (s *Server) enter(ln net.Listener) (*loop.Door, error) {
+func (s *Server) addListener(ln net.Listener) (*loop.Door, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
@@ -263,7 +263,7 @@ func (s *Server) start() (err error) {
 		MaxConnections: s.cfg.maxConnections(),
 		Rates:          s.cfg.Rates,
 		TooBig:         tooBig,
-		HTTP:           s.http.take,
+		HTTP:           s.http.serve,
 		Log:            s.log,
 	})
 	if err != nil {

@@ -37,18 +37,18 @@ type Transport struct {
 	eventsIn  atomic.Uint64
 	eventsOut atomic.Uint64
 	panics    atomic.Uint64
-	stray     atomic.Uint64
+	unclaimed atomic.Uint64
 	tuned     atomic.Pointer[loop.Tuning] // nil: as the config says
 	watching  sync.Mutex                  // held while perf starts or stops; before mu
 
 	// Any goroutine, under mu.
-	mu      sync.Mutex
-	state   transportState
-	episode *episode // from the last Start
-	pool    pool
-	voice   *link         // carries SendEvent
-	arrival chan struct{} // closed when a connection comes up, then replaced
-	counts  transportCounts
+	mu        sync.Mutex
+	state     transportState
+	lifetime  *lifetime // from the last Start
+	pool      pool
+	eventLink *link         // carries SendEvent
+	arrival   chan struct{} // closed when a connection comes up, then replaced
+	counts    transportCounts
 }
 
 type transportState uint8
@@ -60,8 +60,8 @@ const (
 	transportStopped
 )
 
-// episode is the time from a Start to its end.
-type episode struct {
+// lifetime is the time from a Start to its end.
+type lifetime struct {
 	// Immutable.
 	engine *loop.Engine
 	ctx    context.Context // of everything dialled
@@ -117,27 +117,27 @@ func NewTransport(config TransportConfig) (*Transport, error) {
 // Errors: the last of each URL's dialling, with ctx's error when that ended it;
 // ErrTransportStarted; ErrTransportClosed after Stop.
 func (t *Transport) Start(ctx context.Context) error {
-	ep, err := t.begin(ctx)
+	life, err := t.begin(ctx)
 	if err != nil {
 		return err
 	}
-	tried := ep.tried
-	if _, patient := ctx.Deadline(); patient {
+	tried := life.tried
+	if _, bounded := ctx.Deadline(); bounded {
 		tried = nil
 	}
 	var cause error
 	select {
-	case <-ep.up:
+	case <-life.up:
 	case <-tried:
-	case <-ep.ctx.Done(): // Stop
+	case <-life.ctx.Done(): // Stop
 		return ErrTransportClosed
 	case <-ctx.Done():
 		cause = ctx.Err()
 	}
 	t.mu.Lock()
-	if ep.isUp {
+	if life.isUp {
 		t.mu.Unlock()
-		t.startPerformance(ep)
+		t.startPerformance(life)
 		return nil
 	}
 	if t.state == transportRunning {
@@ -145,7 +145,7 @@ func (t *Transport) Start(ctx context.Context) error {
 	}
 	err = t.unreachable(cause)
 	t.mu.Unlock()
-	stuck := t.end(ep)
+	stuck := t.end(life)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
@@ -159,7 +159,7 @@ func (t *Transport) Start(ctx context.Context) error {
 }
 
 // begin starts dialling.
-func (t *Transport) begin(ctx context.Context) (*episode, error) {
+func (t *Transport) begin(ctx context.Context) (*lifetime, error) {
 	wanted := t.perf.Tuning() // the manager locks itself before us
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -174,19 +174,19 @@ func (t *Transport) begin(ctx context.Context) (*episode, error) {
 		return nil, err
 	}
 	t.tuned.Store(ofLoop(&wanted))
-	ep := &episode{
+	life := &lifetime{
 		engine: engine,
 		up:     make(chan struct{}), tried: make(chan struct{}), gone: make(chan struct{}),
 		untried: len(t.slots), alive: len(t.slots),
 	}
 	// What Start's context carries is for dialling; its end is for Start alone.
-	ep.ctx, ep.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	t.state, t.episode = transportRunning, ep
+	life.ctx, life.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	t.state, t.lifetime = transportRunning, life
 	for _, s := range t.slots {
 		s.failures, s.dialled, s.tried = 0, false, false
-		go s.restore(ep, nil)
+		go s.restore(life, nil)
 	}
-	return ep, nil
+	return life, nil
 }
 
 // Stop ends the transport for good: dialling is given up, every connection is closed with
@@ -197,19 +197,19 @@ func (t *Transport) begin(ctx context.Context) (*episode, error) {
 func (t *Transport) Stop() error {
 	t.mu.Lock()
 	t.state = transportStopped
-	ep := t.episode
+	life := t.lifetime
 	t.mu.Unlock()
 	t.stopPerformance()
-	if ep == nil {
+	if life == nil {
 		return nil
 	}
-	return t.end(ep)
+	return t.end(life)
 }
 
-// end ends an episode and waits until nothing is left of it.
-func (t *Transport) end(ep *episode) error {
+// end ends an lifetime and waits until nothing is left of it.
+func (t *Transport) end(life *lifetime) error {
 	t.mu.Lock()
-	ep.cancel()
+	life.cancel()
 	t.pool.abandon()
 	t.mu.Unlock()
 	for _, l := range t.links() {
@@ -221,15 +221,15 @@ func (t *Transport) end(ep *episode) error {
 	defer timer.Stop()
 	var stuck error
 	select {
-	case <-ep.gone:
+	case <-life.gone:
 	case <-timer.C:
 		t.mu.Lock()
-		stuck = fmt.Errorf("agloop: %d connections are not gone after %v", ep.alive, bound)
+		stuck = fmt.Errorf("agloop: %d connections are not gone after %v", life.alive, bound)
 		t.mu.Unlock()
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
 	defer cancel()
-	return errors.Join(stuck, ep.engine.Stop(ctx))
+	return errors.Join(stuck, life.engine.Stop(ctx))
 }
 
 // links are the connections up now.
@@ -245,9 +245,9 @@ func (t *Transport) links() (list []*link) {
 }
 
 // retire notes that a slot is at its end. Under mu.
-func (ep *episode) retire() {
-	if ep.alive--; ep.alive == 0 {
-		close(ep.gone)
+func (life *lifetime) retire() {
+	if life.alive--; life.alive == 0 {
+		close(life.gone)
 	}
 }
 

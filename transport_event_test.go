@@ -231,7 +231,7 @@ func TestTransportDropsStrayMessages(t *testing.T) {
 		if err := tr.SendEvent(t.Context(), &agui.StepStarted{StepName: "s"}); err != nil {
 			t.Fatal(err)
 		}
-		await(t, func() bool { return tr.Stats().Stray == uint64(i+1) })
+		await(t, func() bool { return tr.Stats().Unclaimed == uint64(i+1) })
 		if types, err := transportRun(t.Context(), tr, "r"); types != helloTypes || err != nil {
 			t.Error(types, err)
 		}

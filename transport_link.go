@@ -13,12 +13,12 @@ import (
 // the connection.
 type link struct {
 	// Immutable once the slot has it.
-	slot    *slot
-	episode *episode
-	inbox   *inbox
-	client  *Client
-	since   time.Time
-	over    chan struct{} // closed when the connection is gone
+	slot     *slot
+	lifetime *lifetime
+	inbox    *inbox
+	client   *Client
+	since    time.Time
+	over     chan struct{} // closed when the connection is gone
 
 	// Any goroutine.
 	taken  atomic.Bool   // a run has it
@@ -36,9 +36,9 @@ type link struct {
 	room chan struct{} // closed by OnDrain
 }
 
-func newLink(s *slot, ep *episode) *link {
+func newLink(s *slot, life *lifetime) *link {
 	return &link{
-		slot: s, episode: ep,
+		slot: s, lifetime: life,
 		inbox: newInbox(s.transport.cfg.Client.MaxPending),
 		over:  make(chan struct{}),
 		turn:  make(chan struct{}, 1),
@@ -52,7 +52,7 @@ func (l *link) OnOpen(*Conn) {}
 // nobody, and is not kept.
 func (l *link) OnMessage(c *Conn, op Opcode, payload []byte) {
 	if op == Text && !l.taken.Load() {
-		l.slot.transport.stray.Add(1)
+		l.slot.transport.unclaimed.Add(1)
 		return
 	}
 	l.inbox.OnMessage(c, op, payload)
@@ -99,7 +99,7 @@ func (l *link) await(ctx context.Context) error {
 
 // say sends one event when there is room for it. Callers go one by one: room that two of
 // them saw would be filled twice.
-func (l *link) say(ctx context.Context, raw []byte) (SendResult, error) {
+func (l *link) send(ctx context.Context, raw []byte) (SendResult, error) {
 	select {
 	case l.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -121,8 +121,8 @@ func (t *Transport) spent(l *link) error {
 		l.slot.origin.free.Remove(l.place)
 		l.place = nil
 	}
-	if t.voice == l {
-		t.voice = nil
+	if t.eventLink == l {
+		t.eventLink = nil
 	}
 	if l.why == nil {
 		return ErrEventDropped

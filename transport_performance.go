@@ -30,7 +30,7 @@ func (t *Transport) OptimizeForThroughput() { t.perf.OptimizeForThroughput() }
 func (t *Transport) OptimizeForMemory() { t.perf.OptimizeForMemory() }
 
 // initPerformance makes the manager, which startPerformance sets to work, and the ledger
-// that the engines of all episodes write in.
+// that the engines of all lifetimes write in.
 func (t *Transport) initPerformance() (err error) {
 	limits, _ := t.cfg.Client.Limits.WithDefaults() // check has seen them
 	t.maxEvent = limits.MaxEvent
@@ -40,7 +40,7 @@ func (t *Transport) initPerformance() (err error) {
 
 // startPerformance begins to watch, unless Stop was quicker. A manager starts once, so
 // this waits for the first connection that comes up.
-func (t *Transport) startPerformance(ep *episode) {
+func (t *Transport) startPerformance(life *lifetime) {
 	t.watching.Lock()
 	defer t.watching.Unlock()
 	t.mu.Lock()
@@ -65,10 +65,10 @@ type transportTarget struct{ t *Transport }
 func (tt transportTarget) engine() *loop.Engine {
 	tt.t.mu.Lock()
 	defer tt.t.mu.Unlock()
-	if tt.t.episode == nil {
+	if tt.t.lifetime == nil {
 		return nil
 	}
-	return tt.t.episode.engine
+	return tt.t.lifetime.engine
 }
 
 // tune sets what holds for every connection, those being dialled included: connected

@@ -49,12 +49,12 @@ func (p *pool) pick() *link {
 		return nil
 	}
 	l := best.free.Front().Value.(*link)
-	p.take(l)
+	p.remove(l)
 	return l
 }
 
 // take gives l to a run.
-func (p *pool) take(l *link) {
+func (p *pool) remove(l *link) {
 	o := l.slot.origin
 	if l.place != nil {
 		o.free.Remove(l.place)
@@ -71,7 +71,7 @@ func (p *pool) take(l *link) {
 func (p *pool) offer(l *link) {
 	if first := p.waiters.Front(); first != nil {
 		p.waiters.Remove(first)
-		p.take(l)
+		p.remove(l)
 		first.Value.(chan *link) <- l // has room for one
 		return
 	}

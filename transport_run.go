@@ -28,7 +28,7 @@ func (t *Transport) Run(ctx context.Context, in *agui.RunAgentInput) iter.Seq2[a
 			yield(nil, err)
 			return
 		}
-		l, err := t.launch(ctx, raw)
+		l, err := t.startRun(ctx, raw)
 		if err != nil {
 			yield(nil, err)
 			return
@@ -42,7 +42,7 @@ func (t *Transport) Run(ctx context.Context, in *agui.RunAgentInput) iter.Seq2[a
 // follow yields the events of a run and gives its connection back, or ends it.
 func (t *Transport) follow(ctx context.Context, l *link, in *agui.RunAgentInput, yield func(agui.Event, error) bool) (err error) {
 	err = errLeft // should yield panic
-	defer func() { t.land(l, err) }()
+	defer func() { t.endRun(l, err) }()
 	serializer := t.perf.serializers.Get()
 	defer t.perf.serializers.Put(serializer)
 	stream := stream{client: l.client, decoder: serializer}
@@ -58,7 +58,7 @@ func (t *Transport) follow(ctx context.Context, l *link, in *agui.RunAgentInput,
 
 // launch sends an input over a connection of its own. One that is ending drops it,
 // and nobody has seen it: another is taken.
-func (t *Transport) launch(ctx context.Context, raw []byte) (*link, error) {
+func (t *Transport) startRun(ctx context.Context, raw []byte) (*link, error) {
 	for {
 		l, err := t.acquire(ctx)
 		if err != nil {
@@ -80,7 +80,7 @@ func (t *Transport) launch(ctx context.Context, raw []byte) (*link, error) {
 }
 
 // land gives the connection of a run back.
-func (t *Transport) land(l *link, err error) {
+func (t *Transport) endRun(l *link, err error) {
 	l.client.conn.SetBusy(false)
 	if err != nil {
 		l.client.conn.Close(closeCodeFor(err), "")
@@ -109,12 +109,12 @@ func (t *Transport) received(l *link, ev agui.Event) {
 	l.useful.Store(true)
 	if list := t.handlers.Load(); list != nil {
 		for _, h := range *list {
-			t.call(h, ev)
+			t.callHandler(h, ev)
 		}
 	}
 }
 
-func (t *Transport) call(h *eventHandler, ev agui.Event) {
+func (t *Transport) callHandler(h *eventHandler, ev agui.Event) {
 	defer func() {
 		if v := recover(); v != nil {
 			t.panics.Add(1)
@@ -163,11 +163,11 @@ func (t *Transport) SendEvent(ctx context.Context, ev agui.Event) error {
 	if err := run.CheckSize(ev, len(raw), t.maxEvent); err != nil {
 		return err
 	}
-	l, err := t.speaker(ctx)
+	l, err := t.awaitEventLink(ctx)
 	if err != nil {
 		return err
 	}
-	sent, err := l.say(ctx, raw)
+	sent, err := l.send(ctx, raw)
 	if err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ func (t *Transport) SendEvent(ctx context.Context, ev agui.Event) error {
 }
 
 // speaker returns the connection that carries events, waiting while there is none.
-func (t *Transport) speaker(ctx context.Context) (*link, error) {
+func (t *Transport) awaitEventLink(ctx context.Context) (*link, error) {
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -190,14 +190,14 @@ func (t *Transport) speaker(ctx context.Context) (*link, error) {
 			return nil, ErrTransportClosed
 		}
 		for _, s := range t.slots {
-			if t.voice != nil {
+			if t.eventLink != nil {
 				break
 			}
 			if s.link != nil && !s.link.closing {
-				t.voice = s.link
+				t.eventLink = s.link
 			}
 		}
-		l, arrival, over := t.voice, t.arrival, t.episode.ctx.Done()
+		l, arrival, over := t.eventLink, t.arrival, t.lifetime.ctx.Done()
 		t.mu.Unlock()
 		if l != nil {
 			return l, nil

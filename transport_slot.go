@@ -53,30 +53,30 @@ func (b backoff) delay(failures int, retryAfter time.Duration) time.Duration {
 	return min(retryAfter, maxRetryAfter) + time.Duration(b.random(int64(bound)+1))
 }
 
-// restore dials until the slot has a connection or the episode is over. lost is why
+// restore dials until the slot has a connection or the lifetime is over. lost is why
 // the one before ended, nil for the first.
-func (s *slot) restore(ep *episode, lost error) {
+func (s *slot) restore(life *lifetime, lost error) {
 	t := s.transport
 	for err := lost; ; {
-		if err != nil && !s.pause(ep.ctx, err) {
+		if err != nil && !s.pause(life.ctx, err) {
 			break
 		}
 		var l *link
-		if l, err = s.dial(ep); err == nil {
-			if t.connected(ep, l) {
+		if l, err = s.dial(life); err == nil {
+			if t.connected(life, l) {
 				return
 			}
 			err = l.why
 			continue
 		}
-		if ep.ctx.Err() != nil {
+		if life.ctx.Err() != nil {
 			break
 		}
-		t.dialFailed(ep, s, err)
+		t.dialFailed(life, s, err)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	ep.retire()
+	life.retire()
 }
 
 // pause waits before dialling again after err, and returns false when it need not be.
@@ -103,7 +103,7 @@ func (s *slot) pause(ctx context.Context, err error) bool {
 }
 
 // dial makes one attempt.
-func (s *slot) dial(ep *episode) (*link, error) {
+func (s *slot) dial(life *lifetime) (*link, error) {
 	t := s.transport
 	t.mu.Lock()
 	t.counts.dials++
@@ -113,7 +113,7 @@ func (s *slot) dial(ep *episode) (*link, error) {
 	t.mu.Unlock()
 	s.dialled = true
 
-	ctx, cancel := context.WithTimeout(ep.ctx, t.cfg.DialTimeout)
+	ctx, cancel := context.WithTimeout(life.ctx, t.cfg.DialTimeout)
 	defer cancel()
 	req, addr, err := target(s.origin.url)
 	if err != nil {
@@ -124,8 +124,8 @@ func (s *slot) dial(ep *episode) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := newLink(s, ep)
-	conn, protocol, err := ep.engine.Client(ctx, nc, req, loop.DialConfig{Handler: l, Limits: t.dialLimits(), Log: t.log})
+	l := newLink(s, life)
+	conn, protocol, err := life.engine.Client(ctx, nc, req, loop.DialConfig{Handler: l, Limits: t.dialLimits(), Log: t.log})
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +135,7 @@ func (s *slot) dial(ep *episode) (*link, error) {
 }
 
 // dialFailed notes an attempt that came to nothing.
-func (t *Transport) dialFailed(ep *episode, s *slot, err error) {
+func (t *Transport) dialFailed(life *lifetime, s *slot, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.counts.lastErr, s.origin.lastErr = err, err
@@ -150,25 +150,25 @@ func (t *Transport) dialFailed(ep *episode, s *slot, err error) {
 	default:
 		failures.Network++
 	}
-	ep.try(s)
+	life.try(s)
 }
 
 // try notes that an attempt is over. Under mu.
-func (ep *episode) try(s *slot) {
+func (life *lifetime) try(s *slot) {
 	if s.tried {
 		return
 	}
 	s.tried = true
-	if ep.untried--; ep.untried == 0 {
-		close(ep.tried)
+	if life.untried--; life.untried == 0 {
+		close(life.tried)
 	}
 }
 
 // connected takes a connection that was dialled. It returns false when that has
 // ended already.
-func (t *Transport) connected(ep *episode, l *link) bool {
+func (t *Transport) connected(life *lifetime, l *link) bool {
 	t.mu.Lock()
-	ep.try(l.slot)
+	life.try(l.slot)
 	if l.gone {
 		t.lose(l)
 		t.mu.Unlock()
@@ -176,11 +176,11 @@ func (t *Transport) connected(ep *episode, l *link) bool {
 	}
 	l.slot.link, l.slot.origin.lastErr = l, nil
 	t.pool.up++
-	over := ep.ctx.Err() != nil
+	over := life.ctx.Err() != nil
 	if !over {
-		if !ep.isUp {
-			ep.isUp = true
-			close(ep.up)
+		if !life.isUp {
+			life.isUp = true
+			close(life.up)
 		}
 		close(t.arrival)
 		t.arrival = make(chan struct{})
@@ -206,18 +206,18 @@ func (t *Transport) ended(l *link, why *CloseError) {
 	}
 	s.link = nil
 	t.pool.drop(l)
-	if t.voice == l {
-		t.voice = nil
+	if t.eventLink == l {
+		t.eventLink = nil
 	}
-	if l.episode.ctx.Err() != nil {
-		l.episode.retire()
+	if l.lifetime.ctx.Err() != nil {
+		l.lifetime.retire()
 		return
 	}
 	t.lose(l)
 	if l.useful.Load() || time.Since(l.since) >= steady {
 		s.failures = 0
 	}
-	go s.restore(l.episode, why)
+	go s.restore(l.lifetime, why)
 }
 
 // lose counts a connection that ended by itself. Under mu.

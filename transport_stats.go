@@ -20,7 +20,7 @@ type TransportStats struct {
 	EventsOut     uint64 // events taken by SendEvent
 	UnknownEvents uint64 // events of a type nobody knows, dropped; counted at the end of their run
 	Stripped      uint64 // unknown members and elements, removed; counted at the end of their run
-	Stray         uint64 // messages that came while no run was on their connection, dropped
+	Unclaimed     uint64 // messages that came while no run was on their connection, dropped
 	HandlerPanics uint64 // panics recovered from event handlers
 
 	LastError error // of a dial, a connection or a run; nil while there was none
@@ -50,11 +50,11 @@ func (t *Transport) Stats() TransportStats {
 		Runs: t.counts.runs, RunsFailed: t.counts.runsFailed,
 		EventsIn: t.eventsIn.Load(), EventsOut: t.eventsOut.Load(),
 		UnknownEvents: t.counts.unknown, Stripped: t.counts.stripped,
-		Stray: t.stray.Load(), HandlerPanics: t.panics.Load(),
+		Unclaimed: t.unclaimed.Load(), HandlerPanics: t.panics.Load(),
 		LastError: t.counts.lastErr,
 	}
-	if t.episode != nil {
-		st.Dialling = t.episode.alive - t.pool.up
+	if t.lifetime != nil {
+		st.Dialling = t.lifetime.alive - t.pool.up
 	}
 	return st
 }

@@ -57,19 +57,19 @@ func (q *Queue) Bytes() int { return q.bytes }
 func (q *Queue) Frames() int { return q.frames }
 
 // Reserve makes the first chunk of an empty queue n bytes large.
-func (q *Queue) Reserve(n int) { q.push(bufpool.Get(n)) }
+func (q *Queue) Reserve(n int) { q.addBuffer(bufpool.Get(n)) }
 
-func (q *Queue) push(b *bufpool.Buffer) {
+func (q *Queue) addBuffer(b *bufpool.Buffer) {
 	q.bufs = append(q.bufs, b)
 	q.memory += b.Cap()
 }
 
 // Room returns n bytes at the end of the queue for the caller to fill with one
 // frame, or the end of one.
-func (q *Queue) Room(n int) []byte {
+func (q *Queue) Extend(n int) []byte {
 	last := len(q.bufs) - 1
 	if last < 0 || q.bufs[last].Spare() < n {
-		q.extend(n)
+		q.addChunk(n)
 		last = len(q.bufs) - 1
 	}
 	b := q.bufs[last]
@@ -81,7 +81,7 @@ func (q *Queue) Room(n int) []byte {
 
 // extend adds a chunk with room for n bytes, or grows the last one while it is small:
 // a lone token should not hold a large chunk, a flood should not make many.
-func (q *Queue) extend(n int) {
+func (q *Queue) addChunk(n int) {
 	if last := len(q.bufs) - 1; last >= 0 && len(q.bufs[last].B)+n <= growUntil {
 		b := q.bufs[last]
 		q.memory -= b.Cap()
@@ -94,7 +94,7 @@ func (q *Queue) extend(n int) {
 	if q.bytes > 0 {
 		size = max(n, min(q.bytes, bufpool.MaxSize))
 	}
-	q.push(bufpool.Get(size))
+	q.addBuffer(bufpool.Get(size))
 }
 
 // Append copies p to the end of the queue, in chunks that go back to the pool.
@@ -104,7 +104,7 @@ func (q *Queue) Append(p []byte) {
 		if last := len(q.bufs) - 1; last >= 0 && q.bufs[last].Spare() > 0 {
 			n = min(n, q.bufs[last].Spare()) // half-empty chunks would double what a queue of large frames takes
 		}
-		p = p[copy(q.Room(n), p):]
+		p = p[copy(q.Extend(n), p):]
 	}
 }
 

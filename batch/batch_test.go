@@ -11,7 +11,7 @@ import (
 )
 
 func add(q *Queue, p []byte) {
-	copy(q.Room(len(p)), p)
+	copy(q.Extend(len(p)), p)
 	q.AddFrame()
 }
 

@@ -12,7 +12,7 @@ func BenchmarkQueue(b *testing.B) {
 	b.ReportAllocs()
 	for n := 0; n < b.N; n += burst {
 		for range burst {
-			copy(q.Room(size), payload)
+			copy(q.Extend(size), payload)
 			q.AddFrame()
 		}
 		written := 0

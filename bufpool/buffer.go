@@ -53,7 +53,7 @@ func (b *Buffer) Release() {
 	b.poison()
 	g := b.group
 	if g == nil || !g.put(b) {
-		b.pool.settle(b)
+		b.pool.reclaim(b)
 		return
 	}
 	b.pool.announce(int(b.class), g)

@@ -47,7 +47,7 @@ type group struct {
 // groupList is a list of groups with a free slot. Under Pool.mu.
 type groupList struct{ first *group }
 
-func (l *groupList) push(g *group) {
+func (l *groupList) add(g *group) {
 	if g.behind = l.first; g.behind != nil {
 		g.behind.before = g
 	}
@@ -67,7 +67,7 @@ func (l *groupList) remove(g *group) {
 }
 
 // take gets a buffer out of g, or nil if no slot is filled.
-func (g *group) take() *Buffer {
+func (g *group) pop() *Buffer {
 	for {
 		w := g.word.Load()
 		bit := w & filled & -(w & filled)

@@ -134,7 +134,7 @@ func (p *Pool) contend(at *cell, g *group, s uint32) *Buffer {
 	} else if p.spare.Load() > 0 {
 		return p.make(int(g.class), s)
 	}
-	if b := g.take(); b != nil {
+	if b := g.pop(); b != nil {
 		return b.lend()
 	}
 	return p.search(at, int(g.class), s)
@@ -157,7 +157,7 @@ func (p *Pool) search(at *cell, c int, s uint32) *Buffer {
 	if from == nil {
 		return p.make(c, s)
 	}
-	if b := from.take(); b != nil {
+	if b := from.pop(); b != nil {
 		at.hint.Store(from)
 		return b.lend()
 	}
@@ -169,7 +169,7 @@ func (p *Pool) search(at *cell, c int, s uint32) *Buffer {
 		if g == nil {
 			g, wrapped = k.groups.Load(), true
 		}
-		if b := g.take(); b != nil {
+		if b := g.pop(); b != nil {
 			k.some.Store(g)
 			at.hint.Store(g)
 			return b.lend()

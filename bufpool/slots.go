@@ -4,7 +4,7 @@ import "math/bits"
 
 // settle takes back a buffer that holds no slot, or whose slot was revoked: it gets
 // one if Size and MaxBuffer allow, and is discarded if not.
-func (p *Pool) settle(b *Buffer) {
+func (p *Pool) reclaim(b *Buffer) {
 	c := int(b.class)
 	if c == unpooled {
 		p.discard(b)
@@ -84,7 +84,7 @@ func (p *Pool) open(c int, s uint32) (*group, *cell) {
 			p.groups = append(p.groups, g)
 		}
 		g.shard.Store(s)
-		at.open.push(g)
+		at.open.add(g)
 	}
 	return at.open.first, at
 }
@@ -94,11 +94,11 @@ func (p *Pool) open(c int, s uint32) (*group, *cell) {
 func (p *Pool) free(g *group, mask uint64) {
 	at := p.cell(int(g.class), g.shard.Load())
 	if g.held == filled {
-		at.open.push(g)
+		at.open.add(g)
 	}
 	if g.held &^= uint8(mask); g.held == 0 {
 		at.open.remove(g)
-		p.kind[g.class].vacant.push(g)
+		p.kind[g.class].vacant.add(g)
 	}
 }
 

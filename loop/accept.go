@@ -17,7 +17,7 @@ import (
 // Nothing else ends it: when accepting fails it waits, from 5 ms doubling to
 // 1 s, and goes on, and connections already here do not notice.
 func (d *Door) Accept(ln net.Listener) error {
-	refused := newRefusing(d)
+	refused := newTurnaways(d)
 	defer refused.end()
 	burst := newBurst()
 	defer burst.timer.Stop()
@@ -34,11 +34,11 @@ func (d *Door) Accept(ln net.Listener) error {
 		}
 		// A descriptor is held back while waiting, so that a connection is never
 		// accepted on the last one: handing it to a loop needs a second.
-		err := spare.hold()
+		err := spare.reserve()
 		var nc net.Conn
 		if err == nil {
 			nc, err = ln.Accept()
-			spare.drop()
+			spare.free()
 		}
 		if errors.Is(err, net.ErrClosed) {
 			return err
@@ -55,8 +55,8 @@ func (d *Door) Accept(ln net.Listener) error {
 		}
 		pause = 0
 		burst.count()
-		addrs.slim(nc)
-		d.take(nc, refused, spare.fd >= files/2, timer)
+		addrs.shrink(nc)
+		d.place(nc, refused, spare.fd >= files/2, timer)
 	}
 }
 
@@ -93,7 +93,7 @@ func backOff(d time.Duration) time.Duration {
 
 // take gives a fresh connection a slot and a loop, or has it refused. It waits until the loop has the connection where
 // descriptors are scarce, for until then that takes two of them, and where many are on their way.
-func (d *Door) take(nc net.Conn, refused *refusing, scarce bool, timer *time.Timer) {
+func (d *Door) place(nc net.Conn, refused *turnaways, scarce bool, timer *time.Timer) {
 	if d.shedding.Load() {
 		d.refused.memory.Add(1)
 		refused.turnAway(nc, pressureResponse)
@@ -117,13 +117,13 @@ func (d *Door) take(nc net.Conn, refused *refusing, scarce bool, timer *time.Tim
 		return
 	}
 	if !scarce && a.loop.coming.Load() <= maxComing {
-		a.expect()
+		a.watch()
 		return
 	}
 	timer.Reset(lateAfter)
 	defer timer.Stop()
 	if err := a.await(timer); err == errLoopStuck {
-		a.expect()
+		a.watch()
 	} else if err != nil {
 		d.lost(c, err)
 	}
@@ -144,35 +144,35 @@ func (d *Door) lost(c *Conn, err error) {
 // spareFile is a descriptor held back: a duplicate of one that is always open, which is cheaper than opening a file
 // for every connection. A program started meanwhile inherits /dev/null, and nothing else.
 type spareFile struct {
-	null *os.File
-	fd   int // the lowest that was free when it was taken
-	held bool
+	null     *os.File
+	fd       int // the lowest that was free when it was taken
+	reserved bool
 }
 
-func (s *spareFile) hold() (err error) {
+func (s *spareFile) reserve() (err error) {
 	if s.null == nil {
 		if s.null, err = os.Open(os.DevNull); err != nil {
 			return err
 		}
 	}
-	if !s.held {
+	if !s.reserved {
 		s.fd, err = syscall.Dup(int(s.null.Fd()))
-		s.held = err == nil
+		s.reserved = err == nil
 	}
 	return os.NewSyscallError("dup", err)
 }
 
 func (s *spareFile) close() {
-	s.drop()
+	s.free()
 	if s.null != nil {
 		s.null.Close()
 	}
 }
 
-func (s *spareFile) drop() {
-	if s.held {
+func (s *spareFile) free() {
+	if s.reserved {
 		syscall.Close(s.fd)
-		s.held = false
+		s.reserved = false
 	}
 }
 
@@ -183,7 +183,7 @@ type addresses struct {
 	slab  []byte // room for the next ones
 }
 
-func (a *addresses) slim(nc net.Conn) {
+func (a *addresses) shrink(nc net.Conn) {
 	local, ok := nc.LocalAddr().(*net.TCPAddr)
 	if !ok {
 		return

@@ -30,7 +30,7 @@ func (c *Conn) Hold(n int) {
 	}
 	l := c.loop
 	l.eng.ledger.Add(l.stripe, n)
-	if c.holds.Add(int32(n)) >= minHolder && n > 0 && !c.marked(isHolder) {
+	if c.holds.Add(int32(n)) >= minHolder && n > 0 && !c.marked(markHolder) {
 		l.holders.add(c)
 	}
 }
@@ -46,7 +46,7 @@ func (c *Conn) countOut() {
 
 // countIn brings the ledger up to date with what has been read of a message. On the loop.
 func (c *Conn) countIn() {
-	if h := c.held; h != nil {
+	if h := c.transient; h != nil {
 		n := h.reader.Memory() - h.counted
 		h.counted += n
 		c.Hold(n)
@@ -56,7 +56,7 @@ func (c *Conn) countIn() {
 func (h *holders) add(c *Conn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if c.marks.Or(isHolder)&isGone != 0 {
+	if c.marks.Or(markHolder)&markGone != 0 {
 		return
 	}
 	if h.conns == nil {
@@ -67,7 +67,7 @@ func (h *holders) add(c *Conn) {
 
 // remove takes a connection that is gone off the list.
 func (h *holders) remove(c *Conn) {
-	if c.marks.Or(isGone)&isHolder == 0 {
+	if c.marks.Or(markGone)&markHolder == 0 {
 		return
 	}
 	h.mu.Lock()
@@ -81,12 +81,12 @@ func (h *holders) appendTo(list []*Conn) []*Conn {
 	defer h.mu.Unlock()
 	for c := range h.conns {
 		if c.holds.Load() < minHolder {
-			c.marks.And(^isHolder)          // first: who holds more from now on adds it again
+			c.marks.And(^markHolder)        // first: who holds more from now on adds it again
 			if c.holds.Load() < minHolder { // nor was it so meanwhile
 				delete(h.conns, c)
 				continue
 			}
-			c.marks.Or(isHolder)
+			c.marks.Or(markHolder)
 		}
 		list = append(list, c)
 	}

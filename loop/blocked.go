@@ -11,7 +11,7 @@ import (
 // the peers of blocked connections still take anything.
 
 // awaitRoom notes that the kernel is full and asks the poller. Under mu.
-func (c *Conn) awaitRoom(o *outbox) error {
+func (c *Conn) awaitWritable(o *outbox) error {
 	o.blocked, o.tryAt = true, o.Bytes()+corkFull
 	if o.moved == 0 {
 		o.moved, o.acked = c.loop.nowTick(), acknowledged(int(c.fd))
@@ -24,15 +24,15 @@ func (c *Conn) awaitRoom(o *outbox) error {
 }
 
 // room goes on with a connection whose socket has room again, or is broken. Any goroutine.
-func (c *Conn) room(token uint64, now int64) action {
+func (c *Conn) onWritable(token uint64, now int64) action {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	o := c.out.Load()
 	if o == nil || !o.blocked || o.token != token {
-		return wait // gone meanwhile
+		return actNone // gone meanwhile
 	}
 	o.blocked, o.token = false, 0
-	return c.flushUnder(now)
+	return c.flushLocked(now)
 }
 
 // stallTick is how often the loop looks after its blocked connections.
@@ -41,7 +41,7 @@ const stallTick = int64(time.Second)
 // watchStalls sees to it that the loop looks after its blocked connections. Any goroutine.
 func (l *Loop) watchStalls() {
 	if l.watching.CompareAndSwap(false, true) {
-		l.armBy(l.eng.now() + stallTick)
+		l.setTimerBy(l.eng.now() + stallTick)
 	}
 }
 
@@ -51,8 +51,8 @@ func (l *Loop) cutStalled(now int64) int64 {
 		return never
 	}
 	l.watching.Store(false) // first: who blocks from now on arms the timer again
-	l.stuck = l.poller.blocked(l.stuck[:0])
-	for _, c := range l.stuck {
+	l.blockedScratch = l.poller.blocked(l.blockedScratch[:0])
+	for _, c := range l.blockedScratch {
 		l.run(c, func(c *Conn) {
 			if c.state != closed && c.stalled(tickOf(now)) {
 				l.Counters.SlowCuts.Add(1)
@@ -60,10 +60,10 @@ func (l *Loop) cutStalled(now int64) int64 {
 			}
 		})
 	}
-	if len(l.stuck) == 0 {
+	if len(l.blockedScratch) == 0 {
 		return never
 	}
-	clear(l.stuck)
+	clear(l.blockedScratch)
 	l.watching.Store(true)
 	return now + stallTick
 }

@@ -25,16 +25,16 @@ func (c *Conn) Close(code frame.CloseCode, reason string) {
 func (c *Conn) beginClose(code frame.CloseCode, reason string, last []byte) action {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.flags&isClosing == 0 {
+	if c.outFlags&outClosing == 0 {
 		if last != nil {
 			c.put(frame.Text, last)
 		}
 		c.putClose(code, reason)
 	}
-	if c.marked(isCorked) {
-		return wait
+	if c.marked(markCorked) {
+		return actNone
 	}
-	return toLoop
+	return actLoop
 }
 
 // putClose queues the close frame, the last frame there is. Under mu.
@@ -42,27 +42,27 @@ func (c *Conn) putClose(code frame.CloseCode, reason string) {
 	var b [125]byte
 	c.put(frame.Close, frame.AppendClose(b[:0], code, reason))
 	c.out.Load().owesPong = false // nothing follows it
-	c.flags |= isClosing
+	c.outFlags |= outClosing
 	c.code = code
-	c.marks.Or(isEnding)
+	c.marks.Or(markEnding)
 }
 
 // startClosing is Close arriving on the loop.
 func (c *Conn) startClosing() {
 	c.state = closing
-	c.why(&CloseError{Code: c.code})
-	c.expire()
+	c.setCloseError(&CloseError{Code: c.code})
+	c.setCloseDeadline()
 }
 
 // expire sets the deadline by which the closing handshake must be over.
-func (c *Conn) expire() {
+func (c *Conn) setCloseDeadline() {
 	l := c.loop
-	l.deadline(c, after(l.nowTick(), ticks(c.door.limits.CloseTimeout)))
+	l.setDeadline(c, after(l.nowTick(), ticks(c.door.limits.CloseTimeout)))
 }
 
 // why notes how the connection ends; the first to know is right.
-func (c *Conn) why(e *CloseError) {
-	if h := c.hold(); h.why == nil {
+func (c *Conn) setCloseError(e *CloseError) {
+	if h := c.ensureTransient(); h.why == nil {
 		h.why = e
 	}
 }
@@ -74,8 +74,8 @@ func (c *Conn) closeIn(payload []byte) {
 		c.fail(err)
 		return
 	}
-	c.why(&CloseError{Code: code, Reason: string(reason), Remote: true})
-	c.endWith(code, "", nil)
+	c.setCloseError(&CloseError{Code: code, Reason: string(reason), Remote: true})
+	c.closeAndDrain(code, "", nil)
 }
 
 // fail ends a connection whose peer broke a rule, or whose handler panicked: the
@@ -90,20 +90,20 @@ func (c *Conn) fail(err error) {
 		reason = pe.Reason
 		c.loop.Counters.ProtoErrs.Add(1)
 	}
-	c.why(&CloseError{Code: code, Reason: reason, Cause: err})
+	c.setCloseError(&CloseError{Code: code, Reason: reason, Cause: err})
 	var last []byte
 	if code == frame.CloseTooBig {
 		last = c.door.tooBig
 	}
-	c.endWith(code, reason, last)
+	c.closeAndDrain(code, reason, last)
 }
 
 // endWith queues a close frame unless one is queued already, and waits for nothing
 // more from the peer.
-func (c *Conn) endWith(code frame.CloseCode, reason string, last []byte) {
+func (c *Conn) closeAndDrain(code frame.CloseCode, reason string, last []byte) {
 	act := c.beginClose(code, reason, last)
 	c.state = draining
-	c.expire()
+	c.setCloseDeadline()
 	c.perform(act, 0)
 }
 
@@ -123,21 +123,21 @@ func (c *Conn) cut(code frame.CloseCode, cause error) {
 	if c.state == closed {
 		return
 	}
-	c.why(&CloseError{Code: frame.CloseAbnormal, Cause: cause})
-	c.sayWhy(code)
+	c.setCloseError(&CloseError{Code: frame.CloseAbnormal, Cause: cause})
+	c.tryCloseFrame(code)
 	c.closeNow()
 }
 
 // sayWhy tries to write a close frame and lets nothing follow it.
-func (c *Conn) sayWhy(code frame.CloseCode) {
+func (c *Conn) tryCloseFrame(code frame.CloseCode) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.flags&isClosing == 0 && c.state == open && c.out.Load() == nil {
+	if c.outFlags&outClosing == 0 && c.state == open && c.out.Load() == nil {
 		var p [frame.MaxControl]byte
 		var b [frame.MaxHeader + frame.MaxControl]byte
 		_, _ = sendRaw(int(c.fd), putFrame(b[:], frame.Close, frame.AppendClose(p[:0], code, ""), c.door.masks))
 	}
-	c.flags |= isClosing
+	c.outFlags |= outClosing
 }
 
 // closeNow makes gnet close the descriptor; gone runs before it returns.
@@ -149,8 +149,8 @@ func (c *Conn) closeNow() {
 
 // closeError is what OnClose tells.
 func (c *Conn) closeError(err error) *CloseError {
-	if c.held != nil && c.held.why != nil {
-		return c.held.why
+	if c.transient != nil && c.transient.why != nil {
+		return c.transient.why
 	}
 	if errors.Is(err, io.EOF) || err == nil {
 		err = io.ErrUnexpectedEOF // the stream ended without a close frame

@@ -24,11 +24,11 @@ type Conn struct {
 	state state
 
 	// Any goroutine, under mu. With the fields above and below this is the one cache line that Send needs.
-	flags   flags
-	code    frame.CloseCode // why we close; 0: not closing
-	mu      sync.Mutex
-	out     atomic.Pointer[outbox] // what waits; nil while nothing does. Written under mu, read anywhere
-	flushed uint32                 // when it was last written, in microseconds of the clock, for the batch window
+	outFlags outFlags
+	code     frame.CloseCode // why we close; 0: not closing
+	mu       sync.Mutex
+	out      atomic.Pointer[outbox] // what waits; nil while nothing does. Written under mu, read anywhere
+	flushed  uint32                 // when it was last written, in microseconds of the clock, for the batch window
 
 	// Any goroutine.
 	holds atomic.Int32  // bytes that it holds, by capacity, see Hold
@@ -36,11 +36,11 @@ type Conn struct {
 	used  atomic.Uint32 // tick of the last message received, or at which the last run ended; running while one is active
 
 	// This loop.
-	due   uint32 // tick at which the wheel brings us up; 0: not in it
-	heard uint32 // tick of the last byte received, or of the ping since (isPinged)
-	held  *held  // what is under way, in or out; nil at rest
-	hang  hook   // in the timer wheel
-	user  any
+	due       uint32     // tick at which the wheel brings us up; 0: not in it
+	heard     uint32     // tick of the last byte received, or of the ping since (isPinged)
+	transient *transient // what is under way, in or out; nil at rest
+	links     wheelLinks // in the timer wheel
+	user      any
 
 	// Immutable once the handler has been told of the connection.
 	id   ID // zero for a dialled connection
@@ -49,17 +49,17 @@ type Conn struct {
 
 // Bits of marks.
 const (
-	isOpened    uint32 = 1 << iota // a loop has it
-	isAbandoned                    // it was given up before one had it
-	isCorked                       // the loop is handling its bytes and will flush at the end
-	isReplying                     // replies of this turn wait in the loop's cork, and must leave before what is in out
-	isEnding                       // Close was called: no more messages to the handler
-	isHolder                       // on its loop's list of holders
-	isGone                         // the loop is done with it
+	markOpened    uint32 = 1 << iota // a loop has it
+	markAbandoned                    // it was given up before one had it
+	markCorked                       // the loop is handling its bytes and will flush at the end
+	markReplying                     // replies of this turn wait in the loop's cork, and must leave before what is in out
+	markEnding                       // Close was called: no more messages to the handler
+	markHolder                       // on its loop's list of holders
+	markGone                         // the loop is done with it
 
 	// Of this loop alone.
-	isMet    // OnOpen was called, so OnClose is owed
-	isPinged // a ping is unanswered
+	loopAnnounced // OnOpen was called, so OnClose is owed
+	loopPinged    // a ping is unanswered
 )
 
 func (c *Conn) marked(bit uint32) bool { return c.marks.Load()&bit != 0 }
@@ -75,16 +75,16 @@ const (
 	closed            // gnet has let go of the descriptor
 )
 
-type flags uint8
+type outFlags uint8
 
 const (
-	isDirty   flags = 1 << iota // on the loop's dirty list
-	isDelayed                   // on the loop's delayed list
-	isFull                      // Send answered Backpressure; OnDrain is owed
-	isClosing                   // nothing more may be queued
-	isCut                       // close without waiting for the peer; isClosing as well
-	isLone                      // the last write carried one frame
-	isWatched                   // the poller knows the descriptor
+	outDirty   outFlags = 1 << iota // on the loop's dirty list
+	outDelayed                      // on the loop's delayed list
+	outFull                         // Send answered Backpressure; OnDrain is owed
+	outClosing                      // nothing more may be queued
+	outCut                          // close without waiting for the peer; isClosing as well
+	outSingle                       // the last write carried one frame
+	outWatched                      // the poller knows the descriptor
 )
 
 // ID names the connection for ever, see Slots. Dialled connections have none.
@@ -126,23 +126,23 @@ func (c *Conn) touch() {
 }
 
 // enter takes c onto its loop: gnet's OnOpen. False means that it came too late.
-func (c *Conn) enter(l *Loop, sock gnet.Conn) bool {
+func (c *Conn) onOpen(l *Loop, sock gnet.Conn) bool {
 	l.owner.check()
 	l.coming.Add(-1)
 	c.loop, c.sock, c.fd = l, sock, int32(sock.Fd())
 	c.heard = l.wheel.now
-	if c.marks.Or(isOpened)&isAbandoned != 0 {
+	if c.marks.Or(markOpened)&markAbandoned != 0 {
 		return false
 	}
 	if c.door.masks == nil {
 		c.flushed = micros(l.eng.now()) // until the handshake is done: when it began
 		c.door.slots.bind(c)
-		l.deadline(c, c.handshakeDeadline())
+		l.setDeadline(c, c.handshakeDeadline())
 		return true
 	}
 	c.turn(func() {
-		early := c.held // what came behind the server's response head
-		c.held = nil
+		early := c.transient // what came behind the server's response head
+		c.transient = nil
 		c.established()
 		if early != nil {
 			c.receive(early.head.B)
@@ -156,7 +156,7 @@ func (c *Conn) enter(l *Loop, sock gnet.Conn) bool {
 func (c *Conn) established() {
 	l := c.loop
 	c.state = open
-	c.marks.Or(isMet)
+	c.marks.Or(loopAnnounced)
 	now := l.eng.now()
 	c.heard = tickOf(now)
 	c.used.Store(c.heard)
@@ -164,17 +164,17 @@ func (c *Conn) established() {
 	c.mu.Lock()
 	began := c.lastFlush(now)
 	c.flushed = micros(now - longAgo)
-	c.flags |= isLone
+	c.outFlags |= outSingle
 	c.mu.Unlock()
 	if m := l.measures.Load(); m != nil && c.door.masks == nil {
 		m.Established(time.Duration(now - began))
 	}
-	l.deadline(c, c.nextDeadline())
+	l.setDeadline(c, c.nextDeadline())
 	c.door.handler.OnOpen(c)
 }
 
 // traffic handles bytes that arrived: gnet's OnTraffic.
-func (c *Conn) traffic() {
+func (c *Conn) onTraffic() {
 	l := c.loop
 	l.owner.check()
 	view, _ := c.sock.Next(-1)
@@ -183,12 +183,12 @@ func (c *Conn) traffic() {
 	}
 	l.Counters.BytesIn.Add(uint64(len(view)))
 	c.heard = l.wheel.now
-	if c.marked(isPinged) {
-		c.marks.And(^isPinged)
-		if c.held != nil {
-			c.held.behind = false
+	if c.marked(loopPinged) {
+		c.marks.And(^loopPinged)
+		if c.transient != nil {
+			c.transient.behind = false
 		}
-		c.hurry(c.nextDeadline())
+		c.deadlineBy(c.nextDeadline())
 	}
 	c.turn(func() { c.receive(view) })
 }
@@ -198,23 +198,23 @@ func (c *Conn) traffic() {
 func (c *Conn) turn(work func()) {
 	l := c.loop
 	l.beginTurn()
-	c.gather(work)
+	c.runCorked(work)
 	if c.state != closed {
 		c.flush(0)
 	}
-	l.uncorked()
+	l.endCork()
 	l.endTurn()
 }
 
 // gather runs a callback whose messages wait for each other. The caller flushes, and calls Loop.uncorked.
-func (c *Conn) gather(work func()) {
+func (c *Conn) runCorked(work func()) {
 	l := c.loop
 	if l.gathered.Load() != 0 {
 		l.gathered.Store(0)
 	}
-	l.pressed = false
+	l.overSoft = false
 	l.corked = c
-	c.marks.Or(isCorked)
+	c.marks.Or(markCorked)
 	c.guard(work)
 }
 
@@ -230,25 +230,25 @@ func (c *Conn) guard(work func()) {
 
 // gone is gnet's OnClose: the last thing that happens on a connection. The
 // descriptor is still ours until it returns.
-func (c *Conn) gone(err error) {
+func (c *Conn) onClose(err error) {
 	l := c.loop
 	l.owner.check()
 	c.state = closed
 	l.conns.Add(-1)
-	defer c.farewell(c.closeError(err)) // whatever goes wrong before it
-	l.deadline(c, 0)
-	c.lastWrite(err)
-	c.dropHeld()
+	defer c.notifyClosed(c.closeError(err)) // whatever goes wrong before it
+	l.setDeadline(c, 0)
+	c.closeOutbox(err)
+	c.dropTransient()
 	l.holders.remove(c)
 	delete(l.inflows, c)
 }
 
 // farewell gives the slot back and tells the handler.
-func (c *Conn) farewell(why *CloseError) {
-	if c.door.slots != nil && !c.marked(isAbandoned) { // who gave it up has the slot
+func (c *Conn) notifyClosed(why *CloseError) {
+	if c.door.slots != nil && !c.marked(markAbandoned) { // who gave it up has the slot
 		c.door.slots.Release(c.id)
 	}
-	if c.marked(isMet) {
+	if c.marked(loopAnnounced) {
 		c.loop.Counters.Closed.Add(1)
 		c.guard(func() { c.door.handler.OnClose(c, why) })
 	}
@@ -256,13 +256,13 @@ func (c *Conn) farewell(why *CloseError) {
 
 // lastWrite ends the outbox of a connection that is gone. When the peer alone ended, it may still read what the kernel
 // takes.
-func (c *Conn) lastWrite(err error) {
+func (c *Conn) closeOutbox(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.loop.poller.forget(c)
-	if o := c.out.Load(); o != nil && !o.blocked && err != nil && c.flags&isCut == 0 {
+	if o := c.out.Load(); o != nil && !o.blocked && err != nil && c.outFlags&outCut == 0 {
 		_, _, _ = o.write(int(c.fd), maxWrite)
 	}
-	c.flags |= isClosing // the lists that hold it find nothing to do
+	c.outFlags |= outClosing // the lists that hold it find nothing to do
 	c.dropOutbox()
 }

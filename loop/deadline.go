@@ -32,7 +32,7 @@ func (c *Conn) nextDeadline() uint32 {
 	lim := &c.door.limits
 	var at uint32
 	if ping := ticks(lim.PingInterval); ping != 0 {
-		if c.marked(isPinged) {
+		if c.marked(loopPinged) {
 			at = after(c.heard, ticks(lim.PongTimeout))
 		} else {
 			at = after(c.heard, ping)
@@ -52,10 +52,10 @@ func (c *Conn) lastUsed() uint32 {
 
 // messageDeadline is when the message that has begun must be whole.
 func (c *Conn) messageDeadline() uint32 {
-	if c.held == nil || c.held.began == 0 {
+	if c.transient == nil || c.transient.began == 0 {
 		return 0
 	}
-	return after(c.held.began, ticks(c.door.limits.MessageTimeout))
+	return after(c.transient.began, ticks(c.door.limits.MessageTimeout))
 }
 
 // onDeadline is called by the wheel when c's tick has come.
@@ -81,23 +81,23 @@ func (c *Conn) openDeadline() {
 	switch {
 	case due(c.messageDeadline()):
 		c.fail(&frame.ProtocolError{Code: frame.ClosePolicy, Reason: "message took too long"})
-	case c.marked(isPinged) && due(after(c.heard, ticks(lim.PongTimeout))):
-		if !c.tookMore() {
+	case c.marked(loopPinged) && due(after(c.heard, ticks(lim.PongTimeout))):
+		if !c.acknowledgedMore() {
 			c.cut(frame.CloseGoingAway, errNoPong)
 			return
 		}
 		c.heard = now // the ping may not have reached it yet
-		c.loop.deadline(c, c.nextDeadline())
+		c.loop.setDeadline(c, c.nextDeadline())
 	case due(after(c.lastUsed(), ticks(lim.IdleTimeout))):
 		c.Close(frame.CloseGoingAway, "idle")
 	default:
-		if !c.marked(isPinged) && due(after(c.heard, ticks(lim.PingInterval))) {
-			c.marks.Or(isPinged)
+		if !c.marked(loopPinged) && due(after(c.heard, ticks(lim.PingInterval))) {
+			c.marks.Or(loopPinged)
 			c.heard = now
-			c.noteBehind()
+			c.noteBacklog()
 			c.send(frame.Ping, nil, urgent)
 		}
-		c.loop.deadline(c, c.nextDeadline())
+		c.loop.setDeadline(c, c.nextDeadline())
 	}
 }
 
@@ -106,44 +106,44 @@ const fewBytes = 4 << 10
 
 // noteBehind remembers what the peer has acknowledged, if much waits for it to: what it owes an answer to may reach it
 // late.
-func (c *Conn) noteBehind() {
+func (c *Conn) noteBacklog() {
 	behind := c.out.Load() != nil || unsent(int(c.fd)) >= fewBytes
-	if !behind && c.held == nil {
+	if !behind && c.transient == nil {
 		return
 	}
-	h := c.hold()
+	h := c.ensureTransient()
 	if h.behind = behind; behind {
 		h.acked = acknowledged(int(c.fd))
 	}
-	c.rest()
+	c.trimTransient()
 }
 
 // tookMore tells whether the peer, which was behind, has acknowledged something since.
-func (c *Conn) tookMore() bool {
-	h := c.held
+func (c *Conn) acknowledgedMore() bool {
+	h := c.transient
 	if h == nil || !h.behind || acknowledged(int(c.fd)) <= h.acked {
 		return false
 	}
-	c.noteBehind()
+	c.noteBacklog()
 	return true
 }
 
 // deadline hangs c up in the wheel, or takes it off for 0, and sees that the loop
 // wakes in time.
-func (l *Loop) deadline(c *Conn, at uint32) {
+func (l *Loop) setDeadline(c *Conn, at uint32) {
 	if l.wheel.count == 0 {
 		l.wheel.now = l.nowTick() // nobody kept the coarse clock going
 	}
-	l.wheel.set(c, at)
+	l.wheel.schedule(c, at)
 	if next := l.wheel.next(); next < l.wheelAt {
 		l.wheelAt = next
-		l.armBy(next)
+		l.setTimerBy(next)
 	}
 }
 
 // hurry makes c's deadline at the latest at.
-func (c *Conn) hurry(at uint32) {
+func (c *Conn) deadlineBy(at uint32) {
 	if at != 0 && (c.due == 0 || at < c.due) {
-		c.loop.deadline(c, at)
+		c.loop.setDeadline(c, at)
 	}
 }

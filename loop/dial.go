@@ -40,7 +40,7 @@ func (e *Engine) Client(ctx context.Context, nc net.Conn, req handshake.DialRequ
 	}}
 	c.door.tuned.Store(new(limits.tuning()))
 	if early != nil {
-		c.hold().head = early
+		c.ensureTransient().head = early
 	}
 	a, err := e.enroll(nc, c)
 	if err != nil {
@@ -50,7 +50,7 @@ func (e *Engine) Client(ctx context.Context, nc net.Conn, req handshake.DialRequ
 	defer timer.Stop()
 	if err := a.await(timer); err == errLoopStuck {
 		if c.abandon() { // or the loop has opened it this moment
-			a.expect()
+			a.watch()
 			return nil, "", err
 		}
 	} else if err != nil {

@@ -72,10 +72,10 @@ type Door struct {
 	copying  atomic.Bool      // messages are delivered as copies
 	shedding atomic.Bool      // memory is short: new connections are answered 503
 
-	refused  refusals
-	refusals chan struct{} // a token for each connection whose request is read to be refused
-	quit     chan struct{} // closed by StopAccepting
-	quitOnce sync.Once
+	refused       refusals
+	refusalTokens chan struct{} // a token for each connection whose request is read to be refused
+	quit          chan struct{} // closed by StopAccepting
+	quitOnce      sync.Once
 }
 
 // NewDoor makes a server's door. The error names the setting at fault.
@@ -96,8 +96,8 @@ func (e *Engine) NewDoor(cfg DoorConfig) (*Door, error) {
 		slots: newSlots(cfg.MaxConnections, cfg.Log), head: cfg.Head, path: cfg.Path,
 		origins: cfg.Origins, protocols: cfg.Protocols, authorize: cfg.Authorize, http: cfg.HTTP,
 		rates: rates, tooBig: cfg.TooBig, accepts: limiter(rates.Accepts, rates.AcceptsBurst),
-		networks: networks{perSecond: rates.AcceptsPerIP, burst: rates.AcceptsPerIPBurst},
-		refusals: make(chan struct{}, refusalReserve), quit: make(chan struct{}),
+		networks:      networks{perSecond: rates.AcceptsPerIP, burst: rates.AcceptsPerIPBurst},
+		refusalTokens: make(chan struct{}, refusalReserve), quit: make(chan struct{}),
 	}
 	d.tuned.Store(new(limits.tuning()))
 	return d, nil

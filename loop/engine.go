@@ -68,7 +68,7 @@ func NewEngine(loops int, ledger *memmon.Ledger, log *slog.Logger) (*Engine, err
 		return nil, err
 	}
 	for i := range loops {
-		l, err := e.hang(i)
+		l, err := e.addLoop(i)
 		if err != nil {
 			return nil, errors.Join(err, e.Stop(context.Background()))
 		}
@@ -108,7 +108,7 @@ func (e *Engine) Stop(ctx context.Context) error {
 
 // end is the part of Stop that may last.
 func (e *Engine) end() {
-	e.settleArrivals()
+	e.awaitArrivals()
 	if err := e.client.Stop(); !errors.Is(err, context.Canceled) {
 		e.stopErr = err
 	}
@@ -144,12 +144,12 @@ func (e *Engine) OnOpen(gc gnet.Conn) (out []byte, action gnet.Action) {
 	case *Conn:
 		l := e.loopOf(gc.EventLoop())
 		l.run(c, func(c *Conn) {
-			if !c.enter(l, gc) {
+			if !c.onOpen(l, gc) {
 				action = gnet.Close
 			}
 		})
-	case *bell:
-		c.enter(e, gc)
+	case *waker:
+		c.onOpen(e, gc)
 	}
 	return nil, action
 }
@@ -158,12 +158,12 @@ func (e *Engine) OnOpen(gc gnet.Conn) (out []byte, action gnet.Action) {
 func (e *Engine) OnTraffic(gc gnet.Conn) gnet.Action {
 	switch c := gc.Context().(type) {
 	case *Conn:
-		c.loop.run(c, (*Conn).traffic)
-	case *bell:
+		c.loop.run(c, (*Conn).onTraffic)
+	case *waker:
 		if _, _ = gc.Discard(-1); c.loop == nil {
 			break
 		}
-		c.loop.run(nil, func(*Conn) { c.heard() })
+		c.loop.run(nil, func(*Conn) { c.onTraffic() })
 	}
 	return gnet.None
 }
@@ -173,8 +173,8 @@ func (e *Engine) OnTraffic(gc gnet.Conn) gnet.Action {
 func (e *Engine) OnClose(gc gnet.Conn, err error) gnet.Action {
 	switch c := gc.Context().(type) {
 	case *Conn:
-		c.loop.run(c, func(c *Conn) { c.gone(err) })
-	case *bell:
+		c.loop.run(c, func(c *Conn) { c.onClose(err) })
+	case *waker:
 		if c.loop == nil {
 			break // there never was one
 		}

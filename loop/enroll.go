@@ -86,7 +86,7 @@ func (a *arrival) await(timer *time.Timer) error {
 
 // judge is what became of an arrival that is over: gnet reports success when it could not watch the descriptor.
 func (a *arrival) judge(err error) error {
-	if err == nil && !a.conn.marked(isOpened) {
+	if err == nil && !a.conn.marked(markOpened) {
 		err = errNotTaken
 	}
 	if err != nil {
@@ -97,25 +97,25 @@ func (a *arrival) judge(err error) error {
 }
 
 // expect has the watchdog look after an arrival. Any goroutine.
-func (a *arrival) expect() {
+func (a *arrival) watch() {
 	a.loop.mu.Lock()
 	defer a.loop.mu.Unlock()
 	a.loop.arrivals = append(a.loop.arrivals, a)
 }
 
 // chase looks after the arrivals of the loop. The watchdog.
-func (l *Loop) chase() {
+func (l *Loop) checkArrivals() {
 	l.mu.Lock()
 	list := l.arrivals
-	l.arrivals = l.expected[:0]
+	l.arrivals = l.arrivalsSpare[:0]
 	l.mu.Unlock()
 	for _, a := range list {
 		if !a.over() {
-			a.expect()
+			a.watch()
 		}
 	}
 	clear(list)
-	l.expected = list
+	l.arrivalsSpare = list
 }
 
 // over tells whether an arrival needs no looking after any more. From a loop that is blocked it is taken away again, if
@@ -124,7 +124,7 @@ func (l *Loop) chase() {
 func (a *arrival) over() bool {
 	select {
 	case r := <-a.done:
-		if err := a.judge(r.Err); err != nil && !a.conn.marked(isAbandoned) {
+		if err := a.judge(r.Err); err != nil && !a.conn.marked(markAbandoned) {
 			a.conn.door.lost(a.conn, err)
 		}
 		return true
@@ -132,7 +132,7 @@ func (a *arrival) over() bool {
 	}
 	limit := a.conn.door.limits.HandshakeTimeout
 	switch {
-	case a.conn.marked(isAbandoned): // it is somebody else's
+	case a.conn.marked(markAbandoned): // it is somebody else's
 		return a.loop.dead.Load()
 	case !a.loop.usable() && a.loop.eng.pick().usable():
 		a.reroute()
@@ -160,7 +160,7 @@ func (a *arrival) reroute() {
 		c.door.lost(c, err)
 	} else {
 		again.since = a.since
-		again.expect()
+		again.watch()
 	}
 }
 
@@ -182,10 +182,10 @@ func duplicate(nc net.Conn) (net.Conn, error) {
 func (c *Conn) abandon() bool {
 	for {
 		marks := c.marks.Load()
-		if marks&isOpened != 0 {
+		if marks&markOpened != 0 {
 			return false
 		}
-		if c.marks.CompareAndSwap(marks, marks|isAbandoned) {
+		if c.marks.CompareAndSwap(marks, marks|markAbandoned) {
 			return true
 		}
 	}
@@ -193,7 +193,7 @@ func (c *Conn) abandon() bool {
 
 // settleArrivals waits until no connection is on its way to a loop that takes it: gnet would never answer for one that
 // comes when its loop has ended.
-func (e *Engine) settleArrivals() {
+func (e *Engine) awaitArrivals() {
 	timer := time.NewTimer(lateAfter)
 	defer timer.Stop()
 	for _, l := range e.loops {

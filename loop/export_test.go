@@ -26,7 +26,7 @@ func (e *Engine) BytesIn() uint64 {
 // Advance moves the engine's clock forward, as if d had passed.
 func (e *Engine) Advance(d time.Duration) {
 	e.skew.Add(int64(d))
-	e.poke()
+	e.wakeAll()
 }
 
 // NetworkOf is what AcceptsPerIP counts by.
@@ -34,12 +34,12 @@ var NetworkOf = networkOf
 
 // HoldRefusals takes the whole reserve of refusals until release is called.
 func (d *Door) HoldRefusals() (release func()) {
-	for range cap(d.refusals) {
-		d.refusals <- struct{}{}
+	for range cap(d.refusalTokens) {
+		d.refusalTokens <- struct{}{}
 	}
 	return func() {
-		for range cap(d.refusals) {
-			<-d.refusals
+		for range cap(d.refusalTokens) {
+			<-d.refusalTokens
 		}
 	}
 }
@@ -84,7 +84,7 @@ func (e *Engine) Pinged() (n int) {
 	for _, l := range e.loops {
 		l.holders.mu.Lock()
 		for c := range l.holders.conns {
-			if c.marked(isPinged) {
+			if c.marked(loopPinged) {
 				n++
 			}
 		}

@@ -65,13 +65,13 @@ func TestOurMistakeEndsOneConnection(t *testing.T) {
 	spoil := func(c *Conn) { // a connection that owes OnDrain, whose door has lost its settings
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.flags |= isFull
+		c.outFlags |= outFull
 		c.door = &Door{log: c.door.log, slots: c.door.slots, handler: c.door.handler}
 	}
 	for name, strike := range map[string]func(c *Conn){
 		"at the end of its turn":   spoil,
-		"in the list of the dirty": func(c *Conn) { spoil(c); c.loop.leave(c) },
-		"in the writer":            func(c *Conn) { c.loop.guarded(c, func() action { panic("a mistake") }) },
+		"in the list of the dirty": func(c *Conn) { spoil(c); c.loop.handToLoop(c) },
+		"in the writer":            func(c *Conn) { c.loop.runElsewhere(c, func() action { panic("a mistake") }) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			d, h, dial := scene(t)

@@ -4,7 +4,7 @@ import "net"
 
 // leave gives a connection that wants no WebSocket here to the door's HTTP side,
 // with the bytes read so far.
-func (c *Conn) leave(read []byte) {
+func (c *Conn) handToHTTP(read []byte) {
 	fd, err := c.sock.Dup()
 	if err != nil {
 		c.closeNow()

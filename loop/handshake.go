@@ -11,9 +11,9 @@ import (
 // bytes behind it are left to the next state.
 func (c *Conn) handshake(view []byte) (n int) {
 	head, all, scan := view, view, 0
-	if c.held != nil && c.held.head != nil {
-		c.held.head = c.held.head.Append(view)
-		all, scan = c.held.head.B, c.held.scan
+	if c.transient != nil && c.transient.head != nil {
+		c.transient.head = c.transient.head.Append(view)
+		all, scan = c.transient.head.B, c.transient.scan
 	}
 	size, next, err := handshake.ScanHead(all, scan, c.door.head)
 	switch {
@@ -21,7 +21,7 @@ func (c *Conn) handshake(view []byte) (n int) {
 		c.refuse(err)
 		return len(view)
 	case size == 0:
-		h := c.hold()
+		h := c.ensureTransient()
 		if h.head == nil {
 			h.head = bufpool.Get(len(view)).Append(view)
 		}
@@ -36,7 +36,7 @@ func (c *Conn) handshake(view []byte) (n int) {
 	*req, upgrade, err = handshake.ParseRequest(head)
 	switch {
 	case !upgrade || string(req.Path) != c.door.path && c.door.path != AnyPath:
-		c.leave(all)
+		c.handToHTTP(all)
 		return len(view)
 	case err != nil:
 		c.refuse(err)
@@ -87,11 +87,11 @@ func (c *Conn) refuse(err error) {
 		return
 	}
 	c.mu.Lock()
-	c.flags |= isClosing
+	c.outFlags |= outClosing
 	c.mu.Unlock()
 	c.releaseHead()
 	c.state = draining
-	c.expire()
+	c.setCloseDeadline()
 }
 
 // putRaw queues bytes that are no frame, unless the connection is closing: its close
@@ -99,18 +99,18 @@ func (c *Conn) refuse(err error) {
 func (c *Conn) putRaw(p []byte) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.flags&isClosing != 0 {
+	if c.outFlags&outClosing != 0 {
 		return false
 	}
-	o := c.opened() // nothing can be in it yet
-	copy(o.Room(len(p)), p)
+	o := c.ensureOutbox() // nothing can be in it yet
+	copy(o.Extend(len(p)), p)
 	o.partial = len(p)
 	return true
 }
 
 func (c *Conn) releaseHead() {
-	if c.held != nil && c.held.head != nil {
-		c.held.head.Release()
-		c.held.head = nil
+	if c.transient != nil && c.transient.head != nil {
+		c.transient.head.Release()
+		c.transient.head = nil
 	}
 }

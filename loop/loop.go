@@ -16,7 +16,7 @@ type Loop struct {
 	// Immutable.
 	eng    *Engine
 	el     gnet.EventLoop
-	bell   *bell
+	waker  *waker
 	timer  *time.Timer
 	poller *poller
 
@@ -24,48 +24,48 @@ type Loop struct {
 	stripe    int    // of the ledger
 
 	// The watchdog.
-	health   health
-	expected []*arrival // the other buffer of arrivals
+	health        health
+	arrivalsSpare []*arrival // the other buffer of arrivals
 
 	// This loop.
-	depth    int   // of run in run
-	owner    owner // which goroutine this is, in the debug build
-	wheel    wheel
-	wheelAt  int64             // when the timer fires for the wheel at the latest; never: it does not
-	corked   *Conn             // the one whose bytes are being handled, nil between turns
-	cork     []byte            // its replies so far, see Conn.Reply
-	replies  int               // frames in cork
-	pressed  bool              // replies of this turn went beyond the soft limit
-	stuck    []*Conn           // scratch of cutStalled
-	spare    []*Conn           // the other buffer of dirty
-	request  handshake.Request // the one being judged
-	messages uint64            // of this turn, not in Counters yet
-	inflows  map[*Conn]*inflow // of connections with a rate limit that have sent something
+	depth          int   // of run in run
+	owner          owner // which goroutine this is, in the debug build
+	wheel          wheel
+	wheelAt        int64             // when the timer fires for the wheel at the latest; never: it does not
+	corked         *Conn             // the one whose bytes are being handled, nil between turns
+	cork           []byte            // its replies so far, see Conn.Reply
+	replies        int               // frames in cork
+	overSoft       bool              // replies of this turn went beyond the soft limit
+	blockedScratch []*Conn           // scratch of cutStalled
+	dirtySpare     []*Conn           // the other buffer of dirty
+	request        handshake.Request // the one being judged
+	messages       uint64            // of this turn, not in Counters yet
+	inflows        map[*Conn]*inflow // of connections with a rate limit that have sent something
 
 	// Counters are written by this loop and read by anybody.
 	Counters metrics.Counters
 
 	// Any goroutine.
-	turns    atomic.Uint64                       // callbacks begun and ended: odd while in one
-	late     atomic.Int64                        // nanoseconds in one callback so far, 0 unless that is long
-	dead     atomic.Bool                         // its goroutine has ended
-	coming   atomic.Int32                        // connections on their way to it
-	conns    atomic.Int32                        // connections on it or on their way to it
-	gathered atomic.Int64                        // bytes that the connection whose callback runs was given to send meanwhile
-	armed    atomic.Bool                         // the writer was woken, or a turn is under way: the dirty list is sure to be flushed
-	pending  atomic.Int32                        // len(dirty) + len(todo)
-	rung     atomic.Bool                         // the bell was rung for todo
-	calls    chan struct{}                       // wakes the writer
-	timeUp   atomic.Bool                         // the timer has fired
-	watching atomic.Bool                         // the timer is set to look after blocked connections
-	measures atomic.Pointer[metrics.LoopMetrics] // nil: nobody wants them
+	turns        atomic.Uint64                       // callbacks begun and ended: odd while in one
+	late         atomic.Int64                        // nanoseconds in one callback so far, 0 unless that is long
+	dead         atomic.Bool                         // its goroutine has ended
+	coming       atomic.Int32                        // connections on their way to it
+	conns        atomic.Int32                        // connections on it or on their way to it
+	gathered     atomic.Int64                        // bytes that the connection whose callback runs was given to send meanwhile
+	flushSure    atomic.Bool                         // the writer was woken, or a turn is under way: the dirty list is sure to be flushed
+	pending      atomic.Int32                        // len(dirty) + len(todo)
+	wakeSent     atomic.Bool                         // the bell was rung for todo
+	writerSignal chan struct{}                       // wakes the writer
+	timeUp       atomic.Bool                         // the timer has fired
+	watching     atomic.Bool                         // the timer is set to look after blocked connections
+	measures     atomic.Pointer[metrics.LoopMetrics] // nil: nobody wants them
 
 	holders holders
 
 	// Any goroutine, under mu.
 	mu      sync.Mutex
 	dirty   []*Conn // to be flushed by the writer, or at the end of this turn
-	todo    []*Conn // to be flushed by the loop alone
+	handed  []*Conn // to be flushed by the loop alone
 	delayed []*Conn // to be flushed when their window ends
 	timerAt int64   // when timer fires; never: it is not set
 
@@ -76,12 +76,12 @@ type Loop struct {
 const never = math.MaxInt64
 
 // newLoop is called on the loop itself.
-func newLoop(e *Engine, el gnet.EventLoop, b *bell) (l *Loop, err error) {
-	l = &Loop{eng: e, el: el, bell: b, timerAt: never, wheelAt: never, calls: make(chan struct{}, 1), stripe: b.index}
+func newLoop(e *Engine, el gnet.EventLoop, b *waker) (l *Loop, err error) {
+	l = &Loop{eng: e, el: el, waker: b, timerAt: never, wheelAt: never, writerSignal: make(chan struct{}, 1), stripe: b.index}
 	if l.poller, err = newPoller(l); err != nil {
 		return nil, err
 	}
-	go l.write()
+	go l.runWriter()
 	l.goroutine = goroutine()
 	l.owner.claim(l.goroutine)
 	l.wheel.init(tickOf(e.now()))
@@ -94,20 +94,20 @@ func newLoop(e *Engine, el gnet.EventLoop, b *bell) (l *Loop, err error) {
 
 // wake makes the loop look at what there is to do. An engine that has stopped
 // needs it no more, hence no error.
-func (l *Loop) wake() { _, _ = l.bell.ring.Write(oneByte) }
+func (l *Loop) wake() { _, _ = l.waker.far.Write(oneByte) }
 
 func (l *Loop) stop() {
 	l.mu.Lock()
 	l.stopped = true
 	l.mu.Unlock()
 	l.timer.Stop()
-	l.callWriter()
+	l.signalWriter()
 	l.poller.stop()
-	l.bell.ring.Close()
+	l.waker.far.Close()
 }
 
 // beginTurn makes the end of this turn responsible for the dirty list.
-func (l *Loop) beginTurn() { l.armed.Store(true) }
+func (l *Loop) beginTurn() { l.flushSure.Store(true) }
 
 // endTurn flushes what became dirty meanwhile.
 func (l *Loop) endTurn() {
@@ -115,7 +115,7 @@ func (l *Loop) endTurn() {
 		l.Counters.MessagesIn.Add(l.messages)
 		l.messages = 0
 	}
-	l.armed.Store(false)
+	l.flushSure.Store(false)
 	if l.pending.Load() > 0 {
 		l.flushDirty()
 	}

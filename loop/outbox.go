@@ -37,7 +37,7 @@ type outbox struct {
 var outboxes = sync.Pool{New: func() any { return new(outbox) }}
 
 // opened returns the outbox, a new one if there is none. Under mu.
-func (c *Conn) opened() *outbox {
+func (c *Conn) ensureOutbox() *outbox {
 	o := c.out.Load()
 	if o == nil {
 		o = outboxes.Get().(*outbox)
@@ -133,7 +133,7 @@ func (c *Conn) message(op frame.Opcode, payload []byte, u urgency) SendResult {
 func (c *Conn) Full() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.flags&isFull != 0
+	return c.outFlags&outFull != 0
 }
 
 // Buffered is the number of bytes queued for the peer that the kernel has not
@@ -170,8 +170,8 @@ func (c *Conn) send(op frame.Opcode, payload []byte, u urgency) SendResult {
 func (c *Conn) enqueue(op frame.Opcode, payload []byte, u urgency) (result SendResult, act action, at int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.flags&isClosing != 0 {
-		return Dropped, wait, 0
+	if c.outFlags&outClosing != 0 {
+		return Dropped, actNone, 0
 	}
 	tuned := c.door.tuned.Load()
 	hard := tuned.HardLimit
@@ -179,13 +179,13 @@ func (c *Conn) enqueue(op frame.Opcode, payload []byte, u urgency) (result SendR
 		hard *= 2 // a run's end must find room behind the largest event
 	}
 	marks := c.marks.Load()
-	if marks&isCorked != 0 {
+	if marks&markCorked != 0 {
 		hard *= turnRoom
 	}
 	if c.out.Load().size() >= hard {
 		return Dropped, c.markCut(frame.CloseSlowReader), 0
 	}
-	replying := marks&isReplying != 0 // then what is corked must leave first, which only the loop can do
+	replying := marks&markReplying != 0 // then what is corked must leave first, which only the loop can do
 	o := c.out.Load()
 	if o == nil && len(payload) > maxCopied && c.door.masks == nil && !replying {
 		act = c.afterWrite(c.writeLarge(op, payload))
@@ -194,31 +194,31 @@ func (c *Conn) enqueue(op frame.Opcode, payload []byte, u urgency) (result SendR
 		o = c.out.Load()
 		act, at = c.schedule(u)
 		switch {
-		case replying || o.blocked && (marks&isCorked == 0 || o.Bytes() < o.tryAt):
-		case act == wake && (u == urgent || c.flags&isLone != 0 && o.Frames() == 1) || o.Bytes() >= corkFull:
+		case replying || o.blocked && (marks&markCorked == 0 || o.Bytes() < o.tryAt):
+		case act == actFlush && (u == urgent || c.outFlags&outSingle != 0 && o.Frames() == 1) || o.Bytes() >= corkFull:
 			// A lone frame belongs to no burst that had better be gathered, an urgent one waits for none, and
 			// enough is enough.
-			if act == window {
-				c.flags &^= isDelayed // there is nothing to wait for
+			if act == actDelay {
+				c.outFlags &^= outDelayed // there is nothing to wait for
 				at = c.loop.eng.now()
 			}
 			act = c.afterWrite(c.writeOut(at))
-		case act != wait && o.Since == 0 && c.loop.measures.Load() != nil:
+		case act != actNone && o.Since == 0 && c.loop.measures.Load() != nil:
 			o.Since = c.loop.eng.now()
 		}
 	}
-	if act == wake {
-		c.flags |= isDirty
+	if act == actFlush {
+		c.outFlags |= outDirty
 	}
-	if marks&isCorked == 0 { // what a turn gathers is counted when it ends
+	if marks&markCorked == 0 { // what a turn gathers is counted when it ends
 		c.countOut()
 	}
 	much := c.out.Load().size() > tuned.SoftLimit
-	if marks&isCorked != 0 { // a callback that sends until it is told to stop must not keep its loop for ever
+	if marks&markCorked != 0 { // a callback that sends until it is told to stop must not keep its loop for ever
 		much = c.loop.gathered.Add(int64(len(payload))) > int64(tuned.SoftLimit) || much
 	}
 	if much && !op.Control() {
-		c.flags |= isFull
+		c.outFlags |= outFull
 		return Backpressure, act, at
 	}
 	return Sent, act, at
@@ -226,17 +226,17 @@ func (c *Conn) enqueue(op frame.Opcode, payload []byte, u urgency) (result SendR
 
 // put writes one frame to the end of the outbox. Under mu.
 func (c *Conn) put(op frame.Opcode, payload []byte) {
-	o := c.opened()
-	if o.Bytes() == 0 && c.marked(isCorked) { // a reply: more are likely, and all of it leaves with this turn
+	o := c.ensureOutbox()
+	if o.Bytes() == 0 && c.marked(markCorked) { // a reply: more are likely, and all of it leaves with this turn
 		o.Reserve(corkFirst)
 	}
 	masks := c.door.masks
 	head := frame.HeaderSize(len(payload), masks != nil)
 	o.AddFrame()
 	if masks == nil && len(payload) > maxCopied {
-		frame.PutHeader(o.Room(head), op, len(payload))
+		frame.PutHeader(o.Extend(head), op, len(payload))
 		o.Append(payload)
 		return
 	}
-	putFrame(o.Room(head+len(payload)), op, payload, masks)
+	putFrame(o.Extend(head+len(payload)), op, payload, masks)
 }

@@ -57,8 +57,8 @@ func (p *poller) look(fd uintptr) (done bool) {
 		now := p.loop.eng.now()
 		for i := range max(n, 0) {
 			token := tokenOf(&events[i])
-			if c := p.take(token); c != nil { // an error counts as room: the write will meet it
-				p.loop.guarded(c, func() action { return c.room(token, now) })
+			if c := p.claim(token); c != nil { // an error counts as room: the write will meet it
+				p.loop.runElsewhere(c, func() action { return c.onWritable(token, now) })
 			}
 		}
 	}
@@ -66,7 +66,7 @@ func (p *poller) look(fd uintptr) (done bool) {
 
 // take returns the connection of an event, nil for one that came too late: a descriptor whose duplicate lives on has
 // events after it was closed, and its number may be another connection's by then.
-func (p *poller) take(token uint64) *Conn {
+func (p *poller) claim(token uint64) *Conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := p.waiting[token]
@@ -75,7 +75,7 @@ func (p *poller) take(token uint64) *Conn {
 }
 
 // unwatch forgets a token whose event is not wanted any more. Under Conn.mu.
-func (p *poller) unwatch(token uint64) { p.take(token) }
+func (p *poller) unwatch(token uint64) { p.claim(token) }
 
 // watch asks for one event when c's socket has room. Under c.mu.
 func (p *poller) watch(c *Conn, o *outbox) error {
@@ -86,25 +86,25 @@ func (p *poller) watch(c *Conn, o *outbox) error {
 	p.waiting[o.token] = c
 	p.mu.Unlock()
 	op := unix.EPOLL_CTL_ADD
-	if c.flags&isWatched != 0 {
+	if c.outFlags&outWatched != 0 {
 		op = unix.EPOLL_CTL_MOD
 	}
 	ev := unix.EpollEvent{Events: unix.EPOLLOUT | unix.EPOLLONESHOT}
 	setToken(&ev, o.token)
 	if err := p.control(op, c, &ev); err != nil {
-		p.take(o.token)
+		p.claim(o.token)
 		return os.NewSyscallError("epoll_ctl", err)
 	}
-	c.flags |= isWatched
+	c.outFlags |= outWatched
 	return nil
 }
 
 // forget ends what watch began. Under c.mu, before the descriptor is closed.
 func (p *poller) forget(c *Conn) {
-	if c.flags&isWatched == 0 {
+	if c.outFlags&outWatched == 0 {
 		return
 	}
-	c.flags &^= isWatched
+	c.outFlags &^= outWatched
 	_ = p.control(unix.EPOLL_CTL_DEL, c, nil)
 }
 

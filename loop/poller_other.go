@@ -49,7 +49,7 @@ func (p *poller) look() {
 	p.mu.Unlock()
 	now := p.loop.eng.now()
 	for token, c := range tried {
-		p.loop.guarded(c, func() action { return c.room(token, now) })
+		p.loop.runElsewhere(c, func() action { return c.onWritable(token, now) })
 	}
 }
 

@@ -18,18 +18,18 @@ func (c *Conn) cutOff(code frame.CloseCode) bool {
 func (c *Conn) tryCut(code frame.CloseCode) (action, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.flags&isClosing != 0 {
-		return wait, false
+	if c.outFlags&outClosing != 0 {
+		return actNone, false
 	}
 	return c.markCut(code), true
 }
 
 // markCut notes that c is to be cut. Under mu.
 func (c *Conn) markCut(code frame.CloseCode) action {
-	c.flags |= isClosing | isCut
+	c.outFlags |= outClosing | outCut
 	c.code = code
-	if c.marked(isCorked) {
-		return wait // the turn under way will see it
+	if c.marked(markCorked) {
+		return actNone // the turn under way will see it
 	}
-	return toLoop
+	return actLoop
 }

@@ -26,14 +26,14 @@ func (c *Conn) receive(view []byte) {
 		view = view[n:]
 	}
 	c.countIn()
-	c.rest()
+	c.trimTransient()
 }
 
 // frame takes the next message from view: in place when it lies there whole,
 // otherwise by way of the Reader.
 func (c *Conn) frame(view []byte) (n int) {
 	lim := &c.door.frames
-	if c.held == nil || c.held.reader.Empty() {
+	if c.transient == nil || c.transient.reader.Empty() {
 		m, n, err := frame.Whole(view, lim)
 		if err != nil {
 			c.fail(err)
@@ -44,7 +44,7 @@ func (c *Conn) frame(view []byte) (n int) {
 			return n
 		}
 	}
-	h := c.hold()
+	h := c.ensureTransient()
 	m, n, err := h.reader.Next(view, lim)
 	if err != nil {
 		c.fail(err)
@@ -52,7 +52,7 @@ func (c *Conn) frame(view []byte) (n int) {
 	}
 	if h.began == 0 {
 		h.began = c.loop.nowTick()
-		c.hurry(c.messageDeadline())
+		c.deadlineBy(c.messageDeadline())
 	}
 	if m.Opcode != 0 {
 		if !m.Opcode.Control() || h.reader.Empty() {
@@ -72,7 +72,7 @@ func (c *Conn) deliver(m frame.Message) {
 	case frame.Close:
 		c.closeIn(m.Payload)
 	default:
-		if c.state != open || c.marked(isEnding) {
+		if c.state != open || c.marked(markEnding) {
 			return // we have said goodbye already
 		}
 		if !c.loop.allow(c, len(m.Payload)) {
@@ -100,7 +100,7 @@ func (c *Conn) pongLater(payload []byte) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	o := c.out.Load()
-	if o.size() < fewBytes || c.flags&isClosing != 0 {
+	if o.size() < fewBytes || c.outFlags&outClosing != 0 {
 		return false
 	}
 	o.pong, o.owesPong = append(o.pong[:0], payload...), true

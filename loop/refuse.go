@@ -26,7 +26,7 @@ const (
 )
 
 // refusing is the refusals of one Accept, which never waits for any of them.
-type refusing struct {
+type turnaways struct {
 	door *Door
 	done sync.WaitGroup
 
@@ -34,17 +34,17 @@ type refusing struct {
 	conns map[net.Conn]struct{} // whose request is being read
 }
 
-func newRefusing(d *Door) *refusing {
-	return &refusing{door: d, conns: make(map[net.Conn]struct{})}
+func newTurnaways(d *Door) *turnaways {
+	return &turnaways{door: d, conns: make(map[net.Conn]struct{})}
 }
 
 // turnAway answers nc and closes it: after its request and in a goroutine of its own while
 // the reserve of descriptors lasts, and else at once, which may reset the connection under the
 // answer but cannot be used to hold up those behind it.
-func (r *refusing) turnAway(nc net.Conn, response []byte) {
+func (r *turnaways) turnAway(nc net.Conn, response []byte) {
 	r.door.Counters.Refused.Add(1)
 	select {
-	case r.door.refusals <- struct{}{}:
+	case r.door.refusalTokens <- struct{}{}:
 	default:
 		answer(nc, response)
 		return
@@ -59,12 +59,12 @@ func (r *refusing) turnAway(nc net.Conn, response []byte) {
 		delete(r.conns, nc)
 		r.mu.Unlock()
 		answer(nc, response)
-		<-r.door.refusals
+		<-r.door.refusalTokens
 	})
 }
 
 // end answers those whose request is not there yet, and waits until all are closed.
-func (r *refusing) end() {
+func (r *turnaways) end() {
 	r.mu.Lock()
 	for nc := range r.conns {
 		_ = nc.SetReadDeadline(time.Unix(1, 0)) // has passed

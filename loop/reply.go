@@ -26,13 +26,13 @@ func (c *Conn) Reply(op frame.Opcode, payload []byte) SendResult {
 		if l.cork == nil {
 			l.cork = make([]byte, 0, corkFull)
 		}
-		c.marks.Or(isReplying)
+		c.marks.Or(markReplying)
 	}
 	at := len(l.cork)
 	l.cork = l.cork[:at+size]
 	putFrame(l.cork[at:], op, payload, masks)
 	l.replies++
-	if l.pressed {
+	if l.overSoft {
 		return Backpressure
 	}
 	return Sent
@@ -47,23 +47,23 @@ func (c *Conn) flushCork() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	gathered := l.gathered.Add(int64(len(l.cork)))
-	c.marks.And(^isReplying)
-	_ = c.uncork() // the end of the turn looks at what is left, and meets an error again
+	c.marks.And(^markReplying)
+	_ = c.flushCorkLocked() // the end of the turn looks at what is left, and meets an error again
 	if gathered > int64(c.door.tuned.Load().SoftLimit) {
-		l.pressed = true
-		c.flags |= isFull
+		l.overSoft = true
+		c.outFlags |= outFull
 	}
 }
 
 // uncork writes the replies so far, or queues them: before what was queued after them. On the loop, under mu.
-func (c *Conn) uncork() error {
+func (c *Conn) flushCorkLocked() error {
 	l := c.loop
 	replies, frames := l.cork, l.replies
 	if len(replies) == 0 {
 		return nil
 	}
 	l.cork, l.replies = replies[:0], 0
-	if c.flags&isCut != 0 {
+	if c.outFlags&outCut != 0 {
 		return nil
 	}
 	o := c.out.Load()
@@ -78,4 +78,4 @@ func (c *Conn) uncork() error {
 }
 
 // uncorked ends the gathering of a connection that has been flushed, or is gone with its replies.
-func (l *Loop) uncorked() { l.corked, l.cork, l.replies = nil, l.cork[:0], 0 }
+func (l *Loop) endCork() { l.corked, l.cork, l.replies = nil, l.cork[:0], 0 }

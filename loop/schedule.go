@@ -8,46 +8,46 @@ import (
 type action uint8
 
 const (
-	wait   action = iota // somebody will come by anyway: the turn under way, the writer, the poller
-	wake                 // to the dirty list
-	window               // to the delayed list
-	toLoop               // to the loop: what is to be done only it may do
-	stalls               // the kernel is full: the loop is to watch for progress
+	actNone  action = iota // somebody will come by anyway: the turn under way, the writer, the poller
+	actFlush               // to the dirty list
+	actDelay               // to the delayed list
+	actLoop                // to the loop: what is to be done only it may do
+	actStall               // the kernel is full: the loop is to watch for progress
 )
 
 // schedule decides when the outbox is flushed. With window comes the time when, with others the time now. Under mu.
 func (c *Conn) schedule(u urgency) (action, int64) {
 	o := c.out.Load()
 	switch {
-	case c.marked(isCorked) || o.blocked:
-		return wait, 0
-	case c.flags&isDirty != 0 && u == batched:
-		return wait, 0
+	case c.marked(markCorked) || o.blocked:
+		return actNone, 0
+	case c.outFlags&outDirty != 0 && u == batched:
+		return actNone, 0
 	}
 	now := c.loop.eng.now()
 	if u == batched {
 		due := c.door.tuned.Load().Window.Due(o.Frames(), o.Bytes(), c.lastFlush(now), now)
 		if due > now {
-			if c.flags&isDelayed != 0 {
-				return wait, now
+			if c.outFlags&outDelayed != 0 {
+				return actNone, now
 			}
-			c.flags |= isDelayed
-			return window, due
+			c.outFlags |= outDelayed
+			return actDelay, due
 		}
 	}
-	return wake, now
+	return actFlush, now
 }
 
 // perform does what was decided. Any goroutine, without mu.
 func (c *Conn) perform(act action, at int64) {
 	switch act {
-	case wake:
-		c.loop.push(c)
-	case window:
+	case actFlush:
+		c.loop.markDirty(c)
+	case actDelay:
 		c.loop.delay(c, at)
-	case toLoop:
-		c.loop.leave(c)
-	case stalls:
+	case actLoop:
+		c.loop.handToLoop(c)
+	case actStall:
 		c.loop.watchStalls()
 	}
 }
@@ -76,7 +76,7 @@ func (c *Conn) windowEnd(now int64) int64 {
 		due = c.door.tuned.Load().Window.Due(o.Frames(), o.Bytes(), c.lastFlush(now), 0)
 	}
 	if due == never || due <= now+windowSlack {
-		c.flags &^= isDelayed
+		c.outFlags &^= outDelayed
 	}
 	return due
 }
@@ -85,12 +85,12 @@ func (c *Conn) windowEnd(now int64) int64 {
 func (l *Loop) delay(c *Conn, at int64) {
 	l.mu.Lock()
 	l.delayed = append(l.delayed, c)
-	l.arm(at)
+	l.setTimer(at)
 	l.mu.Unlock()
 }
 
 // arm makes the timer fire at the given time at the latest. Under mu.
-func (l *Loop) arm(at int64) {
+func (l *Loop) setTimer(at int64) {
 	if at < l.timerAt && !l.stopped {
 		l.timerAt = at
 		l.timer.Reset(time.Duration(max(at-l.eng.now(), 0)))
@@ -98,9 +98,9 @@ func (l *Loop) arm(at int64) {
 }
 
 // armBy is arm for who does not hold mu. Any goroutine.
-func (l *Loop) armBy(at int64) {
+func (l *Loop) setTimerBy(at int64) {
 	l.mu.Lock()
-	l.arm(at)
+	l.setTimer(at)
 	l.mu.Unlock()
 }
 
@@ -141,6 +141,6 @@ func (l *Loop) onTime() {
 	l.wheelAt = never
 	next := min(l.flushDelayed(now), l.cutStalled(now))
 	l.wheelAt = min(l.wheelAt, l.wheel.advance(tickOf(now), (*Conn).onDeadline))
-	l.armBy(min(next, l.wheelAt))
+	l.setTimerBy(min(next, l.wheelAt))
 	l.endTurn()
 }

@@ -51,7 +51,7 @@ func (c *Conn) writeOut(now int64) error {
 			return err
 		case n < asked:
 			c.noteWrite(o.Frames(), now)
-			return c.awaitRoom(o)
+			return c.awaitWritable(o)
 		}
 	}
 	c.noteWrite(o.Frames(), now)
@@ -81,13 +81,13 @@ func (o *outbox) write(fd, limit int) (asked, n int, err error) {
 func (c *Conn) afterWrite(err error) action {
 	switch {
 	case err != nil && err != errKernelFull:
-		return toLoop // which meets the same error, and closes
-	case c.flags&isFull != 0 && c.out.Load().size() <= c.door.tuned.Load().LowWater:
-		return toLoop // OnDrain is due
+		return actLoop // which meets the same error, and closes
+	case c.outFlags&outFull != 0 && c.out.Load().size() <= c.door.tuned.Load().LowWater:
+		return actLoop // OnDrain is due
 	case err != nil:
-		return stalls
+		return actStall
 	}
-	return wait
+	return actNone
 }
 
 // writeLarge writes a large frame that nothing is before from where it lies, and queues what the kernel has no room for.
@@ -122,7 +122,7 @@ func (c *Conn) writeParts(frames int, a, b []byte) error {
 	if err != nil && err != syscall.EAGAIN && err != syscall.EINTR {
 		n = 0 // the loop is to meet the error, too
 	}
-	o := c.opened()
+	o := c.ensureOutbox()
 	for range frames {
 		o.AddFrame()
 	}
@@ -130,7 +130,7 @@ func (c *Conn) writeParts(frames int, a, b []byte) error {
 	o.Append(a)
 	o.Append(b)
 	o.advance(n)
-	return c.awaitRoom(o)
+	return c.awaitWritable(o)
 }
 
 // countFrames counts each frame of q once, whoever tries to write it and how often.
@@ -148,8 +148,8 @@ func (c *Conn) noteWrite(frames int, now int64) {
 	}
 	c.flushed = micros(now)
 	if frames > 1 {
-		c.flags &^= isLone
+		c.outFlags &^= outSingle
 	} else {
-		c.flags |= isLone
+		c.outFlags |= outSingle
 	}
 }

@@ -27,13 +27,13 @@ type wheel struct {
 }
 
 // hook is the part of a Conn by which it hangs in the wheel.
-type hook struct{ next, prev *Conn }
+type wheelLinks struct{ next, prev *Conn }
 
 func (w *wheel) init(now uint32) { w.now = now }
 
 // set hangs c up at tick at, or takes it off for 0. A deadline already past
 // comes up with the next tick.
-func (w *wheel) set(c *Conn, at uint32) {
+func (w *wheel) schedule(c *Conn, at uint32) {
 	if c.due != 0 {
 		w.remove(c)
 	}
@@ -42,24 +42,24 @@ func (w *wheel) set(c *Conn, at uint32) {
 	}
 	c.due = max(at, w.now+1)
 	head := &w.slots[c.due%uint32(len(w.slots))]
-	c.hang = hook{next: *head}
+	c.links = wheelLinks{next: *head}
 	if *head != nil {
-		(*head).hang.prev = c
+		(*head).links.prev = c
 	}
 	*head = c
 	w.count++
 }
 
 func (w *wheel) remove(c *Conn) {
-	if c.hang.prev != nil {
-		c.hang.prev.hang.next = c.hang.next
+	if c.links.prev != nil {
+		c.links.prev.links.next = c.links.next
 	} else {
-		w.slots[c.due%uint32(len(w.slots))] = c.hang.next
+		w.slots[c.due%uint32(len(w.slots))] = c.links.next
 	}
-	if c.hang.next != nil {
-		c.hang.next.hang.prev = c.hang.prev
+	if c.links.next != nil {
+		c.links.next.links.prev = c.links.prev
 	}
-	c.hang, c.due = hook{}, 0
+	c.links, c.due = wheelLinks{}, 0
 	w.count--
 }
 
@@ -72,7 +72,7 @@ func (w *wheel) advance(now uint32, due func(*Conn)) int64 {
 		first = now - uint32(len(w.slots)) + 1
 	}
 	for t := first; t <= now; t++ {
-		for c := w.slots[t%uint32(len(w.slots))]; c != nil; c = c.hang.next {
+		for c := w.slots[t%uint32(len(w.slots))]; c != nil; c = c.links.next {
 			if c.due <= now {
 				w.fired = append(w.fired, c)
 			}
@@ -94,7 +94,7 @@ func (w *wheel) advance(now uint32, due func(*Conn)) int64 {
 // all is every connection that hangs in the wheel.
 func (w *wheel) all() (list []*Conn) {
 	for _, c := range w.slots {
-		for ; c != nil; c = c.hang.next {
+		for ; c != nil; c = c.links.next {
 			list = append(list, c)
 		}
 	}

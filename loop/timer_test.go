@@ -24,11 +24,11 @@ func TestWheelAgainstModel(t *testing.T) {
 			case 0:
 				c := conns[rnd.IntN(len(conns))]
 				at := now + 1 + uint32(rnd.IntN(2000)) // beyond one turn of the wheel, too
-				w.set(c, at)
+				w.schedule(c, at)
 				due[c] = at
 			case 1:
 				c := conns[rnd.IntN(len(conns))]
-				w.set(c, 0)
+				w.schedule(c, 0)
 				delete(due, c)
 			case 2:
 				now += uint32(rnd.IntN(700))
@@ -59,14 +59,14 @@ func TestWheelDueMayTakeOthersOff(t *testing.T) {
 	w.init(0)
 	a, b, c := &Conn{}, &Conn{}, &Conn{}
 	for _, x := range []*Conn{a, b, c} {
-		w.set(x, 5)
+		w.schedule(x, 5)
 	}
 	n := 0
 	w.advance(10, func(x *Conn) {
 		n++
-		w.set(x, 20)
+		w.schedule(x, 20)
 		for _, y := range []*Conn{a, b, c} {
-			w.set(y, 30)
+			w.schedule(y, 30)
 		}
 	})
 	if n != 3 || w.count != 3 {
@@ -83,11 +83,11 @@ func TestWheelNext(t *testing.T) {
 		t.Error("an empty wheel wants to be woken")
 	}
 	c := &Conn{}
-	w.set(c, 105)
+	w.schedule(c, 105)
 	if got, want := w.next(), 105*int64(tick); got != want {
 		t.Errorf("next at %v, want %v", time.Duration(got), time.Duration(want))
 	}
-	w.set(c, 400)
+	w.schedule(c, 400)
 	if got, want := w.next(), 110*int64(tick); got != want {
 		t.Errorf("next at %v, want %v", time.Duration(got), time.Duration(want))
 	}

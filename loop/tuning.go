@@ -23,7 +23,7 @@ func (d *Door) Tuning() Tuning { return *d.tuned.Load() }
 // once. Any goroutine; t must make sense (see Limits).
 func (d *Door) Tune(t Tuning) {
 	d.tuned.Store(&t)
-	d.eng.poke()
+	d.eng.wakeAll()
 }
 
 // Tune is Door.Tune for a dialled connection, which has a door of its own. Any goroutine.
@@ -38,7 +38,7 @@ func (c *Conn) Tune(t Tuning) {
 func (d *Door) SetZeroCopy(on bool) { d.copying.Store(!on) }
 
 // poke makes every loop look at what is due.
-func (e *Engine) poke() {
+func (e *Engine) wakeAll() {
 	for _, l := range e.loops {
 		l.timeUp.Store(true)
 		l.wake()

@@ -11,24 +11,24 @@ import (
 // bell wakes one loop from any goroutine: one end of a socket pair is a connection of
 // the loop, a byte into the other end makes the loop read it. gnet's own ways to
 // run something on a loop allocate three times a call; this does not, and it tells us
-// which loops there are (docs/adr/0003-bell.md).
-type bell struct {
+// which loops there are (docs/adr/0003-waker.md).
+type waker struct {
 	loop  *Loop
 	err   error // why there is none
 	index int   // of the loop
-	ring  net.Conn
+	far   net.Conn
 }
 
 // oneByte is what rings; its value says nothing.
 var oneByte = []byte{1}
 
 // hang puts a bell on the loop with the fewest connections, which is one without.
-func (e *Engine) hang(index int) (*Loop, error) {
+func (e *Engine) addLoop(index int) (*Loop, error) {
 	near, far, err := socketPair()
 	if err != nil {
 		return nil, err
 	}
-	b := &bell{ring: far, index: index}
+	b := &waker{far: far, index: index}
 	if _, err := e.client.EnrollContext(near, b); err != nil {
 		far.Close()
 		return nil, err
@@ -40,14 +40,14 @@ func (e *Engine) hang(index int) (*Loop, error) {
 }
 
 // enter ties the bell to its loop: gnet's OnOpen.
-func (b *bell) enter(e *Engine, gc gnet.Conn) {
+func (b *waker) onOpen(e *Engine, gc gnet.Conn) {
 	b.loop, b.err = newLoop(e, gc.EventLoop(), b)
 }
 
 // heard does what the loop was woken for: gnet's OnTraffic.
-func (b *bell) heard() {
+func (b *waker) onTraffic() {
 	l := b.loop
-	l.rung.Store(false) // first: what is left to the loop from now on rings again
+	l.wakeSent.Store(false) // first: what is left to the loop from now on rings again
 	if l.timeUp.CompareAndSwap(true, false) {
 		l.onTime()
 		return

@@ -41,7 +41,7 @@ func (e *Engine) watch() {
 		case <-tick.C:
 			for _, l := range e.loops {
 				l.inspect(time.Since(e.start))
-				l.chase()
+				l.checkArrivals()
 			}
 		}
 	}
@@ -137,14 +137,14 @@ func (l *Loop) fault(c *Conn, r any) {
 	l.report(c, r)
 	// Whatever the turn was about to do at its end is done here.
 	if l.corked != nil {
-		l.corked.marks.And(^(isCorked | isReplying))
-		l.uncorked()
+		l.corked.marks.And(^(markCorked | markReplying))
+		l.endCork()
 	}
 	if l.depth == 1 {
-		l.armed.Store(false)
+		l.flushSure.Store(false)
 	}
 	if c != nil && c.state != closed {
-		c.why(&CloseError{Code: frame.CloseAbnormal, Cause: errFault})
+		c.setCloseError(&CloseError{Code: frame.CloseAbnormal, Cause: errFault})
 		c.closeNow()
 	}
 	if l.depth == 1 && l.pending.Load() > 0 {
@@ -172,7 +172,7 @@ func (l *Loop) exit() {
 	l.eng.log.Error("agloop: a handler ended its loop by runtime.Goexit", "stack", string(debug.Stack()))
 	for _, c := range l.wheel.all() {
 		l.run(c, func(c *Conn) {
-			c.why(&CloseError{Code: frame.CloseAbnormal, Cause: errLoopEnded})
+			c.setCloseError(&CloseError{Code: frame.CloseAbnormal, Cause: errLoopEnded})
 			c.closeNow()
 		})
 	}

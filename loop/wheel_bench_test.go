@@ -12,12 +12,12 @@ func BenchmarkWheel(b *testing.B) {
 	w.init(now)
 	all := make([]Conn, conns)
 	for i := range all {
-		w.set(&all[i], now+1+uint32(i%ahead))
+		w.schedule(&all[i], now+1+uint32(i%ahead))
 	}
 	fired := 0
 	due := func(c *Conn) {
 		fired++
-		w.set(c, now+ahead)
+		w.schedule(c, now+ahead)
 	}
 	turn := func() {
 		now++

@@ -12,33 +12,33 @@ import (
 // (docs/adr/0010-writer.md).
 
 // push puts c on the dirty list and has it flushed. Any goroutine.
-func (l *Loop) push(c *Conn) {
+func (l *Loop) markDirty(c *Conn) {
 	l.mu.Lock()
 	l.dirty = append(l.dirty, c)
 	l.pending.Add(1)
 	l.mu.Unlock()
-	l.call()
+	l.wakeWriter()
 }
 
 // call sees to it that the dirty list is flushed soon. Any goroutine.
-func (l *Loop) call() {
+func (l *Loop) wakeWriter() {
 	// Either the writer or the turn, having lowered armed, sees the list; or we see armed lowered.
-	if !l.armed.Load() && l.armed.CompareAndSwap(false, true) {
+	if !l.flushSure.Load() && l.flushSure.CompareAndSwap(false, true) {
 		l.Counters.WriterWakes.Add(1)
-		l.callWriter()
+		l.signalWriter()
 	}
 }
 
-func (l *Loop) callWriter() {
+func (l *Loop) signalWriter() {
 	select {
-	case l.calls <- struct{}{}:
+	case l.writerSignal <- struct{}{}:
 	default: // it is on its way
 	}
 }
 
 // take swaps the dirty list for an empty one. Any goroutine.
-func (l *Loop) take(empty []*Conn) (list []*Conn, stopped bool) {
-	l.armed.Store(false) // first: a push from now on must call again
+func (l *Loop) swapDirty(empty []*Conn) (list []*Conn, stopped bool) {
+	l.flushSure.Store(false) // first: a push from now on must call again
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	list = l.dirty
@@ -48,23 +48,23 @@ func (l *Loop) take(empty []*Conn) (list []*Conn, stopped bool) {
 }
 
 // write is the writer.
-func (l *Loop) write() {
+func (l *Loop) runWriter() {
 	var list []*Conn
-	for range l.calls {
+	for range l.writerSignal {
 		var stopped bool
-		if list, stopped = l.take(list); stopped {
+		if list, stopped = l.swapDirty(list); stopped {
 			return
 		}
 		now := l.eng.now()
 		for _, c := range list {
-			l.guarded(c, func() action { return c.flushHere(now) })
+			l.runElsewhere(c, func() action { return c.flushFromWriter(now) })
 		}
 		clear(list)
 	}
 }
 
 // guarded does work for c in a goroutine of the loop's own: a panic in it is a mistake of ours and ends that connection.
-func (l *Loop) guarded(c *Conn, work func() action) {
+func (l *Loop) runElsewhere(c *Conn, work func() action) {
 	defer func() {
 		if r := recover(); r != nil {
 			l.report(c, r)
@@ -75,21 +75,21 @@ func (l *Loop) guarded(c *Conn, work func() action) {
 }
 
 // flushHere writes the outbox of a connection that was dirty, from a goroutine. What only the loop may do it leaves to it.
-func (c *Conn) flushHere(now int64) action {
+func (c *Conn) flushFromWriter(now int64) action {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.flags &^= isDirty
-	return c.flushUnder(now)
+	c.outFlags &^= outDirty
+	return c.flushLocked(now)
 }
 
 // flushUnder is the part of flushHere that others share. Under mu.
-func (c *Conn) flushUnder(now int64) action {
+func (c *Conn) flushLocked(now int64) action {
 	o := c.out.Load()
 	switch {
-	case o == nil || o.blocked || c.marked(isCorked):
-		return wait // flushed meanwhile, or about to be by the poller or the turn that is under way
-	case c.flags&isClosing != 0:
-		return toLoop
+	case o == nil || o.blocked || c.marked(markCorked):
+		return actNone // flushed meanwhile, or about to be by the poller or the turn that is under way
+	case c.outFlags&outClosing != 0:
+		return actLoop
 	}
 	err := c.writeOut(now)
 	c.countOut()
@@ -97,12 +97,12 @@ func (c *Conn) flushUnder(now int64) action {
 }
 
 // leave has the loop flush c. Any goroutine.
-func (l *Loop) leave(c *Conn) {
+func (l *Loop) handToLoop(c *Conn) {
 	l.mu.Lock()
-	l.todo = append(l.todo, c)
+	l.handed = append(l.handed, c)
 	l.pending.Add(1)
 	l.mu.Unlock()
-	if l.rung.CompareAndSwap(false, true) {
+	if l.wakeSent.CompareAndSwap(false, true) {
 		l.wake()
 	}
 }
@@ -110,20 +110,20 @@ func (l *Loop) leave(c *Conn) {
 // flushDirty flushes all connections that are dirty or were left to the loop.
 func (l *Loop) flushDirty() {
 	l.owner.check()
-	list, _ := l.take(l.spare)
-	l.spare = nil // a callback of ours may get here again
+	list, _ := l.swapDirty(l.dirtySpare)
+	l.dirtySpare = nil // a callback of ours may get here again
 	l.mu.Lock()
-	list = append(list, l.todo...)
-	l.pending.Add(-int32(len(l.todo)))
-	clear(l.todo)
-	l.todo = l.todo[:0]
+	list = append(list, l.handed...)
+	l.pending.Add(-int32(len(l.handed)))
+	clear(l.handed)
+	l.handed = l.handed[:0]
 	l.mu.Unlock()
 	now := l.eng.now()
 	for _, c := range list {
 		l.run(c, func(c *Conn) { c.flush(now) })
 	}
 	clear(list)
-	l.spare = list
+	l.dirtySpare = list
 }
 
 // flush writes what waits, tells who waits for room, and goes on with closing. On the loop. now is for the batch window;
@@ -139,7 +139,7 @@ func (c *Conn) flush(now int64) {
 		}
 		f = c.flushQueue(now)
 	}
-	if c.finish(f); f.drained && c.state == open {
+	if c.afterFlush(f); f.drained && c.state == open {
 		c.drain(now)
 	}
 	if c.state >= closing {
@@ -148,10 +148,10 @@ func (c *Conn) flush(now int64) {
 }
 
 // finish does what only the loop may do after a write.
-func (c *Conn) finish(f flushed) {
+func (c *Conn) afterFlush(f flushed) {
 	switch {
 	case f.err != nil:
-		c.why(&CloseError{Code: frame.CloseAbnormal, Cause: f.err})
+		c.setCloseError(&CloseError{Code: frame.CloseAbnormal, Cause: f.err})
 		c.closeNow()
 	case f.stalls:
 		c.loop.watchStalls()
@@ -161,31 +161,31 @@ func (c *Conn) finish(f flushed) {
 // drain tells the handler that there is room. What it sends leaves at once. When there is room again after that, it is told
 // so in a later turn of the loop, for others want to be served, too.
 func (c *Conn) drain(now int64) {
-	c.gather(func() { c.door.handler.OnDrain(c) })
+	c.runCorked(func() { c.door.handler.OnDrain(c) })
 	if c.state != closed {
 		f := c.flushQueue(now)
-		c.finish(f)
+		c.afterFlush(f)
 		if f.drained {
-			c.oweDrain()
+			c.drainLater()
 		}
 		if f.drained || f.end {
-			c.loop.leave(c)
+			c.loop.handToLoop(c)
 		}
 	}
-	c.loop.uncorked()
+	c.loop.endCork()
 }
 
 // oweDrain puts off OnDrain that was found to be due.
-func (c *Conn) oweDrain() {
+func (c *Conn) drainLater() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.flags |= isFull
+	c.outFlags |= outFull
 }
 
 // flushed is what flushQueue found.
 type flushed struct {
 	end     bool // another goroutine wants the connection closed, and nothing was written
-	flags   flags
+	flags   outFlags
 	code    frame.CloseCode
 	err     error // the socket is broken
 	stalls  bool  // the kernel is full
@@ -196,18 +196,18 @@ type flushed struct {
 func (c *Conn) flushQueue(now int64) (f flushed) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	f.flags, f.code = c.flags, c.code
-	if now == 0 && c.flags&(isDirty|isDelayed) != 0 { // a turn takes along what was to be flushed
+	f.flags, f.code = c.outFlags, c.code
+	if now == 0 && c.outFlags&(outDirty|outDelayed) != 0 { // a turn takes along what was to be flushed
 		now = c.loop.eng.now()
 	}
-	c.flags &^= isDirty
+	c.outFlags &^= outDirty
 	var err error
 	if c.loop.corked == c { // under mu, so that nobody writes what was sent after the replies before them
-		err = c.uncork()
-		c.marks.And(^(isCorked | isReplying))
+		err = c.flushCorkLocked()
+		c.marks.And(^(markCorked | markReplying))
 		c.loop.corked = nil
 	}
-	if f.flags&isClosing != 0 && (f.flags&isCut != 0 || c.state <= open) {
+	if f.flags&outClosing != 0 && (f.flags&outCut != 0 || c.state <= open) {
 		f.end = true
 		return f
 	}
@@ -221,22 +221,22 @@ func (c *Conn) flushQueue(now int64) (f flushed) {
 	o = c.out.Load()
 	f.stalls = o != nil && o.blocked
 	c.countOut()
-	if c.flags&isFull != 0 && c.out.Load().size() <= c.door.tuned.Load().LowWater {
-		c.flags &^= isFull
+	if c.outFlags&outFull != 0 && c.out.Load().size() <= c.door.tuned.Load().LowWater {
+		c.outFlags &^= outFull
 		f.drained = true
 	}
 	return f
 }
 
 // closeInTurn acts on what another goroutine wants closed. False means that the connection is gone.
-func (c *Conn) closeInTurn(flags flags, code frame.CloseCode) bool {
+func (c *Conn) closeInTurn(flags outFlags, code frame.CloseCode) bool {
 	switch {
-	case flags&isCut != 0 && code == frame.CloseSlowReader:
+	case flags&outCut != 0 && code == frame.CloseSlowReader:
 		c.loop.Counters.SlowCuts.Add(1)
 		c.cut(code, errSlowReader)
-	case flags&isCut != 0 && code == frame.CloseInternal:
+	case flags&outCut != 0 && code == frame.CloseInternal:
 		c.cut(code, errFault)
-	case flags&isCut != 0:
+	case flags&outCut != 0:
 		c.door.refused.shed.Add(1)
 		c.cut(code, errMemory)
 	case c.state == handshaking: // closed before it was a WebSocket: there is nothing to say

@@ -127,7 +127,7 @@ func (m *MemoryManager) Start() {
 	m.started = m.started || idle
 	m.mu.Unlock()
 	if idle {
-		go m.run(m.take())
+		go m.run(m.sample())
 	}
 }
 
@@ -222,7 +222,7 @@ func (m *MemoryManager) run(v verdict) {
 			return
 		default:
 		}
-		v = m.take()
+		v = m.sample()
 		timer.Reset(m.GetMonitoringInterval())
 	}
 }
@@ -242,7 +242,7 @@ func (m *MemoryManager) act(v verdict) {
 }
 
 // take takes a reading, settles the tier and sets the thresholds.
-func (m *MemoryManager) take() verdict {
+func (m *MemoryManager) sample() verdict {
 	// Whoever asked up to here is served by this reading; whoever asks from here on may
 	// have seen what it missed.
 	drain(m.wake)

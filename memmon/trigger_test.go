@@ -191,7 +191,7 @@ func TestPaceTellsNothingTwice(t *testing.T) {
 func calm(tb testing.TB) *Ledger {
 	l := NewLedger()
 	m := NewMemoryManager(Config{InOut: l, Read: func() Reading { return Reading{Total: 1, Limit: 1 << 60} }})
-	m.take()
+	m.sample()
 	if tb.Failed() || l.stripes[0].ask.Load() == never {
 		tb.Fatal("no threshold")
 	}
@@ -235,6 +235,6 @@ func BenchmarkTake(b *testing.B) {
 	m := NewMemoryManager(Config{Collect: func() {}})
 	b.ReportAllocs()
 	for b.Loop() {
-		m.take()
+		m.sample()
 	}
 }

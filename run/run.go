@@ -147,7 +147,7 @@ func (r *Run) do(agent Agent) error {
 		Refuse(r.sink, CodeBadInput, err.Error())
 		return err
 	}
-	return r.finish(r.call(agent))
+	return r.finish(r.callAgent(agent))
 }
 
 // Refuse sends the RUN_ERROR that answers an input no run is made of.
@@ -172,7 +172,7 @@ const (
 	CodeIncomplete = "incomplete_run" // the agent returned with something still open
 )
 
-func (r *Run) call(agent Agent) (err error) {
+func (r *Run) callAgent(agent Agent) (err error) {
 	returned := false
 	defer func() {
 		if returned {
@@ -259,7 +259,7 @@ func (r *Run) fail(message, code string) {
 func (r *Run) Emit(ev agui.Event) error {
 	// Room is for one event: who comes meanwhile asks when that is sent. This is not done
 	// under mu, which the end of the run needs without waiting.
-	if err := r.turn.take(r.ctx); err != nil {
+	if err := r.turn.acquire(r.ctx); err != nil {
 		return err
 	}
 	defer r.turn.give()

@@ -12,7 +12,7 @@ type turn struct {
 	pass   chan struct{} // of capacity 1: from one in line to the next
 }
 
-func (t *turn) take(ctx context.Context) error {
+func (t *turn) acquire(ctx context.Context) error {
 	if t.inLine.Add(1) == 1 {
 		return nil
 	}

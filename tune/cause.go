@@ -14,15 +14,15 @@ const (
 	memoryHigh
 	latencyHigh
 	callsHigh
-	memoryCalm
+	memoryEased
 	windowCalm
 )
 
 // willing tells whether waiting longer would do no harm.
 func (c cause) willing() bool { return c >= callsHigh }
 
-// calm tells whether it leads back home.
-func (c cause) calm() bool { return c >= memoryCalm }
+// eased tells whether it leads back home.
+func (c cause) eased() bool { return c >= memoryEased }
 
 const (
 	memoryLimit = 0.80 // of the budget
@@ -31,11 +31,11 @@ const (
 	busyRate    = 1000.0 // messages a second below which calls cost nothing worth saving
 	// slackPart of MaxLatency is what p99 must be below before it may be spent. A step changes
 	// a window by less than four times, so it cannot lead over the limit by itself.
-	slackPart  = 0.25
-	cpuLimit   = 0.85 // above, p99 is that of a queue for processors, and more writes make it longer
-	windowPart = 0.5  // of MaxLatency, which the windows alone may take where CPU is short
-	keepPart   = 0.94 // a condition once met holds down to this part of its limit
-	calmDwells = 4    // how much longer than for other moves a calm must hold
+	slackPart   = 0.25
+	cpuLimit    = 0.85 // above, p99 is that of a queue for processors, and more writes make it longer
+	windowPart  = 0.5  // of MaxLatency, which the windows alone may take where CPU is short
+	keepPart    = 0.94 // a condition once met holds down to this part of its limit
+	easedDwells = 4    // how much longer than for other moves a eased must hold
 )
 
 // find is the first rule whose condition is met and that has a step to go.
@@ -63,7 +63,7 @@ func (a *AdaptiveOptimizer) holds(c cause) bool {
 		return !s.blind && !a.short() && s.p99 > part*most
 	case callsHigh:
 		return (slack || !s.blind && a.short() && a.fits()) && s.messages > part*busyRate && s.writes > part*callsLimit*s.messages
-	case memoryCalm:
+	case memoryEased:
 		return s.memory < memoryRest
 	case windowCalm:
 		// Not by calls per message, which the larger window itself has lowered.
@@ -102,7 +102,7 @@ func (a *AdaptiveOptimizer) path(c cause) (l *ladder, way int) {
 	switch c {
 	case memoryHigh:
 		l, end = &a.on.memory, a.on.memory.high
-	case memoryCalm:
+	case memoryEased:
 		l, end = &a.on.memory, a.on.memory.home
 	case latencyHigh:
 		end = a.on.window.low
@@ -116,8 +116,8 @@ func (a *AdaptiveOptimizer) path(c cause) (l *ladder, way int) {
 func (a *AdaptiveOptimizer) needs(c cause, l *ladder, way int) time.Duration {
 	need := a.cfg.Dwell
 	switch {
-	case c.calm():
-		need *= calmDwells
+	case c.eased():
+		need *= easedDwells
 	case l.turns(way):
 		need *= 2
 	}
@@ -149,7 +149,7 @@ func (a *AdaptiveOptimizer) explain(c cause) (Profile, string) {
 		}
 		return ProfileThroughput, fmt.Sprintf("%.2f writes per message, above %v, at more than %v messages/s, and %s",
 			s.writes/s.messages, callsLimit, busyRate, why)
-	case c == memoryCalm:
+	case c == memoryEased:
 		return a.cfg.Profile, fmt.Sprintf("back: %s, below %.0f %%,", memory, 100*memoryRest)
 	case a.on.window.at < a.on.window.home:
 		return a.cfg.Profile, "back: " + slack

@@ -22,13 +22,13 @@ type ladder struct {
 const maxPatience = 32
 
 // move takes so many steps. A willing move has proved right when nothing followed it within
-// probation; it was wrong when one back did, other than by a calm.
-func (l *ladder) move(way int, now time.Time, willing, calm bool, probation time.Duration) {
+// probation; it was wrong when one back did, other than by a eased.
+func (l *ladder) move(way int, now time.Time, willing, eased bool, probation time.Duration) {
 	switch {
 	case !l.willing:
 	case now.Sub(l.moved) > probation:
 		l.patience = 1
-	case l.turns(way) && !calm:
+	case l.turns(way) && !eased:
 		l.patience = min(2*l.patience, maxPatience)
 	}
 	l.at += way

@@ -112,12 +112,12 @@ func NewOptimizer(cfg OptimizerConfig) *AdaptiveOptimizer {
 		cfg.Apply = func(Tuning) {}
 	}
 	a := &AdaptiveOptimizer{log: cfg.Logger, hook: cfg.Apply, cfg: cfg}
-	a.settle()
+	a.resetToProfile()
 	return a
 }
 
 // settle goes to where the profile stands and forgets what led elsewhere. Under mu.
-func (a *AdaptiveOptimizer) settle() {
+func (a *AdaptiveOptimizer) resetToProfile() {
 	if a.cfg.Profile == "" {
 		a.cfg.Profile = ProfileBalanced
 	}
@@ -178,7 +178,7 @@ func (a *AdaptiveOptimizer) change(edit func(*OptimizerConfig)) {
 	defer a.changing.Unlock()
 	a.mu.Lock()
 	edit(&a.cfg)
-	a.settle()
+	a.resetToProfile()
 	t := a.now
 	a.mu.Unlock()
 	a.hook(t)
@@ -264,8 +264,8 @@ func (a *AdaptiveOptimizer) step(now time.Time, o Observation) *Decision {
 	d := &Decision{At: now, From: a.now, Observation: o}
 	d.Toward, d.Reason = a.explain(c)
 	d.Reason += " for " + held.Round(time.Second).String()
-	// Twice the calm that leads back, or a load that comes and goes would pass.
-	l.move(way, now, c.willing(), c.calm(), 2*calmDwells*a.cfg.Dwell*time.Duration(l.patience))
+	// Twice the eased that leads back, or a load that comes and goes would pass.
+	l.move(way, now, c.willing(), c.eased(), 2*easedDwells*a.cfg.Dwell*time.Duration(l.patience))
 	a.now = a.on.tuning()
 	d.To = a.now
 	a.forget()

@@ -280,10 +280,10 @@ func TestClosedLoop(t *testing.T) {
 		gathered := min(1+rate*window, float64(t.MessageBatchSize))
 		writes := 1 / gathered
 		return Observation{
-			P99Latency:       floor + max(t.MessageBatchTimeout, 0),
-			Measured:         true,
-			MemoryFraction:   0.3,
-			WritesPerMessage: writes,
+			P99Latency:        floor + max(t.MessageBatchTimeout, 0),
+			Measured:          true,
+			MemoryFraction:    0.3,
+			WritesPerMessage:  writes,
 			MessagesPerSecond: rate * float64(conns), Connections: conns,
 		}
 	}
@@ -322,7 +322,7 @@ func TestClosedLoop(t *testing.T) {
 	}
 }
 
-// TestAFailedReturnTeachesPatience: a load that only one rung suits, whose figures look calm
+// TestAFailedReturnTeachesPatience: a load that only one rung suits, whose figures look eased
 // there, is tried ever more rarely.
 func TestAFailedReturnTeachesPatience(t *testing.T) {
 	d := newDrive(t, OptimizerConfig{})

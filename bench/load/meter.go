@@ -66,15 +66,15 @@ func (e *engine) clocks(m *meter, pid int) (err error) {
 	return err
 }
 
-// calm is how long the load runs on after a slow reading before the window begins, to make up for what it missed.
-const calm = int64(20 * time.Millisecond)
+// makeUp is how long the load runs on after a slow reading before the window begins, to make up for what it missed.
+const makeUp = int64(20 * time.Millisecond)
 
 // measure runs one window. begin is called at its first moment and says when it ends.
 func (e *engine) measure(pid int, begin func(at int64) (end int64)) (a, b meter, err error) {
 	if a, err = e.meter(pid); err != nil {
 		return a, b, err
 	}
-	if err := e.until(e.now()+calm, nil); err != nil {
+	if err := e.until(e.now()+makeUp, nil); err != nil {
 		return a, b, err
 	}
 	e.awake = e.ownCore

@@ -129,8 +129,8 @@ func (a *appender) oneOf(member, s string, set ...string) {
 	a.dst = append(a.dst, '"')
 }
 
-// speaker appends the role of a text message, if it names one.
-func (a *appender) speaker(r agui.Role) {
+// textRole appends the role of a text message, if it names one.
+func (a *appender) textRole(r agui.Role) {
 	const member = `,"role":"`
 	switch r {
 	case "":

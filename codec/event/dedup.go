@@ -28,12 +28,12 @@ func (s *dedupScan) dedup(dst []byte) ([]byte, bool) {
 }
 
 func (s *dedupScan) dedupArray(dst []byte) ([]byte, bool) {
-	if !s.enter() {
+	if !s.descend() {
 		return dst, false
 	}
 	dst = append(dst, '[')
 	if s.peek() == ']' {
-		s.leave()
+		s.ascend()
 		return append(dst, ']'), true
 	}
 	for {
@@ -53,12 +53,12 @@ func (s *dedupScan) dedupArray(dst []byte) ([]byte, bool) {
 }
 
 func (s *dedupScan) dedupObject(dst []byte) ([]byte, bool) {
-	if !s.enter() {
+	if !s.descend() {
 		return dst, false
 	}
 	var members [][]byte
 	if s.peek() == '}' {
-		s.leave()
+		s.ascend()
 		return append(dst, '{', '}'), true
 	}
 	places := make(map[string]int)

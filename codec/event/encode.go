@@ -46,7 +46,7 @@ func Append(dst []byte, ev agui.Event) ([]byte, error) {
 	case *agui.TextMessageChunk:
 		a.open(`{"type":"TEXT_MESSAGE_CHUNK"`, &e.Base)
 		a.optional(`,"messageId":"`, e.MessageID)
-		a.speaker(e.Role)
+		a.textRole(e.Role)
 		a.optional(`,"delta":"`, e.Delta)
 		a.optional(`,"name":"`, e.Name)
 	case *agui.ToolCallChunk:
@@ -62,7 +62,7 @@ func Append(dst []byte, ev agui.Event) ([]byte, error) {
 	case *agui.TextMessageStart:
 		a.open(`{"type":"TEXT_MESSAGE_START"`, &e.Base)
 		a.text(`,"messageId":"`, e.MessageID)
-		a.speaker(e.Role)
+		a.textRole(e.Role)
 		a.optional(`,"name":"`, e.Name)
 	case *agui.TextMessageEnd:
 		a.open(`{"type":"TEXT_MESSAGE_END"`, &e.Base)

@@ -28,7 +28,7 @@ func (a *appender) message(m *agui.Message) {
 	a.optional(`,"name":"`, m.Name)
 	if m.ToolCalls != nil {
 		for i := range a.list(`,"toolCalls":"`, len(m.ToolCalls)) {
-			a.call(&m.ToolCalls[i])
+			a.toolCall(&m.ToolCalls[i])
 		}
 	}
 	a.optional(`,"toolCallId":"`, m.ToolCallID)
@@ -39,7 +39,7 @@ func (a *appender) message(m *agui.Message) {
 	a.maybe(`,"metadata":"`, m.Metadata, &openValue)
 }
 
-func (a *appender) call(c *agui.ToolCall) {
+func (a *appender) toolCall(c *agui.ToolCall) {
 	a.text(`,"id":"`, c.ID)
 	a.oneOf(`,"type":"`, c.Type, "function")
 	start := a.begin(`,"function":"`)

@@ -14,7 +14,7 @@ func patchOf(data []byte) []agui.PatchOp {
 	s := jsonScan{data: data}
 	ops := []agui.PatchOp{}
 	s.peek()
-	s.enter()
+	s.descend()
 	if s.peek() == ']' {
 		return ops
 	}
@@ -36,7 +36,7 @@ func (s *jsonScan) patchOp() agui.PatchOp {
 	var room [6]patchMember
 	members := room[:0]
 	var op agui.PatchOp
-	s.enter()
+	s.descend()
 	for more := true; more; more, _ = s.next('}') {
 		var m patchMember
 		m.name, _ = s.key()

@@ -62,7 +62,7 @@ func (t *thinking) translate(data []byte, r retired) ([]byte, error) {
 		out = append(out, `,"role":"reasoning"`...)
 	}
 	s.peek()
-	s.enter()
+	s.descend()
 	for {
 		s.peek()
 		at := s.pos

@@ -45,7 +45,7 @@ func (s *jsonScan) peek() byte {
 }
 
 // enter and leave bracket a container.
-func (s *jsonScan) enter() bool {
+func (s *jsonScan) descend() bool {
 	if s.depth++; s.depth > scanMaxDepth {
 		return s.fail("nested deeper than 64 levels")
 	}
@@ -53,7 +53,7 @@ func (s *jsonScan) enter() bool {
 	return true
 }
 
-func (s *jsonScan) leave() {
+func (s *jsonScan) ascend() {
 	s.depth--
 	s.pos++
 }
@@ -82,11 +82,11 @@ func (s *jsonScan) value() bool {
 }
 
 func (s *jsonScan) skipObject() bool {
-	if !s.enter() {
+	if !s.descend() {
 		return false
 	}
 	if s.peek() == '}' {
-		s.leave()
+		s.ascend()
 		return true
 	}
 	for {
@@ -100,11 +100,11 @@ func (s *jsonScan) skipObject() bool {
 }
 
 func (s *jsonScan) skipArray() bool {
-	if !s.enter() {
+	if !s.descend() {
 		return false
 	}
 	if s.peek() == ']' {
-		s.leave()
+		s.ascend()
 		return true
 	}
 	for {
@@ -140,7 +140,7 @@ func (s *jsonScan) next(end byte) (more, ok bool) {
 		s.pos++
 		return true, true
 	case end:
-		s.leave()
+		s.ascend()
 		return false, true
 	}
 	return false, s.fail("not valid JSON: no comma between values")

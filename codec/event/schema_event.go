@@ -41,7 +41,7 @@ func schemaSubagent(own ...schemaField) *schemaObject {
 // schemaEvents holds the shape of every event by its type.
 var schemaEvents = func() map[string]*schemaShape {
 	str := func(name string) schemaField { return plainField(name, schemaString) }
-	speaker := setField("role", "developer", "system", "assistant", "user")
+	textRole := setField("role", "developer", "system", "assistant", "user")
 	messageID := mustField(str("messageId"))
 	callID := mustField(str("toolCallId"))
 	delta := mustField(str("delta"))
@@ -59,10 +59,10 @@ var schemaEvents = func() map[string]*schemaShape {
 		agui.EventTypeStepStarted:  schemaOwned(mustField(str("stepName"))),
 		agui.EventTypeStepFinished: schemaOwned(mustField(str("stepName"))),
 
-		agui.EventTypeTextMessageStart:   schemaOwned(messageID, speaker, str("name")),
+		agui.EventTypeTextMessageStart:   schemaOwned(messageID, textRole, str("name")),
 		agui.EventTypeTextMessageContent: schemaOwned(messageID, delta),
 		agui.EventTypeTextMessageEnd:     schemaOwned(messageID),
-		agui.EventTypeTextMessageChunk:   schemaOwned(str("messageId"), speaker, str("delta"), str("name")),
+		agui.EventTypeTextMessageChunk:   schemaOwned(str("messageId"), textRole, str("delta"), str("name")),
 
 		agui.EventTypeToolCallStart: schemaOwned(callID, mustField(str("toolCallName")), retiredField(parent)),
 		agui.EventTypeToolCallArgs:  schemaOwned(callID, delta),

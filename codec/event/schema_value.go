@@ -216,12 +216,12 @@ func (w *schemaWalk) list(f *schemaField, c byte) schemaVerdict {
 	if c != '[' {
 		return w.fatal("must be an array")
 	}
-	if !w.enter() {
+	if !w.descend() {
 		return schemaFatal
 	}
 	count := 0
 	if w.peek() == ']' {
-		w.leave()
+		w.ascend()
 	} else {
 		list := schemaKept{w: w, before: w.pos}
 		for more, ok := true, true; more; list.follow(more) {

@@ -106,13 +106,13 @@ func (w *schemaWalk) note(kind NoteKind) {
 // document's own.
 func (w *schemaWalk) object(o *schemaObject, top bool) schemaVerdict {
 	verdict := schemaKeep
-	if !w.enter() {
+	if !w.descend() {
 		return schemaFatal
 	}
 	var seen uint32
 	list := schemaKept{w: w, before: w.pos}
 	if w.peek() == '}' {
-		w.leave()
+		w.ascend()
 		return w.complete(o, seen, verdict)
 	}
 	for {

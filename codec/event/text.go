@@ -114,7 +114,7 @@ func eventEscape(text []byte) rune {
 // the same name the last counts.
 func eventDelta(event []byte) (text []byte) {
 	s := jsonScan{data: event}
-	if s.peek() != '{' || !s.enter() {
+	if s.peek() != '{' || !s.descend() {
 		return nil
 	}
 	for more := true; more; {

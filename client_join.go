@@ -59,7 +59,7 @@ func (j *joiner) delta(kind agui.EventType, id, delta string, frame []byte) stri
 	if strings.HasPrefix(delta, replacement) || strings.HasSuffix(delta, replacement) {
 		low, high = event.DeltaHalves(frame)
 	}
-	if first := j.take(kind, id); first != 0 {
+	if first := j.secondOf(kind, id); first != 0 {
 		if low != 0 {
 			delta = string(utf16.DecodeRune(first, low)) + strings.TrimPrefix(delta, replacement)
 		} else {
@@ -76,7 +76,7 @@ func (j *joiner) delta(kind agui.EventType, id, delta string, frame []byte) stri
 // end puts the half of an item that ends with events[i] before that. It returns the new
 // place of events[i].
 func (j *joiner) end(events []agui.Event, i int, kind agui.EventType, id string) ([]agui.Event, int) {
-	if j.take(kind, id) == 0 {
+	if j.secondOf(kind, id) == 0 {
 		return events, i
 	}
 	var base agui.Base
@@ -96,7 +96,7 @@ func (j *joiner) end(events []agui.Event, i int, kind agui.EventType, id string)
 }
 
 // take returns the half that an item has, or 0, and forgets it.
-func (j *joiner) take(kind agui.EventType, id string) rune {
+func (j *joiner) secondOf(kind agui.EventType, id string) rune {
 	for i, h := range j.held {
 		if h.kind == kind && h.id == id {
 			j.held = slices.Delete(j.held, i, i+1)

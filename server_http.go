@@ -50,7 +50,7 @@ func DefaultHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // take gives a connection to net/http.
-func (h *httpSide) take(nc net.Conn) {
+func (h *httpSide) serve(nc net.Conn) {
 	select {
 	case h.conns <- nc:
 	case <-h.done:

@@ -45,7 +45,7 @@ func (s *session) read(ctx context.Context, raw *bufpool.Buffer) (*agui.RunAgent
 // decode waits until there is memory for it, or ctx ends.
 func (s *session) decode(ctx context.Context, raw *bufpool.Buffer) (input *agui.RunAgentInput, isJSON bool, err error) {
 	defer s.drop(raw)
-	leave, err := s.srv.decoding.enter(ctx, len(raw.B))
+	leave, err := s.srv.decoding.acquire(ctx, len(raw.B))
 	if err != nil {
 		return nil, false, err
 	}
@@ -89,7 +89,7 @@ type gate struct {
 // enter waits until an input of n bytes may be decoded, first come first served, and
 // returns what to call when it is. One that costs more than all there is goes in alone. The error is
 // ctx's.
-func (a *admission) enter(ctx context.Context, n int) (leave func(), err error) {
+func (a *admission) acquire(ctx context.Context, n int) (leave func(), err error) {
 	g := a.current()
 	if g == nil {
 		return func() {}, ctx.Err()

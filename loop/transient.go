@@ -9,7 +9,7 @@ import (
 
 // held is what a connection holds of bytes that are under way, and what else only a
 // busy or closing one needs. A connection at rest has none.
-type held struct {
+type transient struct {
 	head    *bufpool.Buffer // request head so far, while handshaking
 	scan    int             // where to go on looking for its end
 	reader  frame.Reader
@@ -22,35 +22,35 @@ type held struct {
 	acked  uint64 // what it had acknowledged then
 }
 
-var helds = sync.Pool{New: func() any { return new(held) }}
+var transients = sync.Pool{New: func() any { return new(transient) }}
 
-func (c *Conn) hold() *held {
-	if c.held == nil {
-		c.held = helds.Get().(*held)
+func (c *Conn) ensureTransient() *transient {
+	if c.transient == nil {
+		c.transient = transients.Get().(*transient)
 	}
-	return c.held
+	return c.transient
 }
 
-func (h *held) free() {
+func (h *transient) free() {
 	if h.head != nil {
 		h.head.Release()
 	}
 	h.reader.Reset()
-	*h = held{}
-	helds.Put(h)
+	*h = transient{}
+	transients.Put(h)
 }
 
 // rest gives the held back once nothing is in it.
-func (c *Conn) rest() {
-	if h := c.held; h != nil && h.head == nil && h.why == nil && !h.behind && h.reader.Empty() {
-		c.dropHeld()
+func (c *Conn) trimTransient() {
+	if h := c.transient; h != nil && h.head == nil && h.why == nil && !h.behind && h.reader.Empty() {
+		c.dropTransient()
 	}
 }
 
 // dropHeld gives the held back with whatever is in it.
-func (c *Conn) dropHeld() {
-	if h := c.held; h != nil {
-		c.held = nil
+func (c *Conn) dropTransient() {
+	if h := c.transient; h != nil {
+		c.transient = nil
 		c.Hold(-h.counted)
 		h.free()
 	}
