@@ -62,10 +62,7 @@ func Dial(ctx context.Context, rawURL string, cfg ClientConfig) (*Client, error)
 	if cfg.MaxPending < 0 {
 		return nil, &ConfigError{Field: "MaxPending", Reason: "must not be negative"}
 	}
-	if cfg.Handler == nil {
-		cfg.Limits = forEvents(cfg.Limits)
-	}
-	limits, err := cfg.Limits.WithDefaults()
+	limits, err := clientLimits(cfg.Limits, cfg.Handler == nil)
 	if err != nil {
 		return nil, err
 	}
@@ -75,9 +72,6 @@ func Dial(ctx context.Context, rawURL string, cfg ClientConfig) (*Client, error)
 	}
 	if cfg.MaxPending == 0 {
 		cfg.MaxPending = max(maxPending, limits.MaxMessage)
-	}
-	if cfg.Limits.IdleTimeout == 0 {
-		cfg.Limits.IdleTimeout = -1
 	}
 	if cfg.Dial == nil {
 		cfg.Dial = (&net.Dialer{KeepAlive: -1}).DialContext
@@ -102,9 +96,10 @@ func Dial(ctx context.Context, rawURL string, cfg ClientConfig) (*Client, error)
 		c.release()
 		return nil, err
 	}
-	c.conn, c.protocol, err = engine.Client(ctx, nc, req, loop.DialConfig{
-		Handler: lastClose{handler, c.release}, Limits: cfg.Limits, Log: cfg.Logger,
+	endpoint := engine.NewEndpoint(loop.EndpointConfig{
+		Handler: lastClose{handler, c.release}, Limits: limits, Log: cfg.Logger,
 	})
+	c.conn, c.protocol, err = endpoint.Dial(ctx, nc, req, nil)
 	if err != nil {
 		c.release()
 		return nil, err
@@ -115,14 +110,19 @@ func Dial(ctx context.Context, rawURL string, cfg ClientConfig) (*Client, error)
 // maxPending is the default of ClientConfig.MaxPending.
 const maxPending = 16 << 20
 
-// forEvents is l for a connection that receives events: unless it says otherwise, those of a
-// server with the same limits, and some larger ones that others may send.
-func forEvents(l Limits) Limits {
+// clientLimits are l with the defaults of a client. One that receives events takes, unless l says
+// otherwise, those of a server with the same limits, and some larger ones that others may send.
+func clientLimits(l Limits, events bool) (Limits, error) {
 	const headroom = 1 << 20
-	if with, err := l.WithDefaults(); err == nil && l.MaxMessage == 0 {
-		l.MaxMessage = with.MaxEvent + headroom
+	implied := l.MaxMessage == 0
+	if l.IdleTimeout == 0 {
+		l.IdleTimeout = -1
 	}
-	return l
+	l, err := l.WithDefaults()
+	if events && implied {
+		l.MaxMessage = l.MaxEvent + headroom
+	}
+	return l, err
 }
 
 // target splits a URL into the request and the address to dial.

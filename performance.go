@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"sync"
 
-	"github.com/agloop/agloop/batch"
 	"github.com/agloop/agloop/bufpool"
 	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/memmon"
@@ -67,7 +66,8 @@ type PerformanceManager struct {
 
 // tunable is what a manager acts on: the doors and loops of a server or a transport.
 type tunable interface {
-	tune(t loop.Tuning)
+	tune(t Tuning)
+	setMaxConnections(n int)
 	setZeroCopy(on bool)
 	setMetrics(on bool)
 	setShedding(on bool)
@@ -143,13 +143,8 @@ func (m *PerformanceManager) stop() {
 // enact makes what holds take effect. Under mu.
 func (m *PerformanceManager) enact() {
 	t := restrain(m.tier, m.tuning)
-	m.target.tune(loop.Tuning{
-		Window:    batch.Window{Size: t.MessageBatchSize, Timeout: t.MessageBatchTimeout, Bytes: t.MessageBatchBytes},
-		SoftLimit: t.SoftLimit, LowWater: t.LowWater, HardLimit: t.HardLimit,
-	})
-	if m.slots != nil && m.cfg.MaxConcurrentConnections != m.slots.Cap() {
-		m.slots.SetCap(m.cfg.MaxConcurrentConnections)
-	}
+	m.target.tune(t)
+	m.target.setMaxConnections(m.cfg.MaxConcurrentConnections)
 	m.target.setZeroCopy(m.cfg.EnableZeroCopy)
 	m.target.setMetrics(m.cfg.EnableMetrics)
 	size := t.BufferPoolSize

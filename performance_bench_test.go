@@ -8,7 +8,6 @@ import (
 
 	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/agui"
-	"github.com/agloop/agloop/loop"
 )
 
 // emitter is a run whose events a benchmark emits, and the client that receives them.
@@ -112,35 +111,6 @@ func BenchmarkBufferPoolPerformance(b *testing.B) {
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {
 				pool.Get(4096).Release()
-			}
-		})
-	})
-}
-
-// BenchmarkConcurrentConnectionManagement takes a slot of a thousand and gives it back.
-func BenchmarkConcurrentConnectionManagement(b *testing.B) {
-	cycle := func(slots *agloop.ConnectionPoolManager) bool {
-		id, ok := slots.Acquire()
-		return ok && slots.Release(id)
-	}
-	b.Run("serial", func(b *testing.B) {
-		slots := loop.NewSlots(1000)
-		b.ReportAllocs()
-		for b.Loop() {
-			if !cycle(slots) {
-				b.Fatal("no slot")
-			}
-		}
-	})
-	b.Run("parallel", func(b *testing.B) {
-		slots := loop.NewSlots(1000)
-		b.ReportAllocs()
-		b.RunParallel(func(pb *testing.PB) {
-			for pb.Next() {
-				if !cycle(slots) {
-					b.Error("no slot")
-					return
-				}
 			}
 		})
 	})

@@ -3,7 +3,6 @@ package agloop
 import (
 	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/metrics"
-	"github.com/agloop/agloop/tune"
 )
 
 // GetPerformanceManager returns the server's performance system, nil before Serve.
@@ -16,7 +15,7 @@ func (s *Server) GetPerformanceManager() *PerformanceManager {
 // performanceConfig is what the config asks for. A server that says nothing is bounded
 // by the process's limits rather than by the figures of DefaultPerformanceConfig, and
 // keeps the window of its Limits. slots is how many connections the door takes.
-func (c *ServerConfig) performanceConfig(limits *Limits, slots int) PerformanceConfig {
+func (c *ServerConfig) performanceConfig(slots int) PerformanceConfig {
 	p := c.Performance
 	if p != (PerformanceConfig{}) {
 		if c.MaxConnections != 0 {
@@ -27,8 +26,8 @@ func (c *ServerConfig) performanceConfig(limits *Limits, slots int) PerformanceC
 	p = DefaultPerformanceConfig()
 	p.MaxConcurrentConnections = slots
 	p.MaxMemoryUsage = 0
-	p.MessageBatchSize = max(1, limits.MessageBatchSize)
-	p.MessageBatchTimeout = max(0, limits.MessageBatchTimeout)
+	p.MessageBatchSize = max(1, c.Limits.MessageBatchSize)
+	p.MessageBatchTimeout = max(0, c.Limits.MessageBatchTimeout)
 	return p
 }
 
@@ -40,27 +39,17 @@ func (c *ServerConfig) maxConnections() int {
 	return c.MaxConnections
 }
 
-// tuningOf is the tuning that limits ask for.
-func tuningOf(limits *Limits) Tuning {
-	t := tune.Default()
-	t.MessageBatchSize, t.MessageBatchTimeout, t.MessageBatchBytes = limits.MessageBatchSize, limits.MessageBatchTimeout, limits.MessageBatchBytes
-	t.SoftLimit, t.LowWater, t.HardLimit = limits.SoftLimit, limits.LowWater, limits.HardLimit
-	return t
-}
-
 // serverTarget is a server as its manager sees it.
 type serverTarget struct {
 	engine *loop.Engine
 	door   *loop.Door
 }
 
-func (s serverTarget) tune(t loop.Tuning) {
-	s.door.Tune(t)
-}
-
-func (s serverTarget) setZeroCopy(on bool) { s.door.SetZeroCopy(on) }
-func (s serverTarget) setMetrics(on bool)  { s.engine.SetMetrics(on) }
-func (s serverTarget) setShedding(on bool) { s.door.SetShedding(on) }
+func (s serverTarget) tune(t Tuning)           { s.door.Tune(t) }
+func (s serverTarget) setMaxConnections(n int) { s.door.SetMaxConnections(n) }
+func (s serverTarget) setZeroCopy(on bool)     { s.door.SetZeroCopy(on) }
+func (s serverTarget) setMetrics(on bool)      { s.engine.SetMetrics(on) }
+func (s serverTarget) setShedding(on bool)     { s.door.SetShedding(on) }
 func (s serverTarget) cutLargest(bytes int64, most int) (conns int, freed int64) {
 	return s.engine.CutLargest(bytes, most)
 }

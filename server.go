@@ -69,11 +69,9 @@ type ServerConfig struct {
 // Server serves AG-UI over WebSocket. Make one with NewServer; it serves once.
 type Server struct {
 	// Immutable.
-	cfg ServerConfig
-	log *slog.Logger
-
-	// Immutable once the server runs.
-	limits Limits // with their defaults
+	cfg    ServerConfig // limits and rates with their defaults
+	bad    error        // what is wrong with the config
+	log    *slog.Logger
 	decode func(raw []byte) (*agui.RunAgentInput, error)
 
 	// Any goroutine.
@@ -102,10 +100,9 @@ const (
 
 // NewServer returns a server. A bad config is reported by Serve.
 func NewServer(cfg ServerConfig) *Server {
-	s := &Server{cfg: cfg, log: cfg.Logger}
-	if s.log == nil {
-		s.log = slog.Default()
-	}
+	s := &Server{}
+	s.cfg, s.bad = cfg.parse()
+	s.log = s.cfg.Logger
 	s.decode, s.decoding.budget = decodeInput, s.decodeBudget
 	s.listeners = make(map[net.Listener]struct{})
 	s.sessions = make(map[*session]struct{})
@@ -117,8 +114,8 @@ func NewServer(cfg ServerConfig) *Server {
 // replaced. The error is never nil: ErrServerClosed after Shutdown or Close, a
 // *ConfigError naming the field for a bad config, or that of listening.
 func (s *Server) Serve(addr string) error {
-	if err := s.check(); err != nil {
-		return err
+	if s.bad != nil {
+		return s.bad
 	}
 	network, address := "tcp", strings.TrimPrefix(addr, "tcp://")
 	if path, ok := strings.CutPrefix(addr, "unix://"); ok {
@@ -167,8 +164,8 @@ func (s *Server) ServeListener(ln net.Listener) error {
 
 // enter registers a listener, and starts the engine for the first one.
 func (s *Server) addListener(ln net.Listener) (*loop.Door, error) {
-	if err := s.check(); err != nil {
-		return nil, err
+	if s.bad != nil {
+		return nil, s.bad
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -187,96 +184,87 @@ func (s *Server) addListener(ln net.Listener) (*loop.Door, error) {
 	return s.door, nil
 }
 
-func (s *Server) check() error {
+// parse returns c with its zeros replaced, or what is wrong with it.
+func (c ServerConfig) parse() (_ ServerConfig, err error) {
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Path == "" {
+		c.Path = "/ws"
+	}
 	switch {
-	case s.cfg.Agent == nil && s.cfg.Handler == nil:
-		return &ConfigError{Field: "Agent", Reason: "Agent or Handler must be set"}
-	case s.cfg.Agent != nil && s.cfg.Handler != nil:
-		return &ConfigError{Field: "Handler", Reason: "excludes Agent"}
-	case s.cfg.Path != "" && s.cfg.Path != AnyPath && s.cfg.Path[0] != '/':
-		return &ConfigError{Field: "Path", Reason: `must begin with "/"`}
-	case s.cfg.Loops < 0 || s.cfg.Loops > 256:
-		return &ConfigError{Field: "Loops", Reason: "must lie between 0 and 256"}
-	case s.cfg.MaxConnections < 0:
-		return &ConfigError{Field: "MaxConnections", Reason: "must not be negative"}
+	case c.Agent == nil && c.Handler == nil:
+		return c, &ConfigError{Field: "Agent", Reason: "Agent or Handler must be set"}
+	case c.Agent != nil && c.Handler != nil:
+		return c, &ConfigError{Field: "Handler", Reason: "excludes Agent"}
+	case c.Path != AnyPath && c.Path[0] != '/':
+		return c, &ConfigError{Field: "Path", Reason: `must begin with "/"`}
+	case c.Loops < 0 || c.Loops > 256:
+		return c, &ConfigError{Field: "Loops", Reason: "must lie between 0 and 256"}
+	case c.MaxConnections < 0:
+		return c, &ConfigError{Field: "MaxConnections", Reason: "must not be negative"}
 	}
-	if err := (handshake.OriginPolicy{Allowed: s.cfg.Origins}).Validate(); err != nil {
-		return &ConfigError{Field: "Origins", Reason: err.Error()}
+	if err := (handshake.OriginPolicy{Allowed: c.Origins}).Validate(); err != nil {
+		return c, &ConfigError{Field: "Origins", Reason: err.Error()}
 	}
-	limits, err := s.cfg.limits()
-	if err != nil {
-		return err
+	if c.Agent != nil && c.Limits.MaxMessage == 0 {
+		c.Limits.MaxMessage = maxInput
 	}
-	if _, err := s.cfg.Rates.WithDefaults(limits); err != nil {
-		return err
+	if c.Limits, err = c.Limits.WithDefaults(); err != nil {
+		return c, err
 	}
-	return s.cfg.performanceConfig(&limits, 1).Validate()
+	if c.Agent != nil {
+		if err := c.Limits.CheckRuns(); err != nil {
+			return c, err
+		}
+	}
+	if c.Rates, err = c.Rates.WithDefaults(c.Limits); err != nil {
+		return c, err
+	}
+	return c, c.performanceConfig(1).Validate()
 }
 
 // maxInput is the default of Limits.MaxMessage for inputs: they bring back the messages and
 // the state of a whole thread.
 const maxInput = 10 << 20
 
-// limits are the config's with their defaults.
-func (c *ServerConfig) limits() (Limits, error) {
-	l := c.Limits
-	if c.Agent == nil {
-		return l.WithDefaults()
-	}
-	if l.MaxMessage == 0 {
-		l.MaxMessage = maxInput
-	}
-	l, err := l.WithDefaults()
-	if err == nil {
-		err = l.CheckRuns()
-	}
-	return l, err
-}
-
-// start makes the engine and the door. Under mu.
+// start makes the engine, the door and what watches them. Under mu.
 func (s *Server) start() (err error) {
-	s.limits, _ = s.cfg.limits() // check has seen them
 	handler, tooBig := s.cfg.Handler, []byte(nil)
 	if handler == nil {
 		if err := event.Pretouch(); err != nil {
 			return err
 		}
 		handler = agentHandler{s}
-		tooBig = run.Refusal(run.CodeTooLarge, fmt.Sprintf("input has more than %d bytes", s.limits.MaxMessage))
-	}
-	path := s.cfg.Path
-	if path == "" {
-		path = "/ws"
+		tooBig = run.Refusal(run.CodeTooLarge, fmt.Sprintf("input has more than %d bytes", s.cfg.Limits.MaxMessage))
 	}
 	ledger := memmon.NewLedger() // before the engine, which writes in it
-	if s.engine, err = loop.NewEngine(s.cfg.Loops, ledger, s.log); err != nil {
+	engine, err := loop.NewEngine(s.cfg.Loops, ledger, s.log)
+	if err != nil {
 		return err
 	}
-	s.http = newHTTPSide(s.cfg.HTTP, s.log)
-	s.door, err = s.engine.NewDoor(loop.DoorConfig{
+	http := newHTTPSide(s.cfg.HTTP, s.log)
+	door := engine.NewDoor(loop.DoorConfig{
 		Handler:        handler,
-		Limits:         s.limits,
-		Path:           path,
+		Limits:         s.cfg.Limits,
+		Log:            s.log,
+		Path:           s.cfg.Path,
 		Origins:        handshake.OriginPolicy{Allowed: s.cfg.Origins},
 		Protocols:      s.cfg.Protocols,
 		Authorize:      s.cfg.Authorize,
 		MaxConnections: s.cfg.maxConnections(),
 		Rates:          s.cfg.Rates,
 		TooBig:         tooBig,
-		HTTP:           s.http.serve,
-		Log:            s.log,
+		HTTP:           http.serve,
 	})
+	performance, err := newPerformanceManager(s.cfg.performanceConfig(door.Slots().Cap()), s.cfg.Limits.Tuning(),
+		ledger, door.Slots(), serverTarget{engine, door}, s.log)
 	if err != nil {
-		s.http.close()
-		return errors.Join(err, s.engine.Stop(context.Background()))
+		http.close()
+		return errors.Join(err, engine.Stop(context.Background()))
 	}
-	s.performance, err = newPerformanceManager(s.cfg.performanceConfig(&s.limits, s.door.Slots().Cap()), tuningOf(&s.limits),
-		ledger, s.door.Slots(), serverTarget{s.engine, s.door}, s.log)
-	if err != nil {
-		s.http.close()
-		return errors.Join(err, s.engine.Stop(context.Background()))
-	}
-	s.performance.start()
+	s.engine, s.http, s.door, s.performance = engine, http, door, performance
+	performance.start()
 	return nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"runtime/debug"
 	"runtime/pprof"
 	"sync"
-	"sync/atomic"
 
 	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/bufpool"
@@ -38,7 +37,7 @@ func (h agentHandler) OnMessage(c *Conn, op Opcode, payload []byte) {
 
 func (h agentHandler) OnDrain(c *Conn) {
 	if s, ok := c.User().(*session); ok {
-		s.drained()
+		s.full.drained()
 	}
 }
 
@@ -58,8 +57,8 @@ type session struct {
 	// The session's goroutine.
 	starts *loop.Bucket
 
-	// The run's goroutine.
-	pressed atomic.Bool // the last Send answered Backpressure
+	// Any goroutine.
+	full backpressure
 
 	// Any goroutine, under mu.
 	mu     sync.Mutex
@@ -69,7 +68,6 @@ type session struct {
 	stop   context.CancelCauseFunc // of the active run
 	cause  error                   // why runs were cancelled
 	gone   bool                    // nobody is answered any more
-	room   chan struct{}           // closed by OnDrain
 }
 
 // begin notes that s has a run. It returns false when the server is stopping.
@@ -204,7 +202,7 @@ func (s *session) run(ctx context.Context, input *agui.RunAgentInput) {
 	var err error
 	perf.collector.Do(ctx, pprof.Labels("thread", input.ThreadID, "run", input.RunID), func(ctx context.Context) {
 		err = run.Do(ctx, input, run.Setup{
-			Agent: s.srv.cfg.Agent, User: s.user, Encoder: enc, Sink: s, MaxEvent: s.srv.limits.MaxEvent,
+			Agent: s.srv.cfg.Agent, User: s.user, Encoder: enc, Sink: s, MaxEvent: s.srv.cfg.Limits.MaxEvent,
 		})
 	})
 	if pe, ok := errors.AsType[*PanicError](err); ok {
@@ -260,43 +258,9 @@ func (s *session) Send(event []byte, urgent bool) bool {
 	} else {
 		r = s.conn.Send(Text, event)
 	}
-	if r == Backpressure {
-		s.pressed.Store(true)
-	}
+	s.full.note(r)
 	return r != Dropped
 }
 
 // Room implements run.Sink.
-func (s *session) Room(ctx context.Context) error {
-	if !s.pressed.Load() {
-		return ctx.Err()
-	}
-	s.mu.Lock()
-	if !s.conn.Full() {
-		s.pressed.Store(false)
-		s.mu.Unlock()
-		return ctx.Err()
-	}
-	// The loop lowers Full before it calls drained, which needs mu: it will see room.
-	if s.room == nil {
-		s.room = make(chan struct{})
-	}
-	room := s.room
-	s.mu.Unlock()
-	select {
-	case <-room:
-		return ctx.Err()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// drained wakes a run that waits for room. On the loop.
-func (s *session) drained() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.room != nil {
-		close(s.room)
-		s.room = nil
-	}
-}
+func (s *session) Room(ctx context.Context) error { return s.full.await(ctx, s.conn, nil) }

@@ -22,7 +22,7 @@ type refusal struct{ code, message string }
 // refusal the connection closes.
 func (s *session) read(ctx context.Context, raw *bufpool.Buffer) (*agui.RunAgentInput, refusal) {
 	input, isJSON, err := s.decode(ctx, raw)
-	limits := &s.srv.limits
+	limits := &s.srv.cfg.Limits
 	switch {
 	case ctx.Err() != nil: // or nobody is there to be told
 		return nil, refusal{run.CodeShutdown, shuttingDown}

@@ -70,7 +70,7 @@ func (s *session) fits(n int) bool {
 	for _, p := range s.line {
 		n += p.input.Cap()
 	}
-	return len(s.line) < maxWaiting && n <= s.srv.limits.MaxMessage
+	return len(s.line) < maxWaiting && n <= s.srv.cfg.Limits.MaxMessage
 }
 
 // keep copies an input, until drop. Meanwhile it counts as held by the connection.
@@ -91,7 +91,7 @@ func (s *session) refuse(ctx context.Context, n int) {
 	defer s.stop(nil)
 	event := run.Refusal(run.CodeShutdown, shuttingDown)
 	if !s.srv.stopping() {
-		event = run.Refusal(run.CodeBusy, fmt.Sprintf("too many inputs wait: at most %d do, with %d bytes", maxWaiting, s.srv.limits.MaxMessage))
+		event = run.Refusal(run.CodeBusy, fmt.Sprintf("too many inputs wait: at most %d do, with %d bytes", maxWaiting, s.srv.cfg.Limits.MaxMessage))
 	}
 	for ; n > 0; n-- {
 		// When runs are cancelled a slow reader is waited for no more.

@@ -23,14 +23,13 @@ import (
 // connection that is being dialled or waits to be, and none for those that are up.
 type Transport struct {
 	// Immutable.
-	cfg      TransportConfig
-	log      *slog.Logger
-	backoff  backoff
-	slots    []*slot
-	origins  []*origin
-	perf     *PerformanceManager
-	maxEvent int
-	engines  func(loops int, ledger *memmon.Ledger, log *slog.Logger) (*loop.Engine, error) // makes one
+	cfg     TransportConfig
+	log     *slog.Logger
+	backoff backoff
+	slots   []*slot
+	origins []*origin
+	perf    *PerformanceManager
+	engines func(loops int, ledger *memmon.Ledger, log *slog.Logger) (*loop.Engine, error) // makes one
 
 	// Any goroutine.
 	handlers  atomic.Pointer[[]*eventHandler] // replaced under mu
@@ -38,8 +37,7 @@ type Transport struct {
 	eventsOut atomic.Uint64
 	panics    atomic.Uint64
 	unclaimed atomic.Uint64
-	tuned     atomic.Pointer[loop.Tuning] // nil: as the config says
-	watching  sync.Mutex                  // held while perf starts or stops; before mu
+	watching  sync.Mutex // held while perf starts or stops; before mu
 
 	// Any goroutine, under mu.
 	mu        sync.Mutex
@@ -63,12 +61,13 @@ const (
 // lifetime is the time from a Start to its end.
 type lifetime struct {
 	// Immutable.
-	engine *loop.Engine
-	ctx    context.Context // of everything dialled
-	cancel context.CancelFunc
-	up     chan struct{} // closed when the first connection is up
-	tried  chan struct{} // closed when every slot has been tried once
-	gone   chan struct{} // closed when nothing is left
+	engine   *loop.Engine
+	endpoint *loop.Endpoint  // of every connection
+	ctx      context.Context // of everything dialled
+	cancel   context.CancelFunc
+	up       chan struct{} // closed when the first connection is up
+	tried    chan struct{} // closed when every slot has been tried once
+	gone     chan struct{} // closed when nothing is left
 
 	// Any goroutine, under Transport.mu.
 	isUp    bool
@@ -79,8 +78,8 @@ type lifetime struct {
 // NewTransport returns a transport that has opened nothing yet. Errors: a
 // *ConfigError naming the field, ErrTLS for a wss URL.
 func NewTransport(config TransportConfig) (*Transport, error) {
-	cfg := config.withDefaults()
-	if err := cfg.check(); err != nil {
+	cfg, err := config.parse()
+	if err != nil {
 		return nil, err
 	}
 	if err := event.Pretouch(); err != nil {
@@ -173,12 +172,13 @@ func (t *Transport) begin(ctx context.Context) (*lifetime, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.tuned.Store(ofLoop(&wanted))
 	life := &lifetime{
-		engine: engine,
-		up:     make(chan struct{}), tried: make(chan struct{}), gone: make(chan struct{}),
+		engine:   engine,
+		endpoint: engine.NewEndpoint(loop.EndpointConfig{Handler: linkHandler{}, Limits: t.cfg.Client.Limits, Log: t.log}),
+		up:       make(chan struct{}), tried: make(chan struct{}), gone: make(chan struct{}),
 		untried: len(t.slots), alive: len(t.slots),
 	}
+	life.endpoint.Tune(wanted)
 	// What Start's context carries is for dialling; its end is for Start alone.
 	life.ctx, life.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	t.state, t.lifetime = transportRunning, life
@@ -215,8 +215,7 @@ func (t *Transport) end(life *lifetime) error {
 	for _, l := range t.links() {
 		_ = l.client.Close()
 	}
-	limits, _ := t.cfg.Client.Limits.WithDefaults()
-	bound := limits.CloseTimeout + time.Second
+	bound := t.cfg.Client.Limits.CloseTimeout + time.Second
 	timer := time.NewTimer(bound)
 	defer timer.Stop()
 	var stuck error

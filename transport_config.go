@@ -52,8 +52,11 @@ func DefaultTransportConfig() TransportConfig {
 	}
 }
 
-// withDefaults returns c with its zeros replaced.
-func (c TransportConfig) withDefaults() TransportConfig {
+// parse returns c with its zeros replaced, or what is wrong with it.
+func (c TransportConfig) parse() (_ TransportConfig, err error) {
+	if c.Client.Limits, err = clientLimits(c.Client.Limits, true); err != nil {
+		return c, err
+	}
 	def := DefaultTransportConfig()
 	if c.ConnectionsPerURL == 0 {
 		c.ConnectionsPerURL = def.ConnectionsPerURL
@@ -70,7 +73,6 @@ func (c TransportConfig) withDefaults() TransportConfig {
 	if c.ReconnectMax == 0 {
 		c.ReconnectMax = max(def.ReconnectMax, c.ReconnectMin)
 	}
-	c.Client.Limits = forEvents(c.Client.Limits)
 	if c.Client.MaxPending == 0 {
 		c.Client.MaxPending = max(maxPending, c.Client.Limits.MaxMessage)
 	}
@@ -80,13 +82,13 @@ func (c TransportConfig) withDefaults() TransportConfig {
 	if c.Client.Dial == nil {
 		c.Client.Dial = (&net.Dialer{KeepAlive: -1}).DialContext
 	}
-	return c
+	return c, c.check()
 }
 
 // impliedPerformance is for a config that says nothing of performance: as many connections as
 // it names, the window of its limits, and memory by the limits of the process.
 func (c *TransportConfig) impliedPerformance() PerformanceConfig {
-	limits, _ := c.Client.Limits.WithDefaults() // check judges them
+	limits := &c.Client.Limits
 	p := DefaultPerformanceConfig()
 	p.MaxConcurrentConnections = max(p.MaxConcurrentConnections, len(c.URLs)*c.ConnectionsPerURL)
 	p.MessageBatchSize = max(1, limits.MessageBatchSize)
@@ -117,9 +119,6 @@ func (c *TransportConfig) check() error {
 		if _, err := handshake.AppendDialRequest(nil, req); err != nil {
 			return &ConfigError{Field: "Client", Reason: err.Error()}
 		}
-	}
-	if _, err := c.Client.Limits.WithDefaults(); err != nil {
-		return err
 	}
 	if err := c.PerformanceConfig.Validate(); err != nil {
 		return err

@@ -26,5 +26,5 @@ func (t *Transport) CutLargest(bytes int64) (conns int, freed int64) {
 	return transportTarget{t}.cutLargest(bytes, 1<<20)
 }
 
-// DialLimits are those of the next connection.
-func (t *Transport) DialLimits() Limits { return t.dialLimits() }
+// Tuned is what holds for its connections. After Start.
+func (t *Transport) Tuned() Tuning { return t.lifetime.endpoint.Tuning() }

@@ -4,13 +4,11 @@ import (
 	"container/list"
 	"context"
 	"errors"
-	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// link is one connection of a slot, from its dialling to its end. It is the Handler of
-// the connection.
+// link is one connection of a slot, from its dialling to its end.
 type link struct {
 	// Immutable once the slot has it.
 	slot     *slot
@@ -24,16 +22,13 @@ type link struct {
 	taken  atomic.Bool   // a run has it
 	useful atomic.Bool   // a run has received an event on it
 	turn   chan struct{} // holds a token while a SendEvent waits for room and sends
+	full   backpressure
 
 	// Any goroutine, under Transport.mu.
 	place   *list.Element // among the free ones
 	closing bool          // nothing can be sent any more
 	gone    bool
 	why     *CloseError // when gone
-
-	// Any goroutine, under mu.
-	mu   sync.Mutex
-	room chan struct{} // closed by OnDrain
 }
 
 func newLink(s *slot, life *lifetime) *link {
@@ -45,12 +40,14 @@ func newLink(s *slot, life *lifetime) *link {
 	}
 }
 
-// OnOpen implements Handler.
-func (l *link) OnOpen(*Conn) {}
+// linkHandler is the Handler of every connection of a transport; each has its link as Conn.User.
+type linkHandler struct{}
 
-// OnMessage implements Handler. What comes while no run is on the connection belongs to
-// nobody, and is not kept.
-func (l *link) OnMessage(c *Conn, op Opcode, payload []byte) {
+func (linkHandler) OnOpen(*Conn) {}
+
+// OnMessage keeps what belongs to a run. What comes while none is on the connection is counted.
+func (linkHandler) OnMessage(c *Conn, op Opcode, payload []byte) {
+	l := c.User().(*link)
 	if op == Text && !l.taken.Load() {
 		l.slot.transport.unclaimed.Add(1)
 		return
@@ -58,46 +55,15 @@ func (l *link) OnMessage(c *Conn, op Opcode, payload []byte) {
 	l.inbox.OnMessage(c, op, payload)
 }
 
-// OnDrain implements Handler.
-func (l *link) OnDrain(*Conn) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.room != nil {
-		close(l.room)
-		l.room = nil
-	}
-}
+func (linkHandler) OnDrain(c *Conn) { c.User().(*link).full.drained() }
 
-// OnClose implements Handler.
-func (l *link) OnClose(c *Conn, why *CloseError) {
+func (linkHandler) OnClose(c *Conn, why *CloseError) {
+	l := c.User().(*link)
 	l.inbox.OnClose(c, why)
 	l.slot.transport.ended(l, why)
 }
 
-// await waits while the connection is above its soft limit.
-func (l *link) await(ctx context.Context) error {
-	l.mu.Lock()
-	if !l.client.conn.Full() {
-		l.mu.Unlock()
-		return ctx.Err()
-	}
-	// The loop lowers Full before it calls OnDrain, which needs mu: it will see room.
-	if l.room == nil {
-		l.room = make(chan struct{})
-	}
-	room := l.room
-	l.mu.Unlock()
-	select {
-	case <-room:
-		return ctx.Err()
-	case <-l.over:
-		return nil // sending will tell
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// say sends one event when there is room for it. Callers go one by one: room that two of
+// send sends one event when there is room for it. Callers go one by one: room that two of
 // them saw would be filled twice.
 func (l *link) send(ctx context.Context, raw []byte) (SendResult, error) {
 	select {
@@ -106,10 +72,12 @@ func (l *link) send(ctx context.Context, raw []byte) (SendResult, error) {
 		return Dropped, ctx.Err()
 	}
 	defer func() { <-l.turn }()
-	if err := l.await(ctx); err != nil {
+	if err := l.full.await(ctx, l.client.conn, l.over); err != nil {
 		return Dropped, err
 	}
-	return l.client.conn.Send(Text, raw), nil
+	r := l.client.conn.Send(Text, raw)
+	l.full.note(r)
+	return r, nil
 }
 
 // spent notes that nothing can be sent over l any more, and returns the error that says so.

@@ -1,8 +1,6 @@
 package agloop
 
 import (
-	"github.com/agloop/agloop/batch"
-	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/memmon"
 	"github.com/agloop/agloop/metrics"
 )
@@ -32,9 +30,7 @@ func (t *Transport) OptimizeForMemory() { t.perf.OptimizeForMemory() }
 // initPerformance makes the manager, which startPerformance sets to work, and the ledger
 // that the engines of all lifetimes write in.
 func (t *Transport) initPerformance() (err error) {
-	limits, _ := t.cfg.Client.Limits.WithDefaults() // check has seen them
-	t.maxEvent = limits.MaxEvent
-	t.perf, err = newPerformanceManager(t.cfg.PerformanceConfig, tuningOf(&limits), memmon.NewLedger(), nil, transportTarget{t}, t.log)
+	t.perf, err = newPerformanceManager(t.cfg.PerformanceConfig, t.cfg.Client.Limits.Tuning(), memmon.NewLedger(), nil, transportTarget{t}, t.log)
 	return err
 }
 
@@ -61,31 +57,28 @@ func (t *Transport) stopPerformance() {
 // transportTarget is a transport as its manager sees it.
 type transportTarget struct{ t *Transport }
 
-// engine is that of the last Start, nil before.
-func (tt transportTarget) engine() *loop.Engine {
+// current is the lifetime since the last Start, nil before the first.
+func (tt transportTarget) current() *lifetime {
 	tt.t.mu.Lock()
 	defer tt.t.mu.Unlock()
-	if tt.t.lifetime == nil {
-		return nil
-	}
-	return tt.t.lifetime.engine
+	return tt.t.lifetime
 }
 
-// tune sets what holds for every connection, those being dialled included: connected
-// looks again.
-func (tt transportTarget) tune(tuning loop.Tuning) {
-	tt.t.tuned.Store(&tuning)
-	for _, l := range tt.t.links() {
-		l.client.conn.Tune(tuning)
+func (tt transportTarget) tune(t Tuning) {
+	if life := tt.current(); life != nil {
+		life.endpoint.Tune(t)
 	}
 }
+
+// setMaxConnections has nothing to do: a transport has as many as its config names.
+func (tt transportTarget) setMaxConnections(int) {}
 
 // setZeroCopy has nothing to do: a transport copies what waits for a run, and nothing else.
 func (tt transportTarget) setZeroCopy(bool) {}
 
 func (tt transportTarget) setMetrics(on bool) {
-	if e := tt.engine(); e != nil {
-		e.SetMetrics(on)
+	if life := tt.current(); life != nil {
+		life.engine.SetMetrics(on)
 	}
 }
 
@@ -94,43 +87,18 @@ func (tt transportTarget) setShedding(bool) {}
 
 // cutLargest cuts the connections that hold most; they are dialled again.
 func (tt transportTarget) cutLargest(bytes int64, most int) (conns int, freed int64) {
-	if e := tt.engine(); e != nil {
-		return e.CutLargest(bytes, most)
+	if life := tt.current(); life != nil {
+		return life.engine.CutLargest(bytes, most)
 	}
 	return 0, 0
 }
 
 func (tt transportTarget) totals(s *metrics.Source) {
-	if e := tt.engine(); e != nil {
-		e.AddTo(&s.Snapshot)
-		e.AddMeasures(&s.Loops)
+	if life := tt.current(); life != nil {
+		life.engine.AddTo(&s.Snapshot)
+		life.engine.AddMeasures(&s.Loops)
 	}
 	tt.t.mu.Lock()
 	defer tt.t.mu.Unlock()
 	s.Connections = tt.t.pool.up
-}
-
-// ofLoop is the part of t that a connection knows.
-func ofLoop(t *Tuning) *loop.Tuning {
-	return &loop.Tuning{
-		Window:    batch.Window{Size: t.MessageBatchSize, Timeout: t.MessageBatchTimeout, Bytes: t.MessageBatchBytes},
-		SoftLimit: t.SoftLimit, LowWater: t.LowWater, HardLimit: t.HardLimit,
-	}
-}
-
-// dialLimits are the limits of a new connection: the config's, as tuned meanwhile.
-func (t *Transport) dialLimits() Limits {
-	limits := t.cfg.Client.Limits
-	if tuned := t.tuned.Load(); tuned != nil {
-		limits.MessageBatchSize = tuned.Window.Size
-		limits.MessageBatchBytes = tuned.Window.Bytes
-		if limits.MessageBatchTimeout = tuned.Window.Timeout; limits.MessageBatchTimeout == 0 {
-			limits.MessageBatchTimeout = -1 // 0 would be the default
-		}
-		limits.SoftLimit, limits.LowWater, limits.HardLimit = tuned.SoftLimit, tuned.LowWater, tuned.HardLimit
-	}
-	if limits.IdleTimeout == 0 {
-		limits.IdleTimeout = -1
-	}
-	return limits
 }

@@ -21,7 +21,7 @@ func TestTransportKnobs(t *testing.T) {
 	tr := newTransport(t, config)
 	size := func(want int) {
 		t.Helper()
-		if got := tr.DialLimits().MessageBatchSize; got != want {
+		if got := tr.Tuned().MessageBatchSize; got != want {
 			t.Errorf("batches of %d, want %d", got, want)
 		}
 	}
@@ -41,7 +41,7 @@ func TestTransportKnobs(t *testing.T) {
 		t.Fatal(err)
 	}
 	size(3)
-	if d := tr.DialLimits().MessageBatchTimeout; d >= 0 {
+	if d := tr.Tuned().MessageBatchTimeout; d >= 0 {
 		t.Errorf("a window of %v, want none", d)
 	}
 	if types, err := transportRun(t.Context(), tr, "r"); types != helloTypes || err != nil {

@@ -66,7 +66,9 @@ func (t *Transport) startRun(ctx context.Context, raw []byte) (*link, error) {
 		}
 		l.inbox.clear()
 		l.client.conn.SetBusy(true)
-		if l.client.conn.SendNow(Text, raw) != Dropped {
+		r := l.client.conn.SendNow(Text, raw)
+		l.full.note(r)
+		if r != Dropped {
 			t.mu.Lock()
 			t.counts.runs++
 			t.mu.Unlock()
@@ -160,7 +162,7 @@ func (t *Transport) SendEvent(ctx context.Context, ev agui.Event) error {
 	if err != nil {
 		return err
 	}
-	if err := run.CheckSize(ev, len(raw), t.maxEvent); err != nil {
+	if err := run.CheckSize(ev, len(raw), t.cfg.Client.Limits.MaxEvent); err != nil {
 		return err
 	}
 	l, err := t.awaitEventLink(ctx)

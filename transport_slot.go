@@ -6,8 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"time"
-
-	"github.com/agloop/agloop/loop"
 )
 
 // slot keeps one connection to one URL. While it has none, a goroutine restores it;
@@ -125,7 +123,7 @@ func (s *slot) dial(life *lifetime) (*link, error) {
 		return nil, err
 	}
 	l := newLink(s, life)
-	conn, protocol, err := life.engine.Client(ctx, nc, req, loop.DialConfig{Handler: l, Limits: t.dialLimits(), Log: t.log})
+	conn, protocol, err := life.endpoint.Dial(ctx, nc, req, l)
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +185,6 @@ func (t *Transport) connected(life *lifetime, l *link) bool {
 		t.pool.offer(l)
 	}
 	t.mu.Unlock()
-	l.client.conn.Tune(*t.tuned.Load()) // it may have changed during the dial
 	if over {
 		_ = l.client.Close()
 	}

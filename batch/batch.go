@@ -1,14 +1,12 @@
-// Package batch holds what waits to be written to one connection and says when
-// it is due.
+// Package batch holds what waits to be written to one connection.
 //
 // A Queue is bytes in order: frames are copied behind each other into pooled
-// chunks, so that many small frames leave in one write. A Window is the rule of
-// the batch window. Neither locks nor knows a socket; package loop gives them both.
+// chunks, so that many small frames leave in one write. It neither locks nor knows a socket;
+// package loop gives it both.
 package batch
 
 import (
 	"slices"
-	"time"
 
 	"github.com/agloop/agloop/bufpool"
 )
@@ -201,24 +199,4 @@ func (q *Queue) Discard(n int) {
 	if rem == 0 {
 		q.frames, q.Counted = 0, 0
 	}
-}
-
-// Window is the rule that gathers messages into one write: a message to a
-// quiet connection is due at once; later ones within Timeout of the last flush wait until
-// there are Size of them, or Bytes bytes, or until Timeout has passed since
-// that flush. A lone message pays no delay and a burst pays no system call each.
-type Window struct {
-	Size    int           // messages; 1 or less: nothing ever waits
-	Timeout time.Duration // 0 or less: nothing ever waits
-	Bytes   int           // bytes; 0 or less: no limit by bytes
-}
-
-// Due returns when a queue with the given content, last flushed at the given
-// time, must be flushed: a time not after now means at once. Times are
-// nanoseconds on one monotonic clock.
-func (w Window) Due(frames, bytes int, flushed, now int64) int64 {
-	if w.Size <= 1 || frames >= w.Size || w.Bytes > 0 && bytes >= w.Bytes {
-		return now
-	}
-	return flushed + int64(w.Timeout)
 }

@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/agloop/agloop/bufpool"
 )
@@ -100,32 +99,6 @@ func TestSmallFramesShareABuffer(t *testing.T) {
 	}
 	if q.Frames() != 100 {
 		t.Errorf("%d frames", q.Frames())
-	}
-}
-
-func TestWindow(t *testing.T) {
-	const ms = int64(time.Millisecond)
-	w := Window{Size: 10, Timeout: 5 * time.Millisecond, Bytes: 16 << 10}
-	for _, tc := range []struct {
-		name          string
-		w             Window
-		frames, bytes int
-		flushed, now  int64
-		due           int64
-	}{
-		{"quiet connection: at once", w, 1, 50, 0, 100 * ms, 5 * ms},
-		{"within the window: at its end", w, 1, 50, 100 * ms, 102 * ms, 105 * ms},
-		{"nine wait", w, 9, 500, 100 * ms, 102 * ms, 105 * ms},
-		{"ten do not", w, 10, 500, 100 * ms, 102 * ms, 102 * ms},
-		{"16 KiB do not", w, 2, 16 << 10, 100 * ms, 102 * ms, 102 * ms},
-		{"size 1: never", Window{Size: 1, Timeout: time.Second}, 1, 1, 100 * ms, 100 * ms, 100 * ms},
-		{"timeout off: never", Window{Size: 10, Timeout: -1}, 1, 1, 100 * ms, 100 * ms, 100*ms - 1},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			if due := tc.w.Due(tc.frames, tc.bytes, tc.flushed, tc.now); due != tc.due {
-				t.Errorf("due at %d, want %d", due, tc.due)
-			}
-		})
 	}
 }
 

@@ -104,16 +104,16 @@ func (d *Door) place(nc net.Conn, refused *turnaways, scarce bool, timer *time.T
 		refused.turnAway(nc, networkResponse)
 		return
 	}
-	id, ok := d.slots.Acquire()
+	id, ok := d.slots.acquire()
 	if !ok {
 		d.refused.slots.Add(1)
 		refused.turnAway(nc, fullResponse)
 		return
 	}
-	c := &Conn{door: d, id: id}
+	c := &Conn{endpoint: &d.Endpoint, id: id}
 	a, err := d.eng.enroll(nc, c)
 	if err != nil {
-		d.lost(c, err)
+		c.lost(err)
 		return
 	}
 	if !scarce && a.loop.coming.Load() <= maxComing {
@@ -125,7 +125,7 @@ func (d *Door) place(nc net.Conn, refused *turnaways, scarce bool, timer *time.T
 	if err := a.await(timer); err == errLoopStuck {
 		a.watch()
 	} else if err != nil {
-		d.lost(c, err)
+		c.lost(err)
 	}
 }
 
@@ -134,8 +134,8 @@ func (d *Door) place(nc net.Conn, refused *turnaways, scarce bool, timer *time.T
 const maxComing = 4
 
 // lost gives up a connection that no loop has taken. Had one, it would have released the slot.
-func (d *Door) lost(c *Conn, err error) {
-	if d.slots != nil && d.slots.Release(c.id) {
+func (c *Conn) lost(err error) {
+	if d := c.endpoint.door; d != nil && d.slots.release(c.id) {
 		d.Counters.AcceptErrs.Add(1)
 		d.log.Warn("agloop: connection lost on its way to a loop", "err", err)
 	}

@@ -71,7 +71,7 @@ func (l *Loop) cutStalled(now int64) int64 {
 // stalled tells whether the peer took nothing for WriteTimeout. The kernel takes more from us only when a good part of
 // its queue is free, which a slow reader may not reach in that time, so it is what the peer acknowledged that counts.
 func (c *Conn) stalled(now uint32) bool {
-	limit := ticks(c.door.limits.WriteTimeout)
+	limit := ticks(c.endpoint.limits.WriteTimeout)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	o := c.out.Load()

@@ -57,7 +57,7 @@ func (c *Conn) startClosing() {
 // expire sets the deadline by which the closing handshake must be over.
 func (c *Conn) setCloseDeadline() {
 	l := c.loop
-	l.setDeadline(c, after(l.nowTick(), ticks(c.door.limits.CloseTimeout)))
+	l.setDeadline(c, after(l.nowTick(), ticks(c.endpoint.limits.CloseTimeout)))
 }
 
 // why notes how the connection ends; the first to know is right.
@@ -93,7 +93,7 @@ func (c *Conn) fail(err error) {
 	c.setCloseError(&CloseError{Code: code, Reason: reason, Cause: err})
 	var last []byte
 	if code == frame.CloseTooBig {
-		last = c.door.tooBig
+		last = c.endpoint.tooBig
 	}
 	c.closeAndDrain(code, reason, last)
 }
@@ -135,7 +135,7 @@ func (c *Conn) tryCloseFrame(code frame.CloseCode) {
 	if c.outFlags&outClosing == 0 && c.state == open && c.out.Load() == nil {
 		var p [frame.MaxControl]byte
 		var b [frame.MaxHeader + frame.MaxControl]byte
-		_, _ = sendRaw(int(c.fd), putFrame(b[:], frame.Close, frame.AppendClose(p[:0], code, ""), c.door.masks))
+		_, _ = sendRaw(int(c.fd), putFrame(b[:], frame.Close, frame.AppendClose(p[:0], code, ""), c.endpoint.masks))
 	}
 	c.outFlags |= outClosing
 }
@@ -162,7 +162,7 @@ func (c *Conn) closeError(err error) *CloseError {
 func (c *Conn) panicked(v any) {
 	l := c.loop
 	l.Counters.Panics.Add(1)
-	c.door.log.LogAttrs(context.Background(), slog.LevelError, "agloop: panic in a handler",
+	c.endpoint.log.LogAttrs(context.Background(), slog.LevelError, "agloop: panic in a handler",
 		slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
 	switch c.state {
 	case closed:

@@ -16,9 +16,9 @@ import (
 // say where.
 type Conn struct {
 	// Immutable once the handler has been told of the connection.
-	door *Door
-	loop *Loop
-	fd   int32
+	endpoint *Endpoint
+	loop     *Loop
+	fd       int32
 
 	// This loop; it stands here because here it costs nothing.
 	state state
@@ -134,9 +134,9 @@ func (c *Conn) onOpen(l *Loop, sock gnet.Conn) bool {
 	if c.marks.Or(markOpened)&markAbandoned != 0 {
 		return false
 	}
-	if c.door.masks == nil {
+	if c.endpoint.masks == nil {
 		c.flushed = micros(l.eng.now()) // until the handshake is done: when it began
-		c.door.slots.bind(c)
+		c.endpoint.door.slots.bind(c)
 		l.setDeadline(c, c.handshakeDeadline())
 		return true
 	}
@@ -166,11 +166,11 @@ func (c *Conn) established() {
 	c.flushed = micros(now - longAgo)
 	c.outFlags |= outSingle
 	c.mu.Unlock()
-	if m := l.measures.Load(); m != nil && c.door.masks == nil {
+	if m := l.measures.Load(); m != nil && c.endpoint.masks == nil {
 		m.Established(time.Duration(now - began))
 	}
 	l.setDeadline(c, c.nextDeadline())
-	c.door.handler.OnOpen(c)
+	c.endpoint.handler.OnOpen(c)
 }
 
 // traffic handles bytes that arrived: gnet's OnTraffic.
@@ -245,12 +245,12 @@ func (c *Conn) onClose(err error) {
 
 // farewell gives the slot back and tells the handler.
 func (c *Conn) notifyClosed(why *CloseError) {
-	if c.door.slots != nil && !c.marked(markAbandoned) { // who gave it up has the slot
-		c.door.slots.Release(c.id)
+	if d := c.endpoint.door; d != nil && !c.marked(markAbandoned) { // who gave it up has the slot
+		d.slots.release(c.id)
 	}
 	if c.marked(loopAnnounced) {
 		c.loop.Counters.Closed.Add(1)
-		c.guard(func() { c.door.handler.OnClose(c, why) })
+		c.guard(func() { c.endpoint.handler.OnClose(c, why) })
 	}
 }
 

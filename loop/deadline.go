@@ -24,12 +24,12 @@ func soonest(a, b uint32) uint32 {
 }
 
 func (c *Conn) handshakeDeadline() uint32 {
-	return after(c.loop.nowTick(), ticks(c.door.limits.HandshakeTimeout))
+	return after(c.loop.nowTick(), ticks(c.endpoint.limits.HandshakeTimeout))
 }
 
 // nextDeadline is the next tick at which an open connection must be looked at.
 func (c *Conn) nextDeadline() uint32 {
-	lim := &c.door.limits
+	lim := &c.endpoint.limits
 	var at uint32
 	if ping := ticks(lim.PingInterval); ping != 0 {
 		if c.marked(loopPinged) {
@@ -55,7 +55,7 @@ func (c *Conn) messageDeadline() uint32 {
 	if c.transient == nil || c.transient.began == 0 {
 		return 0
 	}
-	return after(c.transient.began, ticks(c.door.limits.MessageTimeout))
+	return after(c.transient.began, ticks(c.endpoint.limits.MessageTimeout))
 }
 
 // onDeadline is called by the wheel when c's tick has come.
@@ -75,7 +75,7 @@ func (c *Conn) whenDue() {
 
 func (c *Conn) openDeadline() {
 	now := c.loop.wheel.now
-	lim := &c.door.limits
+	lim := &c.endpoint.limits
 	due := func(at uint32) bool { return at != 0 && at <= now }
 
 	switch {

@@ -162,7 +162,7 @@ func TestAcceptErrorsEndNothing(t *testing.T) {
 	}
 	defer eng.Stop(context.Background())
 	var log bytes.Buffer
-	door, err := eng.NewDoor(loop.DoorConfig{
+	door, err := eng.NewDoorWithDefaults(loop.DoorConfig{
 		Log: slog.New(slog.NewTextHandler(&log, nil)), Path: loop.AnyPath, Handler: loop.NopHandler{},
 	})
 	if err != nil {

@@ -2,51 +2,32 @@ package loop
 
 import (
 	"context"
-	"log/slog"
 	"net"
 	"time"
 
 	"github.com/agloop/agloop/bufpool"
-	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/codec/handshake"
 )
 
-// DialConfig is what a client wants of its connection.
-type DialConfig struct {
-	Handler Handler
-	Limits  Limits
-	Head    handshake.HeadLimits
-	Log     *slog.Logger
-}
-
-// Client does the opening handshake on nc, which it takes over, and puts the
-// connection on a loop. It returns the connection and the subprotocol the
-// server chose. ctx bounds the handshake, and Limits.HandshakeTimeout does. A refusal
-// is a *handshake.DialError.
-func (e *Engine) Client(ctx context.Context, nc net.Conn, req handshake.DialRequest, cfg DialConfig) (*Conn, string, error) {
-	limits, err := cfg.Limits.WithDefaults()
+// Dial does the opening handshake on nc, which it takes over, and puts the connection on a loop.
+// user is its Conn.User from the beginning. Dial returns the connection and the subprotocol the
+// server chose. ctx bounds the handshake, and Limits.HandshakeTimeout does. A refusal is a
+// *handshake.DialError.
+func (p *Endpoint) Dial(ctx context.Context, nc net.Conn, req handshake.DialRequest, user any) (*Conn, string, error) {
+	protocol, early, err := shakeHands(ctx, nc, req, p.limits.HandshakeTimeout)
 	if err != nil {
 		nc.Close()
 		return nil, "", err
 	}
-	protocol, early, err := shakeHands(ctx, nc, req, cfg.Head, limits.HandshakeTimeout)
-	if err != nil {
-		nc.Close()
-		return nil, "", err
-	}
-	c := &Conn{door: &Door{
-		eng: e, handler: cfg.Handler, limits: limits, log: cfg.Log,
-		frames: limits.frames(false), masks: new(frame.Masks),
-	}}
-	c.door.tuned.Store(new(limits.tuning()))
+	c := &Conn{endpoint: p, user: user}
 	if early != nil {
 		c.ensureTransient().head = early
 	}
-	a, err := e.enroll(nc, c)
+	a, err := p.eng.enroll(nc, c)
 	if err != nil {
 		return nil, "", err
 	}
-	timer := time.NewTimer(max(limits.HandshakeTimeout, time.Second))
+	timer := time.NewTimer(max(p.limits.HandshakeTimeout, time.Second))
 	defer timer.Stop()
 	if err := a.await(timer); err == errLoopStuck {
 		if c.abandon() { // or the loop has opened it this moment
@@ -61,7 +42,7 @@ func (e *Engine) Client(ctx context.Context, nc net.Conn, req handshake.DialRequ
 
 // shakeHands writes the request and reads one response head. early is what the
 // server sent behind it, nil for nothing.
-func shakeHands(ctx context.Context, nc net.Conn, req handshake.DialRequest, lim handshake.HeadLimits, timeout time.Duration) (protocol string, early *bufpool.Buffer, err error) {
+func shakeHands(ctx context.Context, nc net.Conn, req handshake.DialRequest, timeout time.Duration) (protocol string, early *bufpool.Buffer, err error) {
 	req.Key = handshake.NewDialKey()
 	head, err := handshake.AppendDialRequest(nil, req)
 	if err != nil {
@@ -99,7 +80,7 @@ func shakeHands(ctx context.Context, nc net.Conn, req handshake.DialRequest, lim
 			return "", nil, err
 		}
 		buf.B = buf.B[:len(buf.B)+n]
-		size, next, err := handshake.ScanHead(buf.B, scan, lim)
+		size, next, err := handshake.ScanHead(buf.B, scan, handshake.HeadLimits{})
 		if err != nil {
 			return "", nil, &handshake.DialError{Reason: "response head too large"}
 		}

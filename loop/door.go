@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"syscall"
 
-	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/codec/handshake"
 	"github.com/agloop/agloop/metrics"
 	"golang.org/x/time/rate"
@@ -16,10 +15,12 @@ import (
 // AnyPath as DoorConfig.Path upgrades requests for every path.
 const AnyPath = "*"
 
-// DoorConfig is what a server wants of its connections.
+// DoorConfig says whom a server lets in, and what its connections are for.
 type DoorConfig struct {
-	Handler   Handler
+	Handler Handler
+	// Limits must come from Limits.WithDefaults.
 	Limits    Limits
+	Log       *slog.Logger
 	Head      handshake.HeadLimits
 	Path      string // requests for other paths go to HTTP; AnyPath takes all
 	Origins   handshake.OriginPolicy
@@ -30,7 +31,8 @@ type DoorConfig struct {
 	// MaxConnections bounds the connections; 0 or more than the descriptors allow is
 	// what they allow.
 	MaxConnections int
-	Rates          Rates
+	// Rates must come from Rates.WithDefaults.
+	Rates Rates
 	// TooBig is a text that a peer whose message is larger than Limits.MaxMessage gets
 	// before the close frame. nil for none.
 	TooBig []byte
@@ -38,19 +40,14 @@ type DoorConfig struct {
 	// their own, with the bytes read so far still to be read. The connection keeps its slot
 	// until it is closed.
 	HTTP func(net.Conn)
-	Log  *slog.Logger
 }
 
-// Door is what all connections of one server, or of one dial, have in common.
+// Door lets connections in: it accepts them, gives them a slot and a loop, judges their
+// handshakes, and refuses the others. Those that are in belong to its Endpoint.
 type Door struct {
-	// Immutable.
-	eng     *Engine
-	handler Handler
-	limits  Limits
-	frames  frame.Limits
-	log     *slog.Logger
+	Endpoint
 
-	// Immutable, of a server.
+	// Immutable.
 	slots     *Slots
 	head      handshake.HeadLimits
 	path      string
@@ -58,53 +55,39 @@ type Door struct {
 	protocols []string
 	authorize func(*handshake.Request) (any, error)
 	http      func(net.Conn)
-	rates     Rates
-	tooBig    []byte
 	accepts   *rate.Limiter
 	networks  networks
 
-	// Immutable, of a client.
-	masks *frame.Masks
-
 	// Any goroutine.
-	tuned    atomic.Pointer[Tuning]
-	Counters metrics.Counters // of accepting; loops have their own
-	copying  atomic.Bool      // messages are delivered as copies
-	shedding atomic.Bool      // memory is short: new connections are answered 503
-
+	Counters      metrics.Counters // of accepting; loops have their own
+	shedding      atomic.Bool      // memory is short: new connections are answered 503
 	refused       refusals
 	refusalTokens chan struct{} // a token for each connection whose request is read to be refused
 	quit          chan struct{} // closed by StopAccepting
 	quitOnce      sync.Once
 }
 
-// NewDoor makes a server's door. The error names the setting at fault.
-func (e *Engine) NewDoor(cfg DoorConfig) (*Door, error) {
-	limits, err := cfg.Limits.WithDefaults()
-	if err != nil {
-		return nil, err
-	}
-	rates, err := cfg.Rates.WithDefaults(limits)
-	if err != nil {
-		return nil, err
-	}
-	if err := cfg.Origins.Validate(); err != nil {
-		return nil, err
-	}
+// NewDoor makes a server's door.
+func (e *Engine) NewDoor(cfg DoorConfig) *Door {
+	rates := &cfg.Rates
 	d := &Door{
-		eng: e, handler: cfg.Handler, limits: limits, log: cfg.Log, frames: limits.frames(true),
 		slots: newSlots(cfg.MaxConnections, cfg.Log), head: cfg.Head, path: cfg.Path,
 		origins: cfg.Origins, protocols: cfg.Protocols, authorize: cfg.Authorize, http: cfg.HTTP,
-		rates: rates, tooBig: cfg.TooBig, accepts: limiter(rates.Accepts, rates.AcceptsBurst),
+		accepts:       limiter(rates.Accepts, rates.AcceptsBurst),
 		networks:      networks{perSecond: rates.AcceptsPerIP, burst: rates.AcceptsPerIPBurst},
 		refusalTokens: make(chan struct{}, refusalReserve), quit: make(chan struct{}),
 	}
-	d.tuned.Store(new(limits.tuning()))
-	return d, nil
+	d.init(e, EndpointConfig{Handler: cfg.Handler, Limits: cfg.Limits, Log: cfg.Log})
+	d.door, d.rates, d.tooBig = d, cfg.Rates, cfg.TooBig
+	return d
 }
 
 // Slots are the connections of this door.
 func (d *Door) Slots() *Slots { return d.slots }
+
+// SetMaxConnections changes how many connections may be open, up to what the descriptors allow; 0
+// is that. Connections beyond a smaller number stay until they end. Any goroutine.
+func (d *Door) SetMaxConnections(n int) { d.slots.setCap(n) }
 
 const (
 	refusalReserve = 32  // descriptors to refuse connections with after reading their request
@@ -128,7 +111,7 @@ func newSlots(want int, log *slog.Logger) *Slots {
 	if want > allowed {
 		log.Warn("agloop: fewer descriptors than MaxConnections", "max_connections", want, "allowed", allowed)
 	}
-	s := NewSlots(allowed)
-	s.SetCap(want)
+	s := newSlotTable(allowed)
+	s.setCap(want)
 	return s
 }

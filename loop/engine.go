@@ -125,6 +125,14 @@ func (e *Engine) AddTo(s *metrics.Snapshot) {
 	}
 }
 
+// wakeAll makes every loop look at what is due. Any goroutine.
+func (e *Engine) wakeAll() {
+	for _, l := range e.loops {
+		l.timeUp.Store(true)
+		l.wake()
+	}
+}
+
 // now is the monotonic clock in nanoseconds; never near zero.
 func (e *Engine) now() int64 { return int64(time.Since(e.start)) + e.skew.Load() }
 

@@ -125,12 +125,12 @@ func (a *arrival) over() bool {
 	select {
 	case r := <-a.done:
 		if err := a.judge(r.Err); err != nil && !a.conn.marked(markAbandoned) {
-			a.conn.door.lost(a.conn, err)
+			a.conn.lost(err)
 		}
 		return true
 	default:
 	}
-	limit := a.conn.door.limits.HandshakeTimeout
+	limit := a.conn.endpoint.limits.HandshakeTimeout
 	switch {
 	case a.conn.marked(markAbandoned): // it is somebody else's
 		return a.loop.dead.Load()
@@ -140,7 +140,7 @@ func (a *arrival) over() bool {
 		if h, ok := a.nc.(interface{ CloseWrite() error }); ok {
 			_ = h.CloseWrite() // the loop's duplicate keeps the socket open
 		}
-		a.conn.door.lost(a.conn, errLoopStuck)
+		a.conn.lost(errLoopStuck)
 	}
 	return false
 }
@@ -155,9 +155,9 @@ func (a *arrival) reroute() {
 		nc.Close()
 		return
 	}
-	c := &Conn{door: a.conn.door, id: a.conn.id}
+	c := &Conn{endpoint: a.conn.endpoint, id: a.conn.id}
 	if again, err := a.loop.eng.enroll(nc, c); err != nil {
-		c.door.lost(c, err)
+		c.lost(err)
 	} else {
 		again.since = a.since
 		again.watch()

@@ -1,11 +1,13 @@
 package loop
 
 import (
+	"context"
 	"net"
 	"net/netip"
 	"time"
 
 	"github.com/agloop/agloop/codec/frame"
+	"github.com/agloop/agloop/codec/handshake"
 	"github.com/agloop/agloop/metrics"
 )
 
@@ -106,3 +108,31 @@ func (c *Conn) CutOff() { c.cutOff(frame.CloseTryLater) }
 
 // Abandon is what the watchdog does to a connection that no loop takes.
 func (c *Conn) Abandon() bool { return c.abandon() }
+
+// NewDoorWithDefaults is NewDoor for a config whose zeros are still to be replaced.
+func (e *Engine) NewDoorWithDefaults(cfg DoorConfig) (d *Door, err error) {
+	if cfg.Limits, err = cfg.Limits.WithDefaults(); err != nil {
+		return nil, err
+	}
+	if cfg.Rates, err = cfg.Rates.WithDefaults(cfg.Limits); err != nil {
+		return nil, err
+	}
+	return e.NewDoor(cfg), nil
+}
+
+// Dial dials with an endpoint of its own, for a config whose zeros are still to be replaced.
+func (e *Engine) Dial(ctx context.Context, nc net.Conn, host string, cfg EndpointConfig) (*Conn, error) {
+	limits, err := cfg.Limits.WithDefaults()
+	if err != nil {
+		return nil, err
+	}
+	cfg.Limits = limits
+	c, _, err := e.NewEndpoint(cfg).Dial(ctx, nc, handshake.DialRequest{Host: host}, nil)
+	return c, err
+}
+
+// What a door does with its slots.
+func NewSlots(n int) *Slots          { return newSlotTable(n) }
+func (s *Slots) Acquire() (ID, bool) { return s.acquire() }
+func (s *Slots) Release(id ID) bool  { return s.release(id) }
+func (s *Slots) SetCap(n int)        { s.setCap(n) }

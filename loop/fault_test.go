@@ -30,7 +30,7 @@ func scene(t *testing.T) (d *Door, h sabotage, dial func() net.Conn) {
 		t.Fatal(err)
 	}
 	h = sabotage{conns: make(chan *Conn, 1), deed: make(chan func(*Conn), 1)}
-	if d, err = e.NewDoor(DoorConfig{Handler: h, Path: AnyPath, Log: slog.New(slog.DiscardHandler)}); err != nil {
+	if d, err = e.NewDoorWithDefaults(DoorConfig{Handler: h, Path: AnyPath, Log: slog.New(slog.DiscardHandler)}); err != nil {
 		t.Fatal(err)
 	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -66,7 +66,7 @@ func TestOurMistakeEndsOneConnection(t *testing.T) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.outFlags |= outFull
-		c.door = &Door{log: c.door.log, slots: c.door.slots, handler: c.door.handler}
+		c.endpoint = &Endpoint{log: c.endpoint.log, door: c.endpoint.door, handler: c.endpoint.handler}
 	}
 	for name, strike := range map[string]func(c *Conn){
 		"at the end of its turn":   spoil,

@@ -12,7 +12,7 @@ func (c *Conn) handToHTTP(read []byte) {
 	}
 	id := c.id
 	c.id = 0 // the slot goes with the descriptor
-	go c.door.handOver(fd, append([]byte(nil), read...), id)
+	go c.endpoint.door.handOver(fd, append([]byte(nil), read...), id)
 	c.closeNow()
 }
 
@@ -22,7 +22,7 @@ func (d *Door) handOver(fd int, read []byte, id ID) {
 	nc, err := fileConn(fd)
 	if err != nil {
 		d.log.Warn("agloop: connection lost on its way to HTTP", "err", err)
-		d.slots.Release(id)
+		d.slots.release(id)
 		return
 	}
 	d.http(&handedOver{Conn: nc, read: read, slots: d.slots, id: id})
@@ -48,6 +48,6 @@ func (h *handedOver) Read(p []byte) (int, error) {
 
 func (h *handedOver) Close() error {
 	err := h.Conn.Close()
-	h.slots.Release(h.id) // a second call does nothing
+	h.slots.release(h.id) // a second call does nothing
 	return err
 }

@@ -15,7 +15,7 @@ func (c *Conn) handshake(view []byte) (n int) {
 		c.transient.head = c.transient.head.Append(view)
 		all, scan = c.transient.head.B, c.transient.scan
 	}
-	size, next, err := handshake.ScanHead(all, scan, c.door.head)
+	size, next, err := handshake.ScanHead(all, scan, c.endpoint.door.head)
 	switch {
 	case err != nil:
 		c.refuse(err)
@@ -35,7 +35,7 @@ func (c *Conn) handshake(view []byte) (n int) {
 	var upgrade bool
 	*req, upgrade, err = handshake.ParseRequest(head)
 	switch {
-	case !upgrade || string(req.Path) != c.door.path && c.door.path != AnyPath:
+	case !upgrade || string(req.Path) != c.endpoint.door.path && c.endpoint.door.path != AnyPath:
 		c.handToHTTP(all)
 		return len(view)
 	case err != nil:
@@ -56,7 +56,7 @@ func (c *Conn) handshake(view []byte) (n int) {
 
 // admit asks the origin policy and the host, and queues the 101.
 func (c *Conn) admit(req *handshake.Request) error {
-	d := c.door
+	d := c.endpoint.door
 	if err := d.origins.Check(req.Origin, req.Host, false); err != nil {
 		return err
 	}

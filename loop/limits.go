@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/agloop/agloop/batch"
 	"github.com/agloop/agloop/codec/frame"
+	"github.com/agloop/agloop/tune"
 )
 
 // Limits bound what a connection may cost and how long it may take. The zero value
@@ -152,10 +152,10 @@ func (l *Limits) CheckRuns() error {
 	return nil
 }
 
-func (l *Limits) frames(server bool) frame.Limits {
-	return frame.Limits{MaxMessage: int64(l.MaxMessage), MaxFragments: l.MaxFragments, Server: server}
-}
-
-func (l *Limits) window() batch.Window {
-	return batch.Window{Size: l.MessageBatchSize, Timeout: l.MessageBatchTimeout, Bytes: l.MessageBatchBytes}
+// Tuning is what l, which has its defaults, says of what may change while connections are open.
+func (l *Limits) Tuning() tune.Tuning {
+	t := tune.Default()
+	t.MessageBatchSize, t.MessageBatchTimeout, t.MessageBatchBytes = l.MessageBatchSize, l.MessageBatchTimeout, l.MessageBatchBytes
+	t.SoftLimit, t.LowWater, t.HardLimit = l.SoftLimit, l.LowWater, l.HardLimit
+	return t
 }

@@ -173,7 +173,7 @@ func (c *Conn) enqueue(op frame.Opcode, payload []byte, u urgency) (result SendR
 	if c.outFlags&outClosing != 0 {
 		return Dropped, actNone, 0
 	}
-	tuned := c.door.tuned.Load()
+	tuned := c.endpoint.tuned.Load()
 	hard := tuned.HardLimit
 	if u == urgent {
 		hard *= 2 // a run's end must find room behind the largest event
@@ -187,7 +187,7 @@ func (c *Conn) enqueue(op frame.Opcode, payload []byte, u urgency) (result SendR
 	}
 	replying := marks&markReplying != 0 // then what is corked must leave first, which only the loop can do
 	o := c.out.Load()
-	if o == nil && len(payload) > maxCopied && c.door.masks == nil && !replying {
+	if o == nil && len(payload) > maxCopied && c.endpoint.masks == nil && !replying {
 		act = c.afterWrite(c.writeLarge(op, payload))
 	} else {
 		c.put(op, payload)
@@ -230,7 +230,7 @@ func (c *Conn) put(op frame.Opcode, payload []byte) {
 	if o.Bytes() == 0 && c.marked(markCorked) { // a reply: more are likely, and all of it leaves with this turn
 		o.Reserve(corkFirst)
 	}
-	masks := c.door.masks
+	masks := c.endpoint.masks
 	head := frame.HeaderSize(len(payload), masks != nil)
 	o.AddFrame()
 	if masks == nil && len(payload) > maxCopied {

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/agloop/agloop/codec/frame"
-	"github.com/agloop/agloop/codec/handshake"
 	"github.com/agloop/agloop/loop"
 )
 
@@ -79,7 +78,7 @@ func openLoops(t testing.TB, loops int, cfg loop.DoorConfig, log *slog.Logger) *
 	if cfg.Path == "" {
 		cfg.Path = loop.AnyPath
 	}
-	door, err := eng.NewDoor(cfg)
+	door, err := eng.NewDoorWithDefaults(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -542,7 +541,7 @@ func TestStoppedEngineRefuses(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if _, _, err := eng.Client(ctx, nc, handshake.DialRequest{Host: "x"}, loop.DialConfig{Handler: loop.NopHandler{}}); err == nil {
+	if _, err := eng.Dial(ctx, nc, "x", loop.EndpointConfig{Handler: loop.NopHandler{}}); err == nil {
 		t.Error("a stopped engine took a connection")
 	}
 }

@@ -34,7 +34,7 @@ func TestPongUnderLoad(t *testing.T) {
 		for c.Send(frame.Binary, block) == loop.Sent {
 		}
 	}
-	door, err := eng.NewDoor(loop.DoorConfig{Path: loop.AnyPath, Log: slog.New(slog.DiscardHandler), Handler: funcs{
+	door, err := eng.NewDoorWithDefaults(loop.DoorConfig{Path: loop.AnyPath, Log: slog.New(slog.DiscardHandler), Handler: funcs{
 		message: func(c *loop.Conn, _ frame.Opcode, _ []byte) { fill(c) },
 		drain:   fill,
 	}})

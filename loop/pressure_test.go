@@ -194,7 +194,7 @@ func TestTuneHoldsForOpenConnections(t *testing.T) {
 	expect(t, nc, frame.Text, "first")
 	c.Send(frame.Text, []byte("waits")) // for a second, were it not for this:
 	tuned := h.door.Tuning()
-	tuned.Window.Timeout = -1
+	tuned.MessageBatchTimeout = -1
 	start := time.Now()
 	h.door.Tune(tuned)
 	expect(t, nc, frame.Text, "waits")

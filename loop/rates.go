@@ -194,7 +194,7 @@ type inflow struct{ messages, bytes *rate.Limiter }
 
 // allow takes the tokens of one message. On the loop.
 func (l *Loop) allow(c *Conn, size int) bool {
-	r := &c.door.rates
+	r := &c.endpoint.rates
 	if r.Messages <= 0 && r.Bytes <= 0 {
 		return true
 	}
@@ -209,9 +209,9 @@ func (l *Loop) allow(c *Conn, size int) bool {
 	now := time.Now()
 	switch {
 	case f.messages != nil && !f.messages.AllowN(now, 1):
-		c.door.refused.messages.Add(1)
+		c.endpoint.door.refused.messages.Add(1)
 	case f.bytes != nil && !f.bytes.AllowN(now, size):
-		c.door.refused.bytes.Add(1)
+		c.endpoint.door.refused.bytes.Add(1)
 	default:
 		return true
 	}

@@ -22,7 +22,7 @@ func newDoor(t *testing.T, cfg loop.DoorConfig) error {
 	}
 	defer eng.Stop(context.Background())
 	cfg.Handler, cfg.Path, cfg.Log = loop.NopHandler{}, loop.AnyPath, slog.New(slog.DiscardHandler)
-	_, err = eng.NewDoor(cfg)
+	_, err = eng.NewDoorWithDefaults(cfg)
 	return err
 }
 

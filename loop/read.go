@@ -32,7 +32,7 @@ func (c *Conn) receive(view []byte) {
 // frame takes the next message from view: in place when it lies there whole,
 // otherwise by way of the Reader.
 func (c *Conn) frame(view []byte) (n int) {
-	lim := &c.door.frames
+	lim := &c.endpoint.frames
 	if c.transient == nil || c.transient.reader.Empty() {
 		m, n, err := frame.Whole(view, lim)
 		if err != nil {
@@ -81,10 +81,10 @@ func (c *Conn) deliver(m frame.Message) {
 		}
 		c.loop.messages++
 		c.touch()
-		if c.door.copying.Load() {
+		if c.endpoint.copying.Load() {
 			m.Payload = bytes.Clone(m.Payload)
 		}
-		c.door.handler.OnMessage(c, m.Opcode, m.Payload)
+		c.endpoint.handler.OnMessage(c, m.Opcode, m.Payload)
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 )
 
 // refusals counts what was turned away, see metrics.Refusals.
-type refusals struct{ slots, memory, address, messages, bytes, runs, shed atomic.Uint64 }
+type refusals struct{ slots, memory, address, messages, bytes, runs atomic.Uint64 }
 
 // Refusals reads what was turned away, by reason. Any goroutine.
 func (d *Door) Refusals() metrics.Refusals {
@@ -20,6 +20,3 @@ func (d *Door) Refusals() metrics.Refusals {
 
 // RunRefused counts a run that its connection's rate did not allow. Any goroutine.
 func (d *Door) RunRefused() { d.refused.runs.Add(1) }
-
-// Shed is the number of connections cut for the memory of their outbox. Any goroutine.
-func (d *Door) Shed() uint64 { return d.refused.shed.Load() }

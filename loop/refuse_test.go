@@ -68,7 +68,7 @@ func TestRefusalsEndWithAccepting(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer eng.Stop(context.Background())
-	door, err := eng.NewDoor(loop.DoorConfig{
+	door, err := eng.NewDoorWithDefaults(loop.DoorConfig{
 		Handler: loop.NopHandler{}, Path: loop.AnyPath, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -11,7 +11,7 @@ import "github.com/agloop/agloop/codec/frame"
 func (c *Conn) Reply(op frame.Opcode, payload []byte) SendResult {
 	l := c.loop
 	l.owner.check()
-	masks := c.door.masks
+	masks := c.endpoint.masks
 	size := frame.HeaderSize(len(payload), masks != nil) + len(payload)
 	if l.corked != c || c.out.Load() != nil || len(payload) > maxCopied || c.state != open || op != frame.Text && op != frame.Binary {
 		c.flushCork()
@@ -49,7 +49,7 @@ func (c *Conn) flushCork() {
 	gathered := l.gathered.Add(int64(len(l.cork)))
 	c.marks.And(^markReplying)
 	_ = c.flushCorkLocked() // the end of the turn looks at what is left, and meets an error again
-	if gathered > int64(c.door.tuned.Load().SoftLimit) {
+	if gathered > int64(c.endpoint.tuned.Load().SoftLimit) {
 		l.overSoft = true
 		c.outFlags |= outFull
 	}

@@ -26,7 +26,7 @@ func (c *Conn) schedule(u urgency) (action, int64) {
 	}
 	now := c.loop.eng.now()
 	if u == batched {
-		due := c.door.tuned.Load().Window.Due(o.Frames(), o.Bytes(), c.lastFlush(now), now)
+		due := c.endpoint.tuned.Load().Due(o.Frames(), o.Bytes(), c.lastFlush(now), now)
 		if due > now {
 			if c.outFlags&outDelayed != 0 {
 				return actNone, now
@@ -73,7 +73,7 @@ func (c *Conn) windowEnd(now int64) int64 {
 	if o := c.out.Load(); o != nil && !o.blocked {
 		// A window that shrank meanwhile may be over by its size: then at once, which is any
 		// time past.
-		due = c.door.tuned.Load().Window.Due(o.Frames(), o.Bytes(), c.lastFlush(now), 0)
+		due = c.endpoint.tuned.Load().Due(o.Frames(), o.Bytes(), c.lastFlush(now), 0)
 	}
 	if due == never || due <= now+windowSlack {
 		c.outFlags &^= outDelayed

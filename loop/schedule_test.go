@@ -26,7 +26,7 @@ func TestDelayedHoldsAConnectionOnce(t *testing.T) {
 	}
 	defer e.Stop(context.Background())
 	o := opens{c: make(chan *Conn, 1)}
-	d, err := e.NewDoor(DoorConfig{
+	d, err := e.NewDoorWithDefaults(DoorConfig{
 		Handler: o, Path: AnyPath, Log: slog.New(slog.DiscardHandler),
 		Limits: Limits{MessageBatchSize: 2, MessageBatchTimeout: time.Second},
 	})

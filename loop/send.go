@@ -27,7 +27,7 @@ func (c *Conn) writeOut(now int64) error {
 		limit := maxWrite
 		if o.owesPong {
 			if o.partial == 0 {
-				o.answerPing(c.door.masks)
+				o.answerPing(c.endpoint.masks)
 			} else {
 				limit = o.partial // the frame under way, then the pong
 			}
@@ -82,7 +82,7 @@ func (c *Conn) afterWrite(err error) action {
 	switch {
 	case err != nil && err != errKernelFull:
 		return actLoop // which meets the same error, and closes
-	case c.outFlags&outFull != 0 && c.out.Load().size() <= c.door.tuned.Load().LowWater:
+	case c.outFlags&outFull != 0 && c.out.Load().size() <= c.endpoint.tuned.Load().LowWater:
 		return actLoop // OnDrain is due
 	case err != nil:
 		return actStall

@@ -4,7 +4,7 @@ import "sync/atomic"
 
 // Slots bounds how many connections are open. A slot is acquired before the
 // handshake and released exactly once. Its generation is part of its identity, so a
-// stale ID never reaches the connection that came after. Acquire and Release take
+// stale ID never reaches the connection that came after. acquire and release take
 // no lock and allocate nothing but the chunk of a slot that is the first of its chunk; any
 // goroutine may call.
 type Slots struct {
@@ -41,8 +41,8 @@ type ID uint64
 func (id ID) cell() uint32 { return uint32(id) }
 func (id ID) gen() uint32  { return uint32(id >> 32) }
 
-// NewSlots returns room for n connections.
-func NewSlots(n int) *Slots {
+// newSlotTable returns room for n connections.
+func newSlotTable(n int) *Slots {
 	s := &Slots{size: n, chunks: make([]atomic.Pointer[chunk], (n+chunkSize-1)/chunkSize)}
 	s.most.Store(int64(n))
 	return s
@@ -51,9 +51,9 @@ func NewSlots(n int) *Slots {
 // Cap is the number of slots that may be taken.
 func (s *Slots) Cap() int { return int(s.most.Load()) }
 
-// SetCap changes it, to at most what NewSlots made; 0 is that. Connections beyond a
+// setCap changes it, to at most what newSlotTable made; 0 is that. Connections beyond a
 // smaller number stay until they end.
-func (s *Slots) SetCap(n int) {
+func (s *Slots) setCap(n int) {
 	if n <= 0 || n > s.size {
 		n = s.size
 	}
@@ -66,8 +66,8 @@ func (s *Slots) cell(i uint32) *cell { return &s.chunks[i>>chunkBits].Load()[i%c
 // Used is the number of slots taken.
 func (s *Slots) Used() int { return int(s.used.Load()) }
 
-// Acquire takes a slot; false means that none is left.
-func (s *Slots) Acquire() (ID, bool) {
+// acquire takes a slot; false means that none is left.
+func (s *Slots) acquire() (ID, bool) {
 	if s.used.Add(1) > s.most.Load() {
 		s.used.Add(-1)
 		return 0, false
@@ -81,9 +81,9 @@ func (s *Slots) Acquire() (ID, bool) {
 	return ID(uint64(gen)<<32 | uint64(i)), true
 }
 
-// Release gives the slot back. It returns false, and does nothing, when id
+// release gives the slot back. It returns false, and does nothing, when id
 // does not hold it any more.
-func (s *Slots) Release(id ID) bool {
+func (s *Slots) release(id ID) bool {
 	i := id.cell()
 	if i >= s.fresh.Load() || id.gen()&1 == 0 {
 		return false

@@ -165,26 +165,6 @@ func TestSlotsNobodyTookAreNone(t *testing.T) {
 	}
 }
 
-func BenchmarkSlots(b *testing.B) {
-	s := loop.NewSlots(1 << 16)
-	b.ReportAllocs()
-	for b.Loop() {
-		id, _ := s.Acquire()
-		s.Release(id)
-	}
-}
-
-func BenchmarkSlotsParallel(b *testing.B) {
-	s := loop.NewSlots(1 << 16)
-	b.ReportAllocs()
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			id, _ := s.Acquire()
-			s.Release(id)
-		}
-	})
-}
-
 func TestSlotsCapChangesLive(t *testing.T) {
 	s := loop.NewSlots(10)
 	s.SetCap(2)
@@ -207,4 +187,33 @@ func TestSlotsCapChangesLive(t *testing.T) {
 	if s.Cap() != 10 || s.Used() != 1 {
 		t.Errorf("%d of %d", s.Used(), s.Cap())
 	}
+}
+
+// BenchmarkConcurrentConnectionManagement takes a slot of a thousand and gives it back.
+func BenchmarkConcurrentConnectionManagement(b *testing.B) {
+	cycle := func(slots *loop.Slots) bool {
+		id, ok := slots.Acquire()
+		return ok && slots.Release(id)
+	}
+	b.Run("serial", func(b *testing.B) {
+		slots := loop.NewSlots(1000)
+		b.ReportAllocs()
+		for b.Loop() {
+			if !cycle(slots) {
+				b.Fatal("no slot")
+			}
+		}
+	})
+	b.Run("parallel", func(b *testing.B) {
+		slots := loop.NewSlots(1000)
+		b.ReportAllocs()
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				if !cycle(slots) {
+					b.Error("no slot")
+					return
+				}
+			}
+		})
+	})
 }

@@ -157,7 +157,7 @@ func (l *Loop) report(c *Conn, r any) {
 	l.Counters.Panics.Add(1)
 	log := l.eng.log
 	if c != nil {
-		log = c.door.log
+		log = c.endpoint.log
 	}
 	log.LogAttrs(context.Background(), slog.LevelError, "agloop: panic in the loop's own code",
 		slog.Any("panic", r), slog.String("stack", string(debug.Stack())))

@@ -37,7 +37,7 @@ func dialWire(t *testing.T, h *wireHandler, limits loop.Limits, early []byte) (*
 	p := newWirePeer(t, theirs, nil)
 	served := make(chan error, 1)
 	go func() { served <- p.upgrade(early) }()
-	c, _, err := engine.Client(t.Context(), ours, handshake.DialRequest{Host: "example.com"}, loop.DialConfig{Handler: h, Limits: limits, Log: log})
+	c, err := engine.Dial(t.Context(), ours, "example.com", loop.EndpointConfig{Handler: h, Limits: limits, Log: log})
 	if err := errors.Join(err, <-served); err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +221,7 @@ func TestWireClientHandshake(t *testing.T) {
 			t.Fatal(err)
 		}
 		h := &wireHandler{}
-		_, _, err = engine.Client(ctx, ours, handshake.DialRequest{Host: "example.com"}, loop.DialConfig{Handler: h, Limits: limits, Log: log})
+		_, err = engine.Dial(ctx, ours, "example.com", loop.EndpointConfig{Handler: h, Limits: limits, Log: log})
 		if err == nil {
 			t.Fatal("connected")
 		}

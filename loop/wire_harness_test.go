@@ -119,7 +119,7 @@ func serveWire(t *testing.T, h *wireHandler, change func(*loop.DoorConfig)) *wir
 	if change != nil {
 		change(&cfg)
 	}
-	door, err := engine.NewDoor(cfg)
+	door, err := engine.NewDoorWithDefaults(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -161,7 +161,7 @@ func (c *Conn) afterFlush(f flushed) {
 // drain tells the handler that there is room. What it sends leaves at once. When there is room again after that, it is told
 // so in a later turn of the loop, for others want to be served, too.
 func (c *Conn) drain(now int64) {
-	c.runCorked(func() { c.door.handler.OnDrain(c) })
+	c.runCorked(func() { c.endpoint.handler.OnDrain(c) })
 	if c.state != closed {
 		f := c.flushQueue(now)
 		c.afterFlush(f)
@@ -221,7 +221,7 @@ func (c *Conn) flushQueue(now int64) (f flushed) {
 	o = c.out.Load()
 	f.stalls = o != nil && o.blocked
 	c.countOut()
-	if c.outFlags&outFull != 0 && c.out.Load().size() <= c.door.tuned.Load().LowWater {
+	if c.outFlags&outFull != 0 && c.out.Load().size() <= c.endpoint.tuned.Load().LowWater {
 		c.outFlags &^= outFull
 		f.drained = true
 	}
@@ -237,7 +237,7 @@ func (c *Conn) closeInTurn(flags outFlags, code frame.CloseCode) bool {
 	case flags&outCut != 0 && code == frame.CloseInternal:
 		c.cut(code, errFault)
 	case flags&outCut != 0:
-		c.door.refused.shed.Add(1)
+		c.endpoint.shed.Add(1)
 		c.cut(code, errMemory)
 	case c.state == handshaking: // closed before it was a WebSocket: there is nothing to say
 		c.closeNow()

@@ -25,6 +25,17 @@ type Tuning struct {
 	BufferPoolSize, MaxBufferSize int
 }
 
+// Due returns when a queue of so many frames and bytes, last flushed at the given time, must be
+// flushed: a time not after now means at once. Times are nanoseconds on one monotonic clock. So a
+// message to a quiet connection leaves at once, and later ones within MessageBatchTimeout of the
+// last flush in one write: a lone message pays no delay and a burst pays no system call each.
+func (t *Tuning) Due(frames, bytes int, flushed, now int64) int64 {
+	if t.MessageBatchSize <= 1 || frames >= t.MessageBatchSize || t.MessageBatchBytes > 0 && bytes >= t.MessageBatchBytes {
+		return now
+	}
+	return flushed + int64(t.MessageBatchTimeout)
+}
+
 // Default is the balanced column.
 func Default() Tuning {
 	var t Tuning

@@ -1,0 +1,61 @@
+package agloop
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+)
+
+// backpressure makes who sends over one connection wait until that has drained to its low-water
+// mark. The zero value is ready.
+type backpressure struct {
+	// Any goroutine.
+	noted atomic.Bool // a Send answered Backpressure, and nobody has seen the end of it
+
+	// Any goroutine, under mu.
+	mu   sync.Mutex
+	room chan struct{} // closed by drained; nil while nobody waits
+}
+
+// note takes note of what a Send answered. Any goroutine.
+func (b *backpressure) note(r SendResult) {
+	if r == Backpressure {
+		b.noted.Store(true)
+	}
+}
+
+// await waits while c is above its soft limit, until ctx ends or over is closed: the next Send
+// tells then. The error is ctx's. Any goroutine.
+func (b *backpressure) await(ctx context.Context, c *Conn, over <-chan struct{}) error {
+	if !b.noted.Load() {
+		return ctx.Err()
+	}
+	b.mu.Lock()
+	if !c.Full() {
+		b.noted.Store(false)
+		b.mu.Unlock()
+		return ctx.Err()
+	}
+	// The loop lowers Full before it calls drained, which needs mu: it will see room.
+	if b.room == nil {
+		b.room = make(chan struct{})
+	}
+	room := b.room
+	b.mu.Unlock()
+	select {
+	case <-room:
+	case <-over:
+	case <-ctx.Done():
+	}
+	return ctx.Err()
+}
+
+// drained is OnDrain. On the loop.
+func (b *backpressure) drained() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.room != nil {
+		close(b.room)
+		b.room = nil
+	}
+}

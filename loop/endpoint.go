@@ -1,0 +1,72 @@
+package loop
+
+import (
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/agloop/agloop/codec/frame"
+	"github.com/agloop/agloop/tune"
+)
+
+// EndpointConfig says what connections are for.
+type EndpointConfig struct {
+	Handler Handler
+	// Limits must come from Limits.WithDefaults.
+	Limits Limits
+	Log    *slog.Logger
+}
+
+// Endpoint is what connections are for: who handles their messages, within which limits, and how
+// they are tuned. A server has one behind its Door, a client one for all that it dials.
+type Endpoint struct {
+	// Immutable.
+	eng     *Engine
+	handler Handler
+	limits  Limits
+	frames  frame.Limits
+	log     *slog.Logger
+	door    *Door        // nil for one that dials
+	masks   *frame.Masks // nil for a server, whose frames have none
+	rates   Rates        // of a server
+	tooBig  []byte       // of a server, see DoorConfig
+
+	// Any goroutine.
+	tuned   atomic.Pointer[tune.Tuning]
+	copying atomic.Bool   // messages are delivered as copies
+	shed    atomic.Uint64 // connections cut for the memory they held
+}
+
+// NewEndpoint makes the endpoint of a client, see Endpoint.Dial.
+func (e *Engine) NewEndpoint(cfg EndpointConfig) *Endpoint {
+	p := &Endpoint{masks: new(frame.Masks)}
+	p.init(e, cfg)
+	return p
+}
+
+func (p *Endpoint) init(e *Engine, cfg EndpointConfig) {
+	if cfg.Limits.HardLimit == 0 {
+		panic("loop: Limits without WithDefaults")
+	}
+	p.eng, p.handler, p.limits, p.log = e, cfg.Handler, cfg.Limits, cfg.Log
+	p.frames = frame.Limits{
+		MaxMessage: int64(p.limits.MaxMessage), MaxFragments: p.limits.MaxFragments, Server: p.masks == nil,
+	}
+	p.tuned.Store(new(p.limits.Tuning()))
+}
+
+// Tuning is what holds now. Any goroutine.
+func (p *Endpoint) Tuning() tune.Tuning { return *p.tuned.Load() }
+
+// Tune replaces what holds, from the next message on, for every connection. What waits under an
+// earlier window is looked at again at once. Any goroutine; t must make sense (see Limits).
+func (p *Endpoint) Tune(t tune.Tuning) {
+	p.tuned.Store(&t)
+	p.eng.wakeAll()
+}
+
+// SetZeroCopy says whether messages are delivered as slices of the read buffer, which is the
+// default, or as copies that the handler may keep. Any goroutine.
+func (p *Endpoint) SetZeroCopy(on bool) { p.copying.Store(!on) }
+
+// Shed is the number of connections cut for the memory they held. Any goroutine.
+func (p *Endpoint) Shed() uint64 { return p.shed.Load() }
