@@ -14,14 +14,14 @@ MODULES := interop bench bench/rivals
 
 DEBUG    := aguidebug
 FUZZTIME ?= 30s
-ADDR     ?= :8080
+ADDR     ?= localhost:8080
 
 .PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 
 .PHONY: demo
-demo: ## serve a page where you talk to an agent, on http://localhost:8080/
+demo: ## serve a page where you talk to an agent, on http://localhost:8080/ (ADDR=:8080: to other machines too)
 	go run ./cmd/agloop demo --addr $(ADDR)
 
 .PHONY: test
