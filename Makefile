@@ -14,14 +14,15 @@ MODULES := interop bench bench/rivals
 
 DEBUG    := aguidebug
 FUZZTIME ?= 30s
-ADDR     ?= :8080
+ADDR     ?= localhost:8080
+COVER    := cover.out
 
 .PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 
 .PHONY: demo
-demo: ## serve a page where you talk to an agent, on http://localhost:8080/
+demo: ## serve a page where you talk to an agent, on http://localhost:8080/ (ADDR=:8080: to other machines too)
 	go run ./cmd/agloop demo --addr $(ADDR)
 
 .PHONY: test
@@ -34,6 +35,23 @@ unit: ## tests in the release build, allocation ceilings among them
 .PHONY: race
 race: ## tests under the race detector, ownership checked
 	go test -race -tags $(DEBUG) -shuffle=on ./...
+
+# A package counts as covered by the tests of any package. A line of the profile ends in the statements of a block and
+# how often they ran; each test binary writes one for the same block.
+.PHONY: cover
+cover: ## coverage of each package and in total; go tool cover -html=cover.out shows the lines
+	go test -shuffle=on -coverpkg=./... -coverprofile=$(COVER) ./... | sed 's/\tcoverage:.*//'
+	@awk 'NR > 1 { size[$$1] = $$2; ran[$$1] += $$3 } \
+	  END { \
+	    for (block in size) { \
+	      pkg = block; sub("/[^/]*$$", "", pkg); \
+	      all[pkg] += size[block]; total += size[block]; \
+	      if (ran[block]) { hit[pkg] += size[block]; hits += size[block] } \
+	    } \
+	    for (pkg in all) printf "%5.1f %%  %s\n", 100 * hit[pkg] / all[pkg], pkg | "sort -k3"; \
+	    close("sort -k3"); \
+	    printf "%5.1f %%  total\n", 100 * hits / total \
+	  }' $(COVER)
 
 .PHONY: interop
 interop: ## gorilla and coder as real peers, in both roles

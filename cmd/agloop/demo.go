@@ -20,7 +20,8 @@ var page embed.FS
 
 func demo(args []string, stdout, stderr io.Writer) int {
 	flags := newFlags("demo", stderr)
-	addr := flags.String("addr", ":8080", "`address` to listen on")
+	// The profile can be changed by whoever reaches the page.
+	addr := flags.String("addr", "localhost:8080", "`address` to listen on; :8080 is reached from other machines too")
 	if code, ok := parse(flags, args); !ok {
 		return code
 	}

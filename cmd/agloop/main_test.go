@@ -26,6 +26,7 @@ func TestDispatch(t *testing.T) {
 		{[]string{"stream", "--profile", "fast"}, exitUsage, "", `"fast" is no profile: there are [balanced latency throughput memory]`},
 		{[]string{"stream", "--profile", ""}, exitUsage, "", `"" is no profile`},
 		{[]string{"stream", "leftover"}, exitUsage, "", `unexpected argument "leftover"`},
+		{[]string{"demo", "--help"}, exitOK, "", `(default "localhost:8080")`},
 		{[]string{"demo", "--addr", "no such address"}, exitFailed, "", "agloop demo:"},
 		{[]string{"run", "--url", "http://127.0.0.1:1/"}, exitFailed, "", "agloop run:"},
 	} {
