@@ -139,6 +139,29 @@ func (q *Queue) Insert(n int, p []byte) {
 	}
 }
 
+// Truncate drops all but the first n of the bytes that wait, which are what is left of at most one
+// frame, whose owner has counted it.
+func (q *Queue) Truncate(n int) {
+	q.bytes, q.frames, q.Counted = n, min(n, 1), min(n, 1)
+	n += q.off
+	i := 0
+	for i < len(q.bufs) && n > 0 {
+		b := q.bufs[i]
+		b.B = b.B[:min(n, len(b.B))]
+		n -= len(b.B)
+		i++
+	}
+	for j, b := range q.bufs[i:] {
+		q.memory -= b.Cap()
+		b.Release()
+		q.bufs[i+j] = nil
+	}
+	q.bufs = q.bufs[:i]
+	if i == 0 {
+		q.off = 0
+	}
+}
+
 // From is the bytes that wait behind the first n, as far as they lie together: a frame's header does.
 func (q *Queue) From(n int) []byte {
 	n += q.off

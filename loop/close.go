@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/codec/handshake"
@@ -49,15 +50,17 @@ func (c *Conn) putClose(code frame.CloseCode, reason string) {
 
 // startClosing is Close arriving on the loop.
 func (c *Conn) startClosing() {
-	c.state = closing
 	c.setCloseError(&CloseError{Code: c.code})
 	c.setCloseDeadline()
+	c.state = closing
 }
 
-// expire sets the deadline by which the closing handshake must be over.
+// setCloseDeadline sets the deadline by which the closing handshake must be over. The first one
+// holds: the peer's close frame must not prolong ours.
 func (c *Conn) setCloseDeadline() {
-	l := c.loop
-	l.setDeadline(c, after(l.nowTick(), ticks(c.endpoint.limits.CloseTimeout)))
+	if c.state < closing {
+		c.loop.setDeadline(c, after(c.loop.nowTick(), ticks(c.endpoint.limits.CloseTimeout)))
+	}
 }
 
 // why notes how the connection ends; the first to know is right.
@@ -102,8 +105,8 @@ func (c *Conn) fail(err error) {
 // more from the peer.
 func (c *Conn) closeAndDrain(code frame.CloseCode, reason string, last []byte) {
 	act := c.beginClose(code, reason, last)
-	c.state = draining
 	c.setCloseDeadline()
+	c.state = draining
 	c.perform(act, 0)
 }
 
@@ -116,6 +119,45 @@ func (c *Conn) finishClosing() {
 	}
 	c.state = lingering
 	_ = syscall.Shutdown(int(c.fd), syscall.SHUT_WR)
+}
+
+// lastFrameTime bounds how long a connection that is cut may take to read why, and lastFrameRoom
+// how much memory it may hold meanwhile, in bytes.
+const (
+	lastFrameTime = time.Second
+	lastFrameRoom = 128 << 10
+)
+
+// cutWithReason drops what is queued but for the rest of the frame that is partly written, and
+// queues a close frame with code behind it. It returns false when c had to be closed at once.
+func (c *Conn) cutWithReason(code frame.CloseCode, cause error) bool {
+	c.setCloseError(&CloseError{Code: frame.CloseAbnormal, Cause: cause})
+	c.transient.reader.Reset() // it is there since a moment: setCloseError has put cause in it
+	c.countIn()
+	if c.state != open || !c.replaceQueue(code) {
+		c.closeNow()
+		return false
+	}
+	c.state = draining
+	c.loop.setDeadline(c, after(c.loop.nowTick(), ticks(min(lastFrameTime, c.endpoint.limits.CloseTimeout))))
+	return true
+}
+
+// replaceQueue is the part of cutWithReason under mu.
+func (c *Conn) replaceQueue(code frame.CloseCode) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if o := c.out.Load(); o != nil {
+		o.Truncate(o.partial)
+	}
+	c.countOut()
+	if c.holds.Load() > lastFrameRoom { // what is left of a large frame, or what the host keeps until OnClose
+		return false
+	}
+	c.putClose(code, "")
+	c.outFlags &^= outCut | outFull
+	c.countOut()
+	return true
 }
 
 // cut closes at once. A close frame with code is tried if nothing waits before it.

@@ -50,7 +50,8 @@ type Conn struct {
 // Bits of marks.
 const (
 	markOpened    uint32 = 1 << iota // a loop has it
-	markAbandoned                    // it was given up before one had it
+	markAbandoned                    // it was given up before one had it: who did so has the slot
+	markHanded                       // it went to the HTTP side, with its slot
 	markCorked                       // the loop is handling its bytes and will flush at the end
 	markReplying                     // replies of this turn wait in the loop's cork, and must leave before what is in out
 	markEnding                       // Close was called: no more messages to the handler
@@ -245,7 +246,7 @@ func (c *Conn) onClose(err error) {
 
 // farewell gives the slot back and tells the handler.
 func (c *Conn) notifyClosed(why *CloseError) {
-	if d := c.endpoint.door; d != nil && !c.marked(markAbandoned) { // who gave it up has the slot
+	if d := c.endpoint.door; d != nil && !c.marked(markAbandoned|markHanded) {
 		d.slots.release(c.id)
 	}
 	if c.marked(loopAnnounced) {

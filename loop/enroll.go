@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
@@ -46,6 +47,7 @@ func (e *Engine) enroll(nc net.Conn, c *Conn) (*arrival, error) {
 		nc.Close()
 		return nil, errNoLoop
 	}
+	ownZones(nc)
 	done, err := l.el.Enroll((*carrier)(c), nc)
 	if err != nil {
 		nc.Close()
@@ -54,6 +56,16 @@ func (e *Engine) enroll(nc net.Conn, c *Conn) (*arrival, error) {
 	l.conns.Add(1)
 	l.coming.Add(1)
 	return &arrival{l, c, nc, time.Now(), done}, nil
+}
+
+// ownZones gives the addresses of nc zones of their own. When a connection ends gnet lends the
+// bytes of its IPv6 zones to others, and they are those of a string that package net keeps.
+func ownZones(nc net.Conn) {
+	for _, addr := range []net.Addr{nc.LocalAddr(), nc.RemoteAddr()} {
+		if tcp, ok := addr.(*net.TCPAddr); ok && tcp.Zone != "" {
+			tcp.Zone = strings.Clone(tcp.Zone)
+		}
+	}
 }
 
 // pick is the usable loop with the fewest connections; if none is usable, one that may be so again; nil if all ended.

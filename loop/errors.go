@@ -6,7 +6,6 @@ import (
 	"net"
 
 	"github.com/agloop/agloop/codec/frame"
-	"github.com/agloop/agloop/tune"
 )
 
 // ErrEngineClosed is returned by everything that needs a running engine.
@@ -46,9 +45,6 @@ func (e *CloseError) Unwrap() []error {
 	}
 	return []error{net.ErrClosed, e.Cause}
 }
-
-// LimitError is a limit or setting that makes no sense.
-type LimitError = tune.ConfigError
 
 // Causes of connections that the loop ends by itself.
 var (

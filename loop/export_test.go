@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"runtime"
 	"time"
 
 	"github.com/agloop/agloop/codec/frame"
@@ -136,3 +137,15 @@ func NewSlots(n int) *Slots          { return newSlotTable(n) }
 func (s *Slots) Acquire() (ID, bool) { return s.acquire() }
 func (s *Slots) Release(id ID) bool  { return s.release(id) }
 func (s *Slots) SetCap(n int)        { s.setCap(n) }
+
+// Acknowledged is how many bytes the peer of c has acknowledged.
+func Acknowledged(c *Conn) uint64 { return acknowledged(int(c.fd)) }
+
+// Looked waits until every loop has looked at what is due.
+func (e *Engine) Looked(ctx context.Context) {
+	for _, l := range e.loops {
+		for l.timeUp.Load() && ctx.Err() == nil {
+			runtime.Gosched()
+		}
+	}
+}

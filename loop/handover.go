@@ -1,6 +1,9 @@
 package loop
 
-import "net"
+import (
+	"bytes"
+	"net"
+)
 
 // leave gives a connection that wants no WebSocket here to the door's HTTP side,
 // with the bytes read so far.
@@ -10,9 +13,10 @@ func (c *Conn) handToHTTP(read []byte) {
 		c.closeNow()
 		return
 	}
-	id := c.id
-	c.id = 0 // the slot goes with the descriptor
-	go c.endpoint.door.handOver(fd, append([]byte(nil), read...), id)
+	d := c.endpoint.door
+	d.slots.unbind(c.id) // nobody finds c by it any more, and the slot goes with the descriptor
+	c.marks.Or(markHanded)
+	go d.handOver(fd, bytes.Clone(read), c.id)
 	c.closeNow()
 }
 

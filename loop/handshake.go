@@ -90,8 +90,8 @@ func (c *Conn) refuse(err error) {
 	c.outFlags |= outClosing
 	c.mu.Unlock()
 	c.releaseHead()
-	c.state = draining
 	c.setCloseDeadline()
+	c.state = draining
 }
 
 // putRaw queues bytes that are no frame, unless the connection is closing: its close

@@ -75,7 +75,7 @@ type Limits struct {
 }
 
 // WithDefaults returns l with every zero replaced by its default, or a
-// *LimitError that names the first field that makes no sense.
+// *tune.ConfigError that names the first field that makes no sense.
 func (l Limits) WithDefaults() (Limits, error) {
 	def := func(d *time.Duration, v time.Duration) {
 		if *d == 0 {
@@ -114,37 +114,37 @@ const minEvent = 4 << 10
 func (l *Limits) check() error {
 	switch {
 	case l.MaxMessage < 0:
-		return &LimitError{Field: "Limits.MaxMessage", Reason: "must not be negative"}
+		return &tune.ConfigError{Field: "Limits.MaxMessage", Reason: "must not be negative"}
 	case l.MaxFragments < 0:
-		return &LimitError{Field: "Limits.MaxFragments", Reason: "must not be negative"}
+		return &tune.ConfigError{Field: "Limits.MaxFragments", Reason: "must not be negative"}
 	case l.MaxInputMessages < 0:
-		return &LimitError{Field: "Limits.MaxInputMessages", Reason: fmt.Sprintf("%d must not be negative; 0 is 10,000", l.MaxInputMessages)}
+		return &tune.ConfigError{Field: "Limits.MaxInputMessages", Reason: fmt.Sprintf("%d must not be negative; 0 is 10,000", l.MaxInputMessages)}
 	case l.MaxInputTools < 0:
-		return &LimitError{Field: "Limits.MaxInputTools", Reason: fmt.Sprintf("%d must not be negative; 0 is 1,000", l.MaxInputTools)}
+		return &tune.ConfigError{Field: "Limits.MaxInputTools", Reason: fmt.Sprintf("%d must not be negative; 0 is 1,000", l.MaxInputTools)}
 	case l.MaxEvent < minEvent || l.MaxEvent > maxPayload:
-		return &LimitError{Field: "Limits.MaxEvent", Reason: fmt.Sprintf("%d must lie between 4 KiB and 1 GiB; 0 is 1 MiB", l.MaxEvent)}
+		return &tune.ConfigError{Field: "Limits.MaxEvent", Reason: fmt.Sprintf("%d must lie between 4 KiB and 1 GiB; 0 is 1 MiB", l.MaxEvent)}
 	case l.SoftLimit < 0:
-		return &LimitError{Field: "Limits.SoftLimit", Reason: "must not be negative"}
+		return &tune.ConfigError{Field: "Limits.SoftLimit", Reason: "must not be negative"}
 	case l.LowWater < 0 || l.LowWater > l.SoftLimit:
-		return &LimitError{Field: "Limits.LowWater", Reason: "must lie between 0 and SoftLimit"}
+		return &tune.ConfigError{Field: "Limits.LowWater", Reason: "must lie between 0 and SoftLimit"}
 	case l.HardLimit < l.SoftLimit:
-		return &LimitError{Field: "Limits.HardLimit", Reason: "must not be below SoftLimit"}
+		return &tune.ConfigError{Field: "Limits.HardLimit", Reason: "must not be below SoftLimit"}
 	case l.HardLimit > maxPayload:
-		return &LimitError{Field: "Limits.HardLimit", Reason: "must not exceed 1 GiB"}
+		return &tune.ConfigError{Field: "Limits.HardLimit", Reason: "must not exceed 1 GiB"}
 	case l.CloseTimeout < 0:
-		return &LimitError{Field: "Limits.CloseTimeout", Reason: "must not be negative"}
+		return &tune.ConfigError{Field: "Limits.CloseTimeout", Reason: "must not be negative"}
 	case l.MessageBatchTimeout > time.Second:
-		return &LimitError{Field: "Limits.MessageBatchTimeout", Reason: "must not exceed 1s"}
+		return &tune.ConfigError{Field: "Limits.MessageBatchTimeout", Reason: "must not exceed 1s"}
 	}
 	return nil
 }
 
-// CheckRuns returns a *LimitError unless a run's end finds room behind the largest event: a
+// CheckRuns returns a *tune.ConfigError unless a run's end finds room behind the largest event: a
 // cancelled run waits for none. l has its defaults already.
 func (l *Limits) CheckRuns() error {
 	// What ends a run may use the hard limit twice, and was let in behind so much:
 	if need := (l.SoftLimit+l.MaxEvent+frame.MaxHeader)/2 + 1; l.HardLimit < need {
-		return &LimitError{Field: "Limits.HardLimit", Reason: fmt.Sprintf(
+		return &tune.ConfigError{Field: "Limits.HardLimit", Reason: fmt.Sprintf(
 			"%d leaves no room for a run's end behind an event of MaxEvent, %d bytes; raise it to %d, or lower MaxEvent or SoftLimit",
 			l.HardLimit, l.MaxEvent, need,
 		)}

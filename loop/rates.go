@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/agloop/agloop/tune"
 	"golang.org/x/time/rate"
 )
 
@@ -37,7 +38,7 @@ type Rates struct {
 	RunsBurst int
 }
 
-// WithDefaults returns r with a zero BytesBurst replaced by its default, or a *LimitError
+// WithDefaults returns r with a zero BytesBurst replaced by its default, or a *tune.ConfigError
 // that names the first field that makes no sense. l has its defaults already.
 func (r Rates) WithDefaults(l Limits) (Rates, error) {
 	if r.Bytes > 0 && r.BytesBurst == 0 {
@@ -60,17 +61,17 @@ func (r *Rates) check(maxMessage int) error {
 	} {
 		switch {
 		case math.IsNaN(f.rate) || math.IsInf(f.rate, 1):
-			return &LimitError{Field: f.name, Reason: fmt.Sprintf("%v is no rate; 0 is no limit", f.rate)}
+			return &tune.ConfigError{Field: f.name, Reason: fmt.Sprintf("%v is no rate; 0 is no limit", f.rate)}
 		case f.burst < 0:
-			return &LimitError{Field: f.name + "Burst", Reason: fmt.Sprintf("%d must not be negative; 0 is one second's worth", f.burst)}
+			return &tune.ConfigError{Field: f.name + "Burst", Reason: fmt.Sprintf("%d must not be negative; 0 is one second's worth", f.burst)}
 		case f.burst > 0 && f.rate == 0:
-			return &LimitError{Field: f.name + "Burst", Reason: fmt.Sprintf(
+			return &tune.ConfigError{Field: f.name + "Burst", Reason: fmt.Sprintf(
 				"%d has no effect without a rate; set %s, or to a negative number for no limit", f.burst, f.name,
 			)}
 		}
 	}
 	if r.Bytes > 0 && r.BytesBurst < maxMessage {
-		return &LimitError{Field: "Rates.BytesBurst", Reason: fmt.Sprintf(
+		return &tune.ConfigError{Field: "Rates.BytesBurst", Reason: fmt.Sprintf(
 			"%d is below Limits.MaxMessage, %d, so the largest messages could never pass; raise it, or lower MaxMessage",
 			r.BytesBurst, maxMessage,
 		)}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/loop"
+	"github.com/agloop/agloop/tune"
 )
 
 // newDoor only makes a door, to see what is wrong with the config.
@@ -45,7 +46,7 @@ func TestByteRateLetsTheLargestMessagePass(t *testing.T) {
 // TestByteBurstBelowMaxMessage names the field, the value and what to do.
 func TestByteBurstBelowMaxMessage(t *testing.T) {
 	cfg := loop.DoorConfig{Limits: loop.Limits{MaxMessage: 1000}, Rates: loop.Rates{Bytes: 5000, BytesBurst: 999}}
-	var bad *loop.LimitError
+	var bad *tune.ConfigError
 	if err := newDoor(t, cfg); !errors.As(err, &bad) || bad.Field != "Rates.BytesBurst" ||
 		!strings.Contains(bad.Reason, "999") || !strings.Contains(bad.Reason, "Limits.MaxMessage") {
 		t.Errorf("%v", err)
@@ -101,7 +102,7 @@ func TestRatesThatMakeNoSense(t *testing.T) {
 				}
 				continue
 			}
-			var bad *loop.LimitError
+			var bad *tune.ConfigError
 			if !errors.As(err, &bad) || bad.Field != "Rates."+tc.field || !strings.Contains(bad.Reason, tc.value) ||
 				!strings.Contains(bad.Reason, "; ") {
 				t.Errorf("%s %v, burst %d: %v", f.name, tc.rate, tc.burst, err)

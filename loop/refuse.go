@@ -2,6 +2,7 @@ package loop
 
 import (
 	"bytes"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -21,11 +22,12 @@ func turnedAway(status int, reason string) []byte {
 }
 
 const (
-	refusalRead  = time.Second            // for the request of a connection that is refused
+	refusalRead  = time.Second            // for the request of a connection that is refused, and its end
 	refusalWrite = 100 * time.Millisecond // for the answer, which fits the buffer of a fresh socket
+	refusalBytes = 64 << 10               // that are read of it
 )
 
-// refusing is the refusals of one Accept, which never waits for any of them.
+// turnaways are the refusals of one Accept, which never waits for any of them.
 type turnaways struct {
 	door *Door
 	done sync.WaitGroup
@@ -46,7 +48,8 @@ func (r *turnaways) turnAway(nc net.Conn, response []byte) {
 	select {
 	case r.door.refusalTokens <- struct{}{}:
 	default:
-		answer(nc, response)
+		writeAnswer(nc, response)
+		_ = nc.Close()
 		return
 	}
 	_ = nc.SetReadDeadline(time.Now().Add(refusalRead))
@@ -55,10 +58,14 @@ func (r *turnaways) turnAway(nc net.Conn, response []byte) {
 	r.mu.Unlock()
 	r.done.Go(func() {
 		readHead(nc)
+		writeAnswer(nc, response)
+		if h, ok := nc.(interface{ CloseWrite() error }); ok && h.CloseWrite() == nil {
+			_, _ = io.CopyN(io.Discard, nc, refusalBytes) // unread bytes would reset the answer
+		}
 		r.mu.Lock()
 		delete(r.conns, nc)
 		r.mu.Unlock()
-		answer(nc, response)
+		_ = nc.Close()
 		<-r.door.refusalTokens
 	})
 }
@@ -73,21 +80,23 @@ func (r *turnaways) end() {
 	r.done.Wait()
 }
 
-// readHead reads one request head, so that closing does not reset the connection under the
-// response. Whatever ends it, the answer is the same.
+// readHead reads one request head, or what there is of it. Whatever ends it, the answer is the same.
 func readHead(nc net.Conn) {
 	var buf [1024]byte
-	for n := 0; n < len(buf) && !bytes.Contains(buf[:n], []byte("\r\n\r\n")); {
-		m, err := nc.Read(buf[n:])
-		if err != nil {
+	kept := 0 // the last bytes of the read before, in which the end may begin
+	for total := 0; total < refusalBytes; {
+		n, err := nc.Read(buf[kept:])
+		if bytes.Contains(buf[:kept+n], headEnd) || err != nil {
 			return
 		}
-		n += m
+		total += n
+		kept = copy(buf[:], buf[max(0, kept+n-len(headEnd)+1):kept+n])
 	}
 }
 
-func answer(nc net.Conn, response []byte) {
+var headEnd = []byte("\r\n\r\n")
+
+func writeAnswer(nc net.Conn, response []byte) {
 	_ = nc.SetWriteDeadline(time.Now().Add(refusalWrite))
 	_, _ = nc.Write(response)
-	_ = nc.Close()
 }

@@ -137,6 +137,9 @@ func (s *Slots) makeChunk(i uint32) {
 // bind makes c findable by its slot.
 func (s *Slots) bind(c *Conn) { s.cell(c.id.cell()).conn.Store(c) }
 
+// unbind undoes bind, though the slot stays taken.
+func (s *Slots) unbind(id ID) { s.cell(id.cell()).conn.Store(nil) }
+
 // Conn returns the connection that id names, or nil when it is gone.
 func (s *Slots) Conn(id ID) *Conn {
 	i := id.cell()

@@ -233,12 +233,12 @@ func (c *Conn) closeInTurn(flags outFlags, code frame.CloseCode) bool {
 	switch {
 	case flags&outCut != 0 && code == frame.CloseSlowReader:
 		c.loop.Counters.SlowCuts.Add(1)
-		c.cut(code, errSlowReader)
+		return c.cutWithReason(code, errSlowReader)
 	case flags&outCut != 0 && code == frame.CloseInternal:
-		c.cut(code, errFault)
+		return c.cutWithReason(code, errFault)
 	case flags&outCut != 0:
 		c.endpoint.shed.Add(1)
-		c.cut(code, errMemory)
+		return c.cutWithReason(code, errMemory)
 	case c.state == handshaking: // closed before it was a WebSocket: there is nothing to say
 		c.closeNow()
 	default:

@@ -1,0 +1,218 @@
+package loop_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/agloop/agloop/codec/frame"
+	"github.com/agloop/agloop/loop"
+)
+
+// TestCutTellsWhy: a peer that read too slowly, and one cut for the memory it held, find the frame
+// under way whole and then the close code, if they read again soon.
+func TestCutTellsWhy(t *testing.T) {
+	for name, tc := range map[string]struct {
+		code frame.CloseCode
+		cut  func(h *house, c *loop.Conn)
+	}{
+		"slow reader": {frame.CloseSlowReader, func(_ *house, c *loop.Conn) {
+			for c.Send(frame.Binary, make([]byte, 30<<10)) != loop.Dropped {
+			}
+		}},
+		"memory": {frame.CloseTryLater, func(h *house, c *loop.Conn) {
+			for c.Buffered() < 4<<20 {
+				c.Send(frame.Binary, make([]byte, 30<<10))
+			}
+			h.eng.CutLargest(1, 1)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conns, ends := make(chan *loop.Conn, 1), make(chan *loop.CloseError, 1)
+			h := open(t, loop.DoorConfig{
+				Limits: loop.Limits{HardLimit: 8 << 20},
+				Handler: funcs{
+					open:   func(c *loop.Conn) { conns <- c },
+					closed: func(_ *loop.Conn, why *loop.CloseError) { ends <- why },
+				},
+			})
+			nc := h.socket(t, 32<<10)
+			c := <-conns
+			tc.cut(h, c)
+			await(t, "what waited is dropped", func() bool { return c.Buffered() < 64<<10 && h.eng.Held() < 1<<20 })
+			nc.SetReadDeadline(time.Now().Add(patience))
+			for {
+				op, payload, err := readFrame(nc)
+				if err != nil {
+					t.Fatal("no close frame: ", err)
+				}
+				if op == frame.Close {
+					if code := frame.CloseCode(binary.BigEndian.Uint16(payload)); code != tc.code {
+						t.Errorf("closed with %d, want %d", code, tc.code)
+					}
+					break
+				}
+				if len(payload) != 30<<10 {
+					t.Fatalf("a frame of %d bytes", len(payload))
+				}
+			}
+			expectEnd(t, nc)
+			nc.Close()
+			if why := <-ends; why.Code != frame.CloseAbnormal || why.Cause == nil {
+				t.Errorf("OnClose was told %v", why)
+			}
+		})
+	}
+}
+
+// TestCutOfPeerThatDoesNotRead: it is gone a second later though it never reads why.
+func TestCutOfPeerThatDoesNotRead(t *testing.T) {
+	conns := make(chan *loop.Conn, 1)
+	h := open(t, loop.DoorConfig{Handler: funcs{open: func(c *loop.Conn) { conns <- c }}})
+	h.socket(t, 4<<10)
+	c := <-conns
+	for c.Send(frame.Binary, make([]byte, 30<<10)) != loop.Dropped {
+	}
+	await(t, "the cut", func() bool { return c.Buffered() < 64<<10 })
+	h.eng.Advance(1100 * time.Millisecond)
+	await(t, "its slot is free", func() bool { return h.door.Slots().Used() == 0 })
+}
+
+// TestWriteTimeoutIsTenSeconds: a peer that takes nothing is cut after ten seconds and not after
+// nine, nor is it given twenty.
+func TestWriteTimeoutIsTenSeconds(t *testing.T) {
+	conns, ends := make(chan *loop.Conn, 1), make(chan *loop.CloseError, 1)
+	h := open(t, loop.DoorConfig{
+		Limits: loop.Limits{SoftLimit: 16 << 20},
+		Handler: funcs{
+			open:   func(c *loop.Conn) { conns <- c },
+			closed: func(_ *loop.Conn, why *loop.CloseError) { ends <- why },
+		},
+	})
+	h.socket(t, 4<<10)
+	c := <-conns
+	c.Send(frame.Binary, make([]byte, 12<<20))
+	await(t, "the kernel is full", func() bool { return h.eng.Blocked() == 1 })
+	var acked uint64
+	await(t, "the peer's kernel is full", func() bool {
+		was := acked
+		acked = loop.Acknowledged(c)
+		return acked == was
+	})
+	for range 9 {
+		h.eng.Advance(time.Second)
+		h.eng.Looked(t.Context())
+	}
+	select {
+	case why := <-ends:
+		t.Fatalf("cut within nine seconds: %v", why)
+	default:
+	}
+	for range 3 {
+		h.eng.Advance(time.Second)
+		h.eng.Looked(t.Context())
+	}
+	select {
+	case why := <-ends:
+		if !strings.Contains(why.Error(), "accepted no byte") {
+			t.Errorf("cut for %v", why)
+		}
+	case <-time.After(patience):
+		t.Fatal("not cut after twelve seconds")
+	}
+}
+
+// TestCloseTimeoutOnce: the peer's close frame does not start the time anew.
+func TestCloseTimeoutOnce(t *testing.T) {
+	conns, ends := make(chan *loop.Conn, 1), make(chan *loop.CloseError, 1)
+	h := open(t, loop.DoorConfig{Handler: funcs{
+		open:   func(c *loop.Conn) { conns <- c },
+		closed: func(_ *loop.Conn, why *loop.CloseError) { ends <- why },
+	}})
+	nc := h.socket(t, 0)
+	c := <-conns
+	c.Close(frame.CloseNormal, "")
+	if op, _, err := readFrame(nc); op != frame.Close || err != nil {
+		t.Fatal(op, err)
+	}
+	h.eng.Advance(4 * time.Second)
+	before := h.eng.BytesIn()
+	nc.Write(clientFrame(frame.Close, []byte{3, 232}))
+	await(t, "the close frame is read", func() bool { return h.eng.BytesIn() > before })
+	expectEnd(t, nc) // the server's half is shut; the peer keeps its own open
+	select {
+	case why := <-ends:
+		t.Fatalf("gone before its time: %v", why)
+	default:
+	}
+	h.eng.Advance(1100 * time.Millisecond)
+	select {
+	case <-ends:
+	case <-time.After(3 * time.Second): // of real time the second bound would be four more
+		t.Fatal("still there 5.1 s after Close")
+	}
+}
+
+// TestRefusalIsReadWhole: the answer to a connection that is turned away is not reset by the bytes
+// of a long request.
+func TestRefusalIsReadWhole(t *testing.T) {
+	h := open(t, loop.DoorConfig{Handler: loop.NopHandler{}})
+	h.door.SetShedding(true)
+	for _, size := range []int{10, 3000, 7000, 60_000} {
+		nc, err := net.Dial("tcp", h.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nc.SetDeadline(time.Now().Add(patience))
+		io.WriteString(nc, "POST / HTTP/1.1\r\nHost: x\r\nCookie: ")
+		nc.Write(bytes.Repeat([]byte("x"), size))
+		io.WriteString(nc, "\r\n\r\n")
+		if !answered(nc, "503") {
+			t.Errorf("request of %d bytes: no whole answer", size)
+		}
+		nc.Close()
+	}
+}
+
+// TestSlotOfConnectionThatWentToHTTP: who looks up its id meanwhile, from any goroutine, finds the
+// connection or nothing.
+func TestSlotOfConnectionThatWentToHTTP(t *testing.T) {
+	conns := make(chan net.Conn, 1)
+	h := open(t, loop.DoorConfig{
+		Handler: loop.NopHandler{}, Path: "/ws",
+		HTTP: func(nc net.Conn) { conns <- nc },
+	})
+	stop := make(chan struct{})
+	var looking sync.WaitGroup
+	looking.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			h.door.Slots().Each(func(c *loop.Conn) { h.door.Slots().Conn(c.ID()) })
+		}
+	})
+	for range 100 {
+		nc, err := net.Dial("tcp", h.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(nc, "GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
+		served := <-conns
+		if n := h.door.Slots().Used(); n != 1 {
+			t.Fatalf("%d slots used, want 1 until the HTTP side closes it", n)
+		}
+		served.Close()
+		nc.Close()
+		await(t, "the slot is free", func() bool { return h.door.Slots().Used() == 0 })
+	}
+	close(stop)
+	looking.Wait()
+}
