@@ -1,6 +1,6 @@
-// Package agloop carries AG-UI, the protocol of events between agents and user
-// interfaces, over WebSocket, for hosts that hold very many connections. The
-// connections live on an epoll or kqueue reactor, not on a goroutine each.
+// Package agloop carries AG-UI, the protocol of events between agents and user interfaces, over
+// WebSocket, for hosts that hold very many connections. The connections live on an epoll or kqueue
+// reactor, not on a goroutine each.
 //
 // A host serves an agent, and a client runs one:
 //
@@ -10,26 +10,53 @@
 //	c, err := client.Dial(ctx, "ws://localhost:8080/ws", client.Config{})
 //	for ev, err := range c.Run(ctx, input) { … }
 //
-// Packages server and client are doorways with short names; what they name is
-// defined here.
+// Packages server and client are doorways with short names; what they name is defined here.
 //
 // # The way of a message
 //
-//	in   kernel → loop's read buffer → frame header → unmask in place → message
-//	     → input decoded off the loop → a goroutine for the run
-//	out  run.Emit → order checked → encoded once → connection's outbox → one write, by the
-//	     emitter for a lone event, by the loop's writer for a burst → kernel
+//	in    kernel → the loop's read buffer     one read for whatever has arrived
+//	      → frame header → unmask in place    no copy when the frame lies there whole
+//	      → OnMessage, on the loop            of an agent's server: the input is kept for a
+//	                                          goroutine that lasts as long as there are runs
+//	out   run.Emit → order checked            a mistake is the agent's error
+//	      → encoded once, by append           about 50 ns for a token
+//	      → the connection's outbox           one lock, any goroutine
+//	      → one write, in one of four places  a single event: the goroutine that emitted it;
+//	                                          a burst: the loop's writer; what a callback sent:
+//	                                          the loop; what waits 5 ms for others: the timer
+//	      → kernel                            what it has no room for stays in the outbox, and
+//	                                          the poller writes on
 //
 // # Who may call what
 //
-// Methods of Server, Client, Run and Conn may be called from any goroutine
-// unless they say otherwise. Callbacks of a Handler run on a loop and must not
-// block; an Agent runs in a goroutine of its own and may. Bytes lent to a
-// callback are valid until it returns.
+// Methods of Server, Client, Transport, Run and Conn may be called from any goroutine unless they
+// say otherwise. Callbacks of a Handler run on a loop and must not block; an Agent runs in a
+// goroutine of its own and may. Bytes lent to a callback are valid until it returns.
+//
+// # Lock order
+//
+// Locks are taken from left to right. Nothing of the host's is called while one is held.
+//
+//	Server.mu                                       state, engine, listeners
+//	session.mu → sessions.mu, Conn.mu               the inputs of one connection
+//	inbox.mu → Conn.mu                              the events that wait for Client.Run
+//	PerformanceManager.mu → Transport.mu            what holds takes effect
+//	Transport.watching → PerformanceManager.mu      start and stop of the manager
+//	Transport.mu                                    links, waiting runs, counts
+//	backpressure.mu → Conn.mu                       who waits for OnDrain
+//
+// A loop takes session.mu, inbox.mu, Transport.mu and backpressure.mu, so these are held for a few
+// instructions only. Locks of package loop come last; see there.
+//
+// # What is promised
+//
+// Hosts build on agloop, server, client, agui, run, metrics, metrics/prom and tune. The other
+// packages are building blocks: loop, codec/frame, codec/handshake, codec/event, batch, bufpool and
+// memmon may change in any minor version. A type of theirs that has a name here, as Conn has, is
+// promised by that name.
 //
 // # Where to start reading
 //
-// server.go and session.go here, then run/run.go for a run's life, loop/doc.go for
-// the reactor, codec/frame, codec/handshake and codec/event for the wire,
-// agui/doc.go for the nouns.
+// server.go and server_session.go here, then run/run.go for a run's life, loop/doc.go for the
+// reactor, codec/frame, codec/handshake and codec/event for the wire, agui/doc.go for the nouns.
 package agloop

@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// Accept takes connections from ln until it is closed, and returns its error then.
-// Nothing else ends it: when accepting fails it waits, from 5 ms doubling to
-// 1 s, and goes on, and connections already here do not notice.
+// Accept takes connections from ln until it is closed, and returns its error then. Nothing else
+// ends it: when accepting fails it waits, from 5 ms doubling to 1 s, and goes on, and connections
+// already here do not notice.
 func (d *Door) Accept(ln net.Listener) error {
 	refused := newTurnaways(d)
 	defer refused.end()
@@ -32,8 +32,8 @@ func (d *Door) Accept(ln net.Listener) error {
 		if d.accepts != nil && !d.pause(d.accepts.Reserve().Delay()) { // the backlog waits
 			return net.ErrClosed
 		}
-		// A descriptor is held back while waiting, so that a connection is never
-		// accepted on the last one: handing it to a loop needs a second.
+		// A descriptor is held back while waiting, so that a connection is never accepted on the
+		// last one: handing it to a loop needs a second.
 		err := spare.reserve()
 		var nc net.Conn
 		if err == nil {
@@ -63,7 +63,7 @@ func (d *Door) Accept(ln net.Listener) error {
 // StopAccepting ends the pauses of Accept; closing the listener ends the rest.
 func (d *Door) StopAccepting() { d.quitOnce.Do(func() { close(d.quit) }) }
 
-// pause waits for d, or returns false when accepting has been stopped.
+// pause waits for t. It reports whether accepting goes on.
 func (d *Door) pause(t time.Duration) bool {
 	if t <= 0 {
 		return true
@@ -91,8 +91,9 @@ func backOff(d time.Duration) time.Duration {
 	return min(2*d, backOffMax)
 }
 
-// take gives a fresh connection a slot and a loop, or has it refused. It waits until the loop has the connection where
-// descriptors are scarce, for until then that takes two of them, and where many are on their way.
+// place gives a fresh connection a slot and a loop, or has it refused. It waits until the loop has
+// the connection while descriptors are scarce, because until then the connection takes two of them,
+// and while many connections are on their way.
 func (d *Door) place(nc net.Conn, refused *turnaways, scarce bool, timer *time.Timer) {
 	if d.shedding.Load() {
 		d.refused.memory.Add(1)
@@ -129,8 +130,8 @@ func (d *Door) place(nc net.Conn, refused *turnaways, scarce bool, timer *time.T
 	}
 }
 
-// maxComing is how many connections may be on their way to a loop before accepting waits for it: each costs a goroutine
-// meanwhile, whose stack would stay for some seconds after a burst.
+// maxComing is how many connections may be on their way to a loop before accepting waits for it:
+// each costs a goroutine meanwhile, whose stack would stay for some seconds after a burst.
 const maxComing = 4
 
 // lost gives up a connection that no loop has taken. Had one, it would have released the slot.
@@ -141,8 +142,9 @@ func (c *Conn) lost(err error) {
 	}
 }
 
-// spareFile is a descriptor held back: a duplicate of one that is always open, which is cheaper than opening a file
-// for every connection. A program started meanwhile inherits /dev/null, and nothing else.
+// spareFile is a descriptor held back: a duplicate of one that is always open, which is cheaper
+// than opening a file for every connection. A program started meanwhile inherits /dev/null, and
+// nothing else.
 type spareFile struct {
 	null     *os.File
 	fd       int // the lowest that was free when it was taken
@@ -176,13 +178,15 @@ func (s *spareFile) free() {
 	}
 }
 
-// addresses makes what gnet keeps of a connection smaller. The two addresses of a net.TCPConn each hold on to the
-// structure that the kernel filled in, 32 bytes or 64, for the sake of the 4 or 16 that are the IP address.
+// addresses makes what gnet keeps of a connection smaller. The two addresses of a net.TCPConn each
+// hold on to the structure that the kernel filled in, 32 bytes or 64, for the sake of the 4 or 16
+// that are the IP address.
 type addresses struct {
 	local net.IP
 	slab  []byte // room for the next ones
 }
 
+// shrink replaces the IP addresses of nc by copies that share one slab.
 func (a *addresses) shrink(nc net.Conn) {
 	local, ok := nc.LocalAddr().(*net.TCPAddr)
 	if !ok {
@@ -201,9 +205,9 @@ func (a *addresses) shrink(nc net.Conn) {
 	remote.IP, a.slab = a.slab[:n:n], a.slab[n:]
 }
 
-// burst notices that many connections came and no more do. Accepting leaves garbage,
-// and a server whose connections then rest would keep it until the next collection, which at
-// rest is minutes away: half of its memory (docs/adr/0006-after-a-burst.md).
+// burst notices that many connections came and no more do. Accepting leaves garbage, and a server
+// whose connections then rest would keep it until the next collection, which at rest is minutes
+// away: half of its memory (docs/adr/0006-after-a-burst.md).
 type burst struct {
 	n     int
 	last  time.Time
@@ -219,8 +223,8 @@ func newBurst() *burst {
 	return &burst{timer: time.AfterFunc(math.MaxInt64, debug.FreeOSMemory)}
 }
 
-// count notes one accepted connection. Steady churn keeps putting the collection off,
-// which the collector then does by itself.
+// count notes one accepted connection. Steady churn keeps putting the collection off, which the
+// collector then does by itself.
 func (b *burst) count() {
 	now := time.Now()
 	if now.Sub(b.last) > burstQuiet {

@@ -8,9 +8,10 @@ import (
 	"github.com/agloop/agloop/codec/frame"
 )
 
-// What a connection holds is counted in the engine's ledger, by the capacity of its buffers: the outbox under Conn.mu,
-// the message being assembled by the loop, what the host keeps by whoever keeps it. Conn.holds is the sum of them. A
-// connection that holds much is on a list of its loop, so that finding the largest looks at no others.
+// What a connection holds is counted in the engine's ledger, by the capacity of its buffers: the
+// outbox under Conn.mu, the message being assembled by the loop, what the host keeps by whoever
+// keeps it. Conn.holds is the sum of them. A connection that holds much is on a list of its loop,
+// so that finding the largest looks at no others.
 
 // minHolder is how much a connection must hold to be worth cutting, in bytes.
 const minHolder = 16 << 10
@@ -21,9 +22,10 @@ type holders struct {
 	conns map[*Conn]struct{}
 }
 
-// Hold counts n more bytes that the host keeps for this connection, such as messages that wait to be worked on; a
-// negative n takes them off again. They count as held by the connection when memory is short and the connections that
-// hold most are cut. Any goroutine, also after the connection is gone.
+// Hold counts n more bytes that the host keeps for this connection, such as messages that wait to
+// be worked on; a negative n takes them off again. They count as held by the connection when memory
+// is short and the connections that hold most are cut. Any goroutine, also after the connection is
+// gone.
 func (c *Conn) Hold(n int) {
 	if n == 0 {
 		return
@@ -93,9 +95,9 @@ func (h *holders) appendTo(list []*Conn) []*Conn {
 	return list
 }
 
-// CutLargest cuts, with 1013, the connections that hold most in and out together, the largest first, until so many bytes
-// or so many connections are chosen; none that holds less than 16 KiB. It returns how many were chosen and what they
-// held, in bytes. Any goroutine but a loop.
+// CutLargest cuts, with 1013, the connections that hold most in and out together, the largest
+// first, until so many bytes or so many connections are chosen; none that holds less than 16 KiB.
+// It returns how many were chosen and what they held, in bytes. Any goroutine but a loop.
 func (e *Engine) CutLargest(bytes int64, most int) (conns int, freed int64) {
 	var list []*Conn
 	for _, l := range e.loops {

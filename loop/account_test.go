@@ -8,8 +8,8 @@ import (
 	"github.com/agloop/agloop/loop"
 )
 
-// TestInAndOutAreHeld: what is assembled, what waits for the peer and what the host keeps count together, by capacity; who
-// holds most is cut, whichever way it flows, and then nothing is held.
+// TestInAndOutAreHeld: what is assembled, what waits for the peer and what the host keeps count
+// together, by capacity; who holds most is cut, whichever way it flows, and then nothing is held.
 func TestInAndOutAreHeld(t *testing.T) {
 	conns := make(chan *loop.Conn, 1)
 	h := open(t, loop.DoorConfig{

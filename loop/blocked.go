@@ -6,11 +6,12 @@ import (
 	"github.com/agloop/agloop/codec/frame"
 )
 
-// A connection is blocked while the kernel has no room for what its outbox holds. The poller of its loop (poller_*.go)
-// then says when there is room again, and the poller's goroutine goes on writing. The loop looks once a second whether
-// the peers of blocked connections still take anything.
+// A connection is blocked while the kernel has no room for what its outbox holds. The poller of its
+// loop (poller_*.go) then says when there is room again, and the poller's goroutine goes on
+// writing. The loop looks once a second whether the peers of blocked connections still take
+// anything.
 
-// awaitRoom notes that the kernel is full and asks the poller. Under mu.
+// awaitWritable notes that the kernel is full and asks the poller to say when it is not. Under mu.
 func (c *Conn) awaitWritable(o *outbox) error {
 	o.blocked, o.tryAt = true, o.Bytes()+corkFull
 	if o.moved == 0 {
@@ -23,7 +24,7 @@ func (c *Conn) awaitWritable(o *outbox) error {
 	return errKernelFull
 }
 
-// room goes on with a connection whose socket has room again, or is broken. Any goroutine.
+// onWritable writes on for a connection whose socket has room again, or is broken. Any goroutine.
 func (c *Conn) onWritable(token uint64, now int64) action {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -45,7 +46,8 @@ func (l *Loop) watchStalls() {
 	}
 }
 
-// cutStalled cuts the blocked connections whose peers took nothing for too long, and returns when to look again.
+// cutStalled cuts the blocked connections whose peers took nothing for too long, and returns when
+// to look again.
 func (l *Loop) cutStalled(now int64) int64 {
 	if !l.watching.Load() {
 		return never
@@ -68,8 +70,9 @@ func (l *Loop) cutStalled(now int64) int64 {
 	return now + stallTick
 }
 
-// stalled tells whether the peer took nothing for WriteTimeout. The kernel takes more from us only when a good part of
-// its queue is free, which a slow reader may not reach in that time, so it is what the peer acknowledged that counts.
+// stalled reports whether the peer took nothing for WriteTimeout. What counts is what the peer has
+// acknowledged: the kernel takes more from us only when a good part of its own buffer is free, and
+// a slow reader may not reach that in time.
 func (c *Conn) stalled(now uint32) bool {
 	limit := ticks(c.endpoint.limits.WriteTimeout)
 	c.mu.Lock()

@@ -13,16 +13,16 @@ import (
 	"github.com/agloop/agloop/codec/handshake"
 )
 
-// Close begins the closing handshake: what is queued leaves, then a close frame
-// with code and reason, then the peer's close frame is awaited for
-// Limits.CloseTimeout. Later Sends are dropped, and messages that still arrive are not
-// delivered. It does not wait; OnClose tells the end. A code that may not be sent closes without one. Any goroutine.
+// Close begins the closing handshake: what is queued leaves, then a close frame with code and
+// reason, then the peer's close frame is awaited for Limits.CloseTimeout. Later Sends are dropped,
+// and messages that still arrive are not delivered. It does not wait; OnClose tells the end. A code
+// that may not be sent closes without one. Any goroutine.
 func (c *Conn) Close(code frame.CloseCode, reason string) {
 	c.perform(c.beginClose(code, reason, nil), 0)
 }
 
-// beginClose queues the close frame unless one is queued already, last words right before it, and says who goes on: the
-// loop, or the turn under way.
+// beginClose queues the close frame unless one is queued already, with last, if there is one, as a
+// message right before it. It returns who goes on: the loop, or the turn under way.
 func (c *Conn) beginClose(code frame.CloseCode, reason string, last []byte) action {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -63,7 +63,8 @@ func (c *Conn) setCloseDeadline() {
 	}
 }
 
-// why notes how the connection ends; the first to know is right.
+// setCloseError notes how the connection ends. The first cause that is noted is the one OnClose is
+// told.
 func (c *Conn) setCloseError(e *CloseError) {
 	if h := c.ensureTransient(); h.why == nil {
 		h.why = e
@@ -81,8 +82,8 @@ func (c *Conn) closeIn(payload []byte) {
 	c.closeAndDrain(code, "", nil)
 }
 
-// fail ends a connection whose peer broke a rule, or whose handler panicked: the
-// close frame says so, and what still arrives is ignored.
+// fail ends a connection whose peer broke a rule, or whose handler panicked: the close frame says
+// so, and what still arrives is ignored.
 func (c *Conn) fail(err error) {
 	if c.state >= draining {
 		return
@@ -101,8 +102,8 @@ func (c *Conn) fail(err error) {
 	c.closeAndDrain(code, reason, last)
 }
 
-// endWith queues a close frame unless one is queued already, and waits for nothing
-// more from the peer.
+// closeAndDrain queues a close frame unless one is queued already. What the peer still sends does
+// not matter any more.
 func (c *Conn) closeAndDrain(code frame.CloseCode, reason string, last []byte) {
 	act := c.beginClose(code, reason, last)
 	c.setCloseDeadline()
@@ -110,9 +111,9 @@ func (c *Conn) closeAndDrain(code frame.CloseCode, reason string, last []byte) {
 	c.perform(act, 0)
 }
 
-// finishClosing shuts our side down when the last byte has left. The descriptor is
-// closed when the peer ends too: closing it with bytes unread would reset the
-// connection and could destroy the close frame on its way.
+// finishClosing shuts our side down when the last byte has left. The descriptor is closed when the
+// peer ends too: closing it while bytes are unread would reset the connection, and the close frame
+// might never arrive.
 func (c *Conn) finishClosing() {
 	if c.state != draining || c.out.Load() != nil {
 		return
@@ -170,7 +171,7 @@ func (c *Conn) cut(code frame.CloseCode, cause error) {
 	c.closeNow()
 }
 
-// sayWhy tries to write a close frame and lets nothing follow it.
+// tryCloseFrame writes a close frame if nothing waits before it, and lets nothing follow it.
 func (c *Conn) tryCloseFrame(code frame.CloseCode) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -182,7 +183,7 @@ func (c *Conn) tryCloseFrame(code frame.CloseCode) {
 	c.outFlags |= outClosing
 }
 
-// closeNow makes gnet close the descriptor; gone runs before it returns.
+// closeNow makes gnet close the descriptor. onClose has run when it returns.
 func (c *Conn) closeNow() {
 	if c.state != closed {
 		_ = c.loop.el.Close(c.sock)

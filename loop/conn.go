@@ -11,9 +11,8 @@ import (
 	"github.com/panjf2000/gnet/v2"
 )
 
-// Conn is one WebSocket connection on a loop. Send, Close, SetBusy, ID and
-// Full may be called from any goroutine, also after the connection is gone; the others
-// say where.
+// Conn is one WebSocket connection on a loop. Send, Close, SetBusy, ID and Full may be called from
+// any goroutine, also after the connection is gone; the others say where.
 type Conn struct {
 	// Immutable once the handler has been told of the connection.
 	endpoint *Endpoint
@@ -23,7 +22,8 @@ type Conn struct {
 	// This loop; it stands here because here it costs nothing.
 	state state
 
-	// Any goroutine, under mu. With the fields above and below this is the one cache line that Send needs.
+	// Any goroutine, under mu. With the fields above and below this is the one cache line that Send
+	// needs.
 	outFlags outFlags
 	code     frame.CloseCode // why we close; 0: not closing
 	mu       sync.Mutex
@@ -97,8 +97,7 @@ func (c *Conn) User() any { return c.user }
 // SetUser stores a value of the host's with the connection. On the loop, in callbacks.
 func (c *Conn) SetUser(v any) { c.user = v }
 
-// RemoteAddr is the peer's address. On the loop, in callbacks; nil in OnClose
-// and after.
+// RemoteAddr is the peer's address. On the loop, in callbacks; nil in OnClose and after.
 func (c *Conn) RemoteAddr() net.Addr {
 	if c.state == closed {
 		return nil
@@ -109,8 +108,8 @@ func (c *Conn) RemoteAddr() net.Addr {
 // running in place of a tick: a run is active.
 const running = math.MaxUint32
 
-// SetBusy says whether a run is active. The idle limit rests meanwhile and counts
-// from the end of the run.
+// SetBusy notes whether a run is active. The idle limit does not count meanwhile, and counts from
+// the end of the run. Any goroutine.
 func (c *Conn) SetBusy(busy bool) {
 	if busy {
 		c.used.Store(running)
@@ -126,7 +125,7 @@ func (c *Conn) touch() {
 	}
 }
 
-// enter takes c onto its loop: gnet's OnOpen. False means that it came too late.
+// onOpen takes c onto its loop. It is gnet's OnOpen. It reports whether c is still wanted there.
 func (c *Conn) onOpen(l *Loop, sock gnet.Conn) bool {
 	l.owner.check()
 	l.coming.Add(-1)
@@ -174,7 +173,7 @@ func (c *Conn) established() {
 	c.endpoint.handler.OnOpen(c)
 }
 
-// traffic handles bytes that arrived: gnet's OnTraffic.
+// onTraffic handles bytes that arrived. It is gnet's OnTraffic.
 func (c *Conn) onTraffic() {
 	l := c.loop
 	l.owner.check()
@@ -194,8 +193,8 @@ func (c *Conn) onTraffic() {
 	c.turn(func() { c.receive(view) })
 }
 
-// turn runs one callback's worth of work on c: what it sends leaves in one write
-// at the end, and a panic ends this connection alone.
+// turn does the work of one callback of gnet on c. What that sends leaves in one write at the end,
+// and a panic in it ends this connection alone.
 func (c *Conn) turn(work func()) {
 	l := c.loop
 	l.beginTurn()
@@ -207,7 +206,8 @@ func (c *Conn) turn(work func()) {
 	l.endTurn()
 }
 
-// gather runs a callback whose messages wait for each other. The caller flushes, and calls Loop.uncorked.
+// runCorked runs a callback of the handler whose messages wait for each other. The caller flushes
+// them, and calls Loop.endCork.
 func (c *Conn) runCorked(work func()) {
 	l := c.loop
 	if l.gathered.Load() != 0 {
@@ -219,7 +219,7 @@ func (c *Conn) runCorked(work func()) {
 	c.guard(work)
 }
 
-// guard runs a callback and answers a panic in it.
+// guard runs a callback of the handler. A panic in it ends the connection.
 func (c *Conn) guard(work func()) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -229,8 +229,8 @@ func (c *Conn) guard(work func()) {
 	work()
 }
 
-// gone is gnet's OnClose: the last thing that happens on a connection. The
-// descriptor is still ours until it returns.
+// onClose is the last thing that happens on a connection. It is gnet's OnClose. The descriptor is
+// still ours until it returns.
 func (c *Conn) onClose(err error) {
 	l := c.loop
 	l.owner.check()
@@ -244,7 +244,7 @@ func (c *Conn) onClose(err error) {
 	delete(l.inflows, c)
 }
 
-// farewell gives the slot back and tells the handler.
+// notifyClosed gives the slot back and tells the handler.
 func (c *Conn) notifyClosed(why *CloseError) {
 	if d := c.endpoint.door; d != nil && !c.marked(markAbandoned|markHanded) {
 		d.slots.release(c.id)
@@ -255,8 +255,8 @@ func (c *Conn) notifyClosed(why *CloseError) {
 	}
 }
 
-// lastWrite ends the outbox of a connection that is gone. When the peer alone ended, it may still read what the kernel
-// takes.
+// closeOutbox ends the outbox of a connection that is gone. When only the peer has ended, it may
+// still read what the kernel takes now.
 func (c *Conn) closeOutbox(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -12,8 +12,8 @@ import (
 	"github.com/agloop/agloop/loop"
 )
 
-// TestRepliesStayWithTheirConnection: whatever becomes of a connection in the callback that replied, its replies never go
-// to the next one.
+// TestRepliesStayWithTheirConnection: whatever becomes of a connection in the callback that
+// replied, its replies never go to the next one.
 func TestRepliesStayWithTheirConnection(t *testing.T) {
 	secret := []byte("secret")
 	for name, end := range map[string]func(c *loop.Conn){
@@ -67,7 +67,8 @@ func TestRepliesStayWithTheirConnection(t *testing.T) {
 	}
 }
 
-// TestReplyAmongLargeFrames: a reply never lands inside a large frame that another goroutine has partly written.
+// TestReplyAmongLargeFrames: a reply never lands inside a large frame that another goroutine has
+// partly written.
 func TestReplyAmongLargeFrames(t *testing.T) {
 	large := bytes.Repeat([]byte("L"), 300<<10)
 	var stop atomic.Bool
@@ -104,7 +105,8 @@ func TestReplyAmongLargeFrames(t *testing.T) {
 	stop.Store(true)
 }
 
-// TestPollerForgets: however often a blocked connection is tried, the poller knows it once, and not at all when it is gone.
+// TestPollerForgets: however often a blocked connection is tried, the poller knows it once, and not
+// at all when it is gone.
 func TestPollerForgets(t *testing.T) {
 	h := open(t, loop.DoorConfig{
 		Limits:  loop.Limits{SoftLimit: 64 << 20},
@@ -127,7 +129,8 @@ func TestPollerForgets(t *testing.T) {
 	}
 }
 
-// TestSizeEndsAWindow: a message that ends a window by its size leaves the next one a window of its own.
+// TestSizeEndsAWindow: a message that ends a window by its size leaves the next one a window of its
+// own.
 func TestSizeEndsAWindow(t *testing.T) {
 	conns := make(chan *loop.Conn, 1)
 	h := open(t, loop.DoorConfig{
@@ -148,7 +151,8 @@ func TestSizeEndsAWindow(t *testing.T) {
 	}
 }
 
-// TestAbandonedTooLate: who gives up a connection that a loop has opened this moment leaves it its slot to give back.
+// TestAbandonedTooLate: who gives up a connection that a loop has opened this moment leaves it its
+// slot to give back.
 func TestAbandonedTooLate(t *testing.T) {
 	h := open(t, loop.DoorConfig{Handler: funcs{open: func(c *loop.Conn) {
 		if c.Abandon() {

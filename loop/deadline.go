@@ -101,11 +101,12 @@ func (c *Conn) openDeadline() {
 	}
 }
 
-// fewBytes are so few that what follows them is not late, however slow the link.
+// fewBytes is how many bytes may wait, at most, for what follows them not to be late on a slow
+// link.
 const fewBytes = 4 << 10
 
-// noteBehind remembers what the peer has acknowledged, if much waits for it to: what it owes an answer to may reach it
-// late.
+// noteBacklog remembers what the peer has acknowledged, if much waits for it to be acknowledged: a
+// ping behind it may arrive late.
 func (c *Conn) noteBacklog() {
 	behind := c.out.Load() != nil || unsent(int(c.fd)) >= fewBytes
 	if !behind && c.transient == nil {
@@ -118,7 +119,8 @@ func (c *Conn) noteBacklog() {
 	c.trimTransient()
 }
 
-// tookMore tells whether the peer, which was behind, has acknowledged something since.
+// acknowledgedMore reports whether a peer for whom much waited has acknowledged something since
+// noteBacklog.
 func (c *Conn) acknowledgedMore() bool {
 	h := c.transient
 	if h == nil || !h.behind || acknowledged(int(c.fd)) <= h.acked {
@@ -128,8 +130,8 @@ func (c *Conn) acknowledgedMore() bool {
 	return true
 }
 
-// deadline hangs c up in the wheel, or takes it off for 0, and sees that the loop
-// wakes in time.
+// setDeadline puts c into the wheel for the given tick, or takes it out for 0, and sees to it that
+// the loop wakes in time.
 func (l *Loop) setDeadline(c *Conn, at uint32) {
 	if l.wheel.count == 0 {
 		l.wheel.now = l.nowTick() // nobody kept the coarse clock going
@@ -141,7 +143,7 @@ func (l *Loop) setDeadline(c *Conn, at uint32) {
 	}
 }
 
-// hurry makes c's deadline at the latest at.
+// deadlineBy makes the deadline of c no later than the given tick.
 func (c *Conn) deadlineBy(at uint32) {
 	if at != 0 && (c.due == 0 || at < c.due) {
 		c.loop.setDeadline(c, at)

@@ -11,9 +11,9 @@ import (
 	"github.com/agloop/agloop/loop"
 )
 
-// The defaults of Limits, by the engine's clock. Each step moves it and then sees what
-// arrives; an echo there and back, twice, shows that nothing did: the first may
-// overtake the step, the second may not.
+// The defaults of Limits, by the engine's clock. Each step moves it and then sees what arrives; an
+// echo there and back, twice, shows that nothing did: the first may overtake the step, the second
+// may not.
 
 func echoes(t *testing.T, nc net.Conn) {
 	t.Helper()

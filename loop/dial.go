@@ -40,8 +40,8 @@ func (p *Endpoint) Dial(ctx context.Context, nc net.Conn, req handshake.DialRequ
 	return c, protocol, nil
 }
 
-// shakeHands writes the request and reads one response head. early is what the
-// server sent behind it, nil for nothing.
+// shakeHands writes the request and reads one response head. early is what the server sent behind
+// it, nil for nothing.
 func shakeHands(ctx context.Context, nc net.Conn, req handshake.DialRequest, timeout time.Duration) (protocol string, early *bufpool.Buffer, err error) {
 	req.Key = handshake.NewDialKey()
 	head, err := handshake.AppendDialRequest(nil, req)

@@ -25,25 +25,24 @@ type DoorConfig struct {
 	Path      string // requests for other paths go to HTTP; AnyPath takes all
 	Origins   handshake.OriginPolicy
 	Protocols []string // in order of preference
-	// Authorize judges a flawless handshake on the loop; what it returns becomes the
-	// connection's User. An *handshake.UpgradeError is answered as it says, other errors with 403.
+	// Authorize judges a flawless handshake on the loop; what it returns becomes the connection's
+	// User. An *handshake.UpgradeError is answered as it says, other errors with 403.
 	Authorize func(*handshake.Request) (user any, err error)
-	// MaxConnections bounds the connections; 0 or more than the descriptors allow is
-	// what they allow.
+	// MaxConnections bounds the connections; 0 or more than the descriptors allow is what they
+	// allow.
 	MaxConnections int
 	// Rates must come from Rates.WithDefaults.
 	Rates Rates
-	// TooBig is a text that a peer whose message is larger than Limits.MaxMessage gets
-	// before the close frame. nil for none.
+	// TooBig is a text that a peer whose message is larger than Limits.MaxMessage gets before the
+	// close frame. nil for none.
 	TooBig []byte
-	// HTTP receives connections that ask for no WebSocket, in a goroutine of
-	// their own, with the bytes read so far still to be read. The connection keeps its slot
-	// until it is closed.
+	// HTTP receives connections that ask for no WebSocket, in a goroutine of their own, with the
+	// bytes read so far still to be read. The connection keeps its slot until it is closed.
 	HTTP func(net.Conn)
 }
 
-// Door lets connections in: it accepts them, gives them a slot and a loop, judges their
-// handshakes, and refuses the others. Those that are in belong to its Endpoint.
+// Door lets connections in: it accepts them, gives them a slot and a loop, judges their handshakes,
+// and refuses the others. Those that are in belong to its Endpoint.
 type Door struct {
 	Endpoint
 
@@ -103,8 +102,8 @@ func fileLimit() int {
 	return int(min(r.Cur, 16<<20))
 }
 
-// newSlots makes a slot for every connection that the descriptors of the process allow,
-// of which want may be taken. Of the table only what is used is made.
+// newSlots makes a slot for every connection that the descriptors of the process allow, of which
+// want may be taken. Of the table only what is used is made.
 func newSlots(want int, log *slog.Logger) *Slots {
 	allowed := fileLimit()
 	allowed -= min(fileReserve, allowed/2)

@@ -15,8 +15,8 @@ import (
 	"github.com/panjf2000/gnet/v2"
 )
 
-// Engine is a set of loops. Connections come in by Enroll, from an accept
-// goroutine or a dial, and each stays on one loop until it closes.
+// Engine is a set of loops. Connections come in by Enroll, from an accept goroutine or a dial, and
+// each stays on one loop until it closes.
 type Engine struct {
 	gnet.BuiltinEventEngine
 
@@ -36,9 +36,9 @@ type Engine struct {
 	closed  bool          // under enrolls
 }
 
-// NewEngine starts loops event loops; 0 is one less than GOMAXPROCS, at least
-// one: with a busy loop on every P, the scheduler's monitor takes the P away in
-// every system call. What the connections hold is counted in ledger; nil is one of its own. A nil log is slog.Default.
+// NewEngine starts loops event loops; 0 is one less than GOMAXPROCS, at least one: with a busy loop
+// on every P, the scheduler's monitor takes the P away in every system call. What the connections
+// hold is counted in ledger; nil is one of its own. A nil log is slog.Default.
 func NewEngine(loops int, ledger *memmon.Ledger, log *slog.Logger) (*Engine, error) {
 	if loops <= 0 {
 		loops = max(1, runtime.GOMAXPROCS(0)-1)
@@ -49,7 +49,7 @@ func NewEngine(loops int, ledger *memmon.Ledger, log *slog.Logger) (*Engine, err
 	if log == nil {
 		log = slog.Default()
 	}
-	// Started an hour ago, so that zero, the time of what never happened, is long past.
+	// The clock began an hour ago, so that 0, which stands for never, is long past.
 	e := &Engine{
 		log: log, ledger: ledger, start: time.Now().Add(-time.Hour),
 		quit: make(chan struct{}), stopped: make(chan struct{}),
@@ -81,9 +81,9 @@ func NewEngine(loops int, ledger *memmon.Ledger, log *slog.Logger) (*Engine, err
 // Loops is the number of event loops.
 func (e *Engine) Loops() int { return len(e.loops) }
 
-// Stop closes every connection at once and ends the loops. It waits for handlers that are being called, until ctx ends:
-// the error says so then, and the loops end when the handlers return. It is safe to call again; it must not be called on
-// a loop.
+// Stop closes every connection at once and ends the loops. It waits for handlers that are being
+// called, until ctx ends: then it returns an error that says so, and the loops end when the
+// handlers return. It may be called again. It must not be called on a loop.
 func (e *Engine) Stop(ctx context.Context) error {
 	e.enrolls.Lock()
 	first := !e.closed
@@ -176,8 +176,8 @@ func (e *Engine) OnTraffic(gc gnet.Conn) gnet.Action {
 	return gnet.None
 }
 
-// OnClose implements gnet.EventHandler. gnet closes the descriptor only after
-// this returns, so until then its number belongs to nobody else.
+// OnClose implements gnet.EventHandler. gnet closes the descriptor only after this returns, so
+// until then its number belongs to nobody else.
 func (e *Engine) OnClose(gc gnet.Conn, err error) gnet.Action {
 	switch c := gc.Context().(type) {
 	case *Conn:
@@ -186,7 +186,7 @@ func (e *Engine) OnClose(gc gnet.Conn, err error) gnet.Action {
 		if c.loop == nil {
 			break // there never was one
 		}
-		c.loop.dead.Store(true) // a loop closes its bell when it ends, whatever the reason
+		c.loop.dead.Store(true) // gnet closes every connection of a loop that ends, whatever the reason
 	}
 	return gnet.None
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/panjf2000/gnet/v2"
 )
 
-// arrival is a connection on its way to a loop. Accepting does not wait for the loop: the watchdog looks after arrivals.
+// arrival is a connection on its way to a loop. Accepting does not wait for the loop: the watchdog
+// looks after arrivals.
 type arrival struct {
 	loop  *Loop
 	conn  *Conn
@@ -25,8 +26,8 @@ var (
 	errLoopStuck = errors.New("agloop: the loop did not take the connection in time")
 )
 
-// carrier is a Conn as the context that hands it to gnet, which asks for nothing but the value. gnet's own way is an object
-// more for each connection, among those that stay.
+// carrier is a Conn as the context that hands it to gnet, which asks for nothing but its value.
+// gnet's own way would keep one more object for each connection.
 type carrier Conn
 
 func (*carrier) Deadline() (time.Time, bool) { return time.Time{}, false }
@@ -34,7 +35,8 @@ func (*carrier) Done() <-chan struct{}       { return nil }
 func (*carrier) Err() error                  { return nil }
 func (c *carrier) Value(any) any             { return (*Conn)(c) }
 
-// enroll puts nc on its way to the usable loop with the fewest connections, as c. nc is closed in any case.
+// enroll puts nc on its way to the usable loop with the fewest connections, as c. nc is closed in
+// any case.
 func (e *Engine) enroll(nc net.Conn, c *Conn) (*arrival, error) {
 	e.enrolls.RLock()
 	defer e.enrolls.RUnlock()
@@ -68,7 +70,8 @@ func ownZones(nc net.Conn) {
 	}
 }
 
-// pick is the usable loop with the fewest connections; if none is usable, one that may be so again; nil if all ended.
+// pick is the usable loop with the fewest connections; if none is usable, one that may be so again;
+// nil if all ended.
 func (e *Engine) pick() (best *Loop) {
 	better := func(l *Loop) bool {
 		switch {
@@ -86,7 +89,8 @@ func (e *Engine) pick() (best *Loop) {
 	return best
 }
 
-// await waits until the loop has the connection, until the timer fires, which is errLoopStuck, or until it is lost.
+// await waits until the loop has the connection, until the timer fires, which is errLoopStuck, or
+// until it is lost.
 func (a *arrival) await(timer *time.Timer) error {
 	select {
 	case r := <-a.done:
@@ -96,7 +100,8 @@ func (a *arrival) await(timer *time.Timer) error {
 	}
 }
 
-// judge is what became of an arrival that is over: gnet reports success when it could not watch the descriptor.
+// judge returns what became of an arrival that is over: gnet reports success also when it could not
+// watch the descriptor.
 func (a *arrival) judge(err error) error {
 	if err == nil && !a.conn.marked(markOpened) {
 		err = errNotTaken
@@ -108,14 +113,14 @@ func (a *arrival) judge(err error) error {
 	return err
 }
 
-// expect has the watchdog look after an arrival. Any goroutine.
+// watch has the watchdog look after an arrival. Any goroutine.
 func (a *arrival) watch() {
 	a.loop.mu.Lock()
 	defer a.loop.mu.Unlock()
 	a.loop.arrivals = append(a.loop.arrivals, a)
 }
 
-// chase looks after the arrivals of the loop. The watchdog.
+// checkArrivals looks after the arrivals of the loop. It is the watchdog's.
 func (l *Loop) checkArrivals() {
 	l.mu.Lock()
 	list := l.arrivals
@@ -130,9 +135,9 @@ func (l *Loop) checkArrivals() {
 	l.arrivalsSpare = list
 }
 
-// over tells whether an arrival needs no looking after any more. From a loop that is blocked it is taken away again, if
-// another can have it; else it is hung up on when its handshake is overdue, and its slot is free, though the loop has yet
-// to find out.
+// over reports whether an arrival needs no looking after any more. It is taken away from a loop
+// that is blocked, if another can have it. If none can, its slot is freed and its connection shut
+// when its handshake is overdue, though the loop learns of that only later.
 func (a *arrival) over() bool {
 	select {
 	case r := <-a.done:
@@ -190,7 +195,7 @@ func duplicate(nc net.Conn) (net.Conn, error) {
 	return net.FileConn(f)
 }
 
-// abandon gives up a connection that no loop has opened yet. False means that one has.
+// abandon gives up a connection that no loop has opened yet. It reports whether that was so.
 func (c *Conn) abandon() bool {
 	for {
 		marks := c.marks.Load()
@@ -203,8 +208,8 @@ func (c *Conn) abandon() bool {
 	}
 }
 
-// settleArrivals waits until no connection is on its way to a loop that takes it: gnet would never answer for one that
-// comes when its loop has ended.
+// awaitArrivals waits until no connection is on its way to a loop: gnet would never answer for one
+// that comes when its loop has ended.
 func (e *Engine) awaitArrivals() {
 	timer := time.NewTimer(lateAfter)
 	defer timer.Stop()

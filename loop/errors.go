@@ -11,11 +11,11 @@ import (
 // ErrEngineClosed is returned by everything that needs a running engine.
 var ErrEngineClosed = fmt.Errorf("agloop: engine closed: %w", net.ErrClosed)
 
-// CloseError says how a connection ended. It wraps net.ErrClosed and, where there
-// is one, the cause.
+// CloseError says how a connection ended. It wraps net.ErrClosed and, where there is one, the
+// cause.
 type CloseError struct {
-	// Code is the peer's close code, ours when we closed first, or
-	// CloseAbnormal when no close frame was exchanged.
+	// Code is the peer's close code, ours when we closed first, or CloseAbnormal when no close
+	// frame was exchanged.
 	Code   frame.CloseCode
 	Reason string
 	// Remote is true when the peer sent its close frame first.

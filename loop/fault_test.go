@@ -59,8 +59,8 @@ func scene(t *testing.T) (d *Door, h sabotage, dial func() net.Conn) {
 	}
 }
 
-// TestOurMistakeEndsOneConnection: a panic in the loop's own code, wherever it is, closes the connection it was about; it
-// is counted, its slot is free, and the loop goes on.
+// TestOurMistakeEndsOneConnection: a panic in the loop's own code, wherever it is, closes the
+// connection it was about; it is counted, its slot is free, and the loop goes on.
 func TestOurMistakeEndsOneConnection(t *testing.T) {
 	spoil := func(c *Conn) { // a connection that owes OnDrain, whose door has lost its settings
 		c.mu.Lock()

@@ -5,8 +5,8 @@ import (
 	"net"
 )
 
-// leave gives a connection that wants no WebSocket here to the door's HTTP side,
-// with the bytes read so far.
+// handToHTTP gives a connection that asks for no WebSocket to the door's HTTP side, with the bytes
+// read so far.
 func (c *Conn) handToHTTP(read []byte) {
 	fd, err := c.sock.Dup()
 	if err != nil {
@@ -20,8 +20,7 @@ func (c *Conn) handToHTTP(read []byte) {
 	c.closeNow()
 }
 
-// handOver makes a net.Conn of a descriptor that left its loop and gives it to the
-// HTTP side.
+// handOver makes a net.Conn of a descriptor that left its loop and gives it to the HTTP side.
 func (d *Door) handOver(fd int, read []byte, id ID) {
 	nc, err := fileConn(fd)
 	if err != nil {
@@ -32,8 +31,8 @@ func (d *Door) handOver(fd int, read []byte, id ID) {
 	d.http(&handedOver{Conn: nc, read: read, slots: d.slots, id: id})
 }
 
-// handedOver is a connection that left its loop: what was read comes first, and
-// closing it releases its slot.
+// handedOver is a connection that left its loop: what was read comes first, and closing it releases
+// its slot.
 type handedOver struct {
 	net.Conn
 	read  []byte

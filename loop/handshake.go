@@ -7,8 +7,8 @@ import (
 	"github.com/agloop/agloop/codec/handshake"
 )
 
-// handshake takes bytes of a request head and, when it is whole, answers it. The
-// bytes behind it are left to the next state.
+// handshake takes bytes of a request head and, when it is whole, answers it. The bytes behind it
+// are left to the next state.
 func (c *Conn) handshake(view []byte) (n int) {
 	head, all, scan := view, view, 0
 	if c.transient != nil && c.transient.head != nil {
@@ -94,8 +94,8 @@ func (c *Conn) refuse(err error) {
 	c.state = draining
 }
 
-// putRaw queues bytes that are no frame, unless the connection is closing: its close
-// frame must not come before them. Only while the loop handles this connection.
+// putRaw queues bytes that are no frame, unless the connection is closing: its close frame must not
+// come before them. Only while the loop handles this connection.
 func (c *Conn) putRaw(p []byte) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

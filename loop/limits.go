@@ -8,74 +8,74 @@ import (
 	"github.com/agloop/agloop/tune"
 )
 
-// Limits bound what a connection may cost and how long it may take. The zero value
-// of each field is the default given beside it; a negative duration, and a negative
-// size where it says so, turns the limit off.
+// Limits bound what a connection may cost and how long it may take. The zero value of each field is
+// the default given beside it. A negative duration turns the limit off, but for CloseTimeout; a
+// negative size does so for MessageBatchBytes, and is an error elsewhere.
 type Limits struct {
-	// HandshakeTimeout is how long an opening handshake may take from accept to
-	// the 101 response, however many bytes arrive. 0 is 5 s.
+	// HandshakeTimeout is how long an opening handshake may take from accept to the 101 response,
+	// however many bytes arrive. 0 is 5 s.
 	HandshakeTimeout time.Duration
-	// MaxMessage is the largest payload of a received message, in bytes, over
-	// all its fragments. 0 is 1 MiB, for the inputs of a server with an Agent 10 MiB, for a
-	// client that runs agents MaxEvent and 1 MiB; it cannot be turned off. Larger closes
-	// with 1009, an input after RUN_ERROR, code input_too_large. Inputs that wait behind a run
-	// may have as many bytes together.
+	// MaxMessage is the largest payload of a received message, in bytes, over all its fragments. 0
+	// is 1 MiB, for the inputs of a server with an Agent 10 MiB, for a client that runs agents
+	// MaxEvent and 1 MiB; it cannot be turned off. Larger closes with 1009, an input after
+	// RUN_ERROR, code input_too_large. Inputs that wait behind a run may have as many bytes
+	// together.
 	MaxMessage int
-	// MaxFragments is the largest number of frames of one message. 0 is 1,024;
-	// it cannot be turned off. More close with 1008.
+	// MaxFragments is the largest number of frames of one message. 0 is 1,024; it cannot be turned
+	// off. More close with 1008.
 	MaxFragments int
-	// MessageTimeout is how long a message may take from its first byte to its
-	// last. 0 is 30 s. Later closes with 1008.
+	// MessageTimeout is how long a message may take from its first byte to its last. 0 is 30 s.
+	// Later closes with 1008.
 	MessageTimeout time.Duration
 
-	// MaxInputMessages and MaxInputTools are how many messages and tools an input may have.
-	// 0 is 10,000 and 1,000; neither can be turned off. An input with more is refused with
-	// RUN_ERROR, code input_too_large, and the connection stays.
+	// MaxInputMessages and MaxInputTools are how many messages and tools an input may have. 0 is
+	// 10,000 and 1,000; neither can be turned off. An input with more is refused with RUN_ERROR,
+	// code input_too_large, and the connection stays.
 	MaxInputMessages int
 	MaxInputTools    int
-	// MaxEvent is the largest encoded event that leaves, in bytes. 0 is 1 MiB, less than
-	// 4 KiB does not do; it cannot be turned off. Emit and SendEvent answer ErrEventTooBig
-	// to larger ones. Clients must take so much.
+	// MaxEvent is the largest encoded event that leaves, in bytes. 0 is 1 MiB, less than 4 KiB does
+	// not do; it cannot be turned off. Emit and SendEvent answer ErrEventTooBig to larger ones.
+	// Clients must take so much.
 	MaxEvent int
 
 	// PingInterval is how long a peer may be silent before it is pinged. 0 is 25 s.
 	PingInterval time.Duration
 	// PongTimeout is how long after a ping any byte must have arrived. 0 is 10 s.
 	PongTimeout time.Duration
-	// IdleTimeout is how long a connection may stay without a message from
-	// the peer and without a run. 0 is 5 min. It closes with 1001.
+	// IdleTimeout is how long a connection may stay without a message from the peer and without a
+	// run. 0 is 5 min. It closes with 1001.
 	IdleTimeout time.Duration
 
-	// SoftLimit is the number of bytes waiting for the peer above which Send
-	// answers Backpressure and a run's Emit blocks. 0 is 256 KiB.
+	// SoftLimit is the number of bytes waiting for the peer above which Send answers Backpressure
+	// and a run's Emit blocks. 0 is 256 KiB.
 	SoftLimit int
-	// LowWater is the number of waiting bytes at which OnDrain is called
-	// and Emit goes on. 0 is 32 KiB, or a quarter of SoftLimit if that is less.
+	// LowWater is the number of waiting bytes at which OnDrain is called and Emit goes on. 0 is 32
+	// KiB, or a quarter of SoftLimit if that is less.
 	LowWater int
-	// HardLimit is the number of waiting bytes at which a further message cuts
-	// the connection: it is dropped, and close code 4008 is tried. 0 is 1 MiB,
-	// or four times SoftLimit or MaxEvent if one is more. While the loop handles what the peer has
-	// sent it is sixteen times as much: the replies to one read are no sign of a slow reader.
+	// HardLimit is the number of waiting bytes at which a further message cuts the connection: what
+	// waits is dropped, and the peer has a second to read close code 4008 behind the frame under
+	// way. 0 is 1 MiB, or four times SoftLimit or MaxEvent if one is more. While the loop handles
+	// what the peer has sent it is sixteen times as much: many replies to one read do not make a
+	// slow reader.
 	HardLimit int
-	// WriteTimeout is how long the peer may accept no byte while some
-	// wait for it. 0 is 10 s. Then the connection is cut.
+	// WriteTimeout is how long the peer may acknowledge no byte while the kernel has no room for
+	// what waits for it. 0 is 10 s. Then the connection is cut, at most a second later.
 	WriteTimeout time.Duration
-	// CloseTimeout bounds the closing handshake: sending what waits, the peer's
-	// close frame, the end of the TCP connection. 0 is 5 s; it cannot be turned off.
+	// CloseTimeout bounds the closing handshake: sending what waits, the peer's close frame, the
+	// end of the TCP connection. 0 is 5 s; it cannot be turned off.
 	CloseTimeout time.Duration
 
-	// MessageBatchSize, MessageBatchTimeout and MessageBatchBytes are the batch
-	// window: a message to a quiet connection leaves at once; further ones
-	// within the timeout of the last write wait until there are so many messages or bytes, or
-	// until the timeout. 0 is 10 messages, 5 ms, 16 KiB; a negative timeout or a
-	// size of 1 sends everything at once.
+	// MessageBatchSize, MessageBatchTimeout and MessageBatchBytes are the batch window: a message
+	// to a quiet connection leaves at once; further ones within the timeout of the last write wait
+	// until there are so many messages or bytes, or until the timeout. 0 is 10 messages, 5 ms, 16
+	// KiB; a negative timeout or a size of 1 sends everything at once.
 	MessageBatchSize    int
 	MessageBatchTimeout time.Duration
 	MessageBatchBytes   int
 }
 
-// WithDefaults returns l with every zero replaced by its default, or a
-// *tune.ConfigError that names the first field that makes no sense.
+// WithDefaults returns l with every zero replaced by its default, or a *tune.ConfigError that names
+// the first field that makes no sense.
 func (l Limits) WithDefaults() (Limits, error) {
 	def := func(d *time.Duration, v time.Duration) {
 		if *d == 0 {

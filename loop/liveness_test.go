@@ -10,7 +10,8 @@ import (
 	"github.com/agloop/agloop/loop"
 )
 
-// TestProgressIsLife: a peer that takes bytes all the time is alive, though the ping behind them has not reached it yet.
+// TestProgressIsLife: a peer that takes bytes all the time is alive, though the ping behind them
+// has not reached it yet.
 func TestProgressIsLife(t *testing.T) {
 	ends := make(chan *loop.CloseError, 1)
 	h := open(t, loop.DoorConfig{
@@ -37,8 +38,8 @@ func TestProgressIsLife(t *testing.T) {
 	}
 }
 
-// TestSilenceBehindABacklog: a peer that neither answers nor acknowledges is found as soon as any other, ping 25 s and
-// pong 10 s, though bytes wait for it.
+// TestSilenceBehindABacklog: a peer that neither answers nor acknowledges is found as soon as any
+// other, ping 25 s and pong 10 s, though bytes wait for it.
 func TestSilenceBehindABacklog(t *testing.T) {
 	ends := make(chan *loop.CloseError, 1)
 	h := open(t, loop.DoorConfig{

@@ -6,8 +6,8 @@ import (
 	"os"
 )
 
-// gnetLog routes gnet's messages to slog. gnet keeps one logger for the whole
-// process, so of several engines the last one's log receives them.
+// gnetLog routes gnet's messages to slog. gnet keeps one logger for the whole process, so of
+// several engines the last one's log receives them.
 type gnetLog struct{ log *slog.Logger }
 
 func (g gnetLog) Debugf(format string, args ...any) {

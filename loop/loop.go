@@ -42,7 +42,7 @@ type Loop struct {
 	messages       uint64            // of this turn, not in Counters yet
 	inflows        map[*Conn]*inflow // of connections with a rate limit that have sent something
 
-	// Counters are written by this loop and read by anybody.
+	// Counters are added to by the loop, by its writer and by who emits; anybody may read.
 	Counters metrics.Counters
 
 	// Any goroutine.
@@ -53,8 +53,8 @@ type Loop struct {
 	conns        atomic.Int32                        // connections on it or on their way to it
 	gathered     atomic.Int64                        // bytes that the connection whose callback runs was given to send meanwhile
 	flushSure    atomic.Bool                         // the writer was woken, or a turn is under way: the dirty list is sure to be flushed
-	pending      atomic.Int32                        // len(dirty) + len(todo)
-	wakeSent     atomic.Bool                         // the bell was rung for todo
+	pending      atomic.Int32                        // len(dirty) + len(handed)
+	wakeSent     atomic.Bool                         // the loop was woken for handed and has not looked yet
 	writerSignal chan struct{}                       // wakes the writer
 	timeUp       atomic.Bool                         // the timer has fired
 	watching     atomic.Bool                         // the timer is set to look after blocked connections
@@ -76,8 +76,8 @@ type Loop struct {
 const never = math.MaxInt64
 
 // newLoop is called on the loop itself.
-func newLoop(e *Engine, el gnet.EventLoop, b *waker) (l *Loop, err error) {
-	l = &Loop{eng: e, el: el, waker: b, timerAt: never, wheelAt: never, writerSignal: make(chan struct{}, 1), stripe: b.index}
+func newLoop(e *Engine, el gnet.EventLoop, w *waker) (l *Loop, err error) {
+	l = &Loop{eng: e, el: el, waker: w, timerAt: never, wheelAt: never, writerSignal: make(chan struct{}, 1), stripe: w.index}
 	if l.poller, err = newPoller(l); err != nil {
 		return nil, err
 	}
@@ -92,8 +92,8 @@ func newLoop(e *Engine, el gnet.EventLoop, b *waker) (l *Loop, err error) {
 	return l, nil
 }
 
-// wake makes the loop look at what there is to do. An engine that has stopped
-// needs it no more, hence no error.
+// wake makes the loop look at what there is to do. Any goroutine. Failing to is no error: the loop
+// has ended then.
 func (l *Loop) wake() { _, _ = l.waker.far.Write(oneByte) }
 
 func (l *Loop) stop() {
@@ -106,7 +106,7 @@ func (l *Loop) stop() {
 	l.waker.far.Close()
 }
 
-// beginTurn makes the end of this turn responsible for the dirty list.
+// beginTurn promises that the dirty list is flushed when this turn ends.
 func (l *Loop) beginTurn() { l.flushSure.Store(true) }
 
 // endTurn flushes what became dirty meanwhile.

@@ -6,8 +6,8 @@ import (
 	"github.com/agloop/agloop/metrics"
 )
 
-// SetMetrics turns the loops' histograms on or off. Off costs nothing but a load; what
-// was recorded is forgotten. Any goroutine.
+// SetMetrics turns the loops' histograms on or off. Off costs nothing but a load; what was recorded
+// is forgotten. Any goroutine.
 func (e *Engine) SetMetrics(on bool) {
 	for _, l := range e.loops {
 		if on {
@@ -25,8 +25,8 @@ func (e *Engine) AddMeasures(s *metrics.LoopSnapshot) {
 	}
 }
 
-// measureWrite notes a write of what waited since the given time; 0 for replies to what
-// the peer just sent, which did not wait.
+// measureWrite notes a write of what waited since the given time; 0 for replies to what the peer
+// just sent, which did not wait.
 func (l *Loop) measureWrite(frames int, since, now int64) {
 	m := l.measures.Load()
 	if m == nil || frames == 0 { // none in the answer to a handshake

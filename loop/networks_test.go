@@ -27,8 +27,8 @@ func fill(t *testing.T, networks *loop.Networks, first, n int, now time.Time) {
 	}
 }
 
-// TestManyNetworksShutNobodyOut: an attacker with more networks than are remembered fills the memory, and whoever
-// comes then is let in, at the cost of one that is forgotten.
+// TestManyNetworksShutNobodyOut: an attacker with more networks than are remembered fills the
+// memory, and whoever comes then is let in, at the cost of one that is forgotten.
 func TestManyNetworksShutNobodyOut(t *testing.T) {
 	networks := loop.NewNetworks(0.001, 1)
 	now := time.Unix(1e9, 0)
@@ -39,8 +39,8 @@ func TestManyNetworksShutNobodyOut(t *testing.T) {
 	}
 }
 
-// TestNewNetworkCostsLittle: with the memory full a new network looks at a few others, whether these may be
-// forgotten for nothing or not.
+// TestNewNetworkCostsLittle: with the memory full a new network looks at a few others, whether
+// these may be forgotten for nothing or not.
 func TestNewNetworkCostsLittle(t *testing.T) {
 	const few = 8
 	networks := loop.NewNetworks(1, 1)
@@ -53,7 +53,8 @@ func TestNewNetworkCostsLittle(t *testing.T) {
 	}
 }
 
-// TestNetworksThatOweAreRemembered: those whose bucket is full again are forgotten before those at their limit.
+// TestNetworksThatOweAreRemembered: those whose bucket is full again are forgotten before those at
+// their limit.
 func TestNetworksThatOweAreRemembered(t *testing.T) {
 	const half = loop.MaxNetworks / 2
 	networks := loop.NewNetworks(1, 1)
@@ -72,7 +73,8 @@ func TestNetworksThatOweAreRemembered(t *testing.T) {
 	}
 }
 
-// BenchmarkNewNetwork is a connection of a new network while all that are remembered are at their limit.
+// BenchmarkNewNetwork is a connection of a new network while all that are remembered are at their
+// limit.
 func BenchmarkNewNetwork(b *testing.B) {
 	networks := loop.NewNetworks(0.001, 1)
 	now := time.Unix(1e9, 0)

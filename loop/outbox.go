@@ -7,7 +7,7 @@ import (
 	"github.com/agloop/agloop/codec/frame"
 )
 
-// urgency says whether a frame may wait for others.
+// urgency is whether a frame may wait for others.
 type urgency bool
 
 const (
@@ -15,8 +15,9 @@ const (
 	urgent  urgency = true  // terminal events and control frames never wait
 )
 
-// outbox is the one queue of a connection: whole frames, as they go on the wire, and what is left of the one that is
-// partly written. A connection has one only while something waits. All of it is under Conn.mu.
+// outbox is the one queue of a connection: whole frames, as they go on the wire, and what is left
+// of the one that is partly written. A connection has one only while something waits. All of it is
+// under Conn.mu.
 type outbox struct {
 	batch.Queue
 	partial int // bytes left of the frame that is partly written; 0: the next byte begins a frame
@@ -36,7 +37,7 @@ type outbox struct {
 
 var outboxes = sync.Pool{New: func() any { return new(outbox) }}
 
-// opened returns the outbox, a new one if there is none. Under mu.
+// ensureOutbox returns the outbox, a new one if there is none. Under mu.
 func (c *Conn) ensureOutbox() *outbox {
 	o := c.out.Load()
 	if o == nil {
@@ -105,9 +106,9 @@ func putFrame(b []byte, op frame.Opcode, payload []byte, masks *frame.Masks) []b
 	return b
 }
 
-// Send queues one message; op is Text or Binary, others are dropped, and text must be
-// valid UTF-8. payload is copied; more than 1 GiB is dropped. Any goroutine may call; messages leave in the order of the calls.
-// While the handler of this connection runs, everything sent leaves in one
+// Send queues one message; op is Text or Binary, others are dropped, and text must be valid UTF-8.
+// payload is copied; more than 1 GiB is dropped. Any goroutine may call; messages leave in the
+// order of the calls. While the handler of this connection runs, everything sent leaves in one
 // write when it returns; otherwise the batch window decides (see Limits).
 func (c *Conn) Send(op frame.Opcode, payload []byte) SendResult {
 	return c.message(op, payload, batched)
@@ -116,8 +117,8 @@ func (c *Conn) Send(op frame.Opcode, payload []byte) SendResult {
 // maxPayload is what a frame of ours may carry, in bytes.
 const maxPayload = 1 << 30
 
-// SendNow is Send for the few messages that end something: they do not wait for the batch
-// window, and have as much room again above the hard limit. Any goroutine.
+// SendNow is Send for the few messages that end something: they do not wait for the batch window,
+// and have as much room again above the hard limit. Any goroutine.
 func (c *Conn) SendNow(op frame.Opcode, payload []byte) SendResult {
 	return c.message(op, payload, urgent)
 }
@@ -129,15 +130,15 @@ func (c *Conn) message(op frame.Opcode, payload []byte, u urgency) SendResult {
 	return c.send(op, payload, u)
 }
 
-// Full tells whether Backpressure was answered and OnDrain is still to come.
+// Full reports whether Backpressure was answered and OnDrain is still to come. Any goroutine.
 func (c *Conn) Full() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.outFlags&outFull != 0
 }
 
-// Buffered is the number of bytes queued for the peer that the kernel has not
-// taken yet, frame headers included. Any goroutine.
+// Buffered is the number of bytes queued for the peer that the kernel has not taken yet, frame
+// headers included. Any goroutine.
 func (c *Conn) Buffered() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -145,28 +146,28 @@ func (c *Conn) Buffered() int {
 }
 
 const (
-	// maxCopied is the largest payload, in bytes, that is copied to leave together with others. A larger one is a write of
-	// its own, from where it lies: copying it costs more than the call.
+	// maxCopied is the largest payload, in bytes, that is copied to leave together with others. A
+	// larger one is a write of its own, from where it lies: copying it costs more than the call.
 	maxCopied = 32 << 10
 	// corkFirst is the first chunk of what a turn sends, in bytes.
 	corkFirst = 8 << 10
-	// turnRoom multiplies the hard limit while the loop handles what the peer has sent: a peer that sends many requests
-	// and reads the replies as they come is not slow, but the loop answers sooner than it can read. It covers replies of
-	// 1 KB to a whole read of requests of 20 bytes.
+	// turnRoom multiplies the hard limit while the loop handles what the peer has sent: a peer that
+	// sends many requests and reads the replies as they come is not slow, but the loop answers
+	// sooner than it can read. It covers replies of 1 KB to a whole read of requests of 20 bytes.
 	turnRoom = 16
 	// corkFull is how many bytes are gathered at most: who adds the last of them writes.
 	corkFull = 64 << 10
 )
 
-// send is the one door from any goroutine into a loop.
+// send queues one frame and has it leave when it is due. Any goroutine.
 func (c *Conn) send(op frame.Opcode, payload []byte, u urgency) SendResult {
 	result, act, at := c.enqueue(op, payload, u)
 	c.perform(act, at)
 	return result
 }
 
-// enqueue queues one frame, or writes it at once where nothing is gained by waiting, and says what is to be done after
-// mu is released.
+// enqueue queues one frame, or writes it at once where nothing is gained by waiting, and says what
+// is to be done after mu is released.
 func (c *Conn) enqueue(op frame.Opcode, payload []byte, u urgency) (result SendResult, act action, at int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -196,8 +197,8 @@ func (c *Conn) enqueue(op frame.Opcode, payload []byte, u urgency) (result SendR
 		switch {
 		case replying || o.blocked && (marks&markCorked == 0 || o.Bytes() < o.tryAt):
 		case act == actFlush && (u == urgent || c.outFlags&outSingle != 0 && o.Frames() == 1) || o.Bytes() >= corkFull:
-			// A lone frame belongs to no burst that had better be gathered, an urgent one waits for none, and
-			// enough is enough.
+			// A single frame belongs to no burst that is worth gathering, an urgent one must not
+			// wait, and a full write gains nothing by waiting.
 			if act == actDelay {
 				c.outFlags &^= outDelayed // there is nothing to wait for
 				at = c.loop.eng.now()

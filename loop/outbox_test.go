@@ -161,8 +161,8 @@ func clientFrame(op frame.Opcode, payload []byte) []byte {
 	return append(b, body...)
 }
 
-// TestOrderFromManyGoroutines: each sender's messages arrive in its order, all of them,
-// while the connection's own traffic goes on. A lost wake would hang here.
+// TestOrderFromManyGoroutines: each sender's messages arrive in its order, all of them, while the
+// connection's own traffic goes on. A lost wake would hang here.
 func TestOrderFromManyGoroutines(t *testing.T) {
 	const senders, each = 8, 3000
 	conns := make(chan *loop.Conn, 1)
@@ -216,8 +216,8 @@ func TestOrderFromManyGoroutines(t *testing.T) {
 	wg.Wait()
 }
 
-// TestBackpressureAndDrain: a peer that does not read makes Send answer
-// Backpressure; when it reads again OnDrain comes once, and every byte arrives.
+// TestBackpressureAndDrain: a peer that does not read makes Send answer Backpressure; when it reads
+// again OnDrain comes once, and every byte arrives.
 func TestBackpressureAndDrain(t *testing.T) {
 	conns, drains := make(chan *loop.Conn, 1), make(chan int, 10)
 	limits := loop.Limits{SoftLimit: 128 << 10, LowWater: 16 << 10, HardLimit: 1 << 30, WriteTimeout: -1}
@@ -262,8 +262,8 @@ func TestBackpressureAndDrain(t *testing.T) {
 	}
 }
 
-// TestSlowReaderIsCut: at the hard limit the connection goes, and what waited
-// for it stayed within the limit and one message.
+// TestSlowReaderIsCut: at the hard limit the connection goes, and what waited for it stayed within
+// the limit and one message.
 func TestSlowReaderIsCut(t *testing.T) {
 	conns, ends := make(chan *loop.Conn, 1), make(chan *loop.CloseError, 1)
 	limits := loop.Limits{SoftLimit: 256 << 10, HardLimit: 1 << 20}
@@ -309,8 +309,8 @@ func TestNoProgressIsCut(t *testing.T) {
 	}
 }
 
-// TestCloseAfterDrain: all that was sent before Close arrives, then the close
-// frame, then the end of the stream; gnet's own Close would lose most of it.
+// TestCloseAfterDrain: all that was sent before Close arrives, then the close frame, then the end
+// of the stream; gnet's own Close would lose most of it.
 func TestCloseAfterDrain(t *testing.T) {
 	const total = 16 << 20
 	conns, ends := make(chan *loop.Conn, 1), make(chan *loop.CloseError, 1)

@@ -9,9 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// poller says when the sockets of one loop's blocked connections have room again. It is an epoll instance of our own, which
-// gnet knows nothing of: gnet is given no bytes, so it never waits for room. The instance is itself watched by Go's
-// netpoller, so that the goroutine that waits for its events holds no thread. See docs/adr/0015-one-queue.md.
+// poller says when the sockets of one loop's blocked connections have room again. It is an epoll
+// instance of our own, which gnet knows nothing of: gnet is given no bytes, so it never waits for
+// room. The instance is itself watched by Go's netpoller, so that the goroutine that waits for its
+// events holds no thread. See docs/adr/0015-one-queue.md.
 type poller struct {
 	// Immutable.
 	loop *Loop
@@ -64,8 +65,9 @@ func (p *poller) look(fd uintptr) (done bool) {
 	}
 }
 
-// take returns the connection of an event, nil for one that came too late: a descriptor whose duplicate lives on has
-// events after it was closed, and its number may be another connection's by then.
+// claim returns the connection of an event and forgets it, or nil for an event that came too late:
+// a descriptor whose duplicate lives on has events after it was closed, and its number may be that
+// of another connection by then.
 func (p *poller) claim(token uint64) *Conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -123,7 +125,8 @@ func (p *poller) blocked(list []*Conn) []*Conn {
 	return list
 }
 
-// The kernel gives 64 bits back with an event; the package names the halves for what most callers keep in them.
+// The kernel gives 64 bits back with an event; the package names the halves for what most callers
+// keep in them.
 
 func setToken(ev *unix.EpollEvent, token uint64) { ev.Fd, ev.Pad = int32(token), int32(token>>32) }
 

@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// poller looks at the blocked connections of one loop again and again, soon at first and then less often: where there is
-// no epoll, nobody tells when a socket that gnet watches for reading has room.
+// poller looks at the blocked connections of one loop again and again, soon at first and then less
+// often: where there is no epoll, nobody tells when a socket that gnet watches for reading has
+// room.
 type poller struct {
 	// Immutable.
 	loop  *Loop

@@ -22,7 +22,8 @@ func (l smallSends) Accept() (net.Conn, error) {
 	return nc, err
 }
 
-// TestPongUnderLoad: a ping is answered while the server always has more to send than the link takes.
+// TestPongUnderLoad: a ping is answered while the server always has more to send than the link
+// takes.
 func TestPongUnderLoad(t *testing.T) {
 	eng, err := loop.NewEngine(1, nil, nil)
 	if err != nil {

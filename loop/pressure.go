@@ -4,11 +4,10 @@ import (
 	"github.com/agloop/agloop/codec/frame"
 )
 
-// SetShedding makes the door answer new connections with 503 while memory is short.
-// Any goroutine.
+// SetShedding makes the door answer new connections with 503 while memory is short. Any goroutine.
 func (d *Door) SetShedding(on bool) { d.shedding.Store(on) }
 
-// cutOff asks the loop to cut c at once. False means that it is closing anyway.
+// cutOff asks the loop to cut c at once. It reports whether c was not closing anyway.
 func (c *Conn) cutOff(code frame.CloseCode) bool {
 	act, ok := c.tryCut(code)
 	c.perform(act, 0)

@@ -12,28 +12,27 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Rates bound how often things may happen. A zero or negative rate is no limit; a zero
-// burst is one second's worth. NaN, infinity, a negative burst, and a burst beside a zero rate
-// are errors of the config. Behind a proxy all peers share its address, which is
-// why none is on by itself.
+// Rates bound how often things may happen. A zero or negative rate is no limit; a zero burst is one
+// second's worth. NaN, infinity, a negative burst, and a burst beside a zero rate are errors of the
+// config. Behind a proxy all peers share its address, which is why none is on by itself.
 type Rates struct {
 	// Accepts is connections accepted per second. Above it the backlog waits.
 	Accepts      float64
 	AcceptsBurst int
-	// AcceptsPerIP is connections per second from one network, /24 or /64. Above it a
-	// connection is answered 429 with Retry-After.
+	// AcceptsPerIP is connections per second from one network, /24 or /64. Above it a connection is
+	// answered 429 with Retry-After.
 	AcceptsPerIP      float64
 	AcceptsPerIPBurst int
-	// Messages is messages per second on one connection, Bytes their payload bytes.
-	// Above either the connection is closed with 1008.
+	// Messages is messages per second on one connection, Bytes their payload bytes. Above either
+	// the connection is closed with 1008.
 	Messages      float64
 	MessagesBurst int
 	Bytes         float64
-	// BytesBurst must not be below Limits.MaxMessage, or the largest messages could never
-	// pass. 0 is one second's worth, or MaxMessage if that is more.
+	// BytesBurst must not be below Limits.MaxMessage, or the largest messages could never pass. 0
+	// is one second's worth, or MaxMessage if that is more.
 	BytesBurst int
-	// Runs is inputs per second on one connection of an agent. Above it an input is
-	// refused with RUN_ERROR, code rate_limited, and the connection stays.
+	// Runs is inputs per second on one connection of an agent. Above it an input is refused with
+	// RUN_ERROR, code rate_limited, and the connection stays.
 	Runs      float64
 	RunsBurst int
 }
@@ -118,16 +117,16 @@ type networks struct {
 	seen map[netip.Prefix]*rate.Limiter
 }
 
-// maxNetworks bounds the map. At it, a new network looks at a few others, wherever the map
-// begins, and has one forgotten: to refuse it instead would let an attacker with many networks
-// shut out everybody, and to look at all of them would cost each accept milliseconds.
+// maxNetworks bounds the map. At it, a new network looks at a few others, wherever the map begins,
+// and has one forgotten: to refuse it instead would let an attacker with many networks shut out
+// everybody, and to look at all of them would cost each accept milliseconds.
 const (
 	maxNetworks = 1 << 16
 	fewNetworks = 8
 )
 
-// allow takes a token for the network of addr. Addresses that are none, of unix sockets,
-// are always allowed.
+// allow takes a token for the network of addr. Addresses that are none, of unix sockets, are always
+// allowed.
 func (n *networks) allow(addr net.Addr, now time.Time) bool {
 	if n.perSecond <= 0 {
 		return true
@@ -153,8 +152,8 @@ func (n *networks) allow(addr net.Addr, now time.Time) bool {
 	return lim.AllowN(now, 1)
 }
 
-// forget makes room in the full map. Of the few it looks at it drops those that owe nothing,
-// which changes nothing for them, or else the one that owes least. Under mu.
+// forget makes room in the full map. Of the few it looks at it drops those that owe nothing, which
+// changes nothing for them, or else the one that owes least. Under mu.
 func (n *networks) forget(now time.Time) {
 	var least netip.Prefix
 	most, looked, room := math.Inf(-1), 0, false
@@ -189,8 +188,8 @@ func networkOf(addr netip.Addr) netip.Prefix {
 	return p
 }
 
-// inflow limits what one connection sends. It exists once the connection has sent
-// something, and only where there is a limit.
+// inflow limits what one connection sends. It exists once the connection has sent something, and
+// only where there is a limit.
 type inflow struct{ messages, bytes *rate.Limiter }
 
 // allow takes the tokens of one message. On the loop.

@@ -27,8 +27,8 @@ func newDoor(t *testing.T, cfg loop.DoorConfig) error {
 	return err
 }
 
-// TestByteRateLetsTheLargestMessagePass: a rate below the size of a legal message slows such messages down and does
-// not forbid them.
+// TestByteRateLetsTheLargestMessagePass: a rate below the size of a legal message slows such
+// messages down and does not forbid them.
 func TestByteRateLetsTheLargestMessagePass(t *testing.T) {
 	h := open(t, loop.DoorConfig{
 		Limits:  loop.Limits{MaxMessage: 1000},
@@ -61,7 +61,8 @@ func TestByteBurstBelowMaxMessage(t *testing.T) {
 	}
 }
 
-// TestRatesThatMakeNoSense: each rate and burst is looked at, and the error names it, its value and what to do.
+// TestRatesThatMakeNoSense: each rate and burst is looked at, and the error names it, its value and
+// what to do.
 func TestRatesThatMakeNoSense(t *testing.T) {
 	fields := []struct {
 		name  string

@@ -6,12 +6,13 @@ import (
 	"github.com/agloop/agloop/codec/frame"
 )
 
-// readBuffer is what one read takes at most, in bytes. Each loop has one such buffer. A message that does not lie in it
-// whole is copied, and large messages are copied the less the more of them fit.
+// readBuffer is what one read takes at most, in bytes. Each loop has one such buffer. A message
+// that does not lie in it whole is copied, and large messages are copied the less the more of them
+// fit.
 const readBuffer = 256 << 10
 
-// receive takes bytes from the peer. It takes them all: what is not whole is
-// copied into a held, never left to gnet.
+// receive takes bytes from the peer. It takes them all: what is not whole is copied into a held,
+// never left to gnet.
 func (c *Conn) receive(view []byte) {
 	for len(view) > 0 {
 		var n int
@@ -29,8 +30,8 @@ func (c *Conn) receive(view []byte) {
 	c.trimTransient()
 }
 
-// frame takes the next message from view: in place when it lies there whole,
-// otherwise by way of the Reader.
+// frame takes the next message from view: in place when it lies there whole, otherwise by way of
+// the Reader.
 func (c *Conn) frame(view []byte) (n int) {
 	lim := &c.endpoint.frames
 	if c.transient == nil || c.transient.reader.Empty() {
@@ -88,8 +89,9 @@ func (c *Conn) deliver(m frame.Message) {
 	}
 }
 
-// pingIn answers a ping. While much waits for the peer only the latest is answered (RFC 6455 section 5.5.3), as soon as
-// the frame under way has left: a flood of pings cannot fill the outbox, and a backlog cannot hold a pong up.
+// pingIn answers a ping. While much waits for the peer only the latest is answered (RFC 6455
+// section 5.5.3), as soon as the frame under way has left: a flood of pings cannot fill the outbox,
+// and a backlog cannot hold a pong up.
 func (c *Conn) pingIn(payload []byte) {
 	if !c.pongLater(payload) {
 		c.send(frame.Pong, payload, urgent)

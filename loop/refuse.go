@@ -40,9 +40,9 @@ func newTurnaways(d *Door) *turnaways {
 	return &turnaways{door: d, conns: make(map[net.Conn]struct{})}
 }
 
-// turnAway answers nc and closes it: after its request and in a goroutine of its own while
-// the reserve of descriptors lasts, and else at once, which may reset the connection under the
-// answer but cannot be used to hold up those behind it.
+// turnAway answers nc and closes it: after its request and in a goroutine of its own while the
+// reserve of descriptors lasts, and else at once, which may reset the connection under the answer
+// but cannot be used to hold up those behind it.
 func (r *turnaways) turnAway(nc net.Conn, response []byte) {
 	r.door.Counters.Refused.Add(1)
 	select {
@@ -80,7 +80,8 @@ func (r *turnaways) end() {
 	r.done.Wait()
 }
 
-// readHead reads one request head, or what there is of it. Whatever ends it, the answer is the same.
+// readHead reads one request head, or what there is of it. Whatever ends it, the answer is the
+// same.
 func readHead(nc net.Conn) {
 	var buf [1024]byte
 	kept := 0 // the last bytes of the read before, in which the end may begin

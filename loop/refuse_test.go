@@ -32,8 +32,8 @@ func answered(nc net.Conn, status string) bool {
 	return err == nil && strings.HasPrefix(string(b), "HTTP/1.1 "+status+" ")
 }
 
-// TestRefusalsDoNotHoldUpOthers: with every refusal of the reserve under way, silent connections of a network above
-// its rate are answered at once, and another network is let in behind them.
+// TestRefusalsDoNotHoldUpOthers: with every refusal of the reserve under way, silent connections of
+// a network above its rate are answered at once, and another network is let in behind them.
 func TestRefusalsDoNotHoldUpOthers(t *testing.T) {
 	h := open(t, loop.DoorConfig{
 		Handler: loop.NopHandler{},
@@ -60,8 +60,8 @@ func TestRefusalsDoNotHoldUpOthers(t *testing.T) {
 	}
 }
 
-// TestRefusalsEndWithAccepting: a refusal that still waits for its request is answered when accepting stops, and
-// Accept does not return before.
+// TestRefusalsEndWithAccepting: a refusal that still waits for its request is answered when
+// accepting stops, and Accept does not return before.
 func TestRefusalsEndWithAccepting(t *testing.T) {
 	eng, err := loop.NewEngine(1, nil, nil)
 	if err != nil {

@@ -2,12 +2,13 @@ package loop
 
 import "github.com/agloop/agloop/codec/frame"
 
-// Reply is Send for the callbacks of this connection's loop, which it must not leave: OnOpen, OnMessage, OnDrain. Replies
-// to what lies in one read leave in one write when the last of it has been handled, and while nothing else waits for the
-// peer a Reply takes no lock. Elsewhere it must not be called.
+// Reply is Send for the callbacks of this connection's loop, which it must not leave: OnOpen,
+// OnMessage, OnDrain. Replies to what lies in one read leave in one write when the last of it has
+// been handled, and while nothing else waits for the peer a Reply takes no lock. Elsewhere it must
+// not be called.
 //
-// Order: among Reply and Send of the same goroutine, that of the calls. A message that another goroutine sends while the
-// callbacks run comes before or after each reply.
+// Order: among Reply and Send of the same goroutine, that of the calls. A message that another
+// goroutine sends while the callbacks run comes before or after each reply.
 func (c *Conn) Reply(op frame.Opcode, payload []byte) SendResult {
 	l := c.loop
 	l.owner.check()
@@ -55,7 +56,8 @@ func (c *Conn) flushCork() {
 	}
 }
 
-// uncork writes the replies so far, or queues them: before what was queued after them. On the loop, under mu.
+// flushCorkLocked writes the replies so far, or queues them before what was queued after them. On
+// the loop, under mu.
 func (c *Conn) flushCorkLocked() error {
 	l := c.loop
 	replies, frames := l.cork, l.replies
@@ -77,5 +79,5 @@ func (c *Conn) flushCorkLocked() error {
 	return nil
 }
 
-// uncorked ends the gathering of a connection that has been flushed, or is gone with its replies.
+// endCork forgets the cork of a connection that has been flushed or is gone.
 func (l *Loop) endCork() { l.corked, l.cork, l.replies = nil, l.cork[:0], 0 }

@@ -10,8 +10,8 @@ import (
 	"github.com/agloop/agloop/loop"
 )
 
-// TestReplyKeepsOrder: replies and sends of one goroutine arrive in the order of the calls, whatever their sizes and
-// whatever waits before them.
+// TestReplyKeepsOrder: replies and sends of one goroutine arrive in the order of the calls,
+// whatever their sizes and whatever waits before them.
 func TestReplyKeepsOrder(t *testing.T) {
 	sizes := []int{0, 5, 200, 5, 20_000, 33_000, 70_000, 7, 300_000, 3}
 	payload := func(i, n int) []byte { return append(fmt.Appendf(nil, "%d/%d ", i, n), make([]byte, sizes[n])...) }
@@ -49,7 +49,8 @@ func TestReplyKeepsOrder(t *testing.T) {
 	}
 }
 
-// TestReplyAmongOthers: replies keep their order, and so do the messages of another goroutine, when both write at once.
+// TestReplyAmongOthers: replies keep their order, and so do the messages of another goroutine, when
+// both write at once.
 func TestReplyAmongOthers(t *testing.T) {
 	const n = 20_000
 	i := 0

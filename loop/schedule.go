@@ -15,7 +15,8 @@ const (
 	actStall               // the kernel is full: the loop is to watch for progress
 )
 
-// schedule decides when the outbox is flushed. With window comes the time when, with others the time now. Under mu.
+// schedule decides when the outbox is flushed. With actDelay comes the time when, with the others
+// the time now. Under mu.
 func (c *Conn) schedule(u urgency) (action, int64) {
 	o := c.out.Load()
 	switch {
@@ -55,24 +56,25 @@ func (c *Conn) perform(act action, at int64) {
 // micros is the clock in the unit of Conn.flushed, which runs over every 71 minutes.
 func micros(now int64) uint32 { return uint32(now / int64(time.Microsecond)) }
 
-// longAgo is when a connection that wrote nothing yet is said to have done so: longer than any window.
+// longAgo is when a connection that wrote nothing yet is said to have done so: longer than any
+// window.
 const longAgo = int64(time.Minute)
 
-// lastFlush is when the outbox was last written. A connection that then rested for a multiple of 71 minutes seems to have
-// just been flushed, and a message to it may wait for one window. Under mu.
+// lastFlush is when the outbox was last written. A connection that then rested for a multiple of 71
+// minutes seems to have just been flushed, and a message to it may wait for one window. Under mu.
 func (c *Conn) lastFlush(now int64) int64 {
 	return now - int64(micros(now)-c.flushed)*int64(time.Microsecond)
 }
 
-// windowEnd is when the window of a connection on the delayed list ends, or never when there is nothing to wait for any
-// more: then, as when the window is over, the connection is off the list.
+// windowEnd is when the window of a connection on the delayed list ends, or never when there is
+// nothing to wait for any more: then, as when the window is over, the connection is off the list.
 func (c *Conn) windowEnd(now int64) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	due := int64(never)
 	if o := c.out.Load(); o != nil && !o.blocked {
-		// A window that shrank meanwhile may be over by its size: then at once, which is any
-		// time past.
+		// A window that shrank meanwhile may be over by its size: then at once, which is any time
+		// past.
 		due = c.endpoint.tuned.Load().Due(o.Frames(), o.Bytes(), c.lastFlush(now), 0)
 	}
 	if due == never || due <= now+windowSlack {
@@ -89,7 +91,7 @@ func (l *Loop) delay(c *Conn, at int64) {
 	l.mu.Unlock()
 }
 
-// arm makes the timer fire at the given time at the latest. Under mu.
+// setTimer makes the timer fire no later than at the given time. Under mu.
 func (l *Loop) setTimer(at int64) {
 	if at < l.timerAt && !l.stopped {
 		l.timerAt = at
@@ -97,7 +99,7 @@ func (l *Loop) setTimer(at int64) {
 	}
 }
 
-// armBy is arm for who does not hold mu. Any goroutine.
+// setTimerBy is setTimer for a caller that does not hold mu. Any goroutine.
 func (l *Loop) setTimerBy(at int64) {
 	l.mu.Lock()
 	l.setTimer(at)
@@ -107,8 +109,7 @@ func (l *Loop) setTimerBy(at int64) {
 // windowSlack gathers windows that end so close together into one turn.
 const windowSlack = int64(500 * time.Microsecond)
 
-// flushDelayed flushes the connections whose window is over and returns when the
-// next one ends.
+// flushDelayed flushes the connections whose window is over and returns when the next one ends.
 func (l *Loop) flushDelayed(now int64) (next int64) {
 	l.mu.Lock()
 	list := l.delayed

@@ -18,7 +18,8 @@ type opens struct {
 
 func (o opens) OnOpen(c *Conn) { o.c <- c }
 
-// TestDelayedHoldsAConnectionOnce: a window that ends by its size leaves no copy of the connection on the list.
+// TestDelayedHoldsAConnectionOnce: a window that ends by its size leaves no copy of the connection
+// on the list.
 func TestDelayedHoldsAConnectionOnce(t *testing.T) {
 	e, err := NewEngine(1, nil, nil)
 	if err != nil {

@@ -15,12 +15,14 @@ const (
 	maxRaw = 16 << 10
 )
 
-// errKernelFull says that the kernel has no room for more now. Other errors of a write are the socket's end.
+// errKernelFull says that the kernel has no room for more now. Other errors of a write are the
+// socket's end.
 var errKernelFull = errors.New("the kernel has no room")
 
-// writeOut writes the outbox until it is empty or the kernel is full; then the poller is asked. Any goroutine, under mu,
-// which is what makes it safe: gnet closes the descriptor only after OnClose has taken mu and set isClosing. So the loop
-// may wait for mu as long as the kernel takes, some microseconds. now is for the batch window, 0 leaves that alone.
+// writeOut writes the outbox until it is empty or the kernel is full; then the poller is asked. Any
+// goroutine, under mu, which is what makes it safe: gnet closes the descriptor only after OnClose
+// has taken mu and set isClosing. So the loop may wait for mu as long as the kernel takes, some
+// microseconds. now is for the batch window, 0 leaves that alone.
 func (c *Conn) writeOut(now int64) error {
 	l, o := c.loop, c.out.Load()
 	for o.Bytes() > 0 || o.owesPong {
@@ -90,8 +92,8 @@ func (c *Conn) afterWrite(err error) action {
 	return actNone
 }
 
-// writeLarge writes a large frame that nothing is before from where it lies, and queues what the kernel has no room for.
-// Under mu, see writeOut.
+// writeLarge writes a large frame that nothing is before from where it lies, and queues what the
+// kernel has no room for. Under mu, see writeOut.
 func (c *Conn) writeLarge(op frame.Opcode, payload []byte) error {
 	var b [frame.MaxHeader]byte
 	head := b[:frame.HeaderSize(len(payload), false)]
@@ -99,8 +101,8 @@ func (c *Conn) writeLarge(op frame.Opcode, payload []byte) error {
 	return c.writeParts(1, head, payload)
 }
 
-// writeParts is the write of frames that lie elsewhere and have nothing before them: a and b behind each other. What the
-// kernel has no room for is queued. Under mu, see writeOut.
+// writeParts is the write of frames that lie elsewhere and have nothing before them: a and b behind
+// each other. What the kernel has no room for is queued. Under mu, see writeOut.
 func (c *Conn) writeParts(frames int, a, b []byte) error {
 	l := c.loop
 	l.Counters.FramesOut.Add(uint64(frames)) // before the peer can have them

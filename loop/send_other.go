@@ -4,8 +4,9 @@ package loop
 
 import "golang.org/x/sys/unix"
 
-// Under the race detector a send orders what came before it and what comes after its receipt, as it does everywhere else in
-// Go: programs that talk to themselves rely on that. x/sys/unix is what gnet reads with.
+// Under the race detector a send orders what came before it and what comes after its receipt, as it
+// does everywhere else in Go: programs that talk to themselves rely on that. x/sys/unix is what
+// gnet reads with.
 
 func sendRaw(fd int, p []byte) (int, error) {
 	n, err := unix.Write(fd, p)

@@ -5,7 +5,8 @@ import (
 	"unsafe"
 )
 
-// TestConnSize holds what a connection costs: the allocator has a class of 128 bytes, and the next is 144.
+// TestConnSize holds what a connection costs: the allocator has a class of 128 bytes, and the next
+// is 144.
 func TestConnSize(t *testing.T) {
 	if size := unsafe.Sizeof(Conn{}); unsafe.Sizeof(uintptr(0)) == 8 && size > 128 {
 		t.Errorf("a Conn takes %d bytes, want 128 at most", size)

@@ -2,19 +2,18 @@ package loop
 
 import "sync/atomic"
 
-// Slots bounds how many connections are open. A slot is acquired before the
-// handshake and released exactly once. Its generation is part of its identity, so a
-// stale ID never reaches the connection that came after. acquire and release take
-// no lock and allocate nothing but the chunk of a slot that is the first of its chunk; any
-// goroutine may call.
+// Slots bounds how many connections are open. A slot is acquired before the handshake and released
+// exactly once. Its generation is part of its identity, so a stale ID never reaches the connection
+// that came after. acquire and release take no lock and allocate nothing but the chunk of a slot
+// that is the first of its chunk; any goroutine may call.
 type Slots struct {
-	// Immutable. The table may be made for 16 million descriptors, so its chunks are made
-	// when first used, and stay.
+	// Immutable. The table may be made for 16 million descriptors, so its chunks are made when
+	// first used, and stay.
 	size   int
 	chunks []atomic.Pointer[chunk]
 
-	// head is the list of released cells: a tag that changes with every push,
-	// against ABA, above index+1; 0 in the low half is the empty list.
+	// head is the list of released cells: a tag that changes with every push, against ABA, above
+	// index+1; 0 in the low half is the empty list.
 	head  atomic.Uint64
 	fresh atomic.Uint32 // cells from here on were never used; those before it have their chunk
 	used  atomic.Int64
@@ -34,8 +33,7 @@ type cell struct {
 	conn atomic.Pointer[Conn]
 }
 
-// ID names one connection of a server for ever: slot and generation. The
-// zero ID names none.
+// ID names one connection of a server for ever: slot and generation. The zero ID names none.
 type ID uint64
 
 func (id ID) cell() uint32 { return uint32(id) }
@@ -51,8 +49,8 @@ func newSlotTable(n int) *Slots {
 // Cap is the number of slots that may be taken.
 func (s *Slots) Cap() int { return int(s.most.Load()) }
 
-// setCap changes it, to at most what newSlotTable made; 0 is that. Connections beyond a
-// smaller number stay until they end.
+// setCap changes it, to at most what newSlotTable made; 0 is that. Connections beyond a smaller
+// number stay until they end.
 func (s *Slots) setCap(n int) {
 	if n <= 0 || n > s.size {
 		n = s.size
@@ -81,8 +79,8 @@ func (s *Slots) acquire() (ID, bool) {
 	return ID(uint64(gen)<<32 | uint64(i)), true
 }
 
-// release gives the slot back. It returns false, and does nothing, when id
-// does not hold it any more.
+// release gives the slot back. It returns false, and does nothing, when id does not hold it any
+// more.
 func (s *Slots) release(id ID) bool {
 	i := id.cell()
 	if i >= s.fresh.Load() || id.gen()&1 == 0 {
@@ -126,8 +124,8 @@ func (s *Slots) pop() (uint32, bool) {
 	}
 }
 
-// makeChunk makes the chunk of cell i unless it is there. It comes before the cell is counted
-// as used, so that nobody finds a used cell without one.
+// makeChunk makes the chunk of cell i unless it is there. It comes before the cell is counted as
+// used, so that nobody finds a used cell without one.
 func (s *Slots) makeChunk(i uint32) {
 	if c := &s.chunks[i>>chunkBits]; c.Load() == nil {
 		c.CompareAndSwap(nil, new(chunk)) // of two at once one is dropped

@@ -90,8 +90,8 @@ func TestSlotsAllocateNothing(t *testing.T) {
 	}
 }
 
-// TestUnusedSlotsCostNothing: a table for 16 million descriptors, as LimitNOFILE=infinity has them, is
-// paid for as it is used.
+// TestUnusedSlotsCostNothing: a table for 16 million descriptors, as LimitNOFILE=infinity has them,
+// is paid for as it is used.
 func TestUnusedSlotsCostNothing(t *testing.T) {
 	var before, made, used runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -111,7 +111,8 @@ func TestUnusedSlotsCostNothing(t *testing.T) {
 	}
 }
 
-// TestSlotsAcrossChunks: first uses race for the chunks, every slot is given out once, and none beyond the last.
+// TestSlotsAcrossChunks: first uses race for the chunks, every slot is given out once, and none
+// beyond the last.
 func TestSlotsAcrossChunks(t *testing.T) {
 	const n, workers = 10_000, 16 // no multiple of a chunk
 	s := loop.NewSlots(n)
@@ -150,8 +151,8 @@ func TestSlotsAcrossChunks(t *testing.T) {
 	}
 }
 
-// TestSlotsNobodyTookAreNone: an ID that was never given out names no connection, whether its part of the table
-// was made yet or not.
+// TestSlotsNobodyTookAreNone: an ID that was never given out names no connection, whether its part
+// of the table was made yet or not.
 func TestSlotsNobodyTookAreNone(t *testing.T) {
 	s := loop.NewSlots(1 << 20)
 	for range 2 {

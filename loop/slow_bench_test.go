@@ -10,9 +10,10 @@ import (
 	"github.com/agloop/agloop/loop"
 )
 
-// BenchmarkSlowReaders has a server send to each of many peers as fast as backpressure lets it, while the peers read a
-// little in turn: 1,000 without pause, and 9,000 that take 4 KiB each five times a second. One operation is a quarter of a
-// second. cpu-ms is what the process spent in it, the reading included: compare builds, not columns.
+// BenchmarkSlowReaders has a server send to each of many peers as fast as backpressure lets it,
+// while the peers read a little in turn: 1,000 without pause, and 9,000 that take 4 KiB each five
+// times a second. One operation is a quarter of a second. cpu-ms is what the process spent in it,
+// the reading included: compare builds, not columns.
 func BenchmarkSlowReaders(b *testing.B) {
 	for _, bb := range []struct {
 		name  string

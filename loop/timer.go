@@ -15,10 +15,10 @@ func ticks(d time.Duration) uint32 {
 	return uint32((d + tick - 1) / tick)
 }
 
-// wheel is the timer wheel of one loop: each connection hangs, by links of its
-// own, in the slot of its next deadline. Most deadlines move with every byte that
-// arrives, so a connection is not moved then: when its slot comes up it is asked for
-// its true deadline and hung up again. All methods on the loop.
+// wheel is the timer wheel of one loop: each connection is in the slot of its next deadline, linked
+// by fields of its own. Most deadlines move with every byte that arrives. The connection is not
+// moved then: when its slot comes up it is asked for its true deadline and put into another slot.
+// All methods on the loop.
 type wheel struct {
 	slots [512]*Conn // heads of lists; 512 ticks are longer than the usual deadline
 	now   uint32     // slots up to this tick are done; at most a second old while one is in use
@@ -26,13 +26,13 @@ type wheel struct {
 	fired []*Conn // scratch of advance
 }
 
-// hook is the part of a Conn by which it hangs in the wheel.
+// wheelLinks are the neighbours of a Conn in its slot of the wheel.
 type wheelLinks struct{ next, prev *Conn }
 
 func (w *wheel) init(now uint32) { w.now = now }
 
-// set hangs c up at tick at, or takes it off for 0. A deadline already past
-// comes up with the next tick.
+// schedule puts c into the slot of tick at, or takes it out for 0. A deadline already past comes up
+// with the next tick.
 func (w *wheel) schedule(c *Conn, at uint32) {
 	if c.due != 0 {
 		w.remove(c)
@@ -63,8 +63,8 @@ func (w *wheel) remove(c *Conn) {
 	w.count--
 }
 
-// advance takes every connection off whose tick has come and calls due for it,
-// which may set it again. It returns the time of the next slot in use, in nanoseconds.
+// advance takes every connection off whose tick has come and calls due for it, which may set it
+// again. It returns the time of the next slot in use, in nanoseconds.
 func (w *wheel) advance(now uint32, due func(*Conn)) int64 {
 	// After a stall longer than a turn of the wheel each slot is still visited once.
 	first := w.now + 1
@@ -79,7 +79,7 @@ func (w *wheel) advance(now uint32, due func(*Conn)) int64 {
 		}
 	}
 	w.now = max(w.now, now)
-	// Taken off before any is told: due may close connections that hang beside.
+	// All are taken out before any is told, because due may close others of the same slot.
 	for _, c := range w.fired {
 		w.remove(c)
 	}
@@ -91,7 +91,7 @@ func (w *wheel) advance(now uint32, due func(*Conn)) int64 {
 	return w.next()
 }
 
-// all is every connection that hangs in the wheel.
+// all is every connection in the wheel.
 func (w *wheel) all() (list []*Conn) {
 	for _, c := range w.slots {
 		for ; c != nil; c = c.links.next {
@@ -101,8 +101,8 @@ func (w *wheel) all() (list []*Conn) {
 	return list
 }
 
-// next is the time at which the next slot in use comes up, or earlier: now is also
-// the coarse clock by which connections note when they were heard.
+// next is the time at which the next slot in use comes up, or earlier: now is also the coarse clock
+// by which connections note when they were heard.
 func (w *wheel) next() int64 {
 	if w.count == 0 {
 		return never

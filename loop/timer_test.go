@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestWheelAgainstModel: every deadline comes up once, not before its tick, and
-// not later than the first advance at or after it.
+// TestWheelAgainstModel: every deadline comes up once, not before its tick, and not later than the
+// first advance at or after it.
 func TestWheelAgainstModel(t *testing.T) {
 	for seed := range uint64(20) {
 		rnd := rand.New(rand.NewPCG(seed, 2))
@@ -74,8 +74,8 @@ func TestWheelDueMayTakeOthersOff(t *testing.T) {
 	}
 }
 
-// TestWheelNext: the loop sleeps until something is due, but never longer than the
-// coarse clock allows.
+// TestWheelNext: the loop sleeps until something is due, but never longer than the coarse clock
+// allows.
 func TestWheelNext(t *testing.T) {
 	var w wheel
 	w.init(100)

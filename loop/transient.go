@@ -7,8 +7,8 @@ import (
 	"github.com/agloop/agloop/codec/frame"
 )
 
-// held is what a connection holds of bytes that are under way, and what else only a
-// busy or closing one needs. A connection at rest has none.
+// transient is what a connection needs only while something is under way on it: a request head or
+// message that is not whole yet, or its end. A connection at rest has none.
 type transient struct {
 	head    *bufpool.Buffer // request head so far, while handshaking
 	scan    int             // where to go on looking for its end
@@ -24,6 +24,7 @@ type transient struct {
 
 var transients = sync.Pool{New: func() any { return new(transient) }}
 
+// ensureTransient returns the transient, a new one if there is none.
 func (c *Conn) ensureTransient() *transient {
 	if c.transient == nil {
 		c.transient = transients.Get().(*transient)
@@ -40,14 +41,14 @@ func (h *transient) free() {
 	transients.Put(h)
 }
 
-// rest gives the held back once nothing is in it.
+// trimTransient gives the transient back once nothing is in it.
 func (c *Conn) trimTransient() {
 	if h := c.transient; h != nil && h.head == nil && h.why == nil && !h.behind && h.reader.Empty() {
 		c.dropTransient()
 	}
 }
 
-// dropHeld gives the held back with whatever is in it.
+// dropTransient gives the transient back with whatever is in it.
 func (c *Conn) dropTransient() {
 	if h := c.transient; h != nil {
 		c.transient = nil

@@ -11,7 +11,8 @@ import (
 	"github.com/agloop/agloop/loop"
 )
 
-// TestRepliesOfOneTurnAreNoSlowReader: a peer that pipelines requests and reads all replies at once is not a slow reader.
+// TestRepliesOfOneTurnAreNoSlowReader: a peer that pipelines requests and reads all replies at once
+// is not a slow reader.
 func TestRepliesOfOneTurnAreNoSlowReader(t *testing.T) {
 	var first atomic.Bool
 	why := make(chan *loop.CloseError, 1)

@@ -8,10 +8,10 @@ import (
 	"github.com/panjf2000/gnet/v2"
 )
 
-// bell wakes one loop from any goroutine: one end of a socket pair is a connection of
-// the loop, a byte into the other end makes the loop read it. gnet's own ways to
-// run something on a loop allocate three times a call; this does not, and it tells us
-// which loops there are (docs/adr/0003-waker.md).
+// waker wakes one loop from any goroutine: one end of a socket pair is a connection of the loop,
+// and a byte written to the other end makes the loop read it. gnet's own ways to run something on a
+// loop allocate three times a call; this does not, and it tells us which loops there are
+// (docs/adr/0003-waker.md).
 type waker struct {
 	loop  *Loop
 	err   error // why there is none
@@ -19,10 +19,10 @@ type waker struct {
 	far   net.Conn
 }
 
-// oneByte is what rings; its value says nothing.
+// oneByte is what is written to wake a loop; its value means nothing.
 var oneByte = []byte{1}
 
-// hang puts a bell on the loop with the fewest connections, which is one without.
+// addLoop gives a waker to a loop that has none: gnet chooses the loop with the fewest connections.
 func (e *Engine) addLoop(index int) (*Loop, error) {
 	near, far, err := socketPair()
 	if err != nil {
@@ -39,15 +39,15 @@ func (e *Engine) addLoop(index int) (*Loop, error) {
 	return b.loop, b.err
 }
 
-// enter ties the bell to its loop: gnet's OnOpen.
+// onOpen makes the Loop that the waker wakes. It is gnet's OnOpen.
 func (b *waker) onOpen(e *Engine, gc gnet.Conn) {
 	b.loop, b.err = newLoop(e, gc.EventLoop(), b)
 }
 
-// heard does what the loop was woken for: gnet's OnTraffic.
+// onTraffic does what the loop was woken for. It is gnet's OnTraffic.
 func (b *waker) onTraffic() {
 	l := b.loop
-	l.wakeSent.Store(false) // first: what is left to the loop from now on rings again
+	l.wakeSent.Store(false) // first: what is handed to the loop from now on wakes it again
 	if l.timeUp.CompareAndSwap(true, false) {
 		l.onTime()
 		return

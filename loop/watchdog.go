@@ -13,9 +13,10 @@ import (
 	"github.com/agloop/agloop/codec/frame"
 )
 
-// A loop is late while it has been in one callback for longer than lateAfter: some handler blocks, and every other
-// connection of the loop waits. The watchdog says so once, with the stack; new connections go to other loops, and
-// Engine.Ready fails from unreadyAfter on. It ends nothing by itself: the loop recovers when the handler returns.
+// A loop is late while it has been in one callback for longer than lateAfter: some handler blocks,
+// and every other connection of the loop waits. The watchdog says so once, with the stack; new
+// connections go to other loops, and Engine.Ready fails from unreadyAfter on. It ends nothing by
+// itself: the loop recovers when the handler returns.
 const (
 	watchEvery   = 100 * time.Millisecond
 	lateAfter    = 100 * time.Millisecond
@@ -47,7 +48,8 @@ func (e *Engine) watch() {
 	}
 }
 
-// inspect notes how long the loop has been in one callback. now is real time, which tests do not move.
+// inspect notes how long the loop has been in one callback. now is real time, which tests do not
+// move.
 func (l *Loop) inspect(now time.Duration) {
 	h := &l.health
 	turn := l.turns.Load()
@@ -89,11 +91,11 @@ func goroutine() string {
 	return string(words[0]) + " " + string(words[1])
 }
 
-// usable tells whether there is a loop and new connections may go to it.
+// usable reports whether there is a loop that new connections may go to.
 func (l *Loop) usable() bool { return l != nil && !l.dead.Load() && l.late.Load() == 0 }
 
-// Ready is nil while every loop answers, or says why one does not: it has been in one callback for a second, or it ended.
-// Any goroutine.
+// Ready is nil while every loop answers, or says why one does not: it has been in one callback for
+// a second, or it ended. Any goroutine.
 func (e *Engine) Ready() error {
 	for i, l := range e.loops {
 		late := time.Duration(l.late.Load())
@@ -107,8 +109,9 @@ func (e *Engine) Ready() error {
 	return nil
 }
 
-// run does work for c on the loop: in a callback of gnet's, or for one connection of a list. A panic that nobody
-// recovered is a mistake of ours: it ends that one connection and is counted, and the loop goes on.
+// run does work for c on the loop: in a callback of gnet's, or for one connection of a list. A
+// panic that nobody recovered is a mistake of ours: it ends that one connection and is counted, and
+// the loop goes on.
 func (l *Loop) run(c *Conn, work func(*Conn)) {
 	if l.depth++; l.depth == 1 {
 		l.turns.Add(1)
@@ -163,8 +166,8 @@ func (l *Loop) report(c *Conn, r any) {
 		slog.Any("panic", r), slog.String("stack", string(debug.Stack())))
 }
 
-// exit is the last act of a loop whose goroutine ends, because a handler called runtime.Goexit, as t.FailNow does: it
-// cannot be stopped, but nobody is left to wait.
+// exit is the last act of a loop whose goroutine ends, because a handler called runtime.Goexit, as
+// t.FailNow does: it cannot be stopped, but nobody is left to wait.
 func (l *Loop) exit() {
 	if l.dead.Swap(true) {
 		return

@@ -34,7 +34,8 @@ func (l *logs) has(what string) bool {
 	return strings.Contains(l.b.String(), what)
 }
 
-// twoLoops serves an echo whose handler blocks on "block" until the test releases it, and ends its goroutine on "exit".
+// twoLoops serves an echo whose handler blocks on "block" until the test releases it, and ends its
+// goroutine on "exit".
 func twoLoops(t *testing.T, limits loop.Limits) (h *house, log *logs, release chan struct{}) {
 	t.Helper()
 	log, release = new(logs), make(chan struct{})
@@ -51,8 +52,8 @@ func twoLoops(t *testing.T, limits loop.Limits) (h *house, log *logs, release ch
 	}}, slog.New(slog.NewTextHandler(log, nil))), log, release
 }
 
-// TestBlockedLoop: one handler that blocks holds up the connections of its loop and nobody else; it is told, with the
-// stack, and over when it returns.
+// TestBlockedLoop: one handler that blocks holds up the connections of its loop and nobody else; it
+// is told, with the stack, and over when it returns.
 func TestBlockedLoop(t *testing.T) {
 	h, log, release := twoLoops(t, loop.Limits{})
 	stuck := h.socket(t, 0)
@@ -72,8 +73,8 @@ func TestBlockedLoop(t *testing.T) {
 	await(t, "ready again", func() bool { return h.eng.Ready() == nil })
 }
 
-// TestBlockedLoopsGiveSlotsBack: where every loop is blocked, connections on their way are hung up on when their
-// handshake is overdue, and do not hold slots; the loops then find nobody.
+// TestBlockedLoopsGiveSlotsBack: where every loop is blocked, connections on their way are hung up
+// on when their handshake is overdue, and do not hold slots; the loops then find nobody.
 func TestBlockedLoopsGiveSlotsBack(t *testing.T) {
 	h, _, release := twoLoops(t, loop.Limits{HandshakeTimeout: 200 * time.Millisecond})
 	a, b := h.socket(t, 0), h.socket(t, 0)
@@ -101,8 +102,8 @@ func TestBlockedLoopsGiveSlotsBack(t *testing.T) {
 	await(t, "three slots used", func() bool { return h.door.Slots().Used() == 3 })
 }
 
-// TestLoopThatEnded: a handler that ends the goroutine of its loop ends the connections of that loop. New ones go to the
-// others, Ready says so, and Stop does not hang.
+// TestLoopThatEnded: a handler that ends the goroutine of its loop ends the connections of that
+// loop. New ones go to the others, Ready says so, and Stop does not hang.
 func TestLoopThatEnded(t *testing.T) {
 	h, log, _ := twoLoops(t, loop.Limits{})
 	victim := h.socket(t, 0)

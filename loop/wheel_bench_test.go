@@ -2,9 +2,9 @@ package loop
 
 import "testing"
 
-// BenchmarkWheel is the timer wheel of a loop with 15,000 connections whose next deadline lies 25 s ahead, as a ping's
-// does: 60 of them come up with every tick and are hung up again. One operation is one deadline: it comes up, and the
-// next one is set.
+// BenchmarkWheel is the timer wheel of a loop with 15,000 connections whose next deadline lies 25 s
+// ahead, as a ping's does: 60 of them come up with every tick and are hung up again. One operation
+// is one deadline: it comes up, and the next one is set.
 func BenchmarkWheel(b *testing.B) {
 	const conns, ahead = 15000, 250
 	var w wheel

@@ -15,8 +15,8 @@ import (
 	"github.com/agloop/agloop/loop"
 )
 
-// dialWire lets an engine dial and returns its connection and the server's end, at
-// which early was sent in one write with the response.
+// dialWire lets an engine dial and returns its connection and the server's end, at which early was
+// sent in one write with the response.
 func dialWire(t *testing.T, h *wireHandler, limits loop.Limits, early []byte) (*loop.Conn, *wirePeer) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
@@ -146,8 +146,8 @@ func TestWireClientViolations(t *testing.T) {
 	}
 }
 
-// TestWireClientMasks: masks are as good as random (section 10.3): every byte value
-// is as frequent as another at every place, and no run of masks comes again.
+// TestWireClientMasks: masks are as good as random (section 10.3): every byte value is as frequent
+// as another at every place, and no run of masks comes again.
 func TestWireClientMasks(t *testing.T) {
 	const n = 100_000
 	c, p := dialWire(t, &wireHandler{}, loop.Limits{HardLimit: 16 << 20}, nil)

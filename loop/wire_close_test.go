@@ -66,8 +66,8 @@ func TestWirePeerCloses(t *testing.T) {
 	}
 }
 
-// TestWireServerCloses: Close sends what waits and a close frame, then hears
-// nothing but the answer.
+// TestWireServerCloses: Close sends what waits and a close frame, then hears nothing but the
+// answer.
 func TestWireServerCloses(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -119,8 +119,8 @@ func TestWireServerCloses(t *testing.T) {
 	}
 }
 
-// TestWireCloseTimeout: a peer that does not answer a close, or does not end the TCP
-// connection, is waited for no longer than CloseTimeout.
+// TestWireCloseTimeout: a peer that does not answer a close, or does not end the TCP connection, is
+// waited for no longer than CloseTimeout.
 func TestWireCloseTimeout(t *testing.T) {
 	t.Parallel()
 	h := &wireHandler{message: func(c *loop.Conn, _ frame.Opcode, _ []byte) { c.Close(1000, "") }}

@@ -23,8 +23,8 @@ func (p *wirePeer) narrow() {
 	}
 }
 
-// TestWireBackpressure: a sender that stops at Backpressure and goes on at OnDrain
-// delivers every byte in order to a peer that reads slowly and in odd pieces.
+// TestWireBackpressure: a sender that stops at Backpressure and goes on at OnDrain delivers every
+// byte in order to a peer that reads slowly and in odd pieces.
 func TestWireBackpressure(t *testing.T) {
 	const messages, soft = 400, 64 << 10
 	size := func(i int) int { return (i * 7919) % 40_000 }
@@ -150,8 +150,8 @@ func TestWireWriteTimeout(t *testing.T) {
 	}
 }
 
-// TestWireSlowReader: a peer that reads a little all the time is never cut by
-// WriteTimeout, though the kernel takes nothing new for longer than that.
+// TestWireSlowReader: a peer that reads a little all the time is never cut by WriteTimeout, though
+// the kernel takes nothing new for longer than that.
 func TestWireSlowReader(t *testing.T) {
 	t.Parallel()
 	h := &wireHandler{message: func(c *loop.Conn, _ frame.Opcode, _ []byte) { c.Send(frame.Binary, make([]byte, 12<<20)) }}
@@ -202,8 +202,8 @@ func TestWirePingFlood(t *testing.T) {
 	p.nc.Close()
 }
 
-// TestWireSendFromOutside: messages of many goroutines leave whole and in the order of
-// each sender, whatever the batch window is.
+// TestWireSendFromOutside: messages of many goroutines leave whole and in the order of each sender,
+// whatever the batch window is.
 func TestWireSendFromOutside(t *testing.T) {
 	for _, window := range []time.Duration{-1, 0, 20 * time.Millisecond} {
 		h := &wireHandler{}

@@ -146,8 +146,8 @@ func TestWirePing(t *testing.T) {
 	p.hangUp()
 }
 
-// TestWireViolations: each row ends the connection with its code, however its
-// bytes arrive, and no handler hears of it.
+// TestWireViolations: each row ends the connection with its code, however its bytes arrive, and no
+// handler hears of it.
 func TestWireViolations(t *testing.T) {
 	start := masked(0b0_000_0001, []byte("start")) // a fragmented message is open
 	bit := func(b ...byte) []byte { return append(b, 0x37, 0xFA, 0x21, 0x3D) }
@@ -234,8 +234,8 @@ func TestWireViolations(t *testing.T) {
 	}
 }
 
-// TestWireTooManyFragments: 1,024 frames are a message, empty ones count, and the
-// header of the next is enough.
+// TestWireTooManyFragments: 1,024 frames are a message, empty ones count, and the header of the
+// next is enough.
 func TestWireTooManyFragments(t *testing.T) {
 	s := serveWire(t, &wireHandler{}, nil)
 	for _, tt := range []struct {
@@ -345,8 +345,8 @@ func TestWireText(t *testing.T) {
 	}
 }
 
-// TestWireBadText: text fails with 1007 at the first byte that no character can
-// have there, before the frame and the message end (section 8.1).
+// TestWireBadText: text fails with 1007 at the first byte that no character can have there, before
+// the frame and the message end (section 8.1).
 func TestWireBadText(t *testing.T) {
 	tests := []struct {
 		name string

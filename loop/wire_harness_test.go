@@ -36,8 +36,8 @@ func await(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-// wireHandler counts what it is told, echoes messages, and does what its functions
-// say instead where they are set.
+// wireHandler counts what it is told, echoes messages, and does what its functions say instead
+// where they are set.
 type wireHandler struct {
 	open    func(*loop.Conn)
 	message func(*loop.Conn, frame.Opcode, []byte)
@@ -99,8 +99,8 @@ func (h *wireHandler) mustBeOpen(c *loop.Conn, call string) {
 
 func (h *wireHandler) complain(s string) { h.wrong.CompareAndSwap(nil, &s) }
 
-// wireServer is a door on a loopback port. At the end of its test it holds the
-// door to its promises: one OnClose for every OnOpen, every slot given back.
+// wireServer is a door on a loopback port. At the end of its test it holds the door to its
+// promises: one OnClose for every OnOpen, every slot given back.
 type wireServer struct {
 	engine  *loop.Engine
 	door    *loop.Door
@@ -374,8 +374,8 @@ func (p *wirePeer) want(b0 byte, payload []byte) {
 	}
 }
 
-// wantClose reads the close frame, which is the next frame and the last thing the
-// server sends, and ends the connection. 1005 is a close frame without a code.
+// wantClose reads the close frame, which is the next frame and the last thing the server sends, and
+// ends the connection. 1005 is a close frame without a code.
 func (p *wirePeer) wantClose(code frame.CloseCode) (reason string) {
 	p.t.Helper()
 	reason = p.closeFrame(code)

@@ -8,8 +8,8 @@ import (
 	"github.com/agloop/agloop/loop"
 )
 
-// TestWirePanics: a panic ends its own connection with 1011 and is counted; the loop
-// and the other connections go on.
+// TestWirePanics: a panic ends its own connection with 1011 and is counted; the loop and the other
+// connections go on.
 func TestWirePanics(t *testing.T) {
 	filled := make(chan struct{}) // closed when much waits for the peer of OnDrain
 	h := &wireHandler{}

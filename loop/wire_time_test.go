@@ -63,8 +63,8 @@ func TestWireHandshakeTimeout(t *testing.T) {
 	}
 }
 
-// TestWireMessageTimeout: a message has a deadline from its first byte, in however
-// many frames it comes and whatever control frames come between.
+// TestWireMessageTimeout: a message has a deadline from its first byte, in however many frames it
+// comes and whatever control frames come between.
 func TestWireMessageTimeout(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -159,8 +159,8 @@ func TestWirePingTimeout(t *testing.T) {
 	})
 }
 
-// TestWireIdle: a connection without messages is closed with 1001, pongs or not;
-// not while a run is active, and only a whole IdleTimeout after its end.
+// TestWireIdle: a connection without messages is closed with 1001, pongs or not; not while a run is
+// active, and only a whole IdleTimeout after its end.
 func TestWireIdle(t *testing.T) {
 	t.Parallel()
 	const limit = 2 * short

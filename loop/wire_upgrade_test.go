@@ -14,8 +14,8 @@ import (
 	"github.com/agloop/agloop/loop"
 )
 
-// TestWireUpgradeBehindHead: frames sent with the request reach the handler exactly
-// once, wherever the bytes are split.
+// TestWireUpgradeBehindHead: frames sent with the request reach the handler exactly once, wherever
+// the bytes are split.
 func TestWireUpgradeBehindHead(t *testing.T) {
 	s := serveWire(t, &wireHandler{}, nil)
 	head := wireRequest()
@@ -214,8 +214,8 @@ func TestWireAuthorize(t *testing.T) {
 	}
 }
 
-// TestWireClosedInHandshake: a connection that is closed while its handshake is judged,
-// as by a server that stops, sends nothing that a client could take for an answer but is none.
+// TestWireClosedInHandshake: a connection that is closed while its handshake is judged, as by a
+// server that stops, sends nothing that a client could take for an answer but is none.
 func TestWireClosedInHandshake(t *testing.T) {
 	slots := make(chan *loop.Slots, 1)
 	h := &wireHandler{}
@@ -294,8 +294,8 @@ func TestWireHTTP(t *testing.T) {
 	}
 }
 
-// TestWireFull: without a slot the answer is 503, and a slot given back is as good as
-// a new one, whoever held it.
+// TestWireFull: without a slot the answer is 503, and a slot given back is as good as a new one,
+// whoever held it.
 func TestWireFull(t *testing.T) {
 	hold := make(chan net.Conn, 1)
 	s := serveWire(t, &wireHandler{}, func(cfg *loop.DoorConfig) {

@@ -4,14 +4,15 @@ import (
 	"github.com/agloop/agloop/codec/frame"
 )
 
-// Frames that come from goroutines leave from goroutines: the loop is not woken for them. A lone frame is written by
-// whoever emitted it (Conn.enqueue). Those of a burst are gathered: the first puts its connection on the dirty list and
-// calls the writer, a goroutine for each loop, which the scheduler runs next on the same processor, that is, when the
-// emitting goroutine has said what it had to say. What a turn of the loop makes dirty it flushes itself at its end. What
-// the kernel has no room for waits until the poller says that it has (blocked.go). Callbacks and closing are the loop's
-// (docs/adr/0010-writer.md).
+// Frames that come from goroutines leave from goroutines: the loop is not woken for them. A single
+// frame is written by the goroutine that emitted it (Conn.enqueue). The frames of a burst are
+// gathered: the first puts its connection on the dirty list and wakes the writer, a goroutine of
+// the loop, which the Go scheduler runs next on the same processor, that is, when the emitting
+// goroutine waits. What a turn of the loop makes dirty the loop flushes itself at the end of the
+// turn. What the kernel has no room for waits until the poller says that it has (blocked.go).
+// Callbacks and closing belong to the loop (docs/adr/0010-writer.md).
 
-// push puts c on the dirty list and has it flushed. Any goroutine.
+// markDirty puts c on the dirty list and has it flushed. Any goroutine.
 func (l *Loop) markDirty(c *Conn) {
 	l.mu.Lock()
 	l.dirty = append(l.dirty, c)
@@ -20,7 +21,7 @@ func (l *Loop) markDirty(c *Conn) {
 	l.wakeWriter()
 }
 
-// call sees to it that the dirty list is flushed soon. Any goroutine.
+// wakeWriter sees to it that the dirty list is flushed soon. Any goroutine.
 func (l *Loop) wakeWriter() {
 	// Either the writer or the turn, having lowered armed, sees the list; or we see armed lowered.
 	if !l.flushSure.Load() && l.flushSure.CompareAndSwap(false, true) {
@@ -36,7 +37,7 @@ func (l *Loop) signalWriter() {
 	}
 }
 
-// take swaps the dirty list for an empty one. Any goroutine.
+// swapDirty takes the dirty list and leaves an empty one. Any goroutine.
 func (l *Loop) swapDirty(empty []*Conn) (list []*Conn, stopped bool) {
 	l.flushSure.Store(false) // first: a push from now on must call again
 	l.mu.Lock()
@@ -47,7 +48,7 @@ func (l *Loop) swapDirty(empty []*Conn) (list []*Conn, stopped bool) {
 	return list, l.stopped
 }
 
-// write is the writer.
+// runWriter is the goroutine of the writer.
 func (l *Loop) runWriter() {
 	var list []*Conn
 	for range l.writerSignal {
@@ -63,7 +64,8 @@ func (l *Loop) runWriter() {
 	}
 }
 
-// guarded does work for c in a goroutine of the loop's own: a panic in it is a mistake of ours and ends that connection.
+// runElsewhere does work for c in a goroutine of ours that is not the loop's. A panic in it is a
+// mistake of ours and ends that connection.
 func (l *Loop) runElsewhere(c *Conn, work func() action) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -74,7 +76,8 @@ func (l *Loop) runElsewhere(c *Conn, work func() action) {
 	c.perform(work(), 0)
 }
 
-// flushHere writes the outbox of a connection that was dirty, from a goroutine. What only the loop may do it leaves to it.
+// flushFromWriter writes the outbox of a connection that was dirty. It returns what only the loop
+// may do. Any goroutine.
 func (c *Conn) flushFromWriter(now int64) action {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -82,7 +85,7 @@ func (c *Conn) flushFromWriter(now int64) action {
 	return c.flushLocked(now)
 }
 
-// flushUnder is the part of flushHere that others share. Under mu.
+// flushLocked is the part of flushFromWriter and onWritable under mu.
 func (c *Conn) flushLocked(now int64) action {
 	o := c.out.Load()
 	switch {
@@ -96,7 +99,7 @@ func (c *Conn) flushLocked(now int64) action {
 	return c.afterWrite(err)
 }
 
-// leave has the loop flush c. Any goroutine.
+// handToLoop has the loop flush c. Any goroutine.
 func (l *Loop) handToLoop(c *Conn) {
 	l.mu.Lock()
 	l.handed = append(l.handed, c)
@@ -107,7 +110,7 @@ func (l *Loop) handToLoop(c *Conn) {
 	}
 }
 
-// flushDirty flushes all connections that are dirty or were left to the loop.
+// flushDirty flushes all connections that are dirty or were handed to the loop.
 func (l *Loop) flushDirty() {
 	l.owner.check()
 	list, _ := l.swapDirty(l.dirtySpare)
@@ -126,8 +129,9 @@ func (l *Loop) flushDirty() {
 	l.dirtySpare = list
 }
 
-// flush writes what waits, tells who waits for room, and goes on with closing. On the loop. now is for the batch window;
-// 0 leaves the window alone, for replies to what the peer just sent do not make a burst.
+// flush writes what waits, tells who waits for room, and goes on with closing. On the loop. now is
+// for the batch window; 0 leaves the window alone, for replies to what the peer just sent do not
+// make a burst.
 func (c *Conn) flush(now int64) {
 	if c.state == closed {
 		return
@@ -147,7 +151,7 @@ func (c *Conn) flush(now int64) {
 	}
 }
 
-// finish does what only the loop may do after a write.
+// afterFlush does what only the loop may do after a write.
 func (c *Conn) afterFlush(f flushed) {
 	switch {
 	case f.err != nil:
@@ -158,8 +162,8 @@ func (c *Conn) afterFlush(f flushed) {
 	}
 }
 
-// drain tells the handler that there is room. What it sends leaves at once. When there is room again after that, it is told
-// so in a later turn of the loop, for others want to be served, too.
+// drain tells the handler that there is room. What it sends leaves at once. When there is room
+// again after that, it is told so in a later turn of the loop, for others want to be served, too.
 func (c *Conn) drain(now int64) {
 	c.runCorked(func() { c.endpoint.handler.OnDrain(c) })
 	if c.state != closed {
@@ -175,7 +179,7 @@ func (c *Conn) drain(now int64) {
 	c.loop.endCork()
 }
 
-// oweDrain puts off OnDrain that was found to be due.
+// drainLater puts off an OnDrain that is due.
 func (c *Conn) drainLater() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -228,7 +232,8 @@ func (c *Conn) flushQueue(now int64) (f flushed) {
 	return f
 }
 
-// closeInTurn acts on what another goroutine wants closed. False means that the connection is gone.
+// closeInTurn acts on what another goroutine wants closed. It reports whether the connection is
+// still there.
 func (c *Conn) closeInTurn(flags outFlags, code frame.CloseCode) bool {
 	switch {
 	case flags&outCut != 0 && code == frame.CloseSlowReader:

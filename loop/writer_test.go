@@ -10,7 +10,8 @@ import (
 	"github.com/agloop/agloop/loop"
 )
 
-// TestFramesNeedNoLoop keeps the only loop busy and sends on a connection of it: a frame, several in a row, and an urgent one.
+// TestFramesNeedNoLoop keeps the only loop busy and sends on a connection of it: a frame, several
+// in a row, and an urgent one.
 func TestFramesNeedNoLoop(t *testing.T) {
 	conns := make(chan *loop.Conn, 2)
 	busy, free := make(chan struct{}), make(chan struct{})
@@ -50,8 +51,8 @@ func TestFramesNeedNoLoop(t *testing.T) {
 	want("the end")
 }
 
-// TestFramesOfAllSizesInOrder sends frames on both sides of every boundary to a peer that reads nothing until all are
-// sent, so that each way of writing meets a full kernel.
+// TestFramesOfAllSizesInOrder sends frames on both sides of every boundary to a peer that reads
+// nothing until all are sent, so that each way of writing meets a full kernel.
 func TestFramesOfAllSizesInOrder(t *testing.T) {
 	conns := make(chan *loop.Conn, 1)
 	h := open(t, loop.DoorConfig{
