@@ -49,6 +49,7 @@ func (l *Loop) watchStalls() {
 // cutStalled cuts the blocked connections whose peers took nothing for too long, and returns when
 // to look again.
 func (l *Loop) cutStalled(now int64) int64 {
+	l.owner.check()
 	if !l.watching.Load() {
 		return never
 	}

@@ -66,6 +66,7 @@ func (c *Conn) setCloseDeadline() {
 // setCloseError notes how the connection ends. The first cause that is noted is the one OnClose is
 // told.
 func (c *Conn) setCloseError(e *CloseError) {
+	c.loop.owner.check()
 	if h := c.ensureTransient(); h.why == nil {
 		h.why = e
 	}
@@ -85,6 +86,7 @@ func (c *Conn) closeIn(payload []byte) {
 // fail ends a connection whose peer broke a rule, or whose handler panicked: the close frame says
 // so, and what still arrives is ignored.
 func (c *Conn) fail(err error) {
+	c.loop.owner.check()
 	if c.state >= draining {
 		return
 	}
@@ -105,6 +107,7 @@ func (c *Conn) fail(err error) {
 // closeAndDrain queues a close frame unless one is queued already. What the peer still sends does
 // not matter any more.
 func (c *Conn) closeAndDrain(code frame.CloseCode, reason string, last []byte) {
+	c.loop.owner.check()
 	act := c.beginClose(code, reason, last)
 	c.setCloseDeadline()
 	c.state = draining
@@ -132,6 +135,7 @@ const (
 // cutWithReason drops what is queued but for the rest of the frame that is partly written, and
 // queues a close frame with code behind it. It returns false when c had to be closed at once.
 func (c *Conn) cutWithReason(code frame.CloseCode, cause error) bool {
+	c.loop.owner.check()
 	c.setCloseError(&CloseError{Code: frame.CloseAbnormal, Cause: cause})
 	c.transient.reader.Reset() // it is there since a moment: setCloseError has put cause in it
 	c.countIn()
@@ -163,6 +167,7 @@ func (c *Conn) replaceQueue(code frame.CloseCode) bool {
 
 // cut closes at once. A close frame with code is tried if nothing waits before it.
 func (c *Conn) cut(code frame.CloseCode, cause error) {
+	c.loop.owner.check()
 	if c.state == closed {
 		return
 	}
@@ -185,6 +190,7 @@ func (c *Conn) tryCloseFrame(code frame.CloseCode) {
 
 // closeNow makes gnet close the descriptor. onClose has run when it returns.
 func (c *Conn) closeNow() {
+	c.loop.owner.check()
 	if c.state != closed {
 		_ = c.loop.el.Close(c.sock)
 	}

@@ -154,6 +154,7 @@ func (c *Conn) onOpen(l *Loop, sock gnet.Conn) bool {
 
 // established makes the connection a WebSocket and tells the handler.
 func (c *Conn) established() {
+	c.loop.owner.check()
 	l := c.loop
 	c.state = open
 	c.marks.Or(loopAnnounced)
@@ -209,6 +210,7 @@ func (c *Conn) turn(work func()) {
 // runCorked runs a callback of the handler whose messages wait for each other. The caller flushes
 // them, and calls Loop.endCork.
 func (c *Conn) runCorked(work func()) {
+	c.loop.owner.check()
 	l := c.loop
 	if l.gathered.Load() != 0 {
 		l.gathered.Store(0)

@@ -62,6 +62,7 @@ func (c *Conn) messageDeadline() uint32 {
 func (c *Conn) onDeadline() { c.loop.run(c, (*Conn).whenDue) }
 
 func (c *Conn) whenDue() {
+	c.loop.owner.check()
 	switch c.state {
 	case handshaking:
 		c.loop.Counters.BadUpgrade.Add(1)
@@ -133,6 +134,7 @@ func (c *Conn) acknowledgedMore() bool {
 // setDeadline puts c into the wheel for the given tick, or takes it out for 0, and sees to it that
 // the loop wakes in time.
 func (l *Loop) setDeadline(c *Conn, at uint32) {
+	l.owner.check()
 	if l.wheel.count == 0 {
 		l.wheel.now = l.nowTick() // nobody kept the coarse clock going
 	}

@@ -10,6 +10,7 @@ import (
 // handshake takes bytes of a request head and, when it is whole, answers it. The bytes behind it
 // are left to the next state.
 func (c *Conn) handshake(view []byte) (n int) {
+	c.loop.owner.check()
 	head, all, scan := view, view, 0
 	if c.transient != nil && c.transient.head != nil {
 		c.transient.head = c.transient.head.Append(view)

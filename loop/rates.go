@@ -194,6 +194,7 @@ type inflow struct{ messages, bytes *rate.Limiter }
 
 // allow takes the tokens of one message. On the loop.
 func (l *Loop) allow(c *Conn, size int) bool {
+	l.owner.check()
 	r := &c.endpoint.rates
 	if r.Messages <= 0 && r.Bytes <= 0 {
 		return true

@@ -14,6 +14,7 @@ const readBuffer = 256 << 10
 // receive takes bytes from the peer. It takes them all: what is not whole is copied into a held,
 // never left to gnet.
 func (c *Conn) receive(view []byte) {
+	c.loop.owner.check()
 	for len(view) > 0 {
 		var n int
 		switch c.state {
@@ -66,6 +67,7 @@ func (c *Conn) frame(view []byte) (n int) {
 
 // deliver acts on a whole message or control frame.
 func (c *Conn) deliver(m frame.Message) {
+	c.loop.owner.check()
 	switch m.Opcode {
 	case frame.Ping:
 		c.pingIn(m.Payload)

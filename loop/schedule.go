@@ -111,6 +111,7 @@ const windowSlack = int64(500 * time.Microsecond)
 
 // flushDelayed flushes the connections whose window is over and returns when the next one ends.
 func (l *Loop) flushDelayed(now int64) (next int64) {
+	l.owner.check()
 	l.mu.Lock()
 	list := l.delayed
 	l.delayed = nil

@@ -133,6 +133,7 @@ func (l *Loop) flushDirty() {
 // for the batch window; 0 leaves the window alone, for replies to what the peer just sent do not
 // make a burst.
 func (c *Conn) flush(now int64) {
+	c.loop.owner.check()
 	if c.state == closed {
 		return
 	}
