@@ -14,19 +14,19 @@ func TestInAndOutAreHeld(t *testing.T) {
 	conns := make(chan *loop.Conn, 1)
 	h := open(t, loop.DoorConfig{
 		Limits: loop.Limits{SoftLimit: 16 << 20, HardLimit: 32 << 20},
-		Handler: funcs{
+		Handler: &handler{
 			open:    func(c *loop.Conn) { conns <- c },
 			message: func(c *loop.Conn, op frame.Opcode, p []byte) { c.Send(op, p) },
 		},
 	})
-	in := h.socket(t, 0)
+	in := h.dial(t)
 	reads := <-conns
-	whole := clientFrame(frame.Binary, make([]byte, 1<<20))
+	whole := message(frame.Binary, make([]byte, 1<<20))
 	in.Write(whole[:len(whole)-1]) // all but its last byte
 	await(t, "the unfinished message is held", func() bool { return h.eng.Held() >= 1<<20 })
 	held := h.eng.Held()
 
-	out := h.socket(t, 4<<10)
+	out := h.narrow(t, 4<<10)
 	writes := <-conns
 	for writes.Buffered() < 4<<20 {
 		writes.Send(frame.Binary, make([]byte, 64<<10))
@@ -36,7 +36,7 @@ func TestInAndOutAreHeld(t *testing.T) {
 	}
 	held = h.eng.Held()
 
-	h.socket(t, 0)
+	h.dial(t)
 	keeps := <-conns
 	keeps.Hold(2 << 20)
 	if now := h.eng.Held(); now != held+2<<20 {
@@ -59,14 +59,14 @@ func TestInAndOutAreHeld(t *testing.T) {
 
 // TestHeldIsGivenBack: a message that is whole and a queue that has left are held no more.
 func TestHeldIsGivenBack(t *testing.T) {
-	h := open(t, loop.DoorConfig{Handler: funcs{message: func(c *loop.Conn, op frame.Opcode, p []byte) { c.Send(op, p) }}})
-	nc := h.socket(t, 0)
-	whole := clientFrame(frame.Binary, bytes.Repeat([]byte("x"), 500_000))
+	h := open(t, loop.DoorConfig{Handler: &handler{message: func(c *loop.Conn, op frame.Opcode, p []byte) { c.Send(op, p) }}})
+	nc := h.dial(t)
+	whole := message(frame.Binary, bytes.Repeat([]byte("x"), 500_000))
 	for range 5 {
 		nc.Write(whole[:400_000])
 		await(t, "held", func() bool { return h.eng.Held() > 0 })
 		nc.Write(whole[400_000:])
-		if op, p, err := readFrame(nc); err != nil || op != frame.Binary || len(p) != 500_000 {
+		if op, p, err := nc.Message(); err != nil || op != frame.Binary || len(p) != 500_000 {
 			t.Fatal(op, len(p), err)
 		}
 		await(t, "given back", func() bool { return h.eng.Held() == 0 })

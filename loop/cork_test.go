@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/agloop/agloop/codec/frame"
+	"github.com/agloop/agloop/internal/testkit"
 	"github.com/agloop/agloop/loop"
 )
 
@@ -33,7 +34,7 @@ func TestRepliesStayWithTheirConnection(t *testing.T) {
 			}
 			h := open(t, loop.DoorConfig{
 				Limits: loop.Limits{SoftLimit: 1 << 10, HardLimit: 4 << 10},
-				Handler: funcs{
+				Handler: &handler{
 					message: func(c *loop.Conn, op frame.Opcode, p []byte) {
 						switch string(p) {
 						case "now":
@@ -48,20 +49,20 @@ func TestRepliesStayWithTheirConnection(t *testing.T) {
 				},
 			})
 			for _, when := range []string{"now", "when there is room"} {
-				a, b := h.socket(t, 0), h.socket(t, 0)
-				a.Write(clientFrame(frame.Text, []byte(when)))
-				a.SetReadDeadline(time.Now().Add(patience))
+				a, b := h.dial(t), h.dial(t)
+				a.Put(message(frame.Text, []byte(when)))
+				a.SetReadDeadline(time.Now().Add(testkit.Patience))
 				for err := error(nil); err == nil; {
 					var op frame.Opcode
-					if op, _, err = readFrame(a); op == frame.Close {
+					if op, _, err = a.Message(); op == frame.Close {
 						break // it waits for ours
 					}
 					if ne, ok := err.(net.Error); ok && ne.Timeout() {
 						t.Fatal("the connection is alive")
 					}
 				}
-				b.Write(clientFrame(frame.Text, []byte("mine")))
-				expect(t, b, frame.Text, "mine")
+				b.Put(text("mine"))
+				b.WantMessage(frame.Text, "mine")
 			}
 		})
 	}
@@ -74,7 +75,7 @@ func TestReplyAmongLargeFrames(t *testing.T) {
 	var stop atomic.Bool
 	h := open(t, loop.DoorConfig{
 		Limits: loop.Limits{SoftLimit: 64 << 20, HardLimit: 512 << 20},
-		Handler: funcs{
+		Handler: &handler{
 			open: func(c *loop.Conn) {
 				go func() {
 					for ; !stop.Load(); runtime.Gosched() {
@@ -87,18 +88,18 @@ func TestReplyAmongLargeFrames(t *testing.T) {
 			message: func(c *loop.Conn, _ frame.Opcode, _ []byte) { c.Reply(frame.Text, []byte("reply")) },
 		},
 	})
-	nc := h.socket(t, 64<<10)
+	nc := h.narrow(t, 64<<10)
 	go func() {
-		one := clientFrame(frame.Text, []byte("x"))
+		one := text("x")
 		for ; !stop.Load(); runtime.Gosched() {
 			if _, err := nc.Write(one); err != nil {
 				return
 			}
 		}
 	}()
-	nc.SetReadDeadline(time.Now().Add(2 * patience))
+	nc.SetReadDeadline(time.Now().Add(2 * testkit.Patience))
 	for n := range 300 {
-		if _, p, err := readFrame(nc); err != nil || !bytes.Equal(p, large) && string(p) != "reply" {
+		if _, p, err := nc.Message(); err != nil || !bytes.Equal(p, large) && string(p) != "reply" {
 			t.Fatalf("after %d frames: %d bytes, a reply at %d, %v", n, len(p), bytes.Index(p, []byte("reply")), err)
 		}
 	}
@@ -110,12 +111,12 @@ func TestReplyAmongLargeFrames(t *testing.T) {
 func TestPollerForgets(t *testing.T) {
 	h := open(t, loop.DoorConfig{
 		Limits:  loop.Limits{SoftLimit: 64 << 20},
-		Handler: funcs{message: func(c *loop.Conn, op frame.Opcode, _ []byte) { c.Send(op, make([]byte, 20_000)) }},
+		Handler: &handler{message: func(c *loop.Conn, op frame.Opcode, _ []byte) { c.Send(op, make([]byte, 20_000)) }},
 	})
 	const conns = 3
 	for range conns {
-		nc := h.socket(t, 4<<10)
-		nc.Write(bytes.Repeat(clientFrame(frame.Text, []byte("x")), 2000))
+		nc := h.narrow(t, 4<<10)
+		nc.Write(bytes.Repeat(text("x"), 2000))
 		defer nc.Close()
 	}
 	await(t, "blocked or cut", func() bool { return h.eng.Held() > 1<<20 || h.door.Slots().Used() < conns })
@@ -135,17 +136,17 @@ func TestSizeEndsAWindow(t *testing.T) {
 	conns := make(chan *loop.Conn, 1)
 	h := open(t, loop.DoorConfig{
 		Limits:  loop.Limits{MessageBatchBytes: -1, MessageBatchSize: 100, MessageBatchTimeout: 100 * time.Millisecond},
-		Handler: funcs{open: func(c *loop.Conn) { conns <- c }},
+		Handler: &handler{open: func(c *loop.Conn) { conns <- c }},
 	})
-	nc := h.socket(t, 0)
+	nc := h.dial(t)
 	c := <-conns
 	sizes := []int{1, 20_000, 20_000, 30_000, 3, 4} // the first at once, the next within its window
 	for _, n := range sizes {
 		c.Send(frame.Text, make([]byte, n))
 	}
-	nc.SetReadDeadline(time.Now().Add(patience))
+	nc.SetReadDeadline(time.Now().Add(testkit.Patience))
 	for i, want := range sizes {
-		if _, p, err := readFrame(nc); err != nil || len(p) != want {
+		if _, p, err := nc.Message(); err != nil || len(p) != want {
 			t.Fatalf("message %d: %d bytes, %v, want %d", i, len(p), err, want)
 		}
 	}
@@ -154,12 +155,12 @@ func TestSizeEndsAWindow(t *testing.T) {
 // TestAbandonedTooLate: who gives up a connection that a loop has opened this moment leaves it its
 // slot to give back.
 func TestAbandonedTooLate(t *testing.T) {
-	h := open(t, loop.DoorConfig{Handler: funcs{open: func(c *loop.Conn) {
+	h := open(t, loop.DoorConfig{Handler: &handler{open: func(c *loop.Conn) {
 		if c.Abandon() {
 			t.Error("an open connection was given up")
 		}
 	}}})
-	h.socket(t, 0).Close()
+	h.dial(t).Close()
 	await(t, "its slot is free", func() bool { return h.door.Slots().Used() == 0 })
 }
 
@@ -167,9 +168,9 @@ func TestAbandonedTooLate(t *testing.T) {
 func TestAllLoopsEnded(t *testing.T) {
 	h, _, _ := twoLoops(t, loop.Limits{})
 	for range 2 {
-		nc := h.socket(t, 0)
-		nc.Write(clientFrame(frame.Text, []byte("exit")))
-		if _, _, err := readFrame(nc); err == nil {
+		nc := h.dial(t)
+		nc.Put(text("exit"))
+		if _, _, err := nc.Message(); err == nil {
 			t.Error("the connection of an ended loop is alive")
 		}
 	}
@@ -178,7 +179,7 @@ func TestAllLoopsEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	nc.SetReadDeadline(time.Now().Add(patience))
+	nc.SetReadDeadline(time.Now().Add(testkit.Patience))
 	if n, err := nc.Read(make([]byte, 1)); n != 0 || err == nil {
 		t.Errorf("read %d bytes, %v", n, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/agloop/agloop/codec/frame"
+	"github.com/agloop/agloop/internal/testkit"
 	"github.com/agloop/agloop/loop"
 )
 
@@ -36,18 +37,17 @@ func TestCutTellsWhy(t *testing.T) {
 			conns, ends := make(chan *loop.Conn, 1), make(chan *loop.CloseError, 1)
 			h := open(t, loop.DoorConfig{
 				Limits: loop.Limits{HardLimit: 8 << 20},
-				Handler: funcs{
-					open:   func(c *loop.Conn) { conns <- c },
-					closed: func(_ *loop.Conn, why *loop.CloseError) { ends <- why },
+				Handler: &handler{
+					open: func(c *loop.Conn) { conns <- c },
+					gone: func(_ *loop.Conn, why *loop.CloseError) { ends <- why },
 				},
 			})
-			nc := h.socket(t, 32<<10)
+			nc := h.narrow(t, 32<<10)
 			c := <-conns
 			tc.cut(h, c)
 			await(t, "what waited is dropped", func() bool { return c.Buffered() < 64<<10 && h.eng.Held() < 1<<20 })
-			nc.SetReadDeadline(time.Now().Add(patience))
 			for {
-				op, payload, err := readFrame(nc)
+				op, payload, err := nc.Message()
 				if err != nil {
 					t.Fatal("no close frame: ", err)
 				}
@@ -61,7 +61,7 @@ func TestCutTellsWhy(t *testing.T) {
 					t.Fatalf("a frame of %d bytes", len(payload))
 				}
 			}
-			expectEnd(t, nc)
+			nc.WantEnd()
 			nc.Close()
 			if why := <-ends; why.Code != frame.CloseAbnormal || why.Cause == nil {
 				t.Errorf("OnClose was told %v", why)
@@ -73,8 +73,8 @@ func TestCutTellsWhy(t *testing.T) {
 // TestCutOfPeerThatDoesNotRead: it is gone a second later though it never reads why.
 func TestCutOfPeerThatDoesNotRead(t *testing.T) {
 	conns := make(chan *loop.Conn, 1)
-	h := open(t, loop.DoorConfig{Handler: funcs{open: func(c *loop.Conn) { conns <- c }}})
-	h.socket(t, 4<<10)
+	h := open(t, loop.DoorConfig{Handler: &handler{open: func(c *loop.Conn) { conns <- c }}})
+	h.narrow(t, 4<<10)
 	c := <-conns
 	for c.Send(frame.Binary, make([]byte, 30<<10)) != loop.Dropped {
 	}
@@ -89,12 +89,12 @@ func TestWriteTimeoutIsTenSeconds(t *testing.T) {
 	conns, ends := make(chan *loop.Conn, 1), make(chan *loop.CloseError, 1)
 	h := open(t, loop.DoorConfig{
 		Limits: loop.Limits{SoftLimit: 16 << 20},
-		Handler: funcs{
-			open:   func(c *loop.Conn) { conns <- c },
-			closed: func(_ *loop.Conn, why *loop.CloseError) { ends <- why },
+		Handler: &handler{
+			open: func(c *loop.Conn) { conns <- c },
+			gone: func(_ *loop.Conn, why *loop.CloseError) { ends <- why },
 		},
 	})
-	h.socket(t, 4<<10)
+	h.narrow(t, 4<<10)
 	c := <-conns
 	c.Send(frame.Binary, make([]byte, 12<<20))
 	await(t, "the kernel is full", func() bool { return h.eng.Blocked() == 1 })
@@ -122,7 +122,7 @@ func TestWriteTimeoutIsTenSeconds(t *testing.T) {
 		if !strings.Contains(why.Error(), "accepted no byte") {
 			t.Errorf("cut for %v", why)
 		}
-	case <-time.After(patience):
+	case <-time.After(testkit.Patience):
 		t.Fatal("not cut after twelve seconds")
 	}
 }
@@ -130,21 +130,21 @@ func TestWriteTimeoutIsTenSeconds(t *testing.T) {
 // TestCloseTimeoutOnce: the peer's close frame does not start the time anew.
 func TestCloseTimeoutOnce(t *testing.T) {
 	conns, ends := make(chan *loop.Conn, 1), make(chan *loop.CloseError, 1)
-	h := open(t, loop.DoorConfig{Handler: funcs{
-		open:   func(c *loop.Conn) { conns <- c },
-		closed: func(_ *loop.Conn, why *loop.CloseError) { ends <- why },
+	h := open(t, loop.DoorConfig{Handler: &handler{
+		open: func(c *loop.Conn) { conns <- c },
+		gone: func(_ *loop.Conn, why *loop.CloseError) { ends <- why },
 	}})
-	nc := h.socket(t, 0)
+	nc := h.dial(t)
 	c := <-conns
 	c.Close(frame.CloseNormal, "")
-	if op, _, err := readFrame(nc); op != frame.Close || err != nil {
+	if op, _, err := nc.Message(); op != frame.Close || err != nil {
 		t.Fatal(op, err)
 	}
 	h.eng.Advance(4 * time.Second)
 	before := h.eng.BytesIn()
-	nc.Write(clientFrame(frame.Close, []byte{3, 232}))
+	nc.Put(closing(1000, ""))
 	await(t, "the close frame is read", func() bool { return h.eng.BytesIn() > before })
-	expectEnd(t, nc) // the server's half is shut; the peer keeps its own open
+	nc.WantEnd() // the server's half is shut; the peer keeps its own open
 	select {
 	case why := <-ends:
 		t.Fatalf("gone before its time: %v", why)
@@ -161,14 +161,14 @@ func TestCloseTimeoutOnce(t *testing.T) {
 // TestRefusalIsReadWhole: the answer to a connection that is turned away is not reset by the bytes
 // of a long request.
 func TestRefusalIsReadWhole(t *testing.T) {
-	h := open(t, loop.DoorConfig{Handler: loop.NopHandler{}})
+	h := open(t, loop.DoorConfig{Handler: &handler{}})
 	h.door.SetShedding(true)
 	for _, size := range []int{10, 3000, 7000, 60_000} {
 		nc, err := net.Dial("tcp", h.addr)
 		if err != nil {
 			t.Fatal(err)
 		}
-		nc.SetDeadline(time.Now().Add(patience))
+		nc.SetDeadline(time.Now().Add(testkit.Patience))
 		io.WriteString(nc, "POST / HTTP/1.1\r\nHost: x\r\nCookie: ")
 		nc.Write(bytes.Repeat([]byte("x"), size))
 		io.WriteString(nc, "\r\n\r\n")
@@ -184,7 +184,7 @@ func TestRefusalIsReadWhole(t *testing.T) {
 func TestSlotOfConnectionThatWentToHTTP(t *testing.T) {
 	conns := make(chan net.Conn, 1)
 	h := open(t, loop.DoorConfig{
-		Handler: loop.NopHandler{}, Path: "/ws",
+		Handler: &handler{}, Path: "/ws",
 		HTTP: func(nc net.Conn) { conns <- nc },
 	})
 	stop := make(chan struct{})

@@ -1,12 +1,9 @@
 package loop_test
 
 import (
-	"bufio"
-	"context"
 	"log/slog"
 	"net"
 	"testing"
-	"time"
 
 	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/loop"
@@ -22,48 +19,32 @@ func (l smallSends) Accept() (net.Conn, error) {
 	return nc, err
 }
 
-// TestPongUnderLoad: a ping is answered while the server always has more to send than the link
-// takes.
+// TestPongUnderLoad: a ping is answered while the server always has more to send than the link takes.
 func TestPongUnderLoad(t *testing.T) {
-	eng, err := loop.NewEngine(1, nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer eng.Stop(context.Background())
 	block := make([]byte, 8<<10)
 	fill := func(c *loop.Conn) {
 		for c.Send(frame.Binary, block) == loop.Sent {
 		}
 	}
-	door, err := eng.NewDoorWithDefaults(loop.DoorConfig{Path: loop.AnyPath, Log: slog.New(slog.DiscardHandler), Handler: funcs{
-		message: func(c *loop.Conn, _ frame.Opcode, _ []byte) { fill(c) },
-		drain:   fill,
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	accepted := make(chan error, 1)
-	go func() { accepted <- door.Accept(smallSends{ln}) }()
-	defer func() { ln.Close(); <-accepted }()
-	h := &house{eng, door, ln.Addr().String()}
-	nc := h.socket(t, 8<<10)
-	nc.Write(clientFrame(frame.Text, []byte("go")))
-	time.Sleep(50 * time.Millisecond)
-	nc.Write(clientFrame(frame.Ping, []byte("?")))
-	nc.SetReadDeadline(time.Now().Add(20 * time.Second))
-	r := bufio.NewReaderSize(nc, 4<<10)
-	for start := time.Now(); time.Since(start) < 5*time.Second; time.Sleep(2 * time.Millisecond) {
-		op, _, err := readFrame(r)
-		if err != nil {
+	h := openOn(t, smallSends{ln}, 1, loop.DoorConfig{Handler: &handler{
+		message: func(c *loop.Conn, _ frame.Opcode, _ []byte) { fill(c) },
+		drain:   fill,
+	}}, slog.New(slog.DiscardHandler))
+	nc := h.narrow(t, 8<<10)
+	nc.Put(text("go"))
+	await(t, "more waits than the link takes", func() bool { return h.eng.Held() > 0 })
+	nc.Put(message(frame.Ping, []byte("?")))
+	const most = 2500 // frames before the pong, several times what waits for the peer at a time
+	for range most {
+		if op, _, err := nc.Message(); err != nil {
 			t.Fatal(err)
-		}
-		if op == frame.Pong {
+		} else if op == frame.Pong {
 			return
 		}
 	}
-	t.Fatal("no pong in 5 s of data")
+	t.Fatalf("no pong in %d frames of data", most)
 }

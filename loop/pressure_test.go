@@ -1,9 +1,7 @@
 package loop_test
 
 import (
-	"bufio"
 	"net"
-	"net/http"
 	"net/netip"
 	"testing"
 	"time"
@@ -12,56 +10,47 @@ import (
 	"github.com/agloop/agloop/loop"
 )
 
-// response asks for a WebSocket and returns the answer's status and Retry-After.
-func (h *house) response(t *testing.T) (status int, retry string) {
+// ask asks for a WebSocket and returns the answer's status and Retry-After.
+func (h *house) ask(t *testing.T) (status int, retry string) {
 	t.Helper()
-	nc, err := net.Dial("tcp", h.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	nc.SetDeadline(time.Now().Add(10 * time.Second))
-	nc.Write([]byte("GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
-		"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"))
-	res, err := http.ReadResponse(bufio.NewReader(nc), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	res.Body.Close()
-	return res.StatusCode, res.Header.Get("Retry-After")
+	p := h.connect(t)
+	defer p.Close()
+	p.Put(request())
+	status, fields := p.Head()
+	return status, fields["Retry-After"]
 }
 
 func TestSheddingAnswers503(t *testing.T) {
 	h := open(t, loop.DoorConfig{Handler: loop.NopHandler{}})
-	old := h.socket(t, 0)
+	old := h.dial(t)
 	h.door.SetShedding(true)
-	if status, retry := h.response(t); status != 503 || retry == "" {
+	if status, retry := h.ask(t); status != 503 || retry == "" {
 		t.Errorf("short of memory: %d, Retry-After %q", status, retry)
 	}
 	h.door.SetShedding(false)
-	if status, _ := h.response(t); status != 101 {
+	if status, _ := h.ask(t); status != 101 {
 		t.Errorf("afterwards: %d", status)
 	}
 	if r := h.door.Refusals(); r.Memory != 1 {
 		t.Errorf("%+v", r)
 	}
-	old.Write(clientFrame(frame.Ping, []byte("x")))
-	expect(t, old, frame.Pong, "x")
+	old.Put(message(frame.Ping, []byte("x")))
+	old.WantMessage(frame.Pong, "x")
 }
 
-// TestCutLargest: the connections with the most bytes waiting go first, no more of them than it
-// takes, and small ones never.
+// TestCutLargest: the connections with the most bytes waiting go first, no more of them
+// than it takes, and small ones never.
 func TestCutLargest(t *testing.T) {
 	conns, ends := make(chan *loop.Conn, 1), make(chan *loop.CloseError, 10)
 	h := open(t, loop.DoorConfig{
 		Limits: loop.Limits{HardLimit: 1 << 30, WriteTimeout: -1},
-		Handler: funcs{
-			open:   func(c *loop.Conn) { conns <- c },
-			closed: func(_ *loop.Conn, why *loop.CloseError) { ends <- why },
+		Handler: &handler{
+			open: func(c *loop.Conn) { conns <- c },
+			gone: func(_ *loop.Conn, why *loop.CloseError) { ends <- why },
 		},
 	})
 	fill := func(n int) *loop.Conn {
-		h.socket(t, 4<<10)
+		h.narrow(t, 4<<10)
 		c := <-conns
 		if n > 0 {
 			c.Send(frame.Binary, make([]byte, n))
@@ -113,19 +102,19 @@ func TestMessageRate(t *testing.T) {
 		"bytes":    {Bytes: 0.001, BytesBurst: 33},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := open(t, loop.DoorConfig{Limits: loop.Limits{MaxMessage: 33}, Rates: rates, Handler: funcs{
+			h := open(t, loop.DoorConfig{Limits: loop.Limits{MaxMessage: 33}, Rates: rates, Handler: &handler{
 				message: func(c *loop.Conn, op frame.Opcode, p []byte) { c.Send(op, p) },
 			}})
-			nc := h.socket(t, 0)
+			nc := h.dial(t)
 			for range 3 {
-				nc.Write(clientFrame(frame.Text, []byte("eleven byte")))
-				expect(t, nc, frame.Text, "eleven byte")
+				nc.Put(text("eleven byte"))
+				nc.WantMessage(frame.Text, "eleven byte")
 			}
-			nc.Write(clientFrame(frame.Text, []byte("eleven byte")))
-			expect(t, nc, frame.Close, "\x03\xf0too many messages")
-			other := h.socket(t, 0) // has a bucket of its own
-			other.Write(clientFrame(frame.Text, []byte("hi")))
-			expect(t, other, frame.Text, "hi")
+			nc.Put(text("eleven byte"))
+			nc.WantMessage(frame.Close, "\x03\xf0too many messages")
+			other := h.dial(t) // has a bucket of its own
+			other.Put(text("hi"))
+			other.WantMessage(frame.Text, "hi")
 			if r := h.door.Refusals(); r.MessageRate+r.ByteRate != 1 {
 				t.Errorf("%+v", r)
 			}
@@ -139,7 +128,7 @@ func TestNetworkRate(t *testing.T) {
 		Rates:   loop.Rates{AcceptsPerIP: 0.001, AcceptsPerIPBurst: 2},
 	})
 	for i, want := range []int{101, 101, 429, 429} {
-		if status, retry := h.response(t); status != want || (status == 429) != (retry != "") {
+		if status, retry := h.ask(t); status != want || (status == 429) != (retry != "") {
 			t.Errorf("connection %d: %d, Retry-After %q", i, status, retry)
 		}
 	}
@@ -162,15 +151,15 @@ func TestNetworks(t *testing.T) {
 	}
 }
 
-// TestAcceptRate: what exceeds it waits in the backlog and is served; stopping does not wait for
-// it.
+// TestAcceptRate: what exceeds it waits in the backlog and is served; stopping does not
+// wait for it.
 func TestAcceptRate(t *testing.T) {
 	h := open(t, loop.DoorConfig{
 		Handler: loop.NopHandler{},
 		Rates:   loop.Rates{Accepts: 0.001, AcceptsBurst: 2},
 	})
 	for range 2 {
-		if status, _ := h.response(t); status != 101 {
+		if status, _ := h.ask(t); status != 101 {
 			t.Errorf("status %d", status)
 		}
 	}
@@ -186,30 +175,31 @@ func TestTuneHoldsForOpenConnections(t *testing.T) {
 	conns := make(chan *loop.Conn, 1)
 	h := open(t, loop.DoorConfig{
 		Limits:  loop.Limits{MessageBatchSize: 1000, MessageBatchTimeout: time.Second},
-		Handler: funcs{open: func(c *loop.Conn) { conns <- c }},
+		Handler: &handler{open: func(c *loop.Conn) { conns <- c }},
 	})
-	nc := h.socket(t, 0)
+	nc := h.dial(t)
 	c := <-conns
-	c.Send(frame.Text, []byte("first"))
-	expect(t, nc, frame.Text, "first")
-	c.Send(frame.Text, []byte("waits")) // for a second, were it not for this:
-	tuned := h.door.Tuning()
-	tuned.MessageBatchTimeout = -1
-	start := time.Now()
-	h.door.Tune(tuned)
-	expect(t, nc, frame.Text, "waits")
-	if d := time.Since(start); d > 900*time.Millisecond {
-		t.Errorf("what waited left %v after its window was closed", d)
-	}
+	opens, closes := h.door.Tuning(), h.door.Tuning()
+	closes.MessageBatchTimeout = -1
+	quick(t, "what waited when its window was closed", 500*time.Millisecond, func() {
+		h.door.Tune(opens)
+		c.SendNow(frame.Text, []byte("first"))
+		nc.WantMessage(frame.Text, "first")
+		c.Send(frame.Text, []byte("waits")) // for a second, were it not for this:
+		h.door.Tune(closes)
+	}, func() { nc.WantMessage(frame.Text, "waits") })
+	await(t, "the last write is counted", func() bool { return c.Buffered() == 0 })
 	before := h.eng.Writes()
 	for range 10 {
 		c.Send(frame.Text, []byte("one by one"))
-		expect(t, nc, frame.Text, "one by one")
+		nc.WantMessage(frame.Text, "one by one")
 	}
-	if n := h.eng.Writes() - before; n < 9 { // the last may not be counted yet
+	await(t, "the last write is counted", func() bool { return c.Buffered() == 0 })
+	if n := h.eng.Writes() - before; n != 10 {
 		t.Errorf("%d writes for 10 messages without a window", n)
 	}
 
+	tuned := closes
 	tuned.SoftLimit, tuned.LowWater = 10, 0
 	h.door.Tune(tuned)
 	block := make([]byte, 16<<10) // well below the old one

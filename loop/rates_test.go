@@ -33,14 +33,14 @@ func TestByteRateLetsTheLargestMessagePass(t *testing.T) {
 	h := open(t, loop.DoorConfig{
 		Limits:  loop.Limits{MaxMessage: 1000},
 		Rates:   loop.Rates{Bytes: 0.001},
-		Handler: funcs{message: func(c *loop.Conn, op frame.Opcode, p []byte) { c.Send(op, p) }},
+		Handler: &handler{message: func(c *loop.Conn, op frame.Opcode, p []byte) { c.Send(op, p) }},
 	})
-	nc := h.socket(t, 0)
+	nc := h.dial(t)
 	largest := bytes.Repeat([]byte("x"), 1000)
-	nc.Write(clientFrame(frame.Text, largest))
-	expect(t, nc, frame.Text, string(largest))
-	nc.Write(clientFrame(frame.Text, []byte("one more")))
-	expect(t, nc, frame.Close, "\x03\xf0too many messages")
+	nc.Put(message(frame.Text, largest))
+	nc.WantMessage(frame.Text, string(largest))
+	nc.Put(text("one more"))
+	nc.WantMessage(frame.Close, "\x03\xf0too many messages")
 }
 
 // TestByteBurstBelowMaxMessage names the field, the value and what to do.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/agloop/agloop/internal/testkit"
 	"github.com/agloop/agloop/loop"
 )
 
@@ -22,7 +23,7 @@ func dialFrom(t *testing.T, ip, addr string) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { nc.Close() })
-	nc.SetDeadline(time.Now().Add(patience))
+	nc.SetDeadline(time.Now().Add(testkit.Patience))
 	return nc
 }
 
@@ -47,9 +48,9 @@ func TestRefusalsDoNotHoldUpOthers(t *testing.T) {
 	for range n {
 		silent = append(silent, dialFrom(t, "127.0.9.9", h.addr))
 	}
-	nc := newWirePeer(t, dialFrom(t, "127.0.7.9", h.addr), nil)
-	nc.write(wireRequest())
-	nc.wantSwitch()
+	nc := testkit.Attach(t, dialFrom(t, "127.0.7.9", h.addr))
+	nc.Put(request())
+	nc.WantSwitch()
 	for i, nc := range silent {
 		if !answered(nc, "429") {
 			t.Fatalf("silent connection %d was not answered", i)

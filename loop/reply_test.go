@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/agloop/agloop/codec/frame"
+	"github.com/agloop/agloop/internal/testkit"
 	"github.com/agloop/agloop/loop"
 )
 
@@ -21,7 +22,7 @@ func TestReplyKeepsOrder(t *testing.T) {
 			turns := 0
 			h := open(t, loop.DoorConfig{
 				Limits: loop.Limits{SoftLimit: 8 << 20},
-				Handler: funcs{message: func(c *loop.Conn, _ frame.Opcode, _ []byte) {
+				Handler: &handler{message: func(c *loop.Conn, _ frame.Opcode, _ []byte) {
 					for n := range sizes {
 						send := c.Send
 						if replies>>n&1 == 1 {
@@ -34,12 +35,12 @@ func TestReplyKeepsOrder(t *testing.T) {
 					turns++
 				}},
 			})
-			nc := h.socket(t, 16<<10)
-			nc.Write(bytes.Repeat(clientFrame(frame.Text, []byte("go")), 10))
-			nc.SetReadDeadline(time.Now().Add(patience))
+			nc := h.narrow(t, 16<<10)
+			nc.Write(bytes.Repeat(text("go"), 10))
+			nc.SetReadDeadline(time.Now().Add(testkit.Patience))
 			for i := range 10 {
 				for n := range sizes {
-					op, got, err := readFrame(nc)
+					op, got, err := nc.Message()
 					if err != nil || op != frame.Binary || !bytes.Equal(got, payload(i, n)) {
 						t.Fatalf("turn %d, message %d: frame %d of %d bytes, %v", i, n, op, len(got), err)
 					}
@@ -56,7 +57,7 @@ func TestReplyAmongOthers(t *testing.T) {
 	i := 0
 	h := open(t, loop.DoorConfig{
 		Limits: loop.Limits{SoftLimit: 64 << 20},
-		Handler: funcs{
+		Handler: &handler{
 			open: func(c *loop.Conn) {
 				go func() {
 					for i := range n {
@@ -70,12 +71,12 @@ func TestReplyAmongOthers(t *testing.T) {
 			},
 		},
 	})
-	nc := h.socket(t, 0)
-	go nc.Write(bytes.Repeat(clientFrame(frame.Text, []byte("x")), n))
-	nc.SetReadDeadline(time.Now().Add(patience))
+	nc := h.dial(t)
+	go nc.Write(bytes.Repeat(text("x"), n))
+	nc.SetReadDeadline(time.Now().Add(testkit.Patience))
 	sent, replied := 0, 0
 	for sent < n || replied < n {
-		_, got, err := readFrame(nc)
+		_, got, err := nc.Message()
 		switch {
 		case err != nil:
 			t.Fatal(err)
@@ -95,19 +96,19 @@ func TestReplyToWhoDoesNotRead(t *testing.T) {
 	ends := make(chan *loop.CloseError, 1)
 	h := open(t, loop.DoorConfig{
 		Limits: loop.Limits{SoftLimit: 64 << 10, HardLimit: 64 << 10},
-		Handler: funcs{
+		Handler: &handler{
 			message: func(c *loop.Conn, _ frame.Opcode, _ []byte) {
 				for range 100 {
 					results <- c.Reply(frame.Binary, make([]byte, 10_000))
 				}
 			},
-			closed: func(_ *loop.Conn, why *loop.CloseError) { ends <- why },
+			gone: func(_ *loop.Conn, why *loop.CloseError) { ends <- why },
 		},
 	})
-	nc := h.socket(t, 8<<10)
+	nc := h.narrow(t, 8<<10)
 	go func() {
 		for range 100 {
-			nc.Write(clientFrame(frame.Text, []byte("more")))
+			nc.Write(text("more")) // fails once it is cut
 		}
 	}()
 	<-ends
@@ -123,15 +124,15 @@ func TestReplyToWhoDoesNotRead(t *testing.T) {
 
 // TestReplyThenClose: the close frame follows the replies.
 func TestReplyThenClose(t *testing.T) {
-	h := open(t, loop.DoorConfig{Handler: funcs{message: func(c *loop.Conn, op frame.Opcode, p []byte) {
+	h := open(t, loop.DoorConfig{Handler: &handler{message: func(c *loop.Conn, op frame.Opcode, p []byte) {
 		c.Reply(op, p)
 		c.Close(frame.CloseNormal, "")
 		if r := c.Reply(op, p); r != loop.Dropped {
 			t.Errorf("after Close Reply answers %v", r)
 		}
 	}}})
-	nc := h.socket(t, 0)
-	nc.Write(clientFrame(frame.Text, []byte("last words")))
-	expect(t, nc, frame.Text, "last words")
-	expect(t, nc, frame.Close, "\x03\xe8")
+	nc := h.dial(t)
+	nc.Put(text("last words"))
+	nc.WantMessage(frame.Text, "last words")
+	nc.WantMessage(frame.Close, "\x03\xe8")
 }

@@ -32,13 +32,13 @@ func BenchmarkSlowReaders(b *testing.B) {
 			}
 			h := open(b, loop.DoorConfig{
 				Limits:  loop.Limits{SoftLimit: 32 << 10, WriteTimeout: -1, PingInterval: -1},
-				Handler: funcs{message: func(c *loop.Conn, _ frame.Opcode, _ []byte) { fill(c) }, drain: fill},
+				Handler: &handler{message: func(c *loop.Conn, _ frame.Opcode, _ []byte) { fill(c) }, drain: fill},
 			})
 			fds := make([]int, bb.peers)
 			for i := range fds {
-				nc := h.socket(b, 16<<10)
-				nc.Write(clientFrame(frame.Text, []byte("go")))
-				fds[i] = descriptor(nc)
+				nc := h.narrow(b, 16<<10)
+				nc.Put(text("go"))
+				fds[i] = descriptor(nc.TCP())
 			}
 			stop, read := make(chan struct{}), make(chan int64, 1)
 			go func() { // the readers

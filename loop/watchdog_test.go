@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/agloop/agloop/codec/frame"
+	"github.com/agloop/agloop/internal/testkit"
 	"github.com/agloop/agloop/loop"
 )
 
@@ -39,7 +40,7 @@ func (l *logs) has(what string) bool {
 func twoLoops(t *testing.T, limits loop.Limits) (h *house, log *logs, release chan struct{}) {
 	t.Helper()
 	log, release = new(logs), make(chan struct{})
-	return openLoops(t, 2, loop.DoorConfig{Limits: limits, Handler: funcs{
+	return openLoops(t, 2, loop.DoorConfig{Limits: limits, Handler: &handler{
 		message: func(c *loop.Conn, op frame.Opcode, p []byte) {
 			switch string(p) {
 			case "block":
@@ -56,20 +57,20 @@ func twoLoops(t *testing.T, limits loop.Limits) (h *house, log *logs, release ch
 // is told, with the stack, and over when it returns.
 func TestBlockedLoop(t *testing.T) {
 	h, log, release := twoLoops(t, loop.Limits{})
-	stuck := h.socket(t, 0)
+	stuck := h.dial(t)
 	if err := h.eng.Ready(); err != nil {
 		t.Fatal(err)
 	}
-	stuck.Write(clientFrame(frame.Text, []byte("block")))
+	stuck.Put(text("block"))
 	for range 20 { // more than would fit if each loop were asked in turn
-		nc := h.socket(t, 0)
-		nc.Write(clientFrame(frame.Text, []byte("hi")))
-		expect(t, nc, frame.Text, "hi")
+		nc := h.dial(t)
+		nc.Put(text("hi"))
+		nc.WantMessage(frame.Text, "hi")
 	}
 	await(t, "the stack of the handler", func() bool { return log.has("twoLoops") })
 	await(t, "not ready", func() bool { return h.eng.Ready() != nil })
 	close(release)
-	expect(t, stuck, frame.Text, "block")
+	stuck.WantMessage(frame.Text, "block")
 	await(t, "ready again", func() bool { return h.eng.Ready() == nil })
 }
 
@@ -77,9 +78,9 @@ func TestBlockedLoop(t *testing.T) {
 // on when their handshake is overdue, and do not hold slots; the loops then find nobody.
 func TestBlockedLoopsGiveSlotsBack(t *testing.T) {
 	h, _, release := twoLoops(t, loop.Limits{HandshakeTimeout: 200 * time.Millisecond})
-	a, b := h.socket(t, 0), h.socket(t, 0)
-	for _, nc := range []net.Conn{a, b} {
-		nc.Write(clientFrame(frame.Text, []byte("block")))
+	a, b := h.dial(t), h.dial(t)
+	for _, nc := range []*peer{a, b} {
+		nc.Put(text("block"))
 	}
 	await(t, "both blocked", func() bool { return h.eng.Late() == 2 })
 	late, err := net.Dial("tcp", h.addr)
@@ -87,18 +88,18 @@ func TestBlockedLoopsGiveSlotsBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer late.Close()
-	late.SetReadDeadline(time.Now().Add(patience))
+	late.SetReadDeadline(time.Now().Add(testkit.Patience))
 	if n, err := late.Read(make([]byte, 1)); n != 0 || err == nil {
 		t.Errorf("read %d bytes, %v", n, err)
 	}
 	await(t, "its slot is free", func() bool { return h.door.Slots().Used() == 2 })
 	close(release)
-	for _, nc := range []net.Conn{a, b} {
-		expect(t, nc, frame.Text, "block")
+	for _, nc := range []*peer{a, b} {
+		nc.WantMessage(frame.Text, "block")
 	}
-	nc := h.socket(t, 0)
-	nc.Write(clientFrame(frame.Text, []byte("hi")))
-	expect(t, nc, frame.Text, "hi")
+	nc := h.dial(t)
+	nc.Put(text("hi"))
+	nc.WantMessage(frame.Text, "hi")
 	await(t, "three slots used", func() bool { return h.door.Slots().Used() == 3 })
 }
 
@@ -106,16 +107,16 @@ func TestBlockedLoopsGiveSlotsBack(t *testing.T) {
 // loop. New ones go to the others, Ready says so, and Stop does not hang.
 func TestLoopThatEnded(t *testing.T) {
 	h, log, _ := twoLoops(t, loop.Limits{})
-	victim := h.socket(t, 0)
-	victim.Write(clientFrame(frame.Text, []byte("exit")))
-	if _, _, err := readFrame(victim); err == nil {
+	victim := h.dial(t)
+	victim.Put(text("exit"))
+	if _, _, err := victim.Message(); err == nil {
 		t.Error("the connection of an ended loop is alive")
 	}
 	await(t, "not ready", func() bool { return h.eng.Ready() != nil })
 	for range 10 {
-		nc := h.socket(t, 0)
-		nc.Write(clientFrame(frame.Text, []byte("hi")))
-		expect(t, nc, frame.Text, "hi")
+		nc := h.dial(t)
+		nc.Put(text("hi"))
+		nc.WantMessage(frame.Text, "hi")
 	}
 	if !log.has("Goexit") {
 		t.Error("nothing was logged")
@@ -125,8 +126,8 @@ func TestLoopThatEnded(t *testing.T) {
 // TestStopHeedsItsContext: though a handler never returns.
 func TestStopHeedsItsContext(t *testing.T) {
 	h, _, release := twoLoops(t, loop.Limits{})
-	nc := h.socket(t, 0)
-	nc.Write(clientFrame(frame.Text, []byte("block")))
+	nc := h.dial(t)
+	nc.Put(text("block"))
 	await(t, "blocked", func() bool { return h.eng.Late() == 1 })
 	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 	defer cancel()

@@ -7,10 +7,10 @@ import (
 	"testing"
 )
 
-// TestWireNoForeignBytes: connections that share buffers never see each other's bytes, however
-// their messages are cut. In the debug build buffers given back are poisoned.
+// TestWireNoForeignBytes: connections that share buffers never see each other's bytes,
+// however their messages are cut. In the debug build buffers given back are poisoned.
 func TestWireNoForeignBytes(t *testing.T) {
-	s := serveWire(t, &wireHandler{}, nil)
+	s := serveWire(t, &handler{}, nil)
 	done := make(chan error)
 	const peers = 8
 	for i := range peers {
@@ -24,9 +24,9 @@ func TestWireNoForeignBytes(t *testing.T) {
 	}
 }
 
-// canary sends messages of one letter in odd pieces, the last of which never is whole, and checks
-// what comes back.
-func (p *wirePeer) canary(letter byte, seed uint64) error {
+// canary sends messages of one letter in odd pieces, the last of which never is whole,
+// and checks what comes back.
+func (p *peer) canary(letter byte, seed uint64) error {
 	rnd := rand.New(rand.NewPCG(seed, 28))
 	for range 60 {
 		n := rnd.IntN(20_000)
@@ -38,22 +38,22 @@ func (p *wirePeer) canary(letter byte, seed uint64) error {
 		}
 		for len(stream) > 0 {
 			k := min(1+rnd.IntN(6000), len(stream))
-			if _, err := p.nc.Write(stream[:k]); err != nil {
+			if _, err := p.Write(stream[:k]); err != nil {
 				return err
 			}
 			stream = stream[k:]
 		}
-		f, err := readWireFrame(p.r)
+		f, err := p.Next()
 		if err != nil {
 			return err
 		}
-		if f.b0 != 0b1_000_0001 || !bytes.Equal(f.payload, body) {
+		if f.Head != 0b1_000_0001 || !bytes.Equal(f.Payload, body) {
 			return fmt.Errorf("%c: got frame %08b, %d bytes of which %d are ours; want %d",
-				letter, f.b0, len(f.payload), bytes.Count(f.payload, []byte{letter}), n)
+				letter, f.Head, len(f.Payload), bytes.Count(f.Payload, []byte{letter}), n)
 		}
 	}
 	// Half a message stays behind when the connection ends.
-	_, err := p.nc.Write(masked(0b0_000_0001, bytes.Repeat([]byte{letter}, 5000))[:4000])
-	p.nc.Close()
+	_, err := p.Write(masked(0b0_000_0001, bytes.Repeat([]byte{letter}, 5000))[:4000])
+	p.Close()
 	return err
 }

@@ -1,6 +1,7 @@
 package loop_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -12,12 +13,13 @@ import (
 
 	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/codec/handshake"
+	"github.com/agloop/agloop/internal/testkit"
 	"github.com/agloop/agloop/loop"
 )
 
-// dialWire lets an engine dial and returns its connection and the server's end, at which early was
-// sent in one write with the response.
-func dialWire(t *testing.T, h *wireHandler, limits loop.Limits, early []byte) (*loop.Conn, *wirePeer) {
+// dialWire lets an engine dial and returns its connection and the server's end, at
+// which early was sent in one write with the response.
+func dialWire(t *testing.T, h *handler, limits loop.Limits, early []byte) (*loop.Conn, *serverPeer) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	engine, err := loop.NewEngine(1, nil, log)
@@ -34,7 +36,7 @@ func dialWire(t *testing.T, h *wireHandler, limits loop.Limits, early []byte) (*
 		}
 	})
 	ours, theirs := wirePair(t)
-	p := newWirePeer(t, theirs, nil)
+	p := &serverPeer{testkit.Attach(t, theirs), t}
 	served := make(chan error, 1)
 	go func() { served <- p.upgrade(early) }()
 	c, err := engine.Dial(t.Context(), ours, "example.com", loop.EndpointConfig{Handler: h, Limits: limits, Log: log})
@@ -61,55 +63,61 @@ func wirePair(t *testing.T) (dialled, accepted net.Conn) {
 	return dialled, accepted
 }
 
+// serverPeer is a server made of bytes.
+type serverPeer struct {
+	*testkit.Peer
+	t testing.TB
+}
+
 // upgrade does the server's part of the opening handshake.
-func (p *wirePeer) upgrade(early []byte) error {
-	req, err := http.ReadRequest(p.r)
+func (p *serverPeer) upgrade(early []byte) error {
+	req, err := http.ReadRequest(bufio.NewReader(p))
 	if err != nil {
 		return err
 	}
 	head := handshake.AppendSwitchingProtocols(nil, []byte(req.Header.Get("Sec-WebSocket-Key")), "")
-	_, err = p.nc.Write(append(head, early...))
+	_, err = p.Write(append(head, early...))
 	return err
 }
 
 // clientFrame reads the next frame, which must be masked: it is a client's.
-func (p *wirePeer) clientFrame() wireFrame {
+func (p *serverPeer) clientFrame() testkit.Frame {
 	p.t.Helper()
-	f, err := readWireFrame(p.r)
+	f, err := p.Next()
 	if err != nil {
 		p.t.Fatalf("reading a frame: %v", err)
 	}
-	if !f.masked {
-		p.t.Fatalf("the client did not mask frame %08b", f.b0)
+	if !f.Masked {
+		p.t.Fatalf("the client did not mask frame %08b", f.Head)
 	}
 	return f
 }
 
 func TestWireClientEcho(t *testing.T) {
 	for _, early := range [][]byte{nil, plain(0b1_000_0001, []byte("early")), plain(0b1_000_0001, []byte("early"))[:3]} {
-		h := &wireHandler{}
+		h := &handler{}
 		_, p := dialWire(t, h, loop.Limits{}, early)
 		if early != nil {
-			p.write(plain(0b1_000_0001, []byte("early"))[len(early):])
-			if f := p.clientFrame(); string(f.payload) != "early" {
-				t.Errorf("got %q, want what came with the response", f.payload)
+			p.Put(plain(0b1_000_0001, []byte("early"))[len(early):])
+			if f := p.clientFrame(); string(f.Payload) != "early" {
+				t.Errorf("got %q, want what came with the response", f.Payload)
 			}
 		}
 		for _, n := range []int{0, 1, 125, 126, 127, 65535, 65536} {
-			p.write(plain(0b1_000_0010, pattern(n)))
-			if f := p.clientFrame(); f.b0 != 0b1_000_0010 || string(f.payload) != string(pattern(n)) {
-				t.Errorf("got frame %08b with %d bytes, want %d", f.b0, len(f.payload), n)
+			p.Put(plain(0b1_000_0010, pattern(n)))
+			if f := p.clientFrame(); f.Head != 0b1_000_0010 || string(f.Payload) != string(pattern(n)) {
+				t.Errorf("got frame %08b with %d bytes, want %d", f.Head, len(f.Payload), n)
 			}
 		}
-		p.write(plain(0b1_000_1001, []byte("ping")))
-		if f := p.clientFrame(); f.b0 != 0b1_000_1010 || string(f.payload) != "ping" {
-			t.Errorf("got frame %08b %q, want a pong", f.b0, f.payload)
+		p.Put(plain(0b1_000_1001, []byte("ping")))
+		if f := p.clientFrame(); f.Head != 0b1_000_1010 || string(f.Payload) != "ping" {
+			t.Errorf("got frame %08b %q, want a pong", f.Head, f.Payload)
 		}
-		p.write(plain(0b1_000_1000, []byte("\x03\xE8bye")))
-		if f := p.clientFrame(); f.b0 != 0b1_000_1000 || showClose(f.payload) != `1000 ""` {
-			t.Errorf("got frame %08b %q, want close 1000", f.b0, f.payload)
+		p.Put(plain(0b1_000_1000, []byte("\x03\xE8bye")))
+		if f := p.clientFrame(); f.Head != 0b1_000_1000 || testkit.ShowClose(f.Payload) != `1000 ""` {
+			t.Errorf("got frame %08b %q, want close 1000", f.Head, f.Payload)
 		}
-		p.nc.Close() // the server ends the TCP connection: section 7.1.1
+		p.Close() // the server ends the TCP connection: section 7.1.1
 		await(t, "OnClose", func() bool { return h.closed.Load() == 1 })
 		if why := h.why.Load(); why.Code != 1000 || why.Reason != "bye" || !why.Remote {
 			t.Errorf("OnClose was told %+v", why)
@@ -132,13 +140,13 @@ func TestWireClientViolations(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			h := &wireHandler{}
+			h := &handler{}
 			_, p := dialWire(t, h, loop.Limits{}, nil)
-			p.write(tt.bytes)
-			if f := p.clientFrame(); f.b0 != 0b1_000_1000 || showClose(f.payload)[:4] != tt.code {
-				t.Errorf("got frame %08b %s, want close %s", f.b0, showClose(f.payload), tt.code)
+			p.Put(tt.bytes)
+			if f := p.clientFrame(); f.Head != 0b1_000_1000 || testkit.ShowClose(f.Payload)[:4] != tt.code {
+				t.Errorf("got frame %08b %s, want close %s", f.Head, testkit.ShowClose(f.Payload), tt.code)
 			}
-			p.nc.Close()
+			p.Close()
 			if h.messages.Load() != 0 {
 				t.Error("the handler heard of it")
 			}
@@ -146,11 +154,11 @@ func TestWireClientViolations(t *testing.T) {
 	}
 }
 
-// TestWireClientMasks: masks are as good as random (section 10.3): every byte value is as frequent
-// as another at every place, and no run of masks comes again.
+// TestWireClientMasks: masks are as good as random (section 10.3): every byte value
+// is as frequent as another at every place, and no run of masks comes again.
 func TestWireClientMasks(t *testing.T) {
 	const n = 100_000
-	c, p := dialWire(t, &wireHandler{}, loop.Limits{HardLimit: 16 << 20}, nil)
+	c, p := dialWire(t, &handler{}, loop.Limits{HardLimit: 16 << 20}, nil)
 	go func() {
 		for range n {
 			c.Send(frame.Binary, nil)
@@ -162,18 +170,18 @@ func TestWireClientMasks(t *testing.T) {
 	var last [4]byte
 	for i := range n {
 		f := p.clientFrame()
-		if f.b0 != 0b1_000_0010 {
-			t.Fatalf("frame %d is %08b", i, f.b0)
+		if f.Head != 0b1_000_0010 {
+			t.Fatalf("frame %d is %08b", i, f.Head)
 		}
-		for at, b := range f.mask {
+		for at, b := range f.Mask {
 			counts[at][b]++
 		}
-		if run := [2][4]byte{last, f.mask}; runs[run] {
+		if run := [2][4]byte{last, f.Mask}; runs[run] {
 			t.Fatalf("masks %x came twice in a row of two", run)
 		} else {
 			runs[run] = true
 		}
-		last = f.mask
+		last = f.Mask
 	}
 	for at := range counts {
 		chi := 0.0
@@ -186,8 +194,8 @@ func TestWireClientMasks(t *testing.T) {
 		}
 	}
 	f := p.clientFrame()
-	p.write(plain(f.b0, f.payload))
-	p.nc.Close()
+	p.Put(plain(f.Head, f.Payload))
+	p.Close()
 }
 
 // TestWireClientHandshake: what a client makes of answers that are no upgrade.
@@ -202,7 +210,7 @@ func TestWireClientHandshake(t *testing.T) {
 		{"401", "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", 401, 0},
 		{"503", "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 7\r\n\r\n", 503, 7 * time.Second},
 		{"200", "HTTP/1.1 200 OK\r\n\r\n", 200, 0},
-		{"wrong accept", ok + "Sec-WebSocket-Accept: " + wireAccept + "\r\n\r\n", 101, 0},
+		{"wrong accept", ok + "Sec-WebSocket-Accept: " + testkit.Accept + "\r\n\r\n", 101, 0},
 		{"no accept", ok + "\r\n", 101, 0},
 		{"no HTTP", "220 mail.example ESMTP\r\n\r\n", 0, 0},
 		{"endless", "HTTP/1.1 101 Switching Protocols\r\nX: " + string(pattern(9000)), 0, 0},
@@ -215,17 +223,17 @@ func TestWireClientHandshake(t *testing.T) {
 	defer engine.Stop(context.Background())
 	dial := func(ctx context.Context, limits loop.Limits, answer string) error {
 		ours, theirs := wirePair(t)
-		p := newWirePeer(t, theirs, nil)
-		_, err := p.nc.Write([]byte(answer))
+		p := testkit.Attach(t, theirs)
+		_, err := p.Write([]byte(answer))
 		if err != nil {
 			t.Fatal(err)
 		}
-		h := &wireHandler{}
+		h := &handler{}
 		_, err = engine.Dial(ctx, ours, "example.com", loop.EndpointConfig{Handler: h, Limits: limits, Log: log})
 		if err == nil {
 			t.Fatal("connected")
 		}
-		if _, err := io.Copy(io.Discard, p.r); err != nil && answer == "" {
+		if _, err := io.Copy(io.Discard, p); err != nil && answer == "" {
 			t.Errorf("the connection was not closed: %v", err)
 		}
 		if h.opened.Load() != 0 {

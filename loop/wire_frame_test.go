@@ -22,7 +22,7 @@ func pattern(n int) []byte {
 }
 
 func TestWireEchoLengths(t *testing.T) {
-	s := serveWire(t, &wireHandler{}, nil)
+	s := serveWire(t, &handler{}, nil)
 	for _, n := range []int{0, 1, 125, 126, 127, 65535, 65536, 1 << 20} { // the forms of a length: section 5.2
 		for _, b0 := range []byte{0b1_000_0001, 0b1_000_0010} {
 			t.Run(fmt.Sprintf("%08b/%d", b0, n), func(t *testing.T) {
@@ -32,30 +32,28 @@ func TestWireEchoLengths(t *testing.T) {
 					payload[n/2] = 0xFF // no UTF-8
 				}
 				frame := masked(b0, payload)
-				p.write(frame)
-				p.want(b0, payload)
+				p.Put(frame)
+				p.Want(b0, payload)
 
 				cuts := len(frame)
 				if n > 127 {
 					cuts = 14 // the longest header, and no payload byte
 				}
 				for i := 1; i < cuts; i++ {
-					p.writeApart(frame[:i], frame[i:])
-					p.want(b0, payload)
+					p.putApart(frame[:i], frame[i:])
+					p.Want(b0, payload)
 				}
 				if n > 127 {
-					p.writeApart(chunks(frame, 1+len(frame)/12)...)
+					p.putApart(chunks(frame, 1+len(frame)/12)...)
 				} else {
-					p.writeApart(eachByte(frame)...)
+					p.putApart(eachByte(frame)...)
 				}
-				p.want(b0, payload)
-				p.hangUp()
+				p.Want(b0, payload)
+				p.HangUp()
 			})
 		}
 	}
 }
-
-func join(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 
 // chunks cuts b at random places, into pieces of up to most bytes.
 func chunks(b []byte, most int) (parts [][]byte) {
@@ -68,19 +66,19 @@ func chunks(b []byte, most int) (parts [][]byte) {
 }
 
 func TestWirePipelined(t *testing.T) {
-	s := serveWire(t, &wireHandler{}, nil)
+	s := serveWire(t, &handler{}, nil)
 	p := s.dial(t)
 	var stream []byte
 	for i := range 500 {
 		stream = append(stream, masked(0b1_000_0010, pattern(i))...)
 	}
 	for _, most := range []int{len(stream), 5000, 700} {
-		p.writeApart(chunks(stream, most)...)
+		p.putApart(chunks(stream, most)...)
 		for i := range 500 {
-			p.want(0b1_000_0010, pattern(i))
+			p.Want(0b1_000_0010, pattern(i))
 		}
 	}
-	p.hangUp()
+	p.HangUp()
 }
 
 func TestWireFragments(t *testing.T) {
@@ -105,16 +103,16 @@ func TestWireFragments(t *testing.T) {
 			[][]byte{plain(0b1_000_1010, pattern(125)), plain(0b1_000_0001, []byte("ab"))},
 		},
 	}
-	s := serveWire(t, &wireHandler{}, nil)
+	s := serveWire(t, &handler{}, nil)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			p := s.dial(t)
 			stream, want := join(tt.frames...), join(tt.want...)
 			check := func(parts ...[]byte) {
 				t.Helper()
-				p.writeApart(parts...)
+				p.putApart(parts...)
 				got := make([]byte, len(want))
-				p.read(got)
+				p.Fill(got)
 				if !bytes.Equal(got, want) {
 					t.Fatalf("got  %q\nwant %q", got, want)
 				}
@@ -125,25 +123,25 @@ func TestWireFragments(t *testing.T) {
 			for i := 1; i < len(stream); i++ {
 				check(stream[:i], stream[i:])
 			}
-			p.hangUp()
+			p.HangUp()
 		})
 	}
 }
 
 func TestWirePing(t *testing.T) {
-	s := serveWire(t, &wireHandler{}, nil)
+	s := serveWire(t, &handler{}, nil)
 	p := s.dial(t)
 	for _, n := range []int{0, 1, 124, 125} { // section 5.5.3: the same payload
 		frame := masked(0b1_000_1001, pattern(n))
-		p.write(frame)
-		p.want(0b1_000_1010, pattern(n))
-		p.writeApart(eachByte(frame)...)
-		p.want(0b1_000_1010, pattern(n))
-		p.write(masked(0b1_000_1010, pattern(n))) // a pong nobody asked for is ignored
+		p.Put(frame)
+		p.Want(0b1_000_1010, pattern(n))
+		p.putApart(eachByte(frame)...)
+		p.Want(0b1_000_1010, pattern(n))
+		p.Put(masked(0b1_000_1010, pattern(n))) // a pong nobody asked for is ignored
 	}
-	p.write(text("after"))
-	p.want(0b1_000_0001, []byte("after"))
-	p.hangUp()
+	p.Put(text("after"))
+	p.Want(0b1_000_0001, []byte("after"))
+	p.HangUp()
 }
 
 // TestWireViolations: each row ends the connection with its code, however its bytes arrive, and no
@@ -206,7 +204,7 @@ func TestWireViolations(t *testing.T) {
 			rows = append(rows, row{fmt.Sprintf("opcode %X, section 5.2", op), bit(0b1_000_0000|op, 0b1_0000000), 1002})
 		}
 	}
-	h := &wireHandler{}
+	h := &handler{}
 	h.message = func(_ *loop.Conn, _ frame.Opcode, payload []byte) {
 		if string(payload) != "start" { // of "continuation after the end"
 			h.complain(fmt.Sprintf("message %q", payload))
@@ -218,8 +216,8 @@ func TestWireViolations(t *testing.T) {
 			try := func(parts ...[]byte) {
 				t.Helper()
 				p := s.dial(t)
-				p.writeApart(parts...)
-				p.wantClose(tt.code)
+				p.putApart(parts...)
+				p.WantClose(tt.code)
 			}
 			try(tt.bytes)
 			try(eachByte(tt.bytes)...)
@@ -237,7 +235,7 @@ func TestWireViolations(t *testing.T) {
 // TestWireTooManyFragments: 1,024 frames are a message, empty ones count, and the header of the
 // next is enough.
 func TestWireTooManyFragments(t *testing.T) {
-	s := serveWire(t, &wireHandler{}, nil)
+	s := serveWire(t, &handler{}, nil)
 	for _, tt := range []struct {
 		name    string
 		payload string
@@ -245,30 +243,30 @@ func TestWireTooManyFragments(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			first, more, last := masked(0b0_000_0001, []byte(tt.payload)), masked(0b0_000_0000, []byte(tt.payload)), masked(0b1_000_0000, []byte(tt.payload))
 			p := s.dial(t)
-			p.write(first, bytes.Repeat(more, 1022), text(""))
-			p.wantClose(1002) // a text frame inside: the message is still open after 1,023
+			p.Put(first, bytes.Repeat(more, 1022), text(""))
+			p.WantClose(1002) // a text frame inside: the message is still open after 1,023
 
 			p = s.dial(t)
 			ping := masked(0b1_000_1001, nil) // control frames are no fragments
-			p.write(first, ping, bytes.Repeat(more, 1022), ping, last)
-			p.want(0b1_000_1010, nil)
-			p.want(0b1_000_1010, nil)
-			p.want(0b1_000_0001, bytes.Repeat([]byte(tt.payload), 1024))
-			p.hangUp()
+			p.Put(first, ping, bytes.Repeat(more, 1022), ping, last)
+			p.Want(0b1_000_1010, nil)
+			p.Want(0b1_000_1010, nil)
+			p.Want(0b1_000_0001, bytes.Repeat([]byte(tt.payload), 1024))
+			p.HangUp()
 
 			p = s.dial(t)
-			p.write(first, bytes.Repeat(more, 1023), last)
-			p.wantClose(1008)
+			p.Put(first, bytes.Repeat(more, 1023), last)
+			p.WantClose(1008)
 
 			p = s.dial(t)
-			p.writeApart(join(first, bytes.Repeat(more, 1023)), last[:6]) // its header is enough
-			p.wantClose(1008)
+			p.putApart(join(first, bytes.Repeat(more, 1023)), last[:6]) // its header is enough
+			p.WantClose(1008)
 		})
 	}
 }
 
 func TestWireMessageLimit(t *testing.T) {
-	h := &wireHandler{}
+	h := &handler{}
 	s := serveWire(t, h, func(cfg *loop.DoorConfig) { cfg.Limits.MaxMessage = 1000 })
 	frag := func(b0 byte, n int) []byte { return masked(b0, pattern(1001)[:n]) }
 	tests := []struct {
@@ -290,18 +288,18 @@ func TestWireMessageLimit(t *testing.T) {
 			for _, parts := range [][][]byte{{stream}, tt.frames, chunks(stream, 100)} {
 				p := s.dial(t)
 				before := h.messages.Load()
-				p.writeApart(parts...)
+				p.putApart(parts...)
 				if !tt.ok {
-					p.wantClose(1009)
+					p.WantClose(1009)
 					if n := h.messages.Load() - before; n != 0 {
 						t.Errorf("the handler heard of %d messages", n)
 					}
 					continue
 				}
-				if f := p.frame(); f.b0 != 0b1_000_0010 || len(f.payload) != 1000 {
-					t.Fatalf("got frame %08b with %d bytes", f.b0, len(f.payload))
+				if f := p.Frame(); f.Head != 0b1_000_0010 || len(f.Payload) != 1000 {
+					t.Fatalf("got frame %08b with %d bytes", f.Head, len(f.Payload))
 				}
-				p.hangUp()
+				p.HangUp()
 			}
 		})
 	}
@@ -309,18 +307,18 @@ func TestWireMessageLimit(t *testing.T) {
 
 // TestWireControlBelowMessageLimit: the limit is for messages; control frames have their own.
 func TestWireControlBelowMessageLimit(t *testing.T) {
-	s := serveWire(t, &wireHandler{}, func(cfg *loop.DoorConfig) { cfg.Limits.MaxMessage = 16 })
+	s := serveWire(t, &handler{}, func(cfg *loop.DoorConfig) { cfg.Limits.MaxMessage = 16 })
 	ping := masked(0b1_000_1001, pattern(125))
 	for _, parts := range [][][]byte{eachByte(ping), {ping}} {
 		p := s.dial(t)
-		p.writeApart(parts...)
-		p.want(0b1_000_1010, pattern(125))
-		p.hangUp()
+		p.putApart(parts...)
+		p.Want(0b1_000_1010, pattern(125))
+		p.HangUp()
 	}
 }
 
 func TestWireText(t *testing.T) {
-	s := serveWire(t, &wireHandler{}, nil)
+	s := serveWire(t, &handler{}, nil)
 	long := strings.Repeat("κόσμε ", 40) // long enough for a vector unit
 	for _, sample := range []string{"κόσμε", "ᴬ€ࠀ\uFFFF", "𐍈\U0010FFFF\U00010000", "\x00\x7F\u0080\u07FF", long} {
 		p := s.dial(t)
@@ -332,16 +330,16 @@ func TestWireText(t *testing.T) {
 		frames = append(frames, masked(0b1_000_0000, nil))
 		whole := text(sample)
 		for _, parts := range [][][]byte{{whole}, eachByte(whole), frames, {join(frames...)}} {
-			p.writeApart(parts...)
-			p.want(0b1_000_0001, b)
+			p.putApart(parts...)
+			p.Want(0b1_000_0001, b)
 		}
 		for i := range b { // section 5.6: fragments need not end where characters do
-			p.write(masked(0b0_000_0001, b[:i]), masked(0b1_000_0000, b[i:]))
-			p.want(0b1_000_0001, b)
-			p.writeApart(whole[:len(whole)-i], whole[len(whole)-i:])
-			p.want(0b1_000_0001, b)
+			p.Put(masked(0b0_000_0001, b[:i]), masked(0b1_000_0000, b[i:]))
+			p.Want(0b1_000_0001, b)
+			p.putApart(whole[:len(whole)-i], whole[len(whole)-i:])
+			p.Want(0b1_000_0001, b)
 		}
-		p.hangUp()
+		p.HangUp()
 	}
 }
 
@@ -365,7 +363,7 @@ func TestWireBadText(t *testing.T) {
 		{"cut off by ASCII", "\xE2\x82A", 3},
 		{"cut off by another start", "\xF0\x90\x8D\xC3\xA9", 4},
 	}
-	h := &wireHandler{}
+	h := &handler{}
 	s := serveWire(t, h, nil)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -382,8 +380,8 @@ func TestWireBadText(t *testing.T) {
 				}
 				for _, parts := range tries {
 					p := s.dial(t)
-					p.writeApart(parts...)
-					p.wantClose(1007)
+					p.putApart(parts...)
+					p.WantClose(1007)
 				}
 			}
 		})
@@ -395,8 +393,8 @@ func TestWireBadText(t *testing.T) {
 			{masked(0b0_000_0001, []byte(cut)), masked(0b1_000_0000, nil)},
 		} {
 			p := s.dial(t)
-			p.writeApart(parts...)
-			p.wantClose(1007)
+			p.putApart(parts...)
+			p.WantClose(1007)
 		}
 	}
 	if n := h.messages.Load(); n != 0 {
@@ -409,7 +407,7 @@ func pad(s string, n int) string { return strings.Repeat("a", n%2) + strings.Rep
 
 // TestWireDeclaredLength: memory grows with the bytes received, not with a length declared.
 func TestWireDeclaredLength(t *testing.T) {
-	s := serveWire(t, &wireHandler{}, nil)
+	s := serveWire(t, &handler{}, nil)
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
@@ -417,8 +415,8 @@ func TestWireDeclaredLength(t *testing.T) {
 	start := masked(0b1_000_0010, make([]byte, 1<<20))[:20]
 	for range conns {
 		p := s.dial(t)
-		p.writeApart(start)
-		defer p.nc.Close()
+		p.putApart(start)
+		defer p.Close()
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)

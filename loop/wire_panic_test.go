@@ -12,7 +12,7 @@ import (
 // connections go on.
 func TestWirePanics(t *testing.T) {
 	filled := make(chan struct{}) // closed when much waits for the peer of OnDrain
-	h := &wireHandler{}
+	h := &handler{}
 	h.open = func(c *loop.Conn) {
 		if c.User() == "OnOpen" {
 			panic("in OnOpen")
@@ -60,35 +60,35 @@ func TestWirePanics(t *testing.T) {
 	}
 	for i, tt := range tests {
 		p := s.connect(t)
-		p.write(wireRequest("Authorization: "+tt.callback), tt.parts[0])
-		p.wantSwitch()
+		p.Put(request("Authorization: "+tt.callback), tt.parts[0])
+		p.WantSwitch()
 		for _, part := range tt.parts[1:] {
-			p.writeApart(part)
+			p.putApart(part)
 		}
 		switch tt.callback {
 		case "OnOpen", "OnMessage":
-			p.wantClose(1011)
+			p.WantClose(1011)
 		case "OnDrain":
 			<-filled
-			p.want(0b1_000_0001, []byte("much, please"))
-			f := p.frame()
-			for ; f.b0 == 0b1_000_0010; f = p.frame() {
+			p.Want(0b1_000_0001, []byte("much, please"))
+			f := p.Frame()
+			for ; f.Head == 0b1_000_0010; f = p.Frame() {
 			}
-			if f.b0 != 0b1_000_1000 || string(f.payload) != "\x03\xF3" {
-				t.Errorf("%s: got frame %08b %q, want close 1011", tt.callback, f.b0, f.payload)
+			if f.Head != 0b1_000_1000 || string(f.Payload) != "\x03\xF3" {
+				t.Errorf("%s: got frame %08b %q, want close 1011", tt.callback, f.Head, f.Payload)
 			}
-			p.wantEnd()
+			p.WantEnd()
 		case "OnClose":
-			p.want(0b1_000_0001, []byte("one"))
-			p.hangUp()
+			p.Want(0b1_000_0001, []byte("one"))
+			p.HangUp()
 		}
 		await(t, "OnClose", func() bool { return h.closed.Load() == int64(i+1) })
 		await(t, "the panic to be counted", func() bool { return s.stats().Panics == uint64(i+1) })
 		if why := h.why.Load(); tt.callback != "OnClose" && (why.Code != frame.CloseInternal || why.Remote || why.Cause == nil) {
 			t.Errorf("%s: OnClose was told %+v", tt.callback, why)
 		}
-		other.write(text("still here"))
-		other.want(0b1_000_0001, []byte("still here"))
+		other.Put(text("still here"))
+		other.Want(0b1_000_0001, []byte("still here"))
 	}
-	other.hangUp()
+	other.HangUp()
 }

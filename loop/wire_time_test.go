@@ -1,256 +1,270 @@
 package loop_test
 
 import (
+	"bytes"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/agloop/agloop/codec/frame"
+	"github.com/agloop/agloop/internal/testkit"
 	"github.com/agloop/agloop/loop"
 )
 
-// Deadlines are held in ticks of 100 ms, by a clock that may lag a second behind.
-const (
-	short   = 300 * time.Millisecond
-	tooLow  = short - 100*time.Millisecond
-	tooLate = short + 2*time.Second
-)
+// These tests move the engine's clock, which may lag a second and is held in ticks of 100 ms. What is
+// not to happen yet has half a minute of real time, so that a busy machine does not bring it about.
 
-// within checks that something that began at start took about short.
-func within(t *testing.T, what string, start time.Time) {
+// step moves the clock when the loop, which is one, has done what there is to do, and
+// returns when it has acted on it.
+func (h *house) step(t testing.TB, d time.Duration) {
 	t.Helper()
-	if took := time.Since(start); took < tooLow || took > tooLate {
-		t.Errorf("%s after %v, want about %v", what, took, short)
+	h.settle(t)
+	h.eng.Advance(d)
+	h.settle(t)
+}
+
+// settle returns when the loop has dealt with what it has read: what it does for a connection that comes
+// now, it does later.
+func (h *house) settle(t testing.TB) {
+	t.Helper()
+	p := h.dial(t)
+	p.echoes()
+	p.HangUp()
+}
+
+// wantNothing checks that nothing has been sent to the peer.
+func (p *peer) wantNothing() {
+	p.t.Helper()
+	if err := p.Peek(time.Millisecond); !os.IsTimeout(err) {
+		p.t.Fatalf("nothing was to come yet; got %v", err)
 	}
 }
 
-// dribble writes b byte by byte, 30 ms apart, until the server sends something or ends.
-func (p *wirePeer) dribble(b []byte) {
-	p.t.Helper()
-	defer p.setReadDeadline(patience)
-	for i := range b {
-		if _, err := p.nc.Write(b[i : i+1]); err != nil {
-			return
-		}
-		p.setReadDeadline(30 * time.Millisecond)
-		if _, err := p.r.Peek(1); !os.IsTimeout(err) {
-			return
-		}
-	}
-	p.t.Fatal("the server took it all")
+// untimed are limits without a deadline.
+var untimed = loop.Limits{
+	HandshakeTimeout: -1, MessageTimeout: -1, IdleTimeout: -1, PingInterval: -1, WriteTimeout: -1, CloseTimeout: time.Hour,
+}
+
+// timed serves with one deadline, or few.
+func timed(t *testing.T, h *handler, set func(*loop.Limits)) *house {
+	t.Helper()
+	limits := untimed
+	set(&limits)
+	return open(t, loop.DoorConfig{Handler: h, Limits: limits})
 }
 
 // TestWireHandshakeTimeout: bytes do not move the deadline.
 func TestWireHandshakeTimeout(t *testing.T) {
-	t.Parallel()
-	s := serveWire(t, &wireHandler{}, func(cfg *loop.DoorConfig) { cfg.Limits.HandshakeTimeout = short })
-	for _, head := range [][]byte{wireRequest("X: " + strings.Repeat("x", 500)), nil} {
-		start := time.Now()
+	s := timed(t, &handler{}, func(l *loop.Limits) { l.HandshakeTimeout = time.Minute })
+	for _, head := range [][]byte{request("X: " + strings.Repeat("x", 500)), nil} {
 		p := s.connect(t)
-		if head != nil {
-			p.dribble(head)
-		}
-		if _, err := p.r.Peek(1); err == nil || os.IsTimeout(err) {
+		p.putApart(head[:len(head)/4])
+		s.step(t, 30*time.Second)
+		p.putApart(head[len(head)/4 : len(head)/2])
+		p.wantNothing()
+		s.step(t, 35*time.Second)
+		if err := p.Peek(testkit.Patience); err == nil || os.IsTimeout(err) {
 			t.Fatalf("still there: %v", err)
 		}
-		within(t, "cut", start)
-		await(t, "its slot to be free", func() bool { return s.door.Slots().Used() == 0 })
+		await(t, "its slot is free", func() bool { return s.door.Slots().Used() == 0 })
 	}
-	s.dial(t).hangUp()
 	if n := s.stats().BadUpgrade; n != 2 {
 		t.Errorf("%d bad upgrades counted, want 2", n)
 	}
 }
 
-// TestWireMessageTimeout: a message has a deadline from its first byte, in however many frames it
-// comes and whatever control frames come between.
+// TestWireMessageTimeout: a message has a deadline from its first byte, in however
+// many frames it comes and whatever control frames come between.
 func TestWireMessageTimeout(t *testing.T) {
-	t.Parallel()
-	tests := []struct {
+	s := timed(t, &handler{}, func(l *loop.Limits) { l.MessageTimeout = time.Minute })
+	for _, tt := range []struct {
 		name  string
 		start []byte
 		more  []byte
 	}{
 		{"one frame", nil, text(strings.Repeat("x", 500))},
-		{"fragments", masked(0b0_000_0001, nil), []byte(strings.Repeat(string(masked(0b0_000_0000, []byte("x"))), 100))},
-		{"pings between", masked(0b0_000_0001, nil), []byte(strings.Repeat(string(masked(0b1_000_1010, []byte("x"))), 100))},
-	}
-	s := serveWire(t, &wireHandler{}, func(cfg *loop.DoorConfig) { cfg.Limits.MessageTimeout = short })
-	for _, tt := range tests {
+		{"fragments", masked(0b0_000_0001, nil), bytes.Repeat(masked(0b0_000_0000, []byte("x")), 100)},
+		{"pings between", masked(0b0_000_0001, nil), bytes.Repeat(masked(0b1_000_1010, []byte("x")), 100)},
+	} {
 		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
 			p := s.dial(t)
-			p.write(text("before"))
-			p.want(0b1_000_0001, []byte("before"))
-			start := time.Now()
-			p.write(tt.start)
-			p.dribble(tt.more)
-			within(t, "closed", start)
-			p.wantClose(1008)
+			p.echoes()
+			p.putApart(tt.start, tt.more[:100])
+			s.step(t, 30*time.Second)
+			p.putApart(tt.more[100:200])
+			p.wantNothing()
+			s.step(t, 35*time.Second)
+			p.WantClose(1008)
 		})
 	}
 	t.Run("in time", func(t *testing.T) {
-		t.Parallel()
 		p := s.dial(t)
-		late := s.dial(t)
 		for range 3 { // each message has its own deadline
-			p.write(masked(0b0_000_0001, []byte("a")))
-			p.idleFor(short / 2)
-			p.write(masked(0b1_000_0000, []byte("b")))
-			p.want(0b1_000_0001, []byte("ab"))
+			p.putApart(masked(0b0_000_0001, []byte("a")))
+			s.step(t, 30*time.Second)
+			p.Put(masked(0b1_000_0000, []byte("b")))
+			p.WantMessage(frame.Text, "ab")
 		}
-		late.write(text("late")[:5])
-		late.wantClose(1008) // and none after its end: this one came later
-		p.write(text("c"))
-		p.want(0b1_000_0001, []byte("c"))
-		p.hangUp()
+		s.step(t, 2*time.Minute) // and none after its end
+		p.echoes()
+		p.HangUp()
 	})
 }
 
 func TestWirePingTimeout(t *testing.T) {
-	t.Parallel()
-	h := &wireHandler{}
-	s := serveWire(t, h, func(cfg *loop.DoorConfig) {
-		cfg.Limits.PingInterval, cfg.Limits.PongTimeout = short, short
-	})
+	ping, pong := byte(0b1_000_1001), masked(0b1_000_1010, nil)
+	s := timed(t, &handler{}, func(l *loop.Limits) { l.PingInterval, l.PongTimeout = time.Minute, time.Minute })
 	t.Run("no pong", func(t *testing.T) {
-		t.Parallel()
-		start := time.Now()
 		p := s.dial(t)
-		p.want(0b1_000_1001, nil)
-		within(t, "pinged", start)
-		start = time.Now()
-		p.wantClose(1001)
-		within(t, "closed", start)
+		s.step(t, 30*time.Second)
+		p.wantNothing()
+		s.step(t, 35*time.Second)
+		p.Want(ping, nil)
+		s.step(t, 30*time.Second)
+		p.wantNothing()
+		s.step(t, 35*time.Second)
+		p.WantClose(1001)
 	})
 	t.Run("pongs", func(t *testing.T) {
-		t.Parallel()
 		p := s.dial(t)
 		for range 4 {
-			p.want(0b1_000_1001, nil)
-			p.write(masked(0b1_000_1010, nil))
+			s.step(t, 65*time.Second)
+			p.Want(ping, nil)
+			p.putApart(pong)
 		}
-		p.hangUp()
-	})
-	t.Run("interval below the timeout of the pong", func(t *testing.T) {
-		t.Parallel()
-		s := serveWire(t, &wireHandler{}, func(cfg *loop.DoorConfig) { cfg.Limits.PingInterval = short })
-		p := s.dial(t)
-		for range 3 {
-			start := time.Now()
-			p.want(0b1_000_1001, nil)
-			within(t, "pinged", start)
-			p.write(masked(0b1_000_1010, nil))
-		}
-		p.hangUp()
+		p.HangUp()
 	})
 	t.Run("any byte is as good as a pong", func(t *testing.T) {
-		t.Parallel()
 		p := s.dial(t)
 		frame := text("slow")
 		for i := range 3 {
-			p.want(0b1_000_1001, nil)
-			p.write(frame[i : i+1])
+			s.step(t, 65*time.Second)
+			p.Want(ping, nil)
+			p.putApart(frame[i : i+1])
 		}
-		p.write(frame[3:])
-		p.want(0b1_000_0001, []byte("slow"))
-		p.hangUp()
+		p.Put(frame[3:])
+		p.Want(0b1_000_0001, []byte("slow"))
+		p.HangUp()
+	})
+	t.Run("interval below the timeout of the pong", func(t *testing.T) {
+		s := timed(t, &handler{}, func(l *loop.Limits) { l.PingInterval, l.PongTimeout = time.Minute, 10*time.Minute })
+		p := s.dial(t)
+		for range 3 {
+			s.step(t, 30*time.Second)
+			p.wantNothing()
+			s.step(t, 35*time.Second)
+			p.Want(ping, nil)
+			p.putApart(pong)
+		}
+		p.HangUp()
 	})
 }
 
-// TestWireIdle: a connection without messages is closed with 1001, pongs or not; not while a run is
-// active, and only a whole IdleTimeout after its end.
+// TestWireIdle: a connection without messages is closed with 1001, pongs or not.
 func TestWireIdle(t *testing.T) {
-	t.Parallel()
-	const limit = 2 * short
 	t.Run("messages count, pongs do not", func(t *testing.T) {
-		t.Parallel()
-		s := serveWire(t, &wireHandler{}, func(cfg *loop.DoorConfig) {
-			cfg.Limits.IdleTimeout, cfg.Limits.PingInterval, cfg.Limits.PongTimeout = limit, short/3, short/3
+		s := timed(t, &handler{}, func(l *loop.Limits) {
+			l.IdleTimeout, l.PingInterval, l.PongTimeout = 10*time.Minute, time.Minute, time.Minute
 		})
 		p := s.dial(t)
-		last := time.Now()
 		for pings := 1; ; pings++ {
-			f := p.frame()
-			if f.b0 == 0b1_000_1000 {
-				if string(f.payload) != "\x03\xE9idle" || pings <= 8 {
-					t.Errorf("got close %s after %d pings", showClose(f.payload), pings)
+			s.step(t, 65*time.Second)
+			f := p.Frame()
+			if f.Head == 0b1_000_1000 {
+				// 20 with messages, and in the ten minutes behind the last 9, or fewer for the real time that passes.
+				if string(f.Payload) != "\x03\xE9idle" || pings < 25 || pings > 30 {
+					t.Errorf("got close %s after %d pings", testkit.ShowClose(f.Payload), pings-1)
 				}
-				p.write(masked(f.b0, f.payload))
+				p.Put(masked(f.Head, f.Payload))
 				break
 			}
-			p.write(masked(0b1_000_1010, f.payload))
-			if pings <= 8 { // for longer than the limit
-				p.write(text("here"))
-				p.want(0b1_000_0001, []byte("here"))
-				last = time.Now()
+			p.putApart(masked(0b1_000_1010, f.Payload))
+			if pings <= 20 { // for longer than the limit
+				p.echoes()
 			}
 		}
-		if took := time.Since(last); took < limit-200*time.Millisecond || took > limit+2*time.Second {
-			t.Errorf("closed %v after the last message, limit %v", took, limit)
-		}
-		p.wantEnd()
-	})
-	t.Run("a run", func(t *testing.T) {
-		t.Parallel()
-		runs := make(chan *loop.Conn, 1)
-		s := serveWire(t, &wireHandler{message: func(c *loop.Conn, _ frame.Opcode, _ []byte) {
-			c.SetBusy(true)
-			runs <- c
-		}}, func(cfg *loop.DoorConfig) {
-			cfg.Limits.IdleTimeout, cfg.Limits.PingInterval = limit, -1
-		})
-		p := s.dial(t)
-		p.write(text("run"))
-		c := <-runs
-		s.dial(t).wantGoodbye(1001) // it came later and its time is over: so is p's
-		p.idleFor(short * 4 / 3)    // not a multiple of the limit
-		c.SetBusy(false)
-		end := time.Now()
-		p.wantGoodbye(1001)
-		if took := time.Since(end); took < limit-200*time.Millisecond {
-			t.Errorf("closed %v after the end of a run, limit %v", took, limit)
-		}
+		p.WantEnd()
 	})
 	t.Run("nobody answers", func(t *testing.T) {
-		t.Parallel()
-		s := serveWire(t, &wireHandler{}, func(cfg *loop.DoorConfig) {
-			cfg.Limits.IdleTimeout, cfg.Limits.CloseTimeout = limit, short
-		})
+		s := timed(t, &handler{}, func(l *loop.Limits) { l.IdleTimeout, l.CloseTimeout = time.Minute, time.Minute })
 		p := s.dial(t)
-		if reason := p.closeFrame(1001); reason != "idle" {
+		s.step(t, 30*time.Second)
+		p.wantNothing()
+		s.step(t, 35*time.Second)
+		if reason := p.CloseFrame(1001); reason != "idle" {
 			t.Errorf("reason %q", reason)
 		}
-		start := time.Now()
-		p.wantEnd()
-		within(t, "cut", start)
+		s.step(t, 30*time.Second)
+		p.wantNothing()
+		s.step(t, 35*time.Second)
+		p.WantEnd()
 	})
 }
 
-// TestWireTimersAlone: a deadline comes when no other is set anywhere on the loop.
+// TestWireCloseTimeout: a peer that does not answer a close, or does not end the TCP
+// connection, is waited for no longer than CloseTimeout.
+func TestWireCloseTimeout(t *testing.T) {
+	h := &handler{message: func(c *loop.Conn, op frame.Opcode, p []byte) {
+		if string(p) == "close" {
+			c.Close(1000, "")
+			return
+		}
+		c.Send(op, p)
+	}}
+	s := timed(t, h, func(l *loop.Limits) { l.CloseTimeout = time.Minute })
+	silent := s.dial(t)
+	silent.Put(text("close"))
+	silent.CloseFrame(1000)
+	s.step(t, 30*time.Second)
+	silent.wantNothing()
+	s.step(t, 35*time.Second)
+	silent.WantEnd()
+
+	lingers := s.dial(t)
+	lingers.Put(closing(1000, ""))
+	lingers.CloseFrame(1000)
+	s.step(t, 65*time.Second)
+	await(t, "OnClose with our end still open", func() bool { return h.closed.Load() == h.opened.Load() })
+}
+
+// TestWireTimersAlone: a deadline comes when no other is set anywhere on the loop, in
+// real time, as nobody wakes the loop.
 func TestWireTimersAlone(t *testing.T) {
 	t.Parallel()
-	alone := func(t *testing.T) *wirePeer {
+	const soon = 300 * time.Millisecond
+	alone := func(t *testing.T) *peer {
 		t.Parallel()
-		return serveWire(t, &wireHandler{message: func(c *loop.Conn, _ frame.Opcode, _ []byte) { c.Close(1000, "") }}, func(cfg *loop.DoorConfig) {
-			cfg.Limits.HandshakeTimeout, cfg.Limits.IdleTimeout, cfg.Limits.PingInterval = -1, -1, -1
-			cfg.Limits.MessageTimeout, cfg.Limits.CloseTimeout = short, short
-		}).dial(t)
+		h := &handler{message: func(c *loop.Conn, _ frame.Opcode, _ []byte) { c.Close(1000, "") }}
+		return timed(t, h, func(l *loop.Limits) { l.MessageTimeout, l.CloseTimeout = soon, soon }).dial(t)
+	}
+	late := func(t *testing.T, start time.Time) {
+		t.Helper()
+		if took := time.Since(start); took < soon-100*time.Millisecond {
+			t.Errorf("after %v, want %v", took, soon)
+		}
 	}
 	t.Run("message", func(t *testing.T) {
 		p := alone(t)
 		start := time.Now()
-		p.write(text("half")[:8])
-		p.wantClose(1008)
-		within(t, "closed", start)
+		p.Put(text("half")[:8])
+		p.WantClose(1008)
+		late(t, start)
+	})
+	t.Run("write", func(t *testing.T) {
+		t.Parallel()
+		p := timed(t, much(), func(l *loop.Limits) { l.WriteTimeout, l.SoftLimit = soon, 16<<20 }).narrow(t, 4<<10)
+		start := time.Now()
+		p.Put(text("go"))
+		await(t, "who takes no byte is cut", func() bool { return p.house.stats().SlowCuts == 1 })
+		late(t, start)
 	})
 	t.Run("close", func(t *testing.T) {
 		p := alone(t)
 		start := time.Now()
-		p.write(text("close"))
-		p.closeFrame(1000)
-		p.wantEnd()
-		within(t, "cut", start)
+		p.Put(text("close"))
+		p.CloseFrame(1000)
+		p.WantEnd()
+		late(t, start)
 	})
 }

@@ -11,24 +11,25 @@ import (
 
 	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/codec/handshake"
+	"github.com/agloop/agloop/internal/testkit"
 	"github.com/agloop/agloop/loop"
 )
 
 // TestWireUpgradeBehindHead: frames sent with the request reach the handler exactly once, wherever
 // the bytes are split.
 func TestWireUpgradeBehindHead(t *testing.T) {
-	s := serveWire(t, &wireHandler{}, nil)
-	head := wireRequest()
+	s := serveWire(t, &handler{}, nil)
+	head := request()
 	stream := join(head, text("one"), masked(0b1_000_1001, []byte("ping")), masked(0b0_000_0001, []byte("tw")), masked(0b1_000_0000, []byte("o")))
 	check := func(parts ...[]byte) {
 		t.Helper()
 		p := s.connect(t)
-		p.writeApart(parts...)
-		p.wantSwitch()
-		p.want(0b1_000_0001, []byte("one"))
-		p.want(0b1_000_1010, []byte("ping"))
-		p.want(0b1_000_0001, []byte("two"))
-		p.hangUp()
+		p.putApart(parts...)
+		p.WantSwitch()
+		p.Want(0b1_000_0001, []byte("one"))
+		p.Want(0b1_000_1010, []byte("ping"))
+		p.Want(0b1_000_0001, []byte("two"))
+		p.HangUp()
 	}
 	check(stream)
 	check(eachByte(stream)...)
@@ -37,28 +38,28 @@ func TestWireUpgradeBehindHead(t *testing.T) {
 	}
 
 	p := s.connect(t)
-	p.write(head, plain(0b1_000_0001, []byte("unmasked"))) // a second request, for instance
-	p.wantSwitch()
-	p.wantClose(1002)
+	p.Put(head, plain(0b1_000_0001, []byte("unmasked"))) // a second request, for instance
+	p.WantSwitch()
+	p.WantClose(1002)
 }
 
 func TestWireUpgradeRefused(t *testing.T) {
 	without := func(name string, lines ...string) []byte {
-		all := strings.Split(strings.TrimSuffix(string(wireRequest()), "\r\n\r\n"), "\r\n")
+		all := strings.Split(strings.TrimSuffix(string(request()), "\r\n\r\n"), "\r\n")
 		kept := all[:0]
 		for _, line := range all {
 			if !strings.HasPrefix(line, name) {
 				kept = append(kept, line)
 			}
 		}
-		return wireHead(append(kept, lines...)...)
+		return testkit.HTTP(append(kept, lines...)...)
 	}
-	request := string(wireRequest())
+	whole := string(request())
 	sized := func(n int) []byte { // a head of n bytes
-		return wireRequest("X: " + strings.Repeat("x", n-len(wireRequest("X: "))))
+		return request("X: " + strings.Repeat("x", n-len(request("X: "))))
 	}
 	counted := func(n int) []byte { // a head of n fields
-		return wireRequest(strings.Split(strings.Repeat("X: x\n", n-5), "\n")[:n-5]...)
+		return request(strings.Split(strings.Repeat("X: x\n", n-5), "\n")[:n-5]...)
 	}
 	tests := []struct {
 		name   string
@@ -70,54 +71,54 @@ func TestWireUpgradeRefused(t *testing.T) {
 		{"no end in 8,193 bytes", sized(9000)[:8193], 431},
 		{"64 fields", counted(64), 101},
 		{"65 fields", counted(65), 431},
-		{"request line of 4,097 bytes", wireHead("GET /ws?" + strings.Repeat("x", 4097-len("GET /ws? HTTP/1.1")) + " HTTP/1.1"), 414},
+		{"request line of 4,097 bytes", testkit.HTTP("GET /ws?" + strings.Repeat("x", 4097-len("GET /ws? HTTP/1.1")) + " HTTP/1.1"), 414},
 
-		{"Content-Length", wireRequest("Content-Length: 5"), 400}, // RFC 9112 section 6
-		{"Content-Length: 0", wireRequest("Content-Length: 0"), 101},
-		{"Content-Length twice", wireRequest("Content-Length: 0", "Content-Length: 0"), 400},
-		{"Transfer-Encoding", wireRequest("Transfer-Encoding: chunked"), 400},
-		{"folded field, RFC 9112 section 5.2", wireRequest("X: a", " b"), 400},
-		{"space before the colon, section 5.1", wireRequest("X : a"), 400},
-		{"bare LF, section 2.2", []byte(strings.ReplaceAll(request, "\r\n", "\n")), 400},
-		{"one bare LF", []byte(strings.Replace(request, "\r\nUpgrade", "\nUpgrade", 1)), 400},
-		{"bare CR", wireRequest("X: a\rb"), 400},
-		{"NUL", wireRequest("X: a\x00b"), 400},
-		{"no name", wireRequest(": a"), 400},
-		{"Host twice", wireRequest("Host: example.com"), 400},
-		{"Key twice", wireRequest("Sec-WebSocket-Key: " + wireKey), 400},
-		{"Version twice", wireRequest("Sec-WebSocket-Version: 13"), 400},
+		{"Content-Length", request("Content-Length: 5"), 400}, // RFC 9112 section 6
+		{"Content-Length: 0", request("Content-Length: 0"), 101},
+		{"Content-Length twice", request("Content-Length: 0", "Content-Length: 0"), 400},
+		{"Transfer-Encoding", request("Transfer-Encoding: chunked"), 400},
+		{"folded field, RFC 9112 section 5.2", request("X: a", " b"), 400},
+		{"space before the colon, section 5.1", request("X : a"), 400},
+		{"bare LF, section 2.2", []byte(strings.ReplaceAll(whole, "\r\n", "\n")), 400},
+		{"one bare LF", []byte(strings.Replace(whole, "\r\nUpgrade", "\nUpgrade", 1)), 400},
+		{"bare CR", request("X: a\rb"), 400},
+		{"NUL", request("X: a\x00b"), 400},
+		{"no name", request(": a"), 400},
+		{"Host twice", request("Host: example.com"), 400},
+		{"Key twice", request("Sec-WebSocket-Key: " + testkit.Key), 400},
+		{"Version twice", request("Sec-WebSocket-Version: 13"), 400},
 		{"no Host", without("Host:"), 400},
 		{"bad Host", without("Host:", "Host: user@example.com"), 400},
-		{"other authority", []byte(strings.Replace(request, "GET /ws", "GET http://other.example/ws", 1)), 400},
+		{"other authority", []byte(strings.Replace(whole, "GET /ws", "GET http://other.example/ws", 1)), 400},
 
 		{"no Key, RFC 6455 section 4.2.1", without("Sec-WebSocket-Key:"), 400},
-		{"Key of 23", without("Sec-WebSocket-Key:", "Sec-WebSocket-Key: "+wireKey[1:]), 400},
-		{"Key of 25", without("Sec-WebSocket-Key:", "Sec-WebSocket-Key: "+wireKey+"="), 400},
+		{"Key of 23", without("Sec-WebSocket-Key:", "Sec-WebSocket-Key: "+testkit.Key[1:]), 400},
+		{"Key of 25", without("Sec-WebSocket-Key:", "Sec-WebSocket-Key: "+testkit.Key+"="), 400},
 		{"Key no base64", without("Sec-WebSocket-Key:", "Sec-WebSocket-Key: ????????????????????????"), 400},
 		{"Connection without upgrade", without("Connection:", "Connection: keep-alive"), 400},
 		{"Connection with more", without("Connection:", "Connection: keep-alive, UPGRADE"), 101},
 		{"Upgrade with more", without("Upgrade:", "Upgrade: websocket, h2c"), 400},
 		{"WebSocket in capitals", without("Upgrade:", "Upgrade: WEBSOCKET"), 101},
-		{"POST", []byte(strings.Replace(request, "GET", "POST", 1)), 405},
-		{"HTTP/1.0", []byte(strings.Replace(request, "HTTP/1.1", "HTTP/1.0", 1)), 505},
-		{"subprotocol is no token", wireRequest("Sec-WebSocket-Protocol: a b"), 400},
+		{"POST", []byte(strings.Replace(whole, "GET", "POST", 1)), 405},
+		{"HTTP/1.0", []byte(strings.Replace(whole, "HTTP/1.1", "HTTP/1.0", 1)), 505},
+		{"subprotocol is no token", request("Sec-WebSocket-Protocol: a b"), 400},
 
 		{"version 12, section 4.4", without("Sec-WebSocket-Version:", "Sec-WebSocket-Version: 12"), 426},
 		{"no version", without("Sec-WebSocket-Version:"), 426},
 
-		{"page of another origin, section 10.2", wireRequest("Origin: http://evil.example"), 403},
-		{"https where http is served", wireRequest("Origin: https://example.com"), 403},
-		{"origin as a prefix", wireRequest("Origin: http://example.com.evil.example"), 403},
-		{"origin with user information", wireRequest("Origin: http://example.com@evil.example"), 403},
-		{"origin with a port", wireRequest("Origin: http://example.com:81"), 403},
-		{"origin null", wireRequest("Origin: null"), 403},
-		{"empty origin", wireRequest("Origin:"), 403},
-		{"origin twice", wireRequest("Origin: http://example.com", "Origin: http://example.com"), 400},
-		{"own origin", wireRequest("Origin: http://example.com"), 101},
-		{"listed origin", wireRequest("Origin: https://app.example"), 101},
-		{"absolute target", []byte(strings.Replace(request, "GET /ws", "GET http://example.com/ws", 1)), 101},
+		{"page of another origin, section 10.2", request("Origin: http://evil.example"), 403},
+		{"https where http is served", request("Origin: https://example.com"), 403},
+		{"origin as a prefix", request("Origin: http://example.com.evil.example"), 403},
+		{"origin with user information", request("Origin: http://example.com@evil.example"), 403},
+		{"origin with a port", request("Origin: http://example.com:81"), 403},
+		{"origin null", request("Origin: null"), 403},
+		{"empty origin", request("Origin:"), 403},
+		{"origin twice", request("Origin: http://example.com", "Origin: http://example.com"), 400},
+		{"own origin", request("Origin: http://example.com"), 101},
+		{"listed origin", request("Origin: https://app.example"), 101},
+		{"absolute target", []byte(strings.Replace(whole, "GET /ws", "GET http://example.com/ws", 1)), 101},
 	}
-	h := &wireHandler{}
+	h := &handler{}
 	s := serveWire(t, h, func(cfg *loop.DoorConfig) { cfg.Origins.Allowed = []string{"https://app.example"} })
 	refused := uint64(0)
 	for _, tt := range tests {
@@ -125,14 +126,14 @@ func TestWireUpgradeRefused(t *testing.T) {
 			for _, parts := range [][][]byte{{tt.head}, chunks(tt.head, 1+len(tt.head)/5), eachByte(tt.head)} {
 				p := s.connect(t)
 				opened := h.opened.Load()
-				p.writeApart(parts...)
+				p.putApart(parts...)
 				if tt.status == 101 {
-					p.wantSwitch()
-					p.hangUp()
+					p.WantSwitch()
+					p.HangUp()
 					continue
 				}
-				p.writeApart(text("nobody may see this"))
-				fields := p.wantRefusal(tt.status)
+				p.putApart(text("nobody may see this"))
+				fields := p.WantRefusal(tt.status)
 				refused++
 				if v, wrong := fields["Sec-WebSocket-Version"], tt.status == 426; wrong != (v == "13") {
 					t.Errorf("Sec-WebSocket-Version: %q with status %d", v, tt.status)
@@ -157,23 +158,23 @@ func TestWireUpgradeProtocol(t *testing.T) {
 		{"A", ""}, // names are compared exactly
 		{"c\r\nSec-WebSocket-Protocol: b", "b"},
 	}
-	s := serveWire(t, &wireHandler{}, func(cfg *loop.DoorConfig) { cfg.Protocols = []string{"a", "b"} })
+	s := serveWire(t, &handler{}, func(cfg *loop.DoorConfig) { cfg.Protocols = []string{"a", "b"} })
 	for _, tt := range tests {
 		p := s.connect(t)
 		if tt.offer == "" {
-			p.write(wireRequest())
+			p.Put(request())
 		} else {
-			p.write(wireRequest("Sec-WebSocket-Protocol: " + tt.offer))
+			p.Put(request("Sec-WebSocket-Protocol: " + tt.offer))
 		}
-		if got := p.wantSwitch()["Sec-WebSocket-Protocol"]; got != tt.want {
+		if got := p.WantSwitch()["Sec-WebSocket-Protocol"]; got != tt.want {
 			t.Errorf("offer %q: got %q, want %q", tt.offer, got, tt.want)
 		}
-		p.hangUp()
+		p.HangUp()
 	}
 }
 
 func TestWireAuthorize(t *testing.T) {
-	h := &wireHandler{open: func(c *loop.Conn) { c.Send(frame.Text, []byte(fmt.Sprint(c.User()))) }}
+	h := &handler{open: func(c *loop.Conn) { c.Send(frame.Text, []byte(fmt.Sprint(c.User()))) }}
 	s := serveWire(t, h, func(cfg *loop.DoorConfig) {
 		cfg.Authorize = func(req *handshake.Request) (any, error) {
 			switch who := string(req.Field("authorization")); who {
@@ -189,24 +190,24 @@ func TestWireAuthorize(t *testing.T) {
 		}
 	})
 	p := s.connect(t)
-	p.write(wireRequest("Authorization: ann"))
-	p.wantSwitch()
-	p.want(0b1_000_0001, []byte("ann"))
-	p.hangUp()
+	p.Put(request("Authorization: ann"))
+	p.WantSwitch()
+	p.Want(0b1_000_0001, []byte("ann"))
+	p.HangUp()
 
 	p = s.connect(t)
-	p.write(wireRequest("Authorization: nobody"))
-	p.wantRefusal(403)
+	p.Put(request("Authorization: nobody"))
+	p.WantRefusal(403)
 
 	p = s.connect(t)
-	p.write(wireRequest("Authorization: later"))
-	if after := p.wantRefusal(429)["Retry-After"]; after != "90" {
+	p.Put(request("Authorization: later"))
+	if after := p.WantRefusal(429)["Retry-After"]; after != "90" {
 		t.Errorf("Retry-After: %q", after)
 	}
 
 	p = s.connect(t)
-	p.write(wireRequest("Authorization: panic"))
-	if b, _ := io.ReadAll(p.r); strings.HasPrefix(string(b), "HTTP/1.1 101") {
+	p.Put(request("Authorization: panic"))
+	if b, _ := io.ReadAll(p); strings.HasPrefix(string(b), "HTTP/1.1 101") {
 		t.Errorf("a panic let the peer in: %q", b)
 	}
 	if n := s.stats().Panics; n != 1 {
@@ -218,7 +219,7 @@ func TestWireAuthorize(t *testing.T) {
 // server that stops, sends nothing that a client could take for an answer but is none.
 func TestWireClosedInHandshake(t *testing.T) {
 	slots := make(chan *loop.Slots, 1)
-	h := &wireHandler{}
+	h := &handler{}
 	s := serveWire(t, h, func(cfg *loop.DoorConfig) {
 		cfg.Authorize = func(*handshake.Request) (any, error) {
 			(<-slots).Each(func(c *loop.Conn) { c.Close(1001, "") })
@@ -227,12 +228,12 @@ func TestWireClosedInHandshake(t *testing.T) {
 	})
 	slots <- s.door.Slots()
 	p := s.connect(t)
-	p.write(wireRequest(), text("hello"))
-	if _, err := p.r.Peek(1); err == nil {
-		p.wantSwitch()
-		p.wantGoodbye(1001)
+	p.Put(request(), text("hello"))
+	if p.Peek(testkit.Patience) == nil {
+		p.WantSwitch()
+		p.WantGoodbye(1001)
 	}
-	p.nc.Close()
+	p.Close()
 	if n := h.messages.Load(); n != 0 {
 		t.Errorf("%d messages after Close", n)
 	}
@@ -245,11 +246,11 @@ func TestWireHTTP(t *testing.T) {
 		name    string
 		request []byte
 	}{
-		{"no upgrade", wireHead("GET /ws HTTP/1.1", "Host: a")},
-		{"other path", []byte(strings.Replace(string(wireRequest()), "/ws", "/other", 1))},
-		{"path below", []byte(strings.Replace(string(wireRequest()), "/ws", "/ws/", 1))},
-		{"other path and version", []byte(strings.NewReplacer("/ws", "/other", ": 13", ": 12").Replace(string(wireRequest())))},
-		{"with a body", join(wireHead("POST /x HTTP/1.1", "Host: a", "Content-Length: 3000"), []byte(body))},
+		{"no upgrade", testkit.HTTP("GET /ws HTTP/1.1", "Host: a")},
+		{"other path", []byte(strings.Replace(string(request()), "/ws", "/other", 1))},
+		{"path below", []byte(strings.Replace(string(request()), "/ws", "/ws/", 1))},
+		{"other path and version", []byte(strings.NewReplacer("/ws", "/other", ": 13", ": 12").Replace(string(request())))},
+		{"with a body", join(testkit.HTTP("POST /x HTTP/1.1", "Host: a", "Content-Length: 3000"), []byte(body))},
 		{"bare LF", []byte("GET / HTTP/1.0\n\n")},
 		{"no HTTP at all", []byte("\x16\x03\x01 hello?\r\n\r\n")},
 	}
@@ -259,7 +260,7 @@ func TestWireHTTP(t *testing.T) {
 	}
 	want := make(chan int, 1)
 	got := make(chan served, 1)
-	s := serveWire(t, &wireHandler{}, func(cfg *loop.DoorConfig) {
+	s := serveWire(t, &handler{}, func(cfg *loop.DoorConfig) {
 		cfg.HTTP = func(nc net.Conn) {
 			defer nc.Close()
 			b := make([]byte, <-want)
@@ -278,12 +279,12 @@ func TestWireHTTP(t *testing.T) {
 			for _, parts := range [][][]byte{{head, rest}, {join(head, rest[:len(rest)/3]), rest[len(rest)/3:]}, {tt.request, nil}, append(eachByte(head), rest)} {
 				want <- len(tt.request)
 				p := s.connect(t)
-				p.writeApart(parts[:len(parts)-1]...)
-				p.write(parts[len(parts)-1]) // when the connection has left the loop
+				p.putApart(parts[:len(parts)-1]...)
+				p.Put(parts[len(parts)-1]) // when the connection has left the loop
 				if g := <-got; g.err != nil || g.bytes != string(tt.request) {
 					t.Fatalf("HTTP side read %.60q (%d bytes), %v; want %d bytes", g.bytes, len(g.bytes), g.err, len(tt.request))
 				}
-				if b, err := io.ReadAll(p.r); string(b) != "served" {
+				if b, err := io.ReadAll(p); string(b) != "served" {
 					t.Fatalf("got %q, %v from the HTTP side", b, err)
 				}
 			}
@@ -298,18 +299,17 @@ func TestWireHTTP(t *testing.T) {
 // whoever held it.
 func TestWireFull(t *testing.T) {
 	hold := make(chan net.Conn, 1)
-	s := serveWire(t, &wireHandler{}, func(cfg *loop.DoorConfig) {
+	s := serveWire(t, &handler{}, func(cfg *loop.DoorConfig) {
 		cfg.MaxConnections = 1
 		cfg.HTTP = func(nc net.Conn) { hold <- nc }
 	})
 	full := func() {
 		t.Helper()
-		for _, head := range [][]byte{wireRequest(), wireRequest("Cookie: " + strings.Repeat("x", 4000))} {
+		for _, head := range [][]byte{request(), request("Cookie: " + strings.Repeat("x", 4000))} {
 			p := s.connect(t)
-			p.write(head)
-			line, fields := p.response()
-			if line != "HTTP/1.1 503 Service Unavailable" || fields["Retry-After"] != "1" {
-				t.Fatalf("got %q %v", line, fields)
+			p.Put(head)
+			if status, fields := p.Head(); status != 503 || fields["Retry-After"] != "1" {
+				t.Fatalf("got status %d, %v", status, fields)
 			}
 		}
 	}
@@ -320,17 +320,17 @@ func TestWireFull(t *testing.T) {
 	for range 3 {
 		p := s.dial(t)
 		full()
-		p.hangUp()
+		p.HangUp()
 		free()
 	}
 	p := s.connect(t) // an opening handshake takes a slot too
-	p.writeApart(wireRequest()[:20])
+	p.putApart(request()[:20])
 	full()
-	p.nc.Close()
+	p.Close()
 	free()
 
 	p = s.connect(t) // and so does a connection on the HTTP side, until it is closed
-	p.write(wireHead("GET / HTTP/1.1", "Host: a"))
+	p.Put(testkit.HTTP("GET / HTTP/1.1", "Host: a"))
 	nc := <-hold
 	full()
 	nc.Close()
@@ -338,9 +338,9 @@ func TestWireFull(t *testing.T) {
 	free()
 
 	p = s.dial(t)
-	p.write(text("still works"))
-	p.want(0b1_000_0001, []byte("still works"))
-	p.hangUp()
+	p.Put(text("still works"))
+	p.Want(0b1_000_0001, []byte("still works"))
+	p.HangUp()
 	if n := s.stats().Refused; n != 10 {
 		t.Errorf("%d refusals counted, want 10", n)
 	}

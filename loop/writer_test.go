@@ -15,25 +15,25 @@ import (
 func TestFramesNeedNoLoop(t *testing.T) {
 	conns := make(chan *loop.Conn, 2)
 	busy, free := make(chan struct{}), make(chan struct{})
-	h := open(t, loop.DoorConfig{Handler: funcs{
+	h := open(t, loop.DoorConfig{Handler: &handler{
 		open: func(c *loop.Conn) { conns <- c },
 		message: func(*loop.Conn, frame.Opcode, []byte) {
 			close(busy)
 			<-free
 		},
 	}, Limits: loop.Limits{MessageBatchTimeout: -1}})
-	reader := h.socket(t, 0)
+	reader := h.dial(t)
 	c := <-conns
-	blocker := h.socket(t, 0)
+	blocker := h.dial(t)
 	<-conns
-	blocker.Write(clientFrame(frame.Text, []byte("stay")))
+	blocker.Put(text("stay"))
 	<-busy
 	defer close(free)
 
 	reader.SetReadDeadline(time.Now().Add(10 * time.Second))
 	want := func(payload string) {
 		t.Helper()
-		if _, got, err := readFrame(reader); err != nil || string(got) != payload {
+		if _, got, err := reader.Message(); err != nil || string(got) != payload {
 			t.Fatalf("got %q, error %v, want %q", got, err, payload)
 		}
 	}
@@ -56,10 +56,10 @@ func TestFramesNeedNoLoop(t *testing.T) {
 func TestFramesOfAllSizesInOrder(t *testing.T) {
 	conns := make(chan *loop.Conn, 1)
 	h := open(t, loop.DoorConfig{
-		Handler: funcs{open: func(c *loop.Conn) { conns <- c }},
+		Handler: &handler{open: func(c *loop.Conn) { conns <- c }},
 		Limits:  loop.Limits{SoftLimit: 64 << 20, HardLimit: 256 << 20},
 	})
-	peer := h.socket(t, 64<<10)
+	peer := h.narrow(t, 64<<10)
 	c := <-conns
 	sizes := []int{0, 1, 125, 126, 16<<10 - 4, 16 << 10, 16<<10 + 1, 32 << 10, 32<<10 + 1, 65535, 65536, 100 << 10, 1 << 20}
 	payload := func(i int) []byte { return bytes.Repeat([]byte{byte(i)}, sizes[i%len(sizes)]) }
@@ -79,7 +79,7 @@ func TestFramesOfAllSizesInOrder(t *testing.T) {
 	<-sent
 	peer.SetReadDeadline(time.Now().Add(30 * time.Second))
 	for i := range frames {
-		_, got, err := readFrame(peer)
+		_, got, err := peer.Message()
 		if err != nil || !bytes.Equal(got, payload(i)) {
 			t.Fatalf("frame %d of %d bytes: %d bytes came, error %v", i, len(payload(i)), len(got), err)
 		}
