@@ -267,7 +267,7 @@ func (s *session) Send(event []byte, urgent bool) bool {
 }
 
 // Room implements run.Sink.
-func (s *session) Room(ctx context.Context) error {
+func (s *session) WaitReady(ctx context.Context) error {
 	if !s.pressed.Load() {
 		return ctx.Err()
 	}

@@ -57,9 +57,9 @@ func (q *Queue) Bytes() int { return q.bytes }
 func (q *Queue) Frames() int { return q.frames }
 
 // Reserve makes the first chunk of an empty queue n bytes large.
-func (q *Queue) Reserve(n int) { q.addBuffer(bufpool.Get(n)) }
+func (q *Queue) Reserve(n int) { q.appendBuffer(bufpool.Get(n)) }
 
-func (q *Queue) addBuffer(b *bufpool.Buffer) {
+func (q *Queue) appendBuffer(b *bufpool.Buffer) {
 	q.bufs = append(q.bufs, b)
 	q.memory += b.Cap()
 }
@@ -94,7 +94,7 @@ func (q *Queue) addChunk(n int) {
 	if q.bytes > 0 {
 		size = max(n, min(q.bytes, bufpool.MaxSize))
 	}
-	q.addBuffer(bufpool.Get(size))
+	q.appendBuffer(bufpool.Get(size))
 }
 
 // Append copies p to the end of the queue, in chunks that go back to the pool.

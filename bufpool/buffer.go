@@ -56,7 +56,7 @@ func (b *Buffer) Release() {
 		b.pool.reclaim(b)
 		return
 	}
-	b.pool.announce(int(b.class), g)
+	b.pool.noteIdle(int(b.class), g)
 }
 
 func panicReleased() { panic("bufpool: buffer released more often than retained") }

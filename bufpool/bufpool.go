@@ -31,10 +31,10 @@ const (
 	MinSize = 256
 	MaxSize = 64 << 10
 
-	minShift = 8  // log2(MinSize)
-	maxShift = 24 // log2 of the largest class there is, 16 MiB
-	classes  = maxShift - minShift + 1
-	unpooled = classes // the class of everything larger
+	minShift   = 8  // log2(MinSize)
+	maxShift   = 24 // log2 of the largest class there is, 16 MiB
+	classCount = maxShift - minShift + 1
+	unpooled   = classCount // the class of everything larger
 )
 
 // Default is the pool behind Get and Live. It is there to be tuned (SetSize,
@@ -45,7 +45,7 @@ var Default = New(Config{})
 func Get(n int) *Buffer { return Default.Get(n) }
 
 // Live is Default.InUse: the bytes out of the default pool now, by capacity.
-func Live() int64 { return Default.InUse() }
+func InUse() int64 { return Default.InUse() }
 
 // classOf is the smallest class that holds n bytes, or unpooled.
 func classOf(n int) int {
@@ -60,7 +60,7 @@ func topClass(n int) int {
 	if n < MinSize {
 		return -1
 	}
-	return min(bits.Len(uint(n))-1-minShift, classes-1)
+	return min(bits.Len(uint(n))-1-minShift, classCount-1)
 }
 
 // sizeOf is the size in bytes of a buffer of class c.

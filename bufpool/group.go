@@ -10,12 +10,12 @@ import (
 // The count makes every word new, so a compare-and-swap cannot mistake an old state
 // for the present one.
 const (
-	slots       = 8
-	filled      = 1<<slots - 1
-	revokedAt   = slots
-	takenAt     = 2 * slots
-	oneTaken    = 1 << takenAt
-	bytesOfLine = 64
+	slots        = 8
+	filled       = 1<<slots - 1
+	revokedShift = slots
+	popsShift    = 2 * slots
+	onePop       = 1 << popsShift
+	cacheLine    = 64
 )
 
 // group is eight slots of one class. A slot is free; or held by a buffer that is out; or
@@ -37,33 +37,33 @@ type group struct {
 	shard atomic.Uint32
 
 	// Any goroutine, under Pool.mu.
-	held           uint8  // slots that are not free
-	before, behind *group // in the list of groups that have a free slot
+	claimed            uint8  // slots that are not free
+	prevOpen, nextOpen *group // in the list of groups that have a free slot
 
 	// Two lines, so that two groups never share one.
-	_ [2*bytesOfLine - 8 - 8*slots - 8 - 8 - 8 - 16]byte
+	_ [2*cacheLine - 8 - 8*slots - 8 - 8 - 8 - 16]byte
 }
 
 // groupList is a list of groups with a free slot. Under Pool.mu.
 type groupList struct{ first *group }
 
 func (l *groupList) add(g *group) {
-	if g.behind = l.first; g.behind != nil {
-		g.behind.before = g
+	if g.nextOpen = l.first; g.nextOpen != nil {
+		g.nextOpen.prevOpen = g
 	}
 	l.first = g
 }
 
 func (l *groupList) remove(g *group) {
-	if g.behind != nil {
-		g.behind.before = g.before
+	if g.nextOpen != nil {
+		g.nextOpen.prevOpen = g.prevOpen
 	}
-	if g.before != nil {
-		g.before.behind = g.behind
+	if g.prevOpen != nil {
+		g.prevOpen.nextOpen = g.nextOpen
 	} else {
-		l.first = g.behind
+		l.first = g.nextOpen
 	}
-	g.before, g.behind = nil, nil
+	g.prevOpen, g.nextOpen = nil, nil
 }
 
 // take gets a buffer out of g, or nil if no slot is filled.
@@ -74,14 +74,14 @@ func (g *group) pop() *Buffer {
 		if bit == 0 {
 			return nil
 		}
-		if g.word.CompareAndSwap(w, w-bit+oneTaken) {
-			return g.lift(bit)
+		if g.word.CompareAndSwap(w, w-bit+onePop) {
+			return g.emptySlot(bit)
 		}
 	}
 }
 
 // lift empties the slot whose bit the caller has just cleared.
-func (g *group) lift(bit uint64) *Buffer {
+func (g *group) emptySlot(bit uint64) *Buffer {
 	i := bits.TrailingZeros64(bit) & (slots - 1)
 	b := g.buf[i]
 	// Not kept here while it is out: one that is never released is collected.
@@ -96,7 +96,7 @@ func (g *group) put(b *Buffer) bool {
 	bit := uint64(1) << i
 	for {
 		w := g.word.Load()
-		if w&(bit|bit<<revokedAt) != 0 {
+		if w&(bit|bit<<revokedShift) != 0 {
 			if w&bit != 0 {
 				panicReleased()
 			}
@@ -109,16 +109,16 @@ func (g *group) put(b *Buffer) bool {
 }
 
 // out is the mask of the slots whose buffers are out and may return. Under Pool.mu.
-func (g *group) out() uint64 {
+func (g *group) lent() uint64 {
 	w := g.word.Load()
-	return uint64(g.held) &^ w &^ (w >> revokedAt) & filled
+	return uint64(g.claimed) &^ w &^ (w >> revokedShift) & filled
 }
 
 // idle is the number of filled slots.
 func (g *group) idle() int { return bits.OnesCount64(g.word.Load() & filled) }
 
 // taken is how often a buffer was taken out.
-func (g *group) taken() uint64 { return g.word.Load() >> takenAt }
+func (g *group) pops() uint64 { return g.word.Load() >> popsShift }
 
 // revoke closes a slot whose buffer is out. It reports false if the buffer returned
 // meanwhile. Under Pool.mu.
@@ -128,14 +128,14 @@ func (g *group) revoke(bit uint64) bool {
 		if w&bit != 0 {
 			return false
 		}
-		if g.word.CompareAndSwap(w, w|bit<<revokedAt) {
+		if g.word.CompareAndSwap(w, w|bit<<revokedShift) {
 			return true
 		}
 	}
 }
 
 // empty clears the filled slots among mask and returns which they were. Under Pool.mu.
-func (g *group) empty(mask uint64) uint64 {
+func (g *group) clearFilled(mask uint64) uint64 {
 	mask &= filled
 	return g.word.And(^mask) & mask
 }

@@ -29,21 +29,21 @@ type Pool struct {
 	cells []cell // by class, then shard
 
 	// Any goroutine.
-	top  atomic.Int32  // largest class that is kept, or -1
-	salt atomic.Uint64 // odd; the hash that picks a shard
-	kind [classes]kind
+	top      atomic.Int32  // largest class that is kept, or -1
+	hashSeed atomic.Uint64 // odd; the hash that picks a shard
+	classes  [classCount]class
 
-	made     atomic.Int64 // bytes of the buffers there are, in use or idle
-	misses   atomic.Uint64
-	discards atomic.Uint64
-	clashes  atomic.Uint64 // goroutines of one shard that met
-	spare    atomic.Int64  // slots that may yet be opened; written under mu
+	bytesMade atomic.Int64 // bytes of the buffers there are, in use or idle
+	misses    atomic.Uint64
+	discards  atomic.Uint64
+	clashes   atomic.Uint64 // goroutines of one shard that met
+	slotsLeft atomic.Int64  // slots that may yet be opened; written under mu
 
 	// Any goroutine, under mu.
-	mu     sync.Mutex
-	size   int
-	groups []*group
-	hand   int // where in groups the last slot was revoked
+	mu         sync.Mutex
+	size       int
+	groups     []*group
+	revokeNext int // where in groups the last slot was revoked
 }
 
 // cell is what one shard knows about one class.
@@ -53,16 +53,16 @@ type cell struct {
 }
 
 // kind is what a pool knows about one class.
-type kind struct {
+type class struct {
 	groups atomic.Pointer[group] // all of them, newest first; written under Pool.mu
 	// some is a group that had an idle buffer when last seen; nil means there is none
 	// anywhere. Who empties it looks everywhere afterwards, and who returns a buffer looks
 	// at it afterwards, so one of the two notices the other.
-	some atomic.Pointer[group]
+	nonEmpty atomic.Pointer[group]
 
 	vacant groupList // groups without a buffer; under Pool.mu
 
-	_ [bytesOfLine - 24]byte
+	_ [cacheLine - 24]byte
 }
 
 // New makes an empty pool.
@@ -71,10 +71,10 @@ func New(cfg Config) *Pool {
 	// processors: two that run at once seldom meet. A shard without groups costs two words
 	// per class.
 	n := bits.Len(uint(min(max(16*runtime.GOMAXPROCS(0), 64), 256) - 1))
-	p := &Pool{shift: uint(64 - n), cells: make([]cell, classes<<n)}
-	p.salt.Store(0x9E3779B97F4A7C15)
+	p := &Pool{shift: uint(64 - n), cells: make([]cell, classCount<<n)}
+	p.hashSeed.Store(0x9E3779B97F4A7C15)
 	p.size = sizeFrom(cfg.Size)
-	p.spare.Store(int64(p.size))
+	p.slotsLeft.Store(int64(p.size))
 	p.top.Store(int32(topFrom(cfg.MaxBuffer)))
 	return p
 }
@@ -98,27 +98,27 @@ func topFrom(n int) int {
 func (p *Pool) Get(n int) *Buffer {
 	c := classOf(n)
 	if c > int(p.top.Load()) {
-		return p.measure(n)
+		return p.makeUnpooled(n)
 	}
 	// The stack of a goroutine stays where it is for long, so its address is a shard that
 	// costs one instruction and keeps a goroutine with the buffers it used last.
 	// Stacks are at least 2 KiB apart.
 	var here byte
-	s := uint32(uint64(uintptr(unsafe.Pointer(&here))>>11) * p.salt.Load() >> (p.shift & 63))
+	s := uint32(uint64(uintptr(unsafe.Pointer(&here))>>11) * p.hashSeed.Load() >> (p.shift & 63))
 	at := p.cell(c, s)
 	g := at.hint.Load()
 	if g == nil {
-		return p.search(at, c, s)
+		return p.getAnywhere(at, c, s)
 	}
 	w := g.word.Load()
 	bit := w & filled & -(w & filled)
 	if bit == 0 {
-		return p.search(at, c, s)
+		return p.getAnywhere(at, c, s)
 	}
-	if g.word.CompareAndSwap(w, w-bit+oneTaken) {
-		return g.lift(bit).lend()
+	if g.word.CompareAndSwap(w, w-bit+onePop) {
+		return g.emptySlot(bit).lend()
 	}
-	return p.contend(at, g, s)
+	return p.getContended(at, g, s)
 }
 
 func (p *Pool) cell(c int, s uint32) *cell {
@@ -128,40 +128,40 @@ func (p *Pool) cell(c int, s uint32) *cell {
 // contend gets a buffer when somebody else was at group g in the same instant.
 // If g belongs to another shard, this one gets a buffer of its own while slots are left, and
 // with its return a group, so the two do not meet again.
-func (p *Pool) contend(at *cell, g *group, s uint32) *Buffer {
+func (p *Pool) getContended(at *cell, g *group, s uint32) *Buffer {
 	if g.shard.Load() == s {
-		p.clash()
-	} else if p.spare.Load() > 0 {
-		return p.make(int(g.class), s)
+		p.noteClash()
+	} else if p.slotsLeft.Load() > 0 {
+		return p.makeOfClass(int(g.class), s)
 	}
 	if b := g.pop(); b != nil {
 		return b.lend()
 	}
-	return p.search(at, int(g.class), s)
+	return p.getAnywhere(at, int(g.class), s)
 }
 
 // clash notes that two goroutines of one shard have met. Each time that has become twice
 // as often, all goroutines are dealt to the shards anew: two that would meet for ever are
 // parted soon, and where there are too many to part, little is spent on trying.
-func (p *Pool) clash() {
+func (p *Pool) noteClash() {
 	const patience = 64
 	if n := p.clashes.Add(1); n >= patience && n&(n-1) == 0 {
-		p.salt.Store(p.salt.Load()*0xD1342543DE82EF95 | 1)
+		p.hashSeed.Store(p.hashSeed.Load()*0xD1342543DE82EF95 | 1)
 	}
 }
 
 // search finds an idle buffer in any group of class c, or makes one.
-func (p *Pool) search(at *cell, c int, s uint32) *Buffer {
-	k := &p.kind[c]
-	from := k.some.Load()
+func (p *Pool) getAnywhere(at *cell, c int, s uint32) *Buffer {
+	k := &p.classes[c]
+	from := k.nonEmpty.Load()
 	if from == nil {
-		return p.make(c, s)
+		return p.makeOfClass(c, s)
 	}
 	if b := from.pop(); b != nil {
 		at.hint.Store(from)
 		return b.lend()
 	}
-	k.some.Store(nil)
+	k.nonEmpty.Store(nil)
 	// Once around, beginning behind the group that has just run dry, so that getting
 	// many buffers in a row walks the groups once and not once for each.
 	wrapped := false
@@ -170,37 +170,37 @@ func (p *Pool) search(at *cell, c int, s uint32) *Buffer {
 			g, wrapped = k.groups.Load(), true
 		}
 		if b := g.pop(); b != nil {
-			k.some.Store(g)
+			k.nonEmpty.Store(g)
 			at.hint.Store(g)
 			return b.lend()
 		}
 		if wrapped && g == from {
-			return p.make(c, s)
+			return p.makeOfClass(c, s)
 		}
 	}
 }
 
 // announce tells searchers that group g of class c has an idle buffer.
-func (p *Pool) announce(c int, g *group) {
-	if k := &p.kind[c]; k.some.Load() == nil {
-		k.some.Store(g)
+func (p *Pool) noteIdle(c int, g *group) {
+	if k := &p.classes[c]; k.nonEmpty.Load() == nil {
+		k.nonEmpty.Store(g)
 	}
 }
 
 // make is a new buffer of class c, to be kept in a group of shard s.
-func (p *Pool) make(c int, s uint32) *Buffer {
-	return p.fresh(sizeOf(c), c, s)
+func (p *Pool) makeOfClass(c int, s uint32) *Buffer {
+	return p.makeBuffer(sizeOf(c), c, s)
 }
 
 // measure is a new buffer of n bytes that is never kept. Who asks for next to nothing
 // means to append, and gets the least room any buffer has.
-func (p *Pool) measure(n int) *Buffer {
-	return p.fresh(max(n, MinSize), unpooled, 0)
+func (p *Pool) makeUnpooled(n int) *Buffer {
+	return p.makeBuffer(max(n, MinSize), unpooled, 0)
 }
 
-func (p *Pool) fresh(size, c int, s uint32) *Buffer {
+func (p *Pool) makeBuffer(size, c int, s uint32) *Buffer {
 	p.misses.Add(1)
-	p.made.Add(int64(size))
+	p.bytesMade.Add(int64(size))
 	b := &Buffer{pool: p, mem: make([]byte, size), class: uint8(c), shard: s}
 	return b.lend()
 }
@@ -208,6 +208,6 @@ func (p *Pool) fresh(size, c int, s uint32) *Buffer {
 // discard leaves an idle buffer without a slot to the collector.
 func (p *Pool) discard(b *Buffer) {
 	p.discards.Add(1)
-	p.made.Add(-int64(len(b.mem)))
+	p.bytesMade.Add(-int64(len(b.mem)))
 	b.mem = nil
 }

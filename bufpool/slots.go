@@ -14,27 +14,27 @@ func (p *Pool) reclaim(b *Buffer) {
 	if g := b.group; g != nil {
 		bit := uint64(1) << b.slot
 		g.buf[b.slot] = nil
-		g.word.And(^(bit << revokedAt))
-		p.free(g, bit)
+		g.word.And(^(bit << revokedShift))
+		p.freeSlots(g, bit)
 		b.group = nil
 	}
-	if c > int(p.top.Load()) || !p.permit(c) {
+	if c > int(p.top.Load()) || !p.claimSlot(c) {
 		p.mu.Unlock()
 		p.discard(b)
 		return
 	}
-	g, at := p.open(c, b.shard)
-	b.group, b.slot = g, uint8(bits.TrailingZeros8(^g.held))
+	g, at := p.groupWithFreeSlot(c, b.shard)
+	b.group, b.slot = g, uint8(bits.TrailingZeros8(^g.claimed))
 	bit := uint64(1) << b.slot
-	g.held |= uint8(bit)
-	if g.held == filled {
+	g.claimed |= uint8(bit)
+	if g.claimed == filled {
 		at.open.remove(g)
 	}
 	g.buf[b.slot] = b
 	g.word.Or(bit) // from here b may be lent again
 	p.mu.Unlock()
 	at.hint.Store(g)
-	p.announce(c, g)
+	p.noteIdle(c, g)
 }
 
 // permit takes leave to open a slot for class c. With none left, it revokes a slot whose
@@ -42,28 +42,28 @@ func (p *Pool) reclaim(b *Buffer) {
 // otherwise hold all of them. Next it gives up an idle buffer of another class: what is
 // asked for now is worth more than what once was. It reports false if Size buffers of class c
 // are idle. Under mu.
-func (p *Pool) permit(c int) bool {
-	if p.spare.Load() > 0 {
-		p.spare.Add(-1)
+func (p *Pool) claimSlot(c int) bool {
+	if p.slotsLeft.Load() > 0 {
+		p.slotsLeft.Add(-1)
 		return true
 	}
 	if p.size == 0 {
 		return false
 	}
 	for range p.groups {
-		p.hand = (p.hand + 1) % len(p.groups)
-		g := p.groups[p.hand]
-		for out := g.out(); out != 0; out &= out - 1 {
+		p.revokeNext = (p.revokeNext + 1) % len(p.groups)
+		g := p.groups[p.revokeNext]
+		for out := g.lent(); out != 0; out &= out - 1 {
 			if g.revoke(out & -out) {
 				return true
 			}
 		}
 	}
 	for range p.groups {
-		p.hand = (p.hand + 1) % len(p.groups)
-		g := p.groups[p.hand]
-		if idle := g.word.Load() & filled; int(g.class) != c && idle != 0 && p.drop(g, idle&-idle) == 1 {
-			p.spare.Add(-1)
+		p.revokeNext = (p.revokeNext + 1) % len(p.groups)
+		g := p.groups[p.revokeNext]
+		if idle := g.word.Load() & filled; int(g.class) != c && idle != 0 && p.discardIdle(g, idle&-idle) == 1 {
+			p.slotsLeft.Add(-1)
 			return true
 		}
 	}
@@ -71,10 +71,10 @@ func (p *Pool) permit(c int) bool {
 }
 
 // open is a group of class c and shard s with a free slot, and its cell. Under mu.
-func (p *Pool) open(c int, s uint32) (*group, *cell) {
+func (p *Pool) groupWithFreeSlot(c int, s uint32) (*group, *cell) {
 	at := p.cell(c, s)
 	if at.open.first == nil {
-		k := &p.kind[c]
+		k := &p.classes[c]
 		g := k.vacant.first
 		if g != nil {
 			k.vacant.remove(g)
@@ -91,45 +91,45 @@ func (p *Pool) open(c int, s uint32) (*group, *cell) {
 
 // free gives slots back to their group, and the group to any shard if none is held, so
 // that there are never more groups than there were buffers to keep. Under mu.
-func (p *Pool) free(g *group, mask uint64) {
+func (p *Pool) freeSlots(g *group, mask uint64) {
 	at := p.cell(int(g.class), g.shard.Load())
-	if g.held == filled {
+	if g.claimed == filled {
 		at.open.add(g)
 	}
-	if g.held &^= uint8(mask); g.held == 0 {
+	if g.claimed &^= uint8(mask); g.claimed == 0 {
 		at.open.remove(g)
-		p.kind[g.class].vacant.add(g)
+		p.classes[g.class].vacant.add(g)
 	}
 }
 
 // drop discards the idle buffers among mask of g and returns how many they were.
 // Under mu.
-func (p *Pool) drop(g *group, mask uint64) int {
-	was := g.empty(mask)
+func (p *Pool) discardIdle(g *group, mask uint64) int {
+	was := g.clearFilled(mask)
 	if was == 0 {
 		return 0
 	}
 	for rest := was; rest != 0; rest &= rest - 1 {
-		b := g.lift(rest & -rest)
+		b := g.emptySlot(rest & -rest)
 		b.group = nil
 		p.discard(b)
 	}
-	p.free(g, was)
+	p.freeSlots(g, was)
 	n := bits.OnesCount64(was)
-	p.spare.Add(int64(n))
+	p.slotsLeft.Add(int64(n))
 	return n
 }
 
 // recall revokes the slots among mask of g whose buffers are out, at most n of them,
 // and returns how many. Under mu.
-func (p *Pool) recall(g *group, n int) int {
+func (p *Pool) revokeLent(g *group, n int) int {
 	done := 0
-	for out := g.out(); out != 0 && done < n; out &= out - 1 {
+	for out := g.lent(); out != 0 && done < n; out &= out - 1 {
 		if g.revoke(out & -out) {
 			done++
 		}
 	}
-	p.spare.Add(int64(done))
+	p.slotsLeft.Add(int64(done))
 	return done
 }
 
@@ -139,7 +139,7 @@ func (p *Pool) Trim() int64 {
 	defer p.mu.Unlock()
 	var n int64
 	for _, g := range p.groups {
-		n += int64(p.drop(g, filled)) * int64(sizeOf(int(g.class)))
+		n += int64(p.discardIdle(g, filled)) * int64(sizeOf(int(g.class)))
 	}
 	return n
 }
@@ -151,16 +151,16 @@ func (p *Pool) SetSize(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	size := sizeFrom(n)
-	p.spare.Add(int64(size - p.size))
+	p.slotsLeft.Add(int64(size - p.size))
 	p.size = size
 	// Slots of buffers that are out go first: they cost nothing to close.
 	for _, g := range p.groups {
-		if over := -p.spare.Load(); over > 0 {
-			p.recall(g, int(over))
+		if over := -p.slotsLeft.Load(); over > 0 {
+			p.revokeLent(g, int(over))
 		}
 	}
 	for _, g := range p.groups {
-		for p.spare.Load() < 0 && p.shrink(g) {
+		for p.slotsLeft.Load() < 0 && p.closeSlot(g) {
 			continue
 		}
 	}
@@ -168,17 +168,17 @@ func (p *Pool) SetSize(n int) {
 
 // shrink closes one slot of g, whether its buffer is in it or out, and reports whether
 // there was one. Under mu.
-func (p *Pool) shrink(g *group) bool {
+func (p *Pool) closeSlot(g *group) bool {
 	for {
 		// Buffers come and go meanwhile; only which slots are open stands still.
 		switch w := g.word.Load(); {
-		case uint64(g.held)&^(w>>revokedAt) == 0:
+		case uint64(g.claimed)&^(w>>revokedShift) == 0:
 			return false
 		case w&filled != 0:
-			if idle := w & filled; p.drop(g, idle&-idle) == 1 {
+			if idle := w & filled; p.discardIdle(g, idle&-idle) == 1 {
 				return true
 			}
-		case p.recall(g, 1) == 1:
+		case p.revokeLent(g, 1) == 1:
 			return true
 		}
 	}
@@ -193,7 +193,7 @@ func (p *Pool) SetMaxBuffer(n int) {
 	top := topFrom(n)
 	p.top.Store(int32(top))
 	for _, g := range p.groups {
-		for int(g.class) > top && p.shrink(g) {
+		for int(g.class) > top && p.closeSlot(g) {
 			continue
 		}
 	}

@@ -22,14 +22,14 @@ func (p *Pool) Stats() Stats {
 		n := g.idle()
 		s.Buffers += n
 		s.Idle += int64(n) * int64(sizeOf(int(g.class)))
-		s.Gets += g.taken()
+		s.Gets += g.pops()
 	}
 	s.Misses = p.misses.Load()
 	s.Gets += s.Misses
 	s.Discards = p.discards.Load()
 	// Not negative: an idle buffer holds a slot, each slot was counted once, and while mu
 	// is held no slot changes its buffer, and none of these buffers is discarded.
-	s.InUse = p.made.Load() - s.Idle
+	s.InUse = p.bytesMade.Load() - s.Idle
 	return s
 }
 

@@ -13,11 +13,11 @@ const (
 
 	// collectGap is the least time between two collections of a manager, and how often
 	// it looks again while so much is mapped.
-	collectGap = 2 * time.Second
+	collectInterval = 2 * time.Second
 
 	// collectPart is the part of the time that collections may take, for heaps so large
 	// that one takes more than a fifth of a second.
-	collectPart = 10
+	collectShare = 10
 )
 
 // collections are those of all managers of the process, which see the same garbage.
@@ -32,7 +32,7 @@ func collectGarbage() {
 	collections.Lock()
 	defer collections.Unlock()
 	// A negative age is a clock that was replaced, as in a test's bubble.
-	if age := time.Since(collections.at); age >= 0 && age < collectGap/2 {
+	if age := time.Since(collections.at); age >= 0 && age < collectInterval/2 {
 		return
 	}
 	debug.FreeOSMemory()
@@ -43,10 +43,10 @@ func collectGarbage() {
 // mapped that the process may die of it, or new connections would be refused for what the
 // last collection found alive, which nobody may hold any more.
 func (m *MemoryManager) mustCollect(r Reading) bool {
-	if m.at.Sub(m.collected) < m.collectRest {
+	if m.at.Sub(m.collected) < m.collectWait {
 		return false
 	}
-	return r.mapped() >= collectAt || m.Tier().next(r.live()) >= High
+	return r.mappedPercent() >= collectAt || m.Tier().next(r.livePercent()) >= High
 }
 
 // collect collects garbage.
@@ -54,6 +54,6 @@ func (m *MemoryManager) collect() {
 	began := time.Now()
 	m.cfg.Collect()
 	m.collected = time.Now()
-	m.collectRest = max(collectGap, collectPart*m.collected.Sub(began))
+	m.collectWait = max(collectInterval, collectShare*m.collected.Sub(began))
 	m.collections.Add(1)
 }

@@ -10,7 +10,7 @@ import (
 
 // pace is the least time between two readings that growth asks for: a process that
 // grows without pause pays for a thousand readings a second, well under 1 % of one core.
-const pace = time.Millisecond
+const minReadingInterval = time.Millisecond
 
 // Config is what a MemoryManager is made of. The zero value watches the process against
 // Limit and tells nobody but the log.
@@ -58,11 +58,11 @@ type Change struct {
 // methods may be called from any goroutine.
 type MemoryManager struct {
 	// Immutable.
-	cfg     Config
-	wake    chan struct{} // a reading is wanted now
-	crossed chan struct{} // the ledger grew: a reading is wanted, at the pace
-	quit    chan struct{}
-	done    chan struct{}
+	cfg       Config
+	triggered chan struct{} // a reading is wanted now
+	grown     chan struct{} // the ledger grew: a reading is wanted, at the pace
+	quit      chan struct{}
+	done      chan struct{}
 
 	// Atomic, written with each reading.
 	tier        atomic.Uint32
@@ -78,10 +78,10 @@ type MemoryManager struct {
 	last    Reading
 
 	// The manager's goroutine; before there is one, Start.
-	at          time.Time // of the last reading
-	marks       marks     // the ledger just before it
+	at          time.Time    // of the last reading
+	counted     stripeCounts // the ledger just before it
 	collected   time.Time
-	collectRest time.Duration // from collected to the next collection
+	collectWait time.Duration // from collected to the next collection
 }
 
 // NewMemoryManager returns a manager that does nothing before Start.
@@ -105,16 +105,16 @@ func NewMemoryManager(cfg Config) *MemoryManager {
 		cfg.Logger = slog.Default()
 	}
 	m := &MemoryManager{
-		cfg:     cfg,
-		wake:    make(chan struct{}, 1),
-		crossed: make(chan struct{}, 1),
-		quit:    make(chan struct{}),
-		done:    make(chan struct{}),
+		cfg:       cfg,
+		triggered: make(chan struct{}, 1),
+		grown:     make(chan struct{}, 1),
+		quit:      make(chan struct{}),
+		done:      make(chan struct{}),
 	}
 	m.budget.Store(cfg.Budget)
 	m.interval.Store(int64(Normal.Interval()))
-	edge := func() { signal(m.crossed) }
-	cfg.InOut.edge.Store(&edge)
+	edge := func() { signal(m.grown) }
+	cfg.InOut.onThreshold.Store(&edge)
 	return m
 }
 
@@ -127,7 +127,7 @@ func (m *MemoryManager) Start() {
 	m.started = m.started || idle
 	m.mu.Unlock()
 	if idle {
-		go m.run(m.sample())
+		go m.run(m.evaluate())
 	}
 }
 
@@ -149,7 +149,7 @@ func (m *MemoryManager) Stop() {
 // GetMemoryPressure is Reading.Pressure at the last reading in percent: the greater of
 // what is held in percent of the budget, and of the live heap in percent of the process's
 // limit. It exceeds 100 when the budget is overdrawn, and is 0 before Start and without a limit.
-func (m *MemoryManager) GetMemoryPressure() float64 { return m.Last().percent() }
+func (m *MemoryManager) GetMemoryPressure() float64 { return m.Last().pressurePercent() }
 
 // GetMonitoringInterval is the time from the last reading to the next if nothing asks for
 // one earlier: that of the tier, or less while garbage or an overdrawn share is looked after.
@@ -187,7 +187,7 @@ func (m *MemoryManager) SetBudget(bytes int64) {
 
 // Trigger asks for a reading at once and returns. All that ask before it begins get the
 // same one. The interval starts anew with it.
-func (m *MemoryManager) Trigger() { signal(m.wake) }
+func (m *MemoryManager) Trigger() { signal(m.triggered) }
 
 // verdict is what came of a reading.
 type verdict struct {
@@ -199,19 +199,19 @@ type verdict struct {
 // run is the manager's goroutine.
 func (m *MemoryManager) run(v verdict) {
 	defer close(m.done)
-	defer m.cfg.InOut.disarm()
+	defer m.cfg.InOut.clearThresholds()
 	timer := time.NewTimer(m.GetMonitoringInterval())
 	defer timer.Stop()
 	for {
-		m.act(v)
+		m.report(v)
 		v = verdict{} // a turn that only waits for the pace tells nothing
 		select {
 		case <-m.quit:
 			return
-		case <-m.wake:
+		case <-m.triggered:
 		case <-timer.C:
-		case <-m.crossed:
-			if wait := pace - time.Since(m.at); wait > 0 {
+		case <-m.grown:
+			if wait := minReadingInterval - time.Since(m.at); wait > 0 {
 				// Sooner than the interval's end, since every interval is longer.
 				timer.Reset(wait)
 				continue
@@ -222,53 +222,53 @@ func (m *MemoryManager) run(v verdict) {
 			return
 		default:
 		}
-		v = m.sample()
+		v = m.evaluate()
 		timer.Reset(m.GetMonitoringInterval())
 	}
 }
 
 // act tells those whom it concerns.
-func (m *MemoryManager) act(v verdict) {
+func (m *MemoryManager) report(v verdict) {
 	if v.changed {
-		m.tell(v.Change)
+		m.reportChange(v.Change)
 	}
 	if v.excess == 0 {
 		return
 	}
 	m.cfg.OnOverdrawn(v.excess)
 	if m.cfg.InOut.Total() < v.Reading.InOut {
-		signal(m.crossed) // the thresholds and the tier are those of what is held no more
+		signal(m.grown) // the thresholds and the tier are those of what is held no more
 	}
 }
 
 // take takes a reading, settles the tier and sets the thresholds.
-func (m *MemoryManager) sample() verdict {
+func (m *MemoryManager) evaluate() verdict {
 	// Whoever asked up to here is served by this reading; whoever asks from here on may
 	// have seen what it missed.
-	drain(m.wake)
-	drain(m.crossed)
+	drain(m.triggered)
+	drain(m.grown)
 	m.at = time.Now()
-	r := m.look()
+	r := m.takeReading()
 	if m.mustCollect(r) {
 		m.collect()
-		r = m.look()
+		r = m.takeReading()
 	}
 	from := m.Tier()
-	to := from.next(r.percent())
+	to := from.next(r.pressurePercent())
 
 	m.mu.Lock()
 	m.last = r
 	m.mu.Unlock()
 	m.tier.Store(uint32(to))
 	m.interval.Store(int64(r.interval(to)))
-	m.arm(to, r)
+	m.setThresholds(to, r)
 	m.readings.Add(1)
 	return verdict{Change{From: from, To: to, Reading: r, At: m.at}, from != to, r.excess()}
 }
 
 // look marks the ledger and reads. The ledger comes first: bytes that appear meanwhile
 // count as growth.
-func (m *MemoryManager) look() Reading { return m.complete(m.cfg.InOut.mark(&m.marks)) }
+func (m *MemoryManager) takeReading() Reading { return m.complete(m.cfg.InOut.snapshot(&m.counted)) }
 
 // complete reads the process and adds what the ledger says.
 func (m *MemoryManager) complete(inOut int64) Reading {
@@ -284,8 +284,8 @@ func (m *MemoryManager) complete(inOut int64) Reading {
 // looked after, or an overdrawn share.
 func (r Reading) interval(t Tier) time.Duration {
 	d := t.Interval()
-	if r.mapped() >= collectAt {
-		d = min(d, max(collectGap, Normal.next(r.mapped()).Interval()))
+	if r.mappedPercent() >= collectAt {
+		d = min(d, max(collectInterval, Normal.next(r.mappedPercent()).Interval()))
 	}
 	if r.excess() > 0 {
 		d = min(d, Critical.Interval())
@@ -296,23 +296,23 @@ func (r Reading) interval(t Tier) time.Duration {
 // arm sets the thresholds. Any of the stripes may grow, or all of them, so each may take
 // its part of the room. A step is at least a part of the limits that all stripes together
 // overshoot by less than half a percent, or readings would crowd before a boundary.
-func (m *MemoryManager) arm(t Tier, r Reading) {
-	room := r.room(t)
-	if room == never {
-		m.cfg.InOut.disarm()
+func (m *MemoryManager) setThresholds(t Tier, r Reading) {
+	room := r.headroom(t)
+	if room == noThreshold {
+		m.cfg.InOut.clearThresholds()
 		return
 	}
 	least := r.Budget
 	if r.Limit > 0 {
 		least = min(least, r.Limit)
 	}
-	m.cfg.InOut.arm(&m.marks, max(room/stripeCount, least>>12, 1))
+	m.cfg.InOut.setThresholds(&m.counted, max(room/stripeCount, least>>12, 1))
 }
 
 // room is the number of bytes by which what is held may grow before a reading would show
 // something new: the next tier, the share exceeded, or so much mapped that garbage must go.
-func (r Reading) room(t Tier) int64 {
-	room := t.room(r)
+func (r Reading) headroom(t Tier) int64 {
+	room := t.headroom(r)
 	if r.Budget > 0 {
 		share := r.Share()
 		if r.InOut <= share {
@@ -321,14 +321,14 @@ func (r Reading) room(t Tier) int64 {
 			room = min(room, share/4+1) // and then again
 		}
 	}
-	if r.Limit > 0 && r.mapped() < collectAt {
+	if r.Limit > 0 && r.mappedPercent() < collectAt {
 		room = min(room, bytesAt(collectAt, r.Limit)-r.Total)
 	}
 	return room
 }
 
 // tell reports a change of tier.
-func (m *MemoryManager) tell(c Change) {
+func (m *MemoryManager) reportChange(c Change) {
 	level := slog.LevelInfo
 	if c.To > c.From {
 		level = slog.LevelWarn
@@ -336,7 +336,7 @@ func (m *MemoryManager) tell(c Change) {
 	r := c.Reading
 	m.cfg.Logger.LogAttrs(context.Background(), level, "agloop: memory tier changed",
 		slog.String("from", c.From.String()), slog.String("to", c.To.String()),
-		slog.Float64("pressure_percent", r.percent()),
+		slog.Float64("pressure_percent", r.pressurePercent()),
 		slog.Int64("held_bytes", r.Held), slog.Int64("budget_bytes", r.Budget),
 		slog.Int64("live_bytes", r.Live), slog.Int64("total_bytes", r.Total), slog.Int64("limit_bytes", r.Limit))
 	m.cfg.OnChange(c)

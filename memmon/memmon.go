@@ -50,11 +50,11 @@ func (r Reading) excess() int64 {
 
 // Pressure is the greater of two fractions: Held of Budget, and Live of Limit. One whose
 // limit is not known is 0.
-func (r Reading) Pressure() float64 { return r.percent() / 100 }
+func (r Reading) Pressure() float64 { return r.pressurePercent() / 100 }
 
-func (r Reading) percent() float64 { return max(percentage(r.Held, r.Budget), r.live()) }
-func (r Reading) live() float64    { return percentage(r.Live, r.Limit) }
-func (r Reading) mapped() float64  { return percentage(r.Total, r.Limit) }
+func (r Reading) pressurePercent() float64 { return max(percentage(r.Held, r.Budget), r.livePercent()) }
+func (r Reading) livePercent() float64     { return percentage(r.Live, r.Limit) }
+func (r Reading) mappedPercent() float64   { return percentage(r.Total, r.Limit) }
 
 // percentage multiplies first, so that a whole one comes out whole.
 func percentage(part, whole int64) float64 {
@@ -105,7 +105,7 @@ func Read() Reading {
 		Heap:    n(objects),
 		Live:    n(live) + n(stacks),
 		Stacks:  n(stacks),
-		Buffers: bufpool.Live(),
+		Buffers: bufpool.InUse(),
 		Limit:   least(n(softLimit), system.limit()),
 	}
 }

@@ -61,7 +61,7 @@ func (t Tier) next(percent float64) Tier {
 
 // room is the number of bytes by which what is held may grow before t is left upward;
 // math.MaxInt64 when no tier is above, or no limit known.
-func (t Tier) room(r Reading) int64 {
+func (t Tier) headroom(r Reading) int64 {
 	if t >= Critical || r.Budget <= 0 {
 		return math.MaxInt64
 	}

@@ -26,11 +26,11 @@ func (s *HistogramSnapshot) Reset() {
 // neither of which may be s. Of histograms that began anew in between it is all of later.
 func (s *HistogramSnapshot) Difference(later, earlier *HistogramSnapshot) {
 	if !s.subtract(later, earlier) {
-		s.subtract(later, &nothing)
+		s.subtract(later, &emptySnapshot)
 	}
 }
 
-var nothing HistogramSnapshot
+var emptySnapshot HistogramSnapshot
 
 // subtract reports false when a bucket of later holds less than it did.
 func (s *HistogramSnapshot) subtract(later, earlier *HistogramSnapshot) bool {

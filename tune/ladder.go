@@ -10,33 +10,35 @@ type ladder struct {
 	at, home, low, high int
 
 	// The last move:
-	way     int       // its steps, with their direction; 0: there was none
-	moved   time.Time // when
-	willing bool      // nothing forced it
+	lastSteps int       // its steps, with their direction; 0: there was none
+	lastMove  time.Time // when
+	optional  bool      // nothing forced it
 
 	// patience multiplies how long the cause of a move that nothing forces must hold.
 	// It doubles with each that had to be undone, so that no steady load drives a cycle.
-	patience int
+	backoff int
 }
 
-const maxPatience = 32
+const maxBackoff = 32
 
 // move takes so many steps. A willing move has proved right when nothing followed it within
 // probation; it was wrong when one back did, other than by a eased.
 func (l *ladder) move(way int, now time.Time, willing, eased bool, probation time.Duration) {
 	switch {
-	case !l.willing:
-	case now.Sub(l.moved) > probation:
-		l.patience = 1
-	case l.turns(way) && !eased:
-		l.patience = min(2*l.patience, maxPatience)
+	case !l.optional:
+	case now.Sub(l.lastMove) > probation:
+		l.backoff = 1
+	case l.reverses(way) && !eased:
+		l.backoff = min(2*l.backoff, maxBackoff)
 	}
 	l.at += way
-	l.way, l.moved, l.willing = way, now, willing
+	l.lastSteps, l.lastMove, l.optional = way, now, willing
 }
 
 // turns tells whether a move that way goes back where the last one came from.
-func (l *ladder) turns(way int) bool { return l.way > 0 && way < 0 || l.way < 0 && way > 0 }
+func (l *ladder) reverses(way int) bool {
+	return l.lastSteps > 0 && way < 0 || l.lastSteps < 0 && way > 0
+}
 
 // ladders is a place among the columns.
 type ladders struct {
@@ -49,8 +51,8 @@ type ladders struct {
 func newLadders(base Tuning, p Profile) ladders {
 	s := ladders{
 		base:   base,
-		window: ladder{low: -rungs, high: rungs, patience: 1},
-		memory: ladder{high: rungs, patience: 1},
+		window: ladder{low: -rungs, high: rungs, backoff: 1},
+		memory: ladder{high: rungs, backoff: 1},
 	}
 	switch p {
 	case ProfileLatency:
@@ -78,7 +80,7 @@ func (s *ladders) tuning() Tuning {
 
 // way is the steps on l, one of s, toward end up to the first rung that changes a figure;
 // 0 when there is none.
-func (s *ladders) way(l *ladder, end int) int {
+func (s *ladders) stepsToward(l *ladder, end int) int {
 	from, now := l.at, s.tuning()
 	defer func() { l.at = from }()
 	for l.at != end {

@@ -14,8 +14,8 @@ import (
 // the while since the last; see docs/adr/0008-optimizer.md. All methods may be called from any goroutine.
 type AdaptiveOptimizer struct {
 	// Immutable.
-	log  *slog.Logger
-	hook func(Tuning)
+	log   *slog.Logger
+	apply func(Tuning)
 
 	// Any goroutine, under changing, which is taken before mu and held until the hook has
 	// returned: what was decided last is what holds.
@@ -26,8 +26,8 @@ type AdaptiveOptimizer struct {
 	cfg       OptimizerConfig
 	enabled   bool
 	now       Tuning
-	on        ladders
-	seen      smoothed
+	ladders   ladders
+	means     smoothed
 	cause     cause     // what calls for a step
 	since     time.Time // and since when without a pause
 	moves     int
@@ -111,7 +111,7 @@ func NewOptimizer(cfg OptimizerConfig) *AdaptiveOptimizer {
 	if cfg.Apply == nil {
 		cfg.Apply = func(Tuning) {}
 	}
-	a := &AdaptiveOptimizer{log: cfg.Logger, hook: cfg.Apply, cfg: cfg}
+	a := &AdaptiveOptimizer{log: cfg.Logger, apply: cfg.Apply, cfg: cfg}
 	a.resetToProfile()
 	return a
 }
@@ -124,13 +124,13 @@ func (a *AdaptiveOptimizer) resetToProfile() {
 	if a.cfg.MaxLatency <= 0 {
 		a.cfg.MaxLatency = 50 * time.Millisecond
 	}
-	a.on = newLadders(a.cfg.Base, a.cfg.Profile)
-	a.now = a.on.tuning()
+	a.ladders = newLadders(a.cfg.Base, a.cfg.Profile)
+	a.now = a.ladders.tuning()
 	a.forget()
 }
 
 // forget drops the evidence: what was seen under other knobs says nothing about these. Under mu.
-func (a *AdaptiveOptimizer) forget() { a.seen, a.cause = smoothed{}, noCause }
+func (a *AdaptiveOptimizer) forget() { a.means, a.cause = smoothed{}, noCause }
 
 // Enable lets the optimizer decide. It starts without evidence: the first move is a
 // dwell away at least.
@@ -181,7 +181,7 @@ func (a *AdaptiveOptimizer) change(edit func(*OptimizerConfig)) {
 	a.resetToProfile()
 	t := a.now
 	a.mu.Unlock()
-	a.hook(t)
+	a.apply(t)
 }
 
 // Profile is the one chosen, which the knobs come back to.
@@ -232,7 +232,7 @@ func (a *AdaptiveOptimizer) Observe(now time.Time, o Observation) (Tuning, *Deci
 	t := a.now
 	a.mu.Unlock()
 	if d != nil {
-		a.hook(t)
+		a.apply(t)
 	}
 	a.changing.Unlock()
 	if d != nil {
@@ -247,26 +247,26 @@ func (a *AdaptiveOptimizer) step(now time.Time, o Observation) *Decision {
 		return nil
 	}
 	// A gap in the observations is a gap in the evidence.
-	if a.seen.any && now.Sub(a.seen.at) > 4*a.cfg.Interval {
+	if a.means.any && now.Sub(a.means.at) > 4*a.cfg.Interval {
 		a.forget()
 	}
-	a.seen.add(now, o, &a.cfg)
-	c := a.find()
+	a.means.add(now, o, &a.cfg)
+	c := a.firstCause()
 	if c != a.cause {
 		a.cause, a.since = c, now
 		return nil
 	}
 	l, way := a.path(c)
 	held := now.Sub(a.since)
-	if c == noCause || held < a.needs(c, l, way) {
+	if c == noCause || held < a.holdTime(c, l, way) {
 		return nil
 	}
 	d := &Decision{At: now, From: a.now, Observation: o}
 	d.Toward, d.Reason = a.explain(c)
 	d.Reason += " for " + held.Round(time.Second).String()
 	// Twice the eased that leads back, or a load that comes and goes would pass.
-	l.move(way, now, c.willing(), c.eased(), 2*easedDwells*a.cfg.Dwell*time.Duration(l.patience))
-	a.now = a.on.tuning()
+	l.move(way, now, c.optional(), c.leadsHome(), 2*homeDwells*a.cfg.Dwell*time.Duration(l.backoff))
+	a.now = a.ladders.tuning()
 	d.To = a.now
 	a.forget()
 	a.moves++

@@ -20,9 +20,9 @@ const (
 
 // knob is one row of the table. Durations stand in it as nanoseconds.
 type knob struct {
-	name string
-	n    func(*Tuning) *int           // which field it is,
-	d    func(*Tuning) *time.Duration // of either type
+	name          string
+	intField      func(*Tuning) *int           // which field it is,
+	durationField func(*Tuning) *time.Duration // of either type
 
 	balanced, latency, throughput, memory int64
 
@@ -35,7 +35,7 @@ type knob struct {
 const Off = -1
 
 const (
-	same = math.MinInt64 // the profile leaves this knob as it is
+	unchanged = math.MinInt64 // the profile leaves this knob as it is
 
 	µs = int64(time.Microsecond)
 	ms = int64(time.Millisecond)
@@ -45,66 +45,66 @@ const (
 // differs from balanced. The balanced column is equal to the defaults of Limits.
 var knobs = [...]knob{
 	{
-		name: "MessageBatchSize", n: func(t *Tuning) *int { return &t.MessageBatchSize },
+		name: "MessageBatchSize", intField: func(t *Tuning) *int { return &t.MessageBatchSize },
 		balanced:   10, // a burst of tokens, as a model's server hands them on
 		latency:    1,  // a message waits for no other
 		throughput: 64, // ten would end the window before its time at the rates this is for
-		memory:     same,
+		memory:     unchanged,
 		least:      1, grain: 1,
 	},
 	{
-		name: "MessageBatchTimeout", d: func(t *Tuning) *time.Duration { return &t.MessageBatchTimeout },
+		name: "MessageBatchTimeout", durationField: func(t *Tuning) *time.Duration { return &t.MessageBatchTimeout },
 		balanced:   5 * ms,                   // below what a person sees, a tenth of MaxLatency
 		latency:    Off,                      // nor for time to pass
 		throughput: 10 * ms,                  // one frame of a screen is 16 ms: still unseen
-		memory:     same,                     // longer would queue more, shorter would write more
+		memory:     unchanged,                // longer would queue more, shorter would write more
 		least:      500 * µs, grain: 10 * µs, // a loop takes windows that end within 500 µs together
 	},
 	{
-		name: "MessageBatchBytes", n: func(t *Tuning) *int { return &t.MessageBatchBytes },
-		balanced:   16 << 10, // a queue fills one buffer up to here before it takes a second
-		latency:    same,     // no window, nothing to bound
-		throughput: 64 << 10, // the largest pooled buffer; a write costs more than copying that
-		memory:     8 << 10,  // a quarter of this column's SoftLimit, so that a batch never blocks its producer
+		name: "MessageBatchBytes", intField: func(t *Tuning) *int { return &t.MessageBatchBytes },
+		balanced:   16 << 10,  // a queue fills one buffer up to here before it takes a second
+		latency:    unchanged, // no window, nothing to bound
+		throughput: 64 << 10,  // the largest pooled buffer; a write costs more than copying that
+		memory:     8 << 10,   // a quarter of this column's SoftLimit, so that a batch never blocks its producer
 		least:      1 << 10, grain: 1 << 10, unlimited: true,
 	},
 	{
-		name: "SoftLimit", n: func(t *Tuning) *int { return &t.SoftLimit },
+		name: "SoftLimit", intField: func(t *Tuning) *int { return &t.SoftLimit },
 		balanced:   256 << 10,
-		latency:    same,     // it delays only peers that do not read
-		throughput: same,     // four full batches fit
-		memory:     32 << 10, // what each slow reader may hold: an eighth, beside the kernel's own buffer
+		latency:    unchanged, // it delays only peers that do not read
+		throughput: unchanged, // four full batches fit
+		memory:     32 << 10,  // what each slow reader may hold: an eighth, beside the kernel's own buffer
 		least:      1 << 10, grain: 1 << 10,
 	},
 	{
-		name: "LowWater", n: func(t *Tuning) *int { return &t.LowWater },
+		name: "LowWater", intField: func(t *Tuning) *int { return &t.LowWater },
 		balanced:   32 << 10,
-		latency:    same,
-		throughput: same,
+		latency:    unchanged,
+		throughput: unchanged,
 		memory:     8 << 10, // a quarter of SoftLimit, so that a producer does not stop and go with each message
 		least:      1 << 10, grain: 1 << 10,
 	},
 	{
-		name: "HardLimit", n: func(t *Tuning) *int { return &t.HardLimit },
+		name: "HardLimit", intField: func(t *Tuning) *int { return &t.HardLimit },
 		balanced:   1 << 20,
-		latency:    same,
-		throughput: same,
-		memory:     same, // a run stops at SoftLimit; less would cut its end behind the largest event, 1 MiB
+		latency:    unchanged,
+		throughput: unchanged,
+		memory:     unchanged, // a run stops at SoftLimit; less would cut its end behind the largest event, 1 MiB
 		least:      1 << 10, grain: 1 << 10,
 	},
 	{
-		name: "BufferPoolSize", n: func(t *Tuning) *int { return &t.BufferPoolSize },
+		name: "BufferPoolSize", intField: func(t *Tuning) *int { return &t.BufferPoolSize },
 		balanced:   1000,
-		latency:    same,
-		throughput: same,
+		latency:    unchanged,
+		throughput: unchanged,
 		memory:     100, // a refill costs an allocation, and this column trades time for space
 		least:      1, grain: 1,
 	},
 	{
-		name: "MaxBufferSize", n: func(t *Tuning) *int { return &t.MaxBufferSize },
+		name: "MaxBufferSize", intField: func(t *Tuning) *int { return &t.MaxBufferSize },
 		balanced:   64 << 10, // takes a full batch of any profile
-		latency:    same,
-		throughput: same,
+		latency:    unchanged,
+		throughput: unchanged,
 		memory:     32 << 10, // with the row above: at most 3.2 MB idle
 		least:      1 << 10, grain: 1 << 10,
 	},
@@ -124,31 +124,31 @@ func (p Profile) check() error {
 }
 
 func (k *knob) get(t *Tuning) int64 {
-	if k.d != nil {
-		return int64(*k.d(t))
+	if k.durationField != nil {
+		return int64(*k.durationField(t))
 	}
-	return int64(*k.n(t))
+	return int64(*k.intField(t))
 }
 
 func (k *knob) set(t *Tuning, v int64) {
-	if k.d != nil {
-		*k.d(t) = time.Duration(v)
+	if k.durationField != nil {
+		*k.durationField(t) = time.Duration(v)
 		return
 	}
-	*k.n(t) = int(v)
+	*k.intField(t) = int(v)
 }
 
 // attr is a change of the knob, for a log line.
 func (k *knob) attr(from, to *Tuning) slog.Attr {
-	if k.d != nil {
-		return slog.String(k.name, k.d(from).String()+" to "+k.d(to).String())
+	if k.durationField != nil {
+		return slog.String(k.name, k.durationField(from).String()+" to "+k.durationField(to).String())
 	}
-	return slog.String(k.name, strconv.Itoa(*k.n(from))+" to "+strconv.Itoa(*k.n(to)))
+	return slog.String(k.name, strconv.Itoa(*k.intField(from))+" to "+strconv.Itoa(*k.intField(to)))
 }
 
 // delta is where the profile puts a knob that stands at base.
-func (k *knob) delta(p Profile, base int64) int64 {
-	figure := int64(same)
+func (k *knob) target(p Profile, base int64) int64 {
+	figure := int64(unchanged)
 	switch p {
 	case ProfileLatency:
 		figure = k.latency
@@ -158,7 +158,7 @@ func (k *knob) delta(p Profile, base int64) int64 {
 		figure = k.memory
 	}
 	switch {
-	case figure == same, k.unlimited && base <= 0:
+	case figure == unchanged, k.unlimited && base <= 0:
 		return base
 	case figure < k.balanced:
 		return min(base, figure)

@@ -40,7 +40,7 @@ func (t Tuning) toward(p Profile, i int) Tuning {
 	for n := range knobs {
 		k := &knobs[n]
 		from := k.get(&t)
-		k.set(&r, k.between(from, k.delta(p, from), i))
+		k.set(&r, k.between(from, k.target(p, from), i))
 	}
 	return r
 }

@@ -21,7 +21,7 @@ type Message struct {
 // the number of bytes taken; 0 without an error means that the bytes have to go
 // to a Reader. Call it only between messages.
 func Whole(view []byte, lim *Limits) (m Message, n int, err error) {
-	if m, n := common(view, lim); n > 0 {
+	if m, n := parseCommon(view, lim); n > 0 {
 		if m.Opcode == Text && !validUTF8(m.Payload) {
 			return m, n, errNotUTF8
 		}
@@ -53,7 +53,7 @@ func Whole(view []byte, lim *Limits) (m Message, n int, err error) {
 
 // common is Whole for nearly every frame there is: a masked data message of one frame, below 64 KiB, within the
 // limits, and all here. For any other n is 0.
-func common(view []byte, lim *Limits) (m Message, n int) {
+func parseCommon(view []byte, lim *Limits) (m Message, n int) {
 	if len(view) < 6 || !lim.Server || view[1]&0x80 == 0 {
 		return m, 0
 	}
