@@ -2,8 +2,8 @@ package bufpool
 
 import "math/bits"
 
-// settle takes back a buffer that holds no slot, or whose slot was revoked: it gets
-// one if Size and MaxBuffer allow, and is discarded if not.
+// reclaim handles a released buffer that has no slot, or whose slot was revoked: it gets one if
+// Size and MaxBuffer allow, and is discarded if not.
 func (p *Pool) reclaim(b *Buffer) {
 	c := int(b.class)
 	if c == unpooled {
@@ -37,11 +37,10 @@ func (p *Pool) reclaim(b *Buffer) {
 	p.noteIdle(c, g)
 }
 
-// permit takes leave to open a slot for class c. With none left, it revokes a slot whose
-// buffer is out: slots are for buffers that are here, and buffers that stay out long would
-// otherwise hold all of them. Next it gives up an idle buffer of another class: what is
-// asked for now is worth more than what once was. It reports false if Size buffers of class c
-// are idle. Under mu.
+// claimSlot counts one more slot for class c. With none left it revokes a slot whose buffer is
+// lent, because buffers that stay lent for long would otherwise have all slots. If no buffer is
+// lent it discards an idle one of another class, because class c is what is used now. It reports
+// false if Size buffers of class c are idle. Under mu.
 func (p *Pool) claimSlot(c int) bool {
 	if p.slotsLeft.Load() > 0 {
 		p.slotsLeft.Add(-1)
@@ -70,7 +69,8 @@ func (p *Pool) claimSlot(c int) bool {
 	return false
 }
 
-// open is a group of class c and shard s with a free slot, and its cell. Under mu.
+// groupWithFreeSlot returns a group of class c and shard s with a free slot, and its cell. Under
+// mu.
 func (p *Pool) groupWithFreeSlot(c int, s uint32) (*group, *cell) {
 	at := p.cell(c, s)
 	if at.open.first == nil {
@@ -82,6 +82,7 @@ func (p *Pool) groupWithFreeSlot(c int, s uint32) (*group, *cell) {
 			g = &group{next: k.groups.Load(), class: int32(c)}
 			k.groups.Store(g)
 			p.groups = append(p.groups, g)
+			p.published.Store(new(p.groups))
 		}
 		g.shard.Store(s)
 		at.open.add(g)
@@ -89,8 +90,8 @@ func (p *Pool) groupWithFreeSlot(c int, s uint32) (*group, *cell) {
 	return at.open.first, at
 }
 
-// free gives slots back to their group, and the group to any shard if none is held, so
-// that there are never more groups than there were buffers to keep. Under mu.
+// freeSlots frees the slots among mask of g. A group without a claimed slot may be used by any
+// shard, so that there are never more groups than buffers that were kept at once. Under mu.
 func (p *Pool) freeSlots(g *group, mask uint64) {
 	at := p.cell(int(g.class), g.shard.Load())
 	if g.claimed == filled {
@@ -102,8 +103,7 @@ func (p *Pool) freeSlots(g *group, mask uint64) {
 	}
 }
 
-// drop discards the idle buffers among mask of g and returns how many they were.
-// Under mu.
+// discardIdle discards the idle buffers among mask of g and returns their number. Under mu.
 func (p *Pool) discardIdle(g *group, mask uint64) int {
 	was := g.clearFilled(mask)
 	if was == 0 {
@@ -120,8 +120,8 @@ func (p *Pool) discardIdle(g *group, mask uint64) int {
 	return n
 }
 
-// recall revokes the slots among mask of g whose buffers are out, at most n of them,
-// and returns how many. Under mu.
+// revokeLent revokes at most n slots of g whose buffers are lent and returns their number. Under
+// mu.
 func (p *Pool) revokeLent(g *group, n int) int {
 	done := 0
 	for out := g.lent(); out != 0 && done < n; out &= out - 1 {
@@ -133,7 +133,7 @@ func (p *Pool) revokeLent(g *group, n int) int {
 	return done
 }
 
-// Trim leaves all idle buffers to the collector and returns how many bytes they were.
+// Trim leaves all idle buffers to the garbage collector and returns their size in bytes.
 func (p *Pool) Trim() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -144,16 +144,16 @@ func (p *Pool) Trim() int64 {
 	return n
 }
 
-// SetSize changes how many idle buffers are kept, with the meaning of Config.Size. It
-// holds at once: what is idle beyond it is left to the collector before SetSize returns,
-// and buffers out now are kept on their return only as far as it allows.
+// SetSize changes how many idle buffers are kept, with the meaning of Config.Size. It takes effect
+// at once: idle buffers beyond it are left to the garbage collector before SetSize returns, and
+// buffers that are lent now are kept on their return only as far as it allows.
 func (p *Pool) SetSize(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	size := sizeFrom(n)
 	p.slotsLeft.Add(int64(size - p.size))
 	p.size = size
-	// Slots of buffers that are out go first: they cost nothing to close.
+	// Slots of lent buffers are closed first, because that discards nothing.
 	for _, g := range p.groups {
 		if over := -p.slotsLeft.Load(); over > 0 {
 			p.revokeLent(g, int(over))
@@ -166,11 +166,11 @@ func (p *Pool) SetSize(n int) {
 	}
 }
 
-// shrink closes one slot of g, whether its buffer is in it or out, and reports whether
-// there was one. Under mu.
+// closeSlot closes one slot of g, whether its buffer is idle or lent, and reports whether there was
+// one. Under mu.
 func (p *Pool) closeSlot(g *group) bool {
 	for {
-		// Buffers come and go meanwhile; only which slots are open stands still.
+		// Buffers are lent and released meanwhile; only the set of claimed slots cannot change.
 		switch w := g.word.Load(); {
 		case uint64(g.claimed)&^(w>>revokedShift) == 0:
 			return false
@@ -185,8 +185,8 @@ func (p *Pool) closeSlot(g *group) bool {
 }
 
 // SetMaxBuffer changes the size of the largest buffer that is kept, with the meaning of
-// Config.MaxBuffer. It holds at once: larger ones that are idle are left to the collector
-// before SetMaxBuffer returns, and those out now when they return.
+// Config.MaxBuffer. It takes effect at once: larger idle buffers are left to the garbage collector
+// before SetMaxBuffer returns, and larger lent ones when they are released.
 func (p *Pool) SetMaxBuffer(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
