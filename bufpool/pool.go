@@ -45,7 +45,7 @@ type Pool struct {
 	mu         sync.Mutex
 	size       int
 	groups     []*group // none is ever removed
-	revokeNext int // where in groups the last slot was revoked
+	revokeNext int      // where in groups the last slot was revoked
 }
 
 // cell is what one shard knows about one size class.
