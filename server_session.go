@@ -262,5 +262,5 @@ func (s *session) Send(event []byte, urgent bool) bool {
 	return r != Dropped
 }
 
-// Room implements run.Sink.
-func (s *session) Room(ctx context.Context) error { return s.full.await(ctx, s.conn, nil) }
+// WaitReady implements run.Sink.
+func (s *session) WaitReady(ctx context.Context) error { return s.full.await(ctx, s.conn, nil) }

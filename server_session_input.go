@@ -95,7 +95,7 @@ func (s *session) refuse(ctx context.Context, n int) {
 	}
 	for ; n > 0; n-- {
 		// When runs are cancelled a slow reader is waited for no more.
-		if s.Room(ctx) != nil && s.conn.Full() || !s.Send(event, n == 1) {
+		if s.WaitReady(ctx) != nil && s.conn.Full() || !s.Send(event, n == 1) {
 			return
 		}
 	}

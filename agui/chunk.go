@@ -25,14 +25,14 @@ func (x *Expander) Expand(ev Event, dst []Event) ([]Event, error) {
 	c, ok := asChunk(ev)
 	if !ok {
 		if len(x.open) > 0 {
-			if kind, id, ok := continues(ev); ok && x.open.holding(kind, id) >= 0 {
+			if kind, id, ok := continues(ev); ok && x.open.findItem(kind, id) >= 0 {
 				return dst, &OrderError{Event: ev.Type(), Rule: RuleChunkMixed, ID: id}
 			}
-			dst = x.close(reachOf(ev), dst)
+			dst = x.close(closedBy(ev), dst)
 		}
 		return append(dst, ev), nil
 	}
-	owner, at, opens, err := x.open.place(&c)
+	owner, at, opens, err := x.open.laneFor(&c)
 	if err != nil {
 		return dst, err
 	}
@@ -51,7 +51,7 @@ func (x *Expander) Expand(ev Event, dst []Event) ([]Event, error) {
 	return dst, nil
 }
 
-func (x *Expander) close(r reach, dst []Event) []Event {
+func (x *Expander) close(r laneScope, dst []Event) []Event {
 	x.open = slices.DeleteFunc(x.open, func(l lane) bool {
 		if !r.covers(l.owner) {
 			return false

@@ -88,7 +88,7 @@ func (ls lanes) find(owner ownerID) int {
 	return -1
 }
 
-func (ls lanes) holding(kind itemKind, id string) int {
+func (ls lanes) findItem(kind itemKind, id string) int {
 	for i := range ls {
 		if ls[i].kind == kind && ls[i].id == id {
 			return i
@@ -100,7 +100,7 @@ func (ls lanes) holding(kind itemKind, id string) int {
 // place finds the lane a chunk belongs to. at is the index of what that lane has
 // open, or -1; opens says that the chunk starts a new item there instead of
 // continuing that one.
-func (ls lanes) place(c *chunk) (owner ownerID, at int, opens bool, err error) {
+func (ls lanes) laneFor(c *chunk) (owner ownerID, at int, opens bool, err error) {
 	owner, at, err = ls.resolve(c)
 	if err != nil {
 		return owner, at, false, err
@@ -123,7 +123,7 @@ func (ls lanes) place(c *chunk) (owner ownerID, at int, opens bool, err error) {
 func (ls lanes) resolve(c *chunk) (owner ownerID, at int, err error) {
 	tag := c.base.SubagentRunID
 	if c.id != nil {
-		if at := ls.holding(c.kind, *c.id); at >= 0 {
+		if at := ls.findItem(c.kind, *c.id); at >= 0 {
 			if !ls[at].owner.agrees(tag) {
 				return ls[at].owner, at, &OrderError{Event: c.event, Rule: RuleOwner, ID: *c.id}
 			}
@@ -183,27 +183,27 @@ func clonePointer(s *string) *string {
 }
 
 // reach is which lanes an event closes before it takes effect.
-type reach struct {
+type laneScope struct {
 	all   bool // every lane
 	one   bool // the lane of owner
 	owner ownerID
 }
 
-func (r reach) covers(owner ownerID) bool { return r.all || r.one && r.owner == owner }
+func (r laneScope) covers(owner ownerID) bool { return r.all || r.one && r.owner == owner }
 
 // reachOf is the reach of an event that is not a chunk.
-func reachOf(ev Event) reach {
+func closedBy(ev Event) laneScope {
 	switch e := ev.(type) {
 	case *RunStarted, *RunFinished, *RunError, *MessagesSnapshot:
-		return reach{all: true}
+		return laneScope{all: true}
 	case *Raw, *ActivitySnapshot, *ActivityDelta, *ReasoningEncryptedValue, *SubagentStarted:
-		return reach{}
+		return laneScope{}
 	case *SubagentFinished:
-		return reach{one: true, owner: ownerID{e.SubagentRunID, true}}
+		return laneScope{one: true, owner: ownerID{e.SubagentRunID, true}}
 	case *SubagentError:
-		return reach{one: true, owner: ownerID{e.SubagentRunID, true}}
+		return laneScope{one: true, owner: ownerID{e.SubagentRunID, true}}
 	}
-	return reach{one: true, owner: ownerOf(ev.Common().SubagentRunID)}
+	return laneScope{one: true, owner: ownerOf(ev.Common().SubagentRunID)}
 }
 
 // continues tells which item ev, an explicit event, adds to or ends.

@@ -84,12 +84,12 @@ type subagent struct {
 // thread, one after the other. The zero value is ready and stands before the
 // first event. It keeps the ids of the active run and forgets them at its end.
 type Order struct {
-	phase    phase
-	bound    bool // threadID is the stream's
-	threadID string
-	runID    string
+	phase     phase
+	hasThread bool // threadID is the stream's
+	threadID  string
+	runID     string
 
-	clock      int // counts openings of the run
+	openCount  int // counts openings of the run
 	texts      map[string]*item
 	calls      map[string]*item
 	reasoning  map[string]*item
@@ -154,7 +154,7 @@ func (o *Order) Check(ev Event) error {
 	if c, ok := asChunk(ev); ok {
 		return o.checkChunk(&c)
 	}
-	r := reachOf(ev)
+	r := closedBy(ev)
 	if err := o.checkEvent(ev, r); err != nil {
 		return err
 	}
@@ -202,14 +202,14 @@ func checkOpen(it *item, t EventType, id string, tag *string) error {
 
 // checkStart checks that an item may open: it is not open, or is open by chunks
 // in a lane that r closes first, and its owner is not another.
-func (o *Order) checkStart(it *item, t EventType, kind itemKind, id string, tag *string, r reach) error {
+func (o *Order) checkStart(it *item, t EventType, kind itemKind, id string, tag *string, r laneScope) error {
 	if it == nil {
 		return nil
 	}
 	if it.open {
 		at := -1
 		if it.chunks {
-			at = o.lanes.holding(kind, id)
+			at = o.lanes.findItem(kind, id)
 		}
 		if at < 0 || !r.covers(o.lanes[at].owner) {
 			return &OrderError{Event: t, Rule: RuleAlreadyOpen, ID: id}
@@ -222,7 +222,7 @@ func (o *Order) checkStart(it *item, t EventType, kind itemKind, id string, tag 
 }
 
 // checkCall checks the start of a tool call and returns the owner it inherits.
-func (o *Order) checkCall(t EventType, id string, parent, tag *string, r reach) (ownerID, error) {
+func (o *Order) checkCall(t EventType, id string, parent, tag *string, r laneScope) (ownerID, error) {
 	it := o.calls[id]
 	if err := o.checkStart(it, t, itemCall, id, tag, r); err != nil {
 		return ownerID{}, err
@@ -242,12 +242,12 @@ func (o *Order) checkCall(t EventType, id string, parent, tag *string, r reach) 
 }
 
 func (o *Order) checkChunk(c *chunk) error {
-	owner, at, opens, err := o.lanes.place(c)
+	owner, at, opens, err := o.lanes.laneFor(c)
 	if err != nil || !opens {
 		return err
 	}
 	// What the lane has open ends first; only the same lane is reached.
-	r := reach{one: true, owner: owner}
+	r := laneScope{one: true, owner: owner}
 	tag := c.base.SubagentRunID
 	var inherited ownerID
 	switch c.kind {

@@ -7,11 +7,11 @@ import (
 
 // checkEvent judges an event that is not a chunk inside the phase it may stand
 // in, with the lanes in r counted as closed. It changes nothing.
-func (o *Order) checkEvent(ev Event, r reach) error {
+func (o *Order) checkEvent(ev Event, r laneScope) error {
 	t, tag := ev.Type(), ev.Common().SubagentRunID
 	switch e := ev.(type) {
 	case *RunStarted:
-		if o.bound && e.ThreadID != o.threadID {
+		if o.hasThread && e.ThreadID != o.threadID {
 			return &OrderError{Event: t, Rule: RuleOtherThread, ID: e.ThreadID}
 		}
 	case *RunFinished:
@@ -144,14 +144,14 @@ func (o *Order) apply(ev Event) {
 	tag := ev.Common().SubagentRunID
 	switch e := ev.(type) {
 	case *RunStarted:
-		*o = Order{phase: phaseRunning, bound: true, threadID: e.ThreadID, runID: e.RunID}
+		*o = Order{phase: phaseRunning, hasThread: true, threadID: e.ThreadID, runID: e.RunID}
 		if e.Input != nil {
-			o.seed(e.Input.Messages, false)
+			o.adoptOwners(e.Input.Messages, false)
 		}
 	case *RunFinished:
-		*o = Order{phase: phaseFinished, bound: o.bound, threadID: o.threadID, runID: o.runID}
+		*o = Order{phase: phaseFinished, hasThread: o.hasThread, threadID: o.threadID, runID: o.runID}
 	case *RunError:
-		*o = Order{phase: phaseFailed, bound: o.bound, threadID: o.threadID, runID: o.runID}
+		*o = Order{phase: phaseFailed, hasThread: o.hasThread, threadID: o.threadID, runID: o.runID}
 	case *TextMessageStart:
 		o.openItem(itemText, e.MessageID, ownerOf(tag))
 		o.explicit++
@@ -170,7 +170,7 @@ func (o *Order) apply(ev Event) {
 		o.explicit--
 	case *ToolCallResult:
 		// The result makes a message of its own, whose owner is the executor.
-		item := o.knownItem(itemText, e.MessageID, ownerID{})
+		item := o.ensureItem(itemText, e.MessageID, ownerID{})
 		item.owner = ownerOf(tag)
 	case *ReasoningMessageStart:
 		o.openItem(itemReasoning, e.MessageID, ownerOf(tag))
@@ -179,15 +179,15 @@ func (o *Order) apply(ev Event) {
 		o.reasoning[e.MessageID].open = false
 		o.explicit--
 	case *ReasoningStart:
-		it := o.knownItem(itemReasoning, e.MessageID, ownerOf(tag))
-		o.clock++
-		it.span, it.spanAt = true, o.clock
+		it := o.ensureItem(itemReasoning, e.MessageID, ownerOf(tag))
+		o.openCount++
+		it.span, it.spanAt = true, o.openCount
 		o.explicit++
 	case *ReasoningEnd:
 		o.reasoning[e.MessageID].span = false
 		o.explicit--
 	case *MessagesSnapshot:
-		o.seed(e.Messages, true)
+		o.adoptOwners(e.Messages, true)
 	case *ActivitySnapshot:
 		if _, known := o.activities[e.MessageID]; !known || e.Replace == nil || *e.Replace {
 			o.ownActivity(e.MessageID, ownerOf(tag))
@@ -196,16 +196,16 @@ func (o *Order) apply(ev Event) {
 		if o.steps == nil {
 			o.steps = make(map[stepKey]int)
 		}
-		o.clock++
-		o.steps[stepKey{ownerOf(tag), e.StepName}] = o.clock
+		o.openCount++
+		o.steps[stepKey{ownerOf(tag), e.StepName}] = o.openCount
 	case *StepFinished:
 		delete(o.steps, stepKey{ownerOf(tag), e.StepName})
 	case *SubagentStarted:
 		if o.subagents == nil {
 			o.subagents = make(map[string]*subagent)
 		}
-		o.clock++
-		o.subagents[e.SubagentRunID] = &subagent{active: true, opened: o.clock}
+		o.openCount++
+		o.subagents[e.SubagentRunID] = &subagent{active: true, opened: o.openCount}
 		o.running++
 	case *SubagentFinished:
 		o.subagents[e.SubagentRunID].active = false
@@ -227,7 +227,7 @@ func (o *Order) items(kind itemKind) *map[string]*item {
 }
 
 // knownItem returns the item, which owner gets if it is new.
-func (o *Order) knownItem(kind itemKind, id string, owner ownerID) *item {
+func (o *Order) ensureItem(kind itemKind, id string, owner ownerID) *item {
 	items := o.items(kind)
 	it := (*items)[id]
 	if it == nil {
@@ -241,9 +241,9 @@ func (o *Order) knownItem(kind itemKind, id string, owner ownerID) *item {
 }
 
 func (o *Order) openItem(kind itemKind, id string, owner ownerID) *item {
-	it := o.knownItem(kind, id, owner)
-	o.clock++
-	it.open, it.opened = true, o.clock
+	it := o.ensureItem(kind, id, owner)
+	o.openCount++
+	it.open, it.opened = true, o.openCount
 	return it
 }
 
@@ -257,9 +257,9 @@ func (o *Order) ownActivity(id string, owner ownerID) {
 // seed takes the owners that a restated conversation gives its messages and calls. Of an
 // id that stands twice a snapshot's last owner counts and an input's first: that one is
 // news, and this one only fills in what is not known.
-func (o *Order) seed(messages []Message, snapshot bool) {
+func (o *Order) adoptOwners(messages []Message, snapshot bool) {
 	own := func(kind itemKind, id string, owner ownerID) {
-		if it := o.knownItem(kind, id, owner); snapshot {
+		if it := o.ensureItem(kind, id, owner); snapshot {
 			it.owner = owner
 		}
 	}
@@ -282,7 +282,7 @@ func (o *Order) seed(messages []Message, snapshot bool) {
 	}
 }
 
-func (o *Order) closeLanes(r reach) {
+func (o *Order) closeLanes(r laneScope) {
 	o.lanes = slices.DeleteFunc(o.lanes, func(l lane) bool {
 		if !r.covers(l.owner) {
 			return false

@@ -1,8 +1,9 @@
-// Package batch holds what waits to be written to one connection.
+// Package batch holds the bytes that wait to be written to one connection.
 //
-// A Queue is bytes in order: frames are copied behind each other into pooled
-// chunks, so that many small frames leave in one write. It neither locks nor knows a socket;
-// package loop gives it both.
+// It is a building block of agloop: its API may change in any minor release.
+//
+// A Queue is bytes in order: frames are copied one behind the other into pooled chunks, so that
+// many small frames leave in one write. It neither locks nor knows a socket; package loop has both.
 package batch
 
 import (
@@ -11,15 +12,16 @@ import (
 	"github.com/agloop/agloop/bufpool"
 )
 
-// MaxSlices is how many slices Slices gives at most: enough for any write that pays, few enough for a caller's stack.
+// MaxSlices is how many slices Slices returns at most. More would not make a write cheaper, and so
+// many fit on the caller's stack.
 const MaxSlices = 16
 
-// growUntil is the size, in bytes, up to which the last chunk is enlarged by
-// copying before a new one is started (the cork buffer of uWebSockets has this size).
+// growUntil is the size, in bytes, up to which the last chunk is enlarged by copying before a new
+// one is started. The cork buffer of uWebSockets has the same size.
 const growUntil = 16 << 10
 
-// Queue is the bytes waiting for one connection. The zero value is empty. A
-// Queue has one owner at a time.
+// Queue is the bytes waiting for one connection. The zero value is empty. Only one goroutine may
+// use a Queue at a time.
 type Queue struct {
 	bufs   []*bufpool.Buffer // in order; the last may have room for more
 	off    int               // bytes of bufs[0] already written
@@ -27,9 +29,10 @@ type Queue struct {
 	frames int
 	memory int // bytes of all bufs, by capacity
 
-	// Since is when the first frame came, on its owner's clock; 0: nobody noted it.
+	// Since is when the first frame was added, on the clock of the queue's owner. The owner writes
+	// it; 0 is not noted.
 	Since int64
-	// Counted is how many of the frames are in their owner's counter already.
+	// Counted is how many of the frames the owner has counted already. The owner writes it.
 	Counted int
 }
 
@@ -41,7 +44,7 @@ func (q *Queue) Reset() {
 	}
 	*q = Queue{bufs: q.bufs[:0]}
 	if cap(q.bufs) > 64 {
-		q.bufs = nil // a long list must not stay with a queue that is used again
+		q.bufs = nil // a reused queue must not keep a long list
 	}
 }
 
@@ -55,15 +58,15 @@ func (q *Queue) Bytes() int { return q.bytes }
 func (q *Queue) Frames() int { return q.frames }
 
 // Reserve makes the first chunk of an empty queue n bytes large.
-func (q *Queue) Reserve(n int) { q.addBuffer(bufpool.Get(n)) }
+func (q *Queue) Reserve(n int) { q.appendBuffer(bufpool.Get(n)) }
 
-func (q *Queue) addBuffer(b *bufpool.Buffer) {
+func (q *Queue) appendBuffer(b *bufpool.Buffer) {
 	q.bufs = append(q.bufs, b)
 	q.memory += b.Cap()
 }
 
-// Room returns n bytes at the end of the queue for the caller to fill with one
-// frame, or the end of one.
+// Extend returns n bytes at the end of the queue, which the caller fills with a frame or a part of
+// one. They are valid until the next call of any method that changes the queue.
 func (q *Queue) Extend(n int) []byte {
 	last := len(q.bufs) - 1
 	if last < 0 || q.bufs[last].Spare() < n {
@@ -77,8 +80,9 @@ func (q *Queue) Extend(n int) []byte {
 	return b.B[at:]
 }
 
-// extend adds a chunk with room for n bytes, or grows the last one while it is small:
-// a lone token should not hold a large chunk, a flood should not make many.
+// addChunk makes room for n bytes behind the last chunk. It grows that one while it is small, so
+// that a single small frame does not hold a large chunk, and adds one as large as all before it
+// later, so that much data does not make many chunks.
 func (q *Queue) addChunk(n int) {
 	if last := len(q.bufs) - 1; last >= 0 && len(q.bufs[last].B)+n <= growUntil {
 		b := q.bufs[last]
@@ -92,7 +96,7 @@ func (q *Queue) addChunk(n int) {
 	if q.bytes > 0 {
 		size = max(n, min(q.bytes, bufpool.MaxSize))
 	}
-	q.addBuffer(bufpool.Get(size))
+	q.appendBuffer(bufpool.Get(size))
 }
 
 // Append copies p to the end of the queue, in chunks that go back to the pool.
@@ -100,18 +104,19 @@ func (q *Queue) Append(p []byte) {
 	for len(p) > 0 {
 		n := min(len(p), bufpool.MaxSize)
 		if last := len(q.bufs) - 1; last >= 0 && q.bufs[last].Spare() > 0 {
-			n = min(n, q.bufs[last].Spare()) // half-empty chunks would double what a queue of large frames takes
+			// Half-empty chunks would double the memory of a queue of large frames.
+			n = min(n, q.bufs[last].Spare())
 		}
 		p = p[copy(q.Extend(n), p):]
 	}
 }
 
-// AddFrame counts one frame whose bytes were filled in by way of Room.
+// AddFrame counts one frame whose bytes were added by Extend or Append.
 func (q *Queue) AddFrame() { q.frames++ }
 
-// Insert puts p behind the first n of the bytes that wait.
+// Insert puts a copy of p behind the first n of the waiting bytes.
 func (q *Queue) Insert(n int, p []byte) {
-	if q.off > 0 { // what is written of the first buffer is no part of it any more
+	if q.off > 0 { // the written part of the first buffer would be counted by the loop below
 		q.bufs[0].B = q.bufs[0].B[q.off:]
 		q.off = 0
 	}
@@ -122,14 +127,15 @@ func (q *Queue) Insert(n int, p []byte) {
 	}
 	q.bytes += len(p)
 	var fresh []*bufpool.Buffer
-	if n > 0 { // inside a buffer: its rest comes behind p
+	if n > 0 { // inside a buffer: what follows in it goes into a buffer behind p
 		b := q.bufs[i]
 		fresh = append(fresh, bufpool.Get(len(b.B)-n).Append(b.B[n:]))
 		b.B = b.B[:n]
 		i++
 	}
 	for len(p) > 0 {
-		last := len(p) - 1 - (len(p)-1)%bufpool.MaxSize // from behind, so that each goes before the others
+		// From the end of p, because each piece is inserted before those of the turns before.
+		last := len(p) - 1 - (len(p)-1)%bufpool.MaxSize
 		fresh = append(fresh, bufpool.Get(len(p)-last).Append(p[last:]))
 		p = p[:last]
 	}
@@ -162,7 +168,9 @@ func (q *Queue) Truncate(n int) {
 	}
 }
 
-// From is the bytes that wait behind the first n, as far as they lie together: a frame's header does.
+// From returns the waiting bytes behind the first n, up to the end of their chunk. The header of a
+// frame is never split between chunks. They are valid until the next call of a method that changes
+// the queue.
 func (q *Queue) From(n int) []byte {
 	n += q.off
 	for _, b := range q.bufs {
@@ -174,14 +182,14 @@ func (q *Queue) From(n int) []byte {
 	return nil
 }
 
-// First is the first of the waiting bytes, and whether they are all. They are valid until the next
-// call of Insert, Discard or Reset.
+// First returns the bytes of the first chunk and reports whether they are all that wait. They are
+// valid until the next call of a method that changes the queue, which must not be empty.
 func (q *Queue) First() (p []byte, all bool) {
 	return q.bufs[0].B[q.off:], len(q.bufs) == 1
 }
 
-// Slices appends the first of the waiting bytes to dst, as at most MaxSlices slices and at most limit bytes. They are
-// valid until the next call of Insert, Discard or Reset.
+// Slices appends the first of the waiting bytes to dst, at most limit bytes in at most MaxSlices
+// slices. They are valid until the next call of a method that changes the queue.
 func (q *Queue) Slices(dst [][]byte, limit int) [][]byte {
 	off, n := q.off, 0
 	for _, b := range q.bufs {
@@ -199,8 +207,8 @@ func (q *Queue) Slices(dst [][]byte, limit int) [][]byte {
 	return dst
 }
 
-// Discard drops the first n bytes: they are written. A queue that becomes empty
-// forgets its frames.
+// Discard removes the first n bytes, which have been written. When the queue becomes empty it sets
+// the number of frames to 0.
 func (q *Queue) Discard(n int) {
 	q.bytes -= n
 	i := 0

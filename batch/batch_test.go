@@ -33,7 +33,7 @@ func content(q *Queue) []byte {
 
 // TestQueueAgainstBytes compares any mix of operations with a plain byte slice.
 func TestQueueAgainstBytes(t *testing.T) {
-	before := bufpool.Live()
+	before := bufpool.InUse()
 	for seed := range uint64(50) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		q, model := new(Queue), []byte(nil)
@@ -68,7 +68,7 @@ func TestQueueAgainstBytes(t *testing.T) {
 		}
 		q.Reset()
 	}
-	if got := bufpool.Live(); got != before {
+	if got := bufpool.InUse(); got != before {
 		t.Errorf("%d bytes of buffers leaked", got-before)
 	}
 }

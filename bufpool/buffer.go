@@ -2,10 +2,10 @@ package bufpool
 
 import "sync/atomic"
 
-// Buffer is a lent slice of bytes with a count of its owners.
+// Buffer is a lent slice of bytes with a count of its owners. A Pool makes it.
 type Buffer struct {
-	// B is the content. Owners may reslice and append within its capacity;
-	// growing beyond it goes through Grow, so that the accounting stays true.
+	// B is the content. Owners may reslice and append within its capacity; growing beyond it goes
+	// through Grow, so that the accounting stays true.
 	B []byte
 
 	// Immutable.
@@ -18,9 +18,8 @@ type Buffer struct {
 	group *group // where its slot is; nil if it has none
 	slot  uint8
 
-	// refs counts the owners. It is written plainly where there is only one: a sole
-	// owner has nobody to synchronise with, and a locked instruction costs a
-	// quarter of the whole Get and Release.
+	// refs counts the owners. A sole owner writes it without a locked instruction, because nobody
+	// else may touch it and that instruction is a quarter of the cost of Get and Release.
 	refs int32
 }
 
@@ -38,9 +37,8 @@ func (b *Buffer) Retain() *Buffer {
 	return b
 }
 
-// Release gives up one reference. With the last one the memory may be lent to
-// somebody else at once, so no slice of B may be kept.
-// Releasing more often than there were references panics.
+// Release gives up one reference. After the last one the memory may be lent again at once, so no
+// slice of B may be kept. Releasing more often than there were references panics.
 func (b *Buffer) Release() {
 	if atomic.LoadInt32(&b.refs) == 1 {
 		b.refs = 0
@@ -56,15 +54,15 @@ func (b *Buffer) Release() {
 		b.pool.reclaim(b)
 		return
 	}
-	b.pool.announce(int(b.class), g)
+	b.pool.noteIdle(int(b.class), g)
 }
 
 func panicReleased() { panic("bufpool: buffer released more often than retained") }
 
-// Grow returns a buffer with b's content and room for n more bytes: b itself,
-// or a larger one of the same pool, in which case b has been released. Capacity at least
-// doubles, so that filling a buffer in small steps copies every byte a bounded number of
-// times. Only a sole owner may grow a buffer; growing a shared one panics.
+// Grow returns a buffer with b's content and room for n more bytes: b itself, or a larger one of
+// the same pool, in which case b has been released. The capacity at least doubles, so that a buffer
+// filled in small steps is copied a bounded number of times. Only a sole owner may grow a buffer;
+// growing a shared one panics.
 func (b *Buffer) Grow(n int) *Buffer {
 	b.checkAlive()
 	need := len(b.B) + n
@@ -87,8 +85,8 @@ func (b *Buffer) Append(p []byte) *Buffer {
 	return b
 }
 
-// Cap is the size of the memory that is lent, in bytes, wherever B begins in it.
+// Cap is the size of the lent memory in bytes, also when B does not begin at its start.
 func (b *Buffer) Cap() int { return len(b.mem) }
 
-// Spare is the number of bytes that fit without growing.
+// Spare is the number of bytes that can be appended to B without growing.
 func (b *Buffer) Spare() int { return cap(b.B) - len(b.B) }

@@ -19,23 +19,23 @@ func TestClasses(t *testing.T) {
 		{64<<10 + 1, 64<<10 + 1},
 		{1 << 20, 1 << 20},
 	} {
-		before := Live()
+		before := InUse()
 		b := Get(tc.n)
 		if cap(b.B) != tc.cap || len(b.B) != 0 {
 			t.Errorf("Get(%d): len %d cap %d, want 0 %d", tc.n, len(b.B), cap(b.B), tc.cap)
 		}
-		if got := Live() - before; got != int64(tc.cap) {
+		if got := InUse() - before; got != int64(tc.cap) {
 			t.Errorf("Get(%d): %d bytes live, want %d", tc.n, got, tc.cap)
 		}
 		b.Release()
-		if got := Live() - before; got != 0 {
+		if got := InUse() - before; got != 0 {
 			t.Errorf("Get(%d): %d bytes live after release", tc.n, got)
 		}
 	}
 }
 
 func TestGrowKeepsContentAndAccounts(t *testing.T) {
-	before := Live()
+	before := InUse()
 	b := Get(0)
 	var want []byte
 	for i := range 3000 {
@@ -46,25 +46,25 @@ func TestGrowKeepsContentAndAccounts(t *testing.T) {
 	if !bytes.Equal(b.B, want) {
 		t.Fatal("content differs after growing")
 	}
-	if got := Live() - before; got != int64(cap(b.B)) {
+	if got := InUse() - before; got != int64(cap(b.B)) {
 		t.Errorf("%d bytes live, want the one buffer's %d", got, cap(b.B))
 	}
 	b.Release()
-	if Live() != before {
+	if InUse() != before {
 		t.Error("bytes live after release")
 	}
 }
 
 func TestReferences(t *testing.T) {
-	before := Live()
+	before := InUse()
 	b := Get(10)
 	b.Retain()
 	b.Release()
-	if Live() == before {
+	if InUse() == before {
 		t.Fatal("released while an owner was left")
 	}
 	b.Release()
-	if Live() != before {
+	if InUse() != before {
 		t.Fatal("not released by the last owner")
 	}
 }
@@ -94,7 +94,7 @@ func TestGrowOfSharedPanics(t *testing.T) {
 }
 
 func TestConcurrentAccounting(t *testing.T) {
-	before := Live()
+	before := InUse()
 	var wg sync.WaitGroup
 	for g := range 8 {
 		wg.Go(func() {
@@ -106,7 +106,7 @@ func TestConcurrentAccounting(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if Live() != before {
-		t.Errorf("%d bytes live, want %d", Live(), before)
+	if InUse() != before {
+		t.Errorf("%d bytes live, want %d", InUse(), before)
 	}
 }

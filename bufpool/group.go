@@ -5,28 +5,27 @@ import (
 	"sync/atomic"
 )
 
-// The word of a group, from the lowest bit: one bit per slot that is filled, one bit per
-// slot that is revoked, and in the rest how often a buffer was taken out.
-// The count makes every word new, so a compare-and-swap cannot mistake an old state
-// for the present one.
+// The word of a group, from the lowest bit: one bit for each slot that is filled, one bit for each
+// slot that is revoked, and above them how often a buffer was popped. The count makes every word
+// new, so a compare-and-swap cannot mistake an old state for the present one (the ABA problem).
 const (
-	slots       = 8
-	filled      = 1<<slots - 1
-	revokedAt   = slots
-	takenAt     = 2 * slots
-	oneTaken    = 1 << takenAt
-	bytesOfLine = 64
+	slots        = 8
+	filled       = 1<<slots - 1
+	revokedShift = slots
+	popsShift    = 2 * slots
+	onePop       = 1 << popsShift
+	cacheLine    = 64
 )
 
-// group is eight slots of one class. A slot is free; or held by a buffer that is out; or
-// filled with that buffer; or revoked, while the buffer that held it is still out.
-// A slot belongs to whoever holds it, so its pointer needs no lock: it is
-// written by the owner of the buffer before its bit is set, and by the one who cleared the bit.
+// group is eight slots of one class. A slot is in one of four states: free; claimed by a buffer
+// that is lent; filled with that buffer; or revoked, while the buffer that claimed it is still
+// lent. The pointer in a slot needs no lock: the owner of the buffer writes it before the bit is
+// set, and then whoever has cleared the bit.
 type group struct {
 	// Any goroutine.
 	word atomic.Uint64
 
-	// The holder of each slot.
+	// Whoever released the buffer of the slot, then whoever cleared its bit.
 	buf [slots]*Buffer
 
 	// Immutable.
@@ -37,36 +36,36 @@ type group struct {
 	shard atomic.Uint32
 
 	// Any goroutine, under Pool.mu.
-	held           uint8  // slots that are not free
-	before, behind *group // in the list of groups that have a free slot
+	claimed            uint8  // slots that are not free
+	prevOpen, nextOpen *group // in the list of groups that have a free slot
 
-	// Two lines, so that two groups never share one.
-	_ [2*bytesOfLine - 8 - 8*slots - 8 - 8 - 8 - 16]byte
+	// Two cache lines, so that two groups never share one.
+	_ [2*cacheLine - 8 - 8*slots - 8 - 8 - 8 - 16]byte
 }
 
 // groupList is a list of groups with a free slot. Under Pool.mu.
 type groupList struct{ first *group }
 
 func (l *groupList) add(g *group) {
-	if g.behind = l.first; g.behind != nil {
-		g.behind.before = g
+	if g.nextOpen = l.first; g.nextOpen != nil {
+		g.nextOpen.prevOpen = g
 	}
 	l.first = g
 }
 
 func (l *groupList) remove(g *group) {
-	if g.behind != nil {
-		g.behind.before = g.before
+	if g.nextOpen != nil {
+		g.nextOpen.prevOpen = g.prevOpen
 	}
-	if g.before != nil {
-		g.before.behind = g.behind
+	if g.prevOpen != nil {
+		g.prevOpen.nextOpen = g.nextOpen
 	} else {
-		l.first = g.behind
+		l.first = g.nextOpen
 	}
-	g.before, g.behind = nil, nil
+	g.prevOpen, g.nextOpen = nil, nil
 }
 
-// take gets a buffer out of g, or nil if no slot is filled.
+// pop returns an idle buffer of g and empties its slot, or returns nil if no slot is filled.
 func (g *group) pop() *Buffer {
 	for {
 		w := g.word.Load()
@@ -74,29 +73,29 @@ func (g *group) pop() *Buffer {
 		if bit == 0 {
 			return nil
 		}
-		if g.word.CompareAndSwap(w, w-bit+oneTaken) {
-			return g.lift(bit)
+		if g.word.CompareAndSwap(w, w-bit+onePop) {
+			return g.emptySlot(bit)
 		}
 	}
 }
 
-// lift empties the slot whose bit the caller has just cleared.
-func (g *group) lift(bit uint64) *Buffer {
+// emptySlot returns the buffer of the slot whose bit the caller has just cleared.
+func (g *group) emptySlot(bit uint64) *Buffer {
 	i := bits.TrailingZeros64(bit) & (slots - 1)
 	b := g.buf[i]
-	// Not kept here while it is out: one that is never released is collected.
+	// A lent buffer is not referenced here, so that one that is never released is collected.
 	g.buf[i] = nil
 	return b
 }
 
-// put returns b to the slot it holds in g. It reports false if that has been revoked.
+// put returns b to the slot it has claimed in g. It reports false if the slot has been revoked.
 func (g *group) put(b *Buffer) bool {
 	i := b.slot & (slots - 1)
 	g.buf[i] = b
 	bit := uint64(1) << i
 	for {
 		w := g.word.Load()
-		if w&(bit|bit<<revokedAt) != 0 {
+		if w&(bit|bit<<revokedShift) != 0 {
 			if w&bit != 0 {
 				panicReleased()
 			}
@@ -108,34 +107,35 @@ func (g *group) put(b *Buffer) bool {
 	}
 }
 
-// out is the mask of the slots whose buffers are out and may return. Under Pool.mu.
-func (g *group) out() uint64 {
+// lent is the mask of the slots whose buffers are lent and may return. Under Pool.mu.
+func (g *group) lent() uint64 {
 	w := g.word.Load()
-	return uint64(g.held) &^ w &^ (w >> revokedAt) & filled
+	return uint64(g.claimed) &^ w &^ (w >> revokedShift) & filled
 }
 
 // idle is the number of filled slots.
 func (g *group) idle() int { return bits.OnesCount64(g.word.Load() & filled) }
 
-// taken is how often a buffer was taken out.
-func (g *group) taken() uint64 { return g.word.Load() >> takenAt }
+// pops is how often a buffer was popped.
+func (g *group) pops() uint64 { return g.word.Load() >> popsShift }
 
-// revoke closes a slot whose buffer is out. It reports false if the buffer returned
-// meanwhile. Under Pool.mu.
+// revoke closes a slot whose buffer is lent. It reports false if the buffer has returned meanwhile.
+// Under Pool.mu.
 func (g *group) revoke(bit uint64) bool {
 	for {
 		w := g.word.Load()
 		if w&bit != 0 {
 			return false
 		}
-		if g.word.CompareAndSwap(w, w|bit<<revokedAt) {
+		if g.word.CompareAndSwap(w, w|bit<<revokedShift) {
 			return true
 		}
 	}
 }
 
-// empty clears the filled slots among mask and returns which they were. Under Pool.mu.
-func (g *group) empty(mask uint64) uint64 {
+// clearFilled clears the bits of the filled slots among mask and returns which they were. Under
+// Pool.mu.
+func (g *group) clearFilled(mask uint64) uint64 {
 	mask &= filled
 	return g.word.And(^mask) & mask
 }

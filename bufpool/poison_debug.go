@@ -11,7 +11,7 @@ func (b *Buffer) checkAlive() {
 	}
 }
 
-// poison overwrites released memory: a reader that kept a slice sees it at once.
+// poison overwrites released memory, so that a slice that was kept shows wrong bytes at once.
 func (b *Buffer) poison() {
 	if len(b.mem) == 0 {
 		return

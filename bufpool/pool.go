@@ -10,71 +10,74 @@ import (
 
 // Config is what a Pool is made with. The zero value is the default.
 type Config struct {
-	// Size is how many idle buffers are kept, over all classes. 0 means 1000;
-	// negative switches pooling off, so that every buffer is new.
+	// Size is how many idle buffers are kept, over all classes. 0 means 1000; negative switches
+	// pooling off, so that every buffer is new.
 	Size int
-	// MaxBuffer is the size of the largest buffer that is kept, in bytes, rounded
-	// down to a power of two; at most 16 MiB. 0 means 64 KiB; less than MinSize keeps none.
+	// MaxBuffer is the size of the largest buffer that is kept, in bytes, rounded down to a power
+	// of two; at most 16 MiB. 0 means 64 KiB; less than MinSize keeps none.
 	MaxBuffer int
 }
 
 // DefaultSize is the number of idle buffers kept if Config.Size is 0.
 const DefaultSize = 1000
 
-// Pool lends buffers and keeps those that come back, up to a number and a size that may
-// be changed while it runs. All methods may be called from any goroutine.
+// Pool lends buffers and keeps those that come back, up to a number and a size that may be changed
+// while it runs. All methods may be called from any goroutine.
 type Pool struct {
 	// Immutable.
 	shift uint   // 64 - log2(shards)
 	cells []cell // by class, then shard
 
 	// Any goroutine.
-	top  atomic.Int32  // largest class that is kept, or -1
-	salt atomic.Uint64 // odd; the hash that picks a shard
-	kind [classes]kind
+	top      atomic.Int32  // largest class that is kept, or -1
+	hashSeed atomic.Uint64 // odd; the hash that picks a shard
+	classes  [classCount]class
 
-	made     atomic.Int64 // bytes of the buffers there are, in use or idle
-	misses   atomic.Uint64
-	discards atomic.Uint64
-	clashes  atomic.Uint64 // goroutines of one shard that met
-	spare    atomic.Int64  // slots that may yet be opened; written under mu
+	bytesMade atomic.Int64 // bytes of the buffers there are, in use or idle
+	misses    atomic.Uint64
+	discards  atomic.Uint64
+	clashes   atomic.Uint64 // goroutines of one shard that met
+	slotsLeft atomic.Int64  // slots that may yet be opened; written under mu
+
+	published atomic.Pointer[[]*group] // groups, for readers without mu; written under mu
 
 	// Any goroutine, under mu.
-	mu     sync.Mutex
-	size   int
-	groups []*group
-	hand   int // where in groups the last slot was revoked
+	mu         sync.Mutex
+	size       int
+	groups     []*group // none is ever removed
+	revokeNext int      // where in groups the last slot was revoked
 }
 
-// cell is what one shard knows about one class.
+// cell is what one shard knows about one size class.
 type cell struct {
 	hint atomic.Pointer[group] // where to look first: a group of the class, its own if it has one
 	open groupList             // its groups with a free slot; under Pool.mu
 }
 
-// kind is what a pool knows about one class.
-type kind struct {
+// class is what a pool knows about one size class.
+type class struct {
 	groups atomic.Pointer[group] // all of them, newest first; written under Pool.mu
-	// some is a group that had an idle buffer when last seen; nil means there is none
-	// anywhere. Who empties it looks everywhere afterwards, and who returns a buffer looks
-	// at it afterwards, so one of the two notices the other.
-	some atomic.Pointer[group]
+	// nonEmpty is a group that had an idle buffer when it was last looked at; nil means that no
+	// group has one. Get clears it and then searches all groups, Release fills a slot and then
+	// looks at it, so one of the two notices the other.
+	nonEmpty atomic.Pointer[group]
 
 	vacant groupList // groups without a buffer; under Pool.mu
 
-	_ [bytesOfLine - 24]byte
+	_ [cacheLine - 24]byte
 }
 
 // New makes an empty pool.
 func New(cfg Config) *Pool {
-	// A goroutine picks its shard by hash, so there are many more shards than
-	// processors: two that run at once seldom meet. A shard without groups costs two words
-	// per class.
+	// A goroutine finds its shard by a hash. There are many more shards than processors, so that
+	// two goroutines that run at once seldom have the same. A shard without groups costs two words
+	// for each class.
 	n := bits.Len(uint(min(max(16*runtime.GOMAXPROCS(0), 64), 256) - 1))
-	p := &Pool{shift: uint(64 - n), cells: make([]cell, classes<<n)}
-	p.salt.Store(0x9E3779B97F4A7C15)
+	p := &Pool{shift: uint(64 - n), cells: make([]cell, classCount<<n)}
+	p.hashSeed.Store(0x9E3779B97F4A7C15)
+	p.published.Store(&[]*group{})
 	p.size = sizeFrom(cfg.Size)
-	p.spare.Store(int64(p.size))
+	p.slotsLeft.Store(int64(p.size))
 	p.top.Store(int32(topFrom(cfg.MaxBuffer)))
 	return p
 }
@@ -93,121 +96,120 @@ func topFrom(n int) int {
 	return topClass(n)
 }
 
-// Get returns an empty buffer with room for at least n bytes and one reference.
-// Whether it was idle or is new, its bytes are whatever they are up to its capacity.
+// Get returns an empty buffer with room for at least n bytes and one reference. The bytes up to its
+// capacity are not cleared. It never fails.
 func (p *Pool) Get(n int) *Buffer {
 	c := classOf(n)
 	if c > int(p.top.Load()) {
-		return p.measure(n)
+		return p.makeUnpooled(n)
 	}
-	// The stack of a goroutine stays where it is for long, so its address is a shard that
-	// costs one instruction and keeps a goroutine with the buffers it used last.
-	// Stacks are at least 2 KiB apart.
+	// The stack of a goroutine seldom moves, so a hash of its address gives the goroutine the
+	// buffers that it used last, for one instruction. Stacks are at least 2 KiB apart.
 	var here byte
-	s := uint32(uint64(uintptr(unsafe.Pointer(&here))>>11) * p.salt.Load() >> (p.shift & 63))
+	s := uint32(uint64(uintptr(unsafe.Pointer(&here))>>11) * p.hashSeed.Load() >> (p.shift & 63))
 	at := p.cell(c, s)
 	g := at.hint.Load()
 	if g == nil {
-		return p.search(at, c, s)
+		return p.getAnywhere(at, c, s)
 	}
 	w := g.word.Load()
 	bit := w & filled & -(w & filled)
 	if bit == 0 {
-		return p.search(at, c, s)
+		return p.getAnywhere(at, c, s)
 	}
-	if g.word.CompareAndSwap(w, w-bit+oneTaken) {
-		return g.lift(bit).lend()
+	if g.word.CompareAndSwap(w, w-bit+onePop) {
+		return g.emptySlot(bit).lend()
 	}
-	return p.contend(at, g, s)
+	return p.getContended(at, g, s)
 }
 
 func (p *Pool) cell(c int, s uint32) *cell {
 	return &p.cells[uint64(c)<<(64-p.shift)|uint64(s)]
 }
 
-// contend gets a buffer when somebody else was at group g in the same instant.
-// If g belongs to another shard, this one gets a buffer of its own while slots are left, and
-// with its return a group, so the two do not meet again.
-func (p *Pool) contend(at *cell, g *group, s uint32) *Buffer {
+// getContended gets a buffer after another goroutine changed group g at the same instant. If g
+// belongs to another shard and slots are left, it makes a buffer, which gets a group of this shard
+// when it returns, so that the two goroutines do not meet again.
+func (p *Pool) getContended(at *cell, g *group, s uint32) *Buffer {
 	if g.shard.Load() == s {
-		p.clash()
-	} else if p.spare.Load() > 0 {
-		return p.make(int(g.class), s)
+		p.noteClash()
+	} else if p.slotsLeft.Load() > 0 {
+		return p.makeOfClass(int(g.class), s)
 	}
 	if b := g.pop(); b != nil {
 		return b.lend()
 	}
-	return p.search(at, int(g.class), s)
+	return p.getAnywhere(at, int(g.class), s)
 }
 
-// clash notes that two goroutines of one shard have met. Each time that has become twice
-// as often, all goroutines are dealt to the shards anew: two that would meet for ever are
-// parted soon, and where there are too many to part, little is spent on trying.
-func (p *Pool) clash() {
-	const patience = 64
-	if n := p.clashes.Add(1); n >= patience && n&(n-1) == 0 {
-		p.salt.Store(p.salt.Load()*0xD1342543DE82EF95 | 1)
+// noteClash counts that two goroutines of one shard have met. Each time the count has doubled, the
+// hash is changed, which gives every goroutine another shard. So two that always meet are separated
+// soon, and little is spent where there are too many to separate.
+func (p *Pool) noteClash() {
+	const firstRehash = 64
+	if n := p.clashes.Add(1); n >= firstRehash && n&(n-1) == 0 {
+		p.hashSeed.Store(p.hashSeed.Load()*0xD1342543DE82EF95 | 1)
 	}
 }
 
-// search finds an idle buffer in any group of class c, or makes one.
-func (p *Pool) search(at *cell, c int, s uint32) *Buffer {
-	k := &p.kind[c]
-	from := k.some.Load()
+// getAnywhere gets an idle buffer from any group of class c, or makes one.
+func (p *Pool) getAnywhere(at *cell, c int, s uint32) *Buffer {
+	k := &p.classes[c]
+	from := k.nonEmpty.Load()
 	if from == nil {
-		return p.make(c, s)
+		return p.makeOfClass(c, s)
 	}
 	if b := from.pop(); b != nil {
 		at.hint.Store(from)
 		return b.lend()
 	}
-	k.some.Store(nil)
-	// Once around, beginning behind the group that has just run dry, so that getting
-	// many buffers in a row walks the groups once and not once for each.
+	k.nonEmpty.Store(nil)
+	// The walk begins behind the group that has just become empty, so that many Gets in a row walk
+	// the groups once, and not once for each.
 	wrapped := false
 	for g := from.next; ; g = g.next {
 		if g == nil {
 			g, wrapped = k.groups.Load(), true
 		}
 		if b := g.pop(); b != nil {
-			k.some.Store(g)
+			k.nonEmpty.Store(g)
 			at.hint.Store(g)
 			return b.lend()
 		}
 		if wrapped && g == from {
-			return p.make(c, s)
+			return p.makeOfClass(c, s)
 		}
 	}
 }
 
-// announce tells searchers that group g of class c has an idle buffer.
-func (p *Pool) announce(c int, g *group) {
-	if k := &p.kind[c]; k.some.Load() == nil {
-		k.some.Store(g)
+// noteIdle notes for getAnywhere that group g of class c has an idle buffer.
+func (p *Pool) noteIdle(c int, g *group) {
+	if k := &p.classes[c]; k.nonEmpty.Load() == nil {
+		k.nonEmpty.Store(g)
 	}
 }
 
-// make is a new buffer of class c, to be kept in a group of shard s.
-func (p *Pool) make(c int, s uint32) *Buffer {
-	return p.fresh(sizeOf(c), c, s)
+// makeOfClass makes a buffer of class c, which will be kept in a group of shard s.
+func (p *Pool) makeOfClass(c int, s uint32) *Buffer {
+	return p.makeBuffer(sizeOf(c), c, s)
 }
 
-// measure is a new buffer of n bytes that is never kept. Who asks for next to nothing
-// means to append, and gets the least room any buffer has.
-func (p *Pool) measure(n int) *Buffer {
-	return p.fresh(max(n, MinSize), unpooled, 0)
+// makeUnpooled makes a buffer of n bytes that is never kept. It has at least MinSize bytes, because
+// who asks for fewer is going to append.
+func (p *Pool) makeUnpooled(n int) *Buffer {
+	return p.makeBuffer(max(n, MinSize), unpooled, 0)
 }
 
-func (p *Pool) fresh(size, c int, s uint32) *Buffer {
+func (p *Pool) makeBuffer(size, c int, s uint32) *Buffer {
 	p.misses.Add(1)
-	p.made.Add(int64(size))
+	p.bytesMade.Add(int64(size))
 	b := &Buffer{pool: p, mem: make([]byte, size), class: uint8(c), shard: s}
 	return b.lend()
 }
 
-// discard leaves an idle buffer without a slot to the collector.
+// discard leaves an idle buffer without a slot to the garbage collector.
 func (p *Pool) discard(b *Buffer) {
 	p.discards.Add(1)
-	p.made.Add(-int64(len(b.mem)))
+	p.bytesMade.Add(-int64(len(b.mem)))
 	b.mem = nil
 }

@@ -36,7 +36,7 @@ func wantStats(t *testing.T, p *Pool, want Stats) {
 }
 
 func TestGroupFillsTwoLines(t *testing.T) {
-	if n := unsafe.Sizeof(group{}); unsafe.Sizeof(n) == 8 && n != 2*bytesOfLine {
+	if n := unsafe.Sizeof(group{}); unsafe.Sizeof(n) == 8 && n != 2*cacheLine {
 		t.Errorf("a group is %d bytes, so neighbours share a cache line", n)
 	}
 }
@@ -83,15 +83,15 @@ func TestCounts(t *testing.T) {
 }
 
 func TestPoolsAreApart(t *testing.T) {
-	p, before := New(Config{}), Live()
+	p, before := New(Config{}), InUse()
 	b := p.Get(100)
 	b = b.Append(make([]byte, 1000))
 	if got := p.InUse(); got != 1024 {
 		t.Errorf("%d bytes in use, want the grown buffer's 1024", got)
 	}
 	b.Release()
-	if p.InUse() != 0 || p.Idle() != 256+1024 || Live() != before {
-		t.Errorf("in use %d, idle %d, default pool moved by %d", p.InUse(), p.Idle(), Live()-before)
+	if p.InUse() != 0 || p.Idle() != 256+1024 || InUse() != before {
+		t.Errorf("in use %d, idle %d, default pool moved by %d", p.InUse(), p.Idle(), InUse()-before)
 	}
 }
 
@@ -152,13 +152,13 @@ func TestMeetingShardsPart(t *testing.T) {
 	other := g.shard.Load() ^ 1
 	at := p.cell(0, other)
 
-	b := p.contend(at, g, other)
+	b := p.getContended(at, g, other)
 	b.Release()
 	if s := p.Stats(); s.Misses != 2 || s.Buffers != 2 || at.hint.Load() == g {
 		t.Errorf("the shards share a group though a slot was left: %+v", s)
 	}
 	for range 3 {
-		p.contend(at, g, other).Release() // every slot is open
+		p.getContended(at, g, other).Release() // every slot is open
 	}
 	if s := p.Stats(); s.Misses != 2 {
 		t.Errorf("%d buffers made, want none beyond Size", s.Misses)
@@ -171,10 +171,10 @@ func TestMeetingGoroutinesAreDealtAnew(t *testing.T) {
 	p.Get(1).Release()
 	g := p.groups[0]
 	s := g.shard.Load()
-	deals, salt := 0, p.salt.Load()
+	deals, salt := 0, p.hashSeed.Load()
 	for range 1 << 12 {
-		p.contend(p.cell(0, s), g, s).Release()
-		if now := p.salt.Load(); now != salt {
+		p.getContended(p.cell(0, s), g, s).Release()
+		if now := p.hashSeed.Load(); now != salt {
 			deals, salt = deals+1, now
 			if now&1 == 0 {
 				t.Fatal("an even salt loses a bit of the address")

@@ -106,8 +106,8 @@ func TestSetMaxBufferWhileRunning(t *testing.T) {
 	exact.Release()
 	p.Get(1 << 20).Release()
 	wantStats(t, p, Stats{Gets: 7, Misses: 6, Discards: 4, Idle: 1<<10 + 1<<20, Buffers: 2})
-	if p.Trim(); p.Size() != DefaultSize || p.spare.Load() != DefaultSize {
-		t.Errorf("%d slots left of %d", p.spare.Load(), p.Size())
+	if p.Trim(); p.Size() != DefaultSize || p.slotsLeft.Load() != DefaultSize {
+		t.Errorf("%d slots left of %d", p.slotsLeft.Load(), p.Size())
 	}
 }
 
@@ -218,8 +218,8 @@ func TestExactUnderConcurrency(t *testing.T) {
 	if s.InUse != 0 || s.Gets != gets.Load() || s.Misses-s.Discards != uint64(s.Buffers) {
 		t.Errorf("at rest: %+v, %d gets", s, gets.Load())
 	}
-	if got := p.Trim(); got != s.Idle || p.Idle() != 0 || p.spare.Load() != size {
-		t.Errorf("trimmed %d of %d idle bytes, %d of %d slots free", got, s.Idle, p.spare.Load(), size)
+	if got := p.Trim(); got != s.Idle || p.Idle() != 0 || p.slotsLeft.Load() != size {
+		t.Errorf("trimmed %d of %d idle bytes, %d of %d slots free", got, s.Idle, p.slotsLeft.Load(), size)
 	}
 }
 

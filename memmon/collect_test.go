@@ -30,15 +30,15 @@ func TestMappedMemoryIsLookedAfter(t *testing.T) {
 			w.Start()
 			for n := range uint64(5) {
 				w.expect(Normal, n+1)
-				if w.Collections() != n+1 || w.GetMonitoringInterval() != collectGap {
+				if w.Collections() != n+1 || w.GetMonitoringInterval() != collectInterval {
 					t.Errorf("%d collections, want %d, then every %v", w.Collections(), n+1, w.GetMonitoringInterval())
 				}
-				time.Sleep(collectGap)
+				time.Sleep(collectInterval)
 			}
 			w.expect(Normal, 6)
 			readings := w.Readings()
 			for range 19 {
-				time.Sleep(collectGap / 20)
+				time.Sleep(collectInterval / 20)
 				w.Trigger()
 				readings++
 				w.expect(Normal, readings)
@@ -92,12 +92,12 @@ func TestLongCollectionsAreRarer(t *testing.T) {
 		w.total.Store(900)
 		w.collect = func() { time.Sleep(time.Second) }
 		w.Start()
-		time.Sleep(collectPart*time.Second - instant)
+		time.Sleep(collectShare*time.Second - instant)
 		w.expect(Normal, 5)
 		if w.Collections() != 1 {
 			t.Errorf("%d collections in ten seconds", w.Collections())
 		}
-		time.Sleep(collectGap)
+		time.Sleep(collectInterval)
 		if w.Collections() != 2 {
 			t.Errorf("%d collections in eleven seconds", w.Collections())
 		}

@@ -9,43 +9,42 @@ import (
 const stripeCount = 16
 
 // never is a threshold that no count reaches.
-const never = math.MaxInt64
+const noThreshold = math.MaxInt64
 
-// Ledger counts bytes that agloop holds, by capacity and not by what is in use of it. It
-// is one account: what connections hold in and out together. A MemoryManager that watches it
-// is asked for a reading when the count has grown by as much as the last reading allowed;
-// without one it only counts. It must be made by NewLedger and not be copied. All methods
-// may be called from any goroutine.
+// Ledger counts the bytes that connections hold in and out together, by the capacity of their
+// buffers. When the count has grown by as much as the last reading allowed, it asks the
+// MemoryManager that watches it for another one; without a manager it only counts. It must be made
+// by NewLedger and not be copied. All methods may be called from any goroutine.
 type Ledger struct {
-	stripes [stripeCount]stripe
-	edge    atomic.Pointer[func()] // called when a threshold was reached; nil without a manager
+	stripes     [stripeCount]stripe
+	onThreshold atomic.Pointer[func()] // called when a threshold was reached; nil without a manager
 }
 
 // stripe has two cache lines to itself: processors fetch them in pairs.
 type stripe struct {
-	held atomic.Int64 // below 0 when bytes were taken off here that had been added elsewhere
-	ask  atomic.Int64 // from here on a reading is asked for
-	_    [128 - 16]byte
+	held      atomic.Int64 // below 0 when bytes were removed here that had been added to another stripe
+	threshold atomic.Int64 // a count from here on asks for a reading
+	_         [128 - 16]byte
 }
 
-// marks are the counts of all stripes at one moment.
-type marks [stripeCount]int64
+// stripeCounts are the counts of all stripes at one moment.
+type stripeCounts [stripeCount]int64
 
 // NewLedger returns an empty ledger.
 func NewLedger() *Ledger {
 	l := new(Ledger)
-	l.disarm()
+	l.clearThresholds()
 	return l
 }
 
-// Add adds delta bytes, which is negative when they are let go of. stripe is any number;
-// goroutines with different ones do not slow each other down, a loop uses its own index.
-// What was added with one number is best taken off with the same. It costs one atomic
-// addition and one load.
+// Add adds delta bytes, which is negative when they are released. stripe may be any number.
+// Goroutines with different numbers do not slow each other down, so a loop uses its index. Bytes
+// should be removed with the number they were added with. It costs one atomic addition and one
+// load.
 func (l *Ledger) Add(stripe, delta int) {
 	s := &l.stripes[stripe&(stripeCount-1)]
-	if s.held.Add(int64(delta)) >= s.ask.Load() {
-		l.cross()
+	if s.held.Add(int64(delta)) >= s.threshold.Load() {
+		l.reachThreshold()
 	}
 }
 
@@ -57,23 +56,23 @@ func (l *Ledger) Total() (bytes int64) {
 	return bytes
 }
 
-// cross asks for a reading. The thresholds go first, so that those who come after the
-// first find none; the reading, which always follows, sets new ones.
-func (l *Ledger) cross() {
-	l.disarm()
-	if f := l.edge.Load(); f != nil {
+// reachThreshold asks for a reading. It clears the thresholds first, so that later additions do not
+// ask again; the reading sets new ones.
+func (l *Ledger) reachThreshold() {
+	l.clearThresholds()
+	if f := l.onThreshold.Load(); f != nil {
 		(*f)()
 	}
 }
 
-func (l *Ledger) disarm() {
+func (l *Ledger) clearThresholds() {
 	for i := range l.stripes {
-		l.stripes[i].ask.Store(never)
+		l.stripes[i].threshold.Store(noThreshold)
 	}
 }
 
-// mark notes the counts, and is their sum.
-func (l *Ledger) mark(to *marks) (bytes int64) {
+// snapshot stores the counts in to and returns their sum.
+func (l *Ledger) snapshot(to *stripeCounts) (bytes int64) {
 	for i := range l.stripes {
 		to[i] = l.stripes[i].held.Load()
 		bytes += to[i]
@@ -81,16 +80,16 @@ func (l *Ledger) mark(to *marks) (bytes int64) {
 	return bytes
 }
 
-// arm lets each stripe grow by step from what was marked. Bytes that came since then, and
-// found no threshold, ask now.
-func (l *Ledger) arm(from *marks, step int64) {
+// setThresholds lets each stripe grow by step from the counts in from. If a stripe has passed its
+// threshold meanwhile, it asks for a reading now.
+func (l *Ledger) setThresholds(from *stripeCounts, step int64) {
 	late := false
 	for i := range l.stripes {
 		s, ask := &l.stripes[i], from[i]+step
-		s.ask.Store(ask)
+		s.threshold.Store(ask)
 		late = s.held.Load() >= ask || late
 	}
 	if late {
-		l.cross()
+		l.reachThreshold()
 	}
 }

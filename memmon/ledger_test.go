@@ -32,7 +32,7 @@ func TestLedgerWithoutAManager(t *testing.T) {
 	if n := l.Total(); n != 1<<62 {
 		t.Errorf("%d bytes", n)
 	}
-	l.cross()
+	l.reachThreshold()
 }
 
 // TestLedgerAsksOnce: whoever reaches the threshold first takes all thresholds away.
@@ -40,11 +40,11 @@ func TestLedgerAsksOnce(t *testing.T) {
 	l := NewLedger()
 	asked := 0
 	edge := func() { asked++ }
-	l.edge.Store(&edge)
-	var at marks
+	l.onThreshold.Store(&edge)
+	var at stripeCounts
 	l.Add(2, 50)
-	l.mark(&at)
-	l.arm(&at, 10)
+	l.snapshot(&at)
+	l.setThresholds(&at, 10)
 	l.Add(2, 9)
 	l.Add(3, 9)
 	if asked != 0 {
@@ -59,7 +59,7 @@ func TestLedgerAsksOnce(t *testing.T) {
 		t.Errorf("asked %d times, want once", asked)
 	}
 	// What came while there was no threshold asks when there is one again.
-	l.arm(&at, 10)
+	l.setThresholds(&at, 10)
 	if asked != 2 {
 		t.Errorf("asked %d times, want once more", asked)
 	}
@@ -70,8 +70,8 @@ func TestLedgerFromManyGoroutines(t *testing.T) {
 	l := NewLedger()
 	var asked atomic.Int64
 	edge := func() { asked.Add(1) }
-	l.edge.Store(&edge)
-	l.arm(new(marks), 1000)
+	l.onThreshold.Store(&edge)
+	l.setThresholds(new(stripeCounts), 1000)
 	var all sync.WaitGroup
 	for i := range 8 {
 		all.Go(func() {
@@ -95,7 +95,7 @@ func TestLedgerAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(1000, func() { l.Add(3, 1); l.Total() }); n != 0 {
 		t.Errorf("%v allocations below the threshold", n)
 	}
-	if n := testing.AllocsPerRun(1000, func() { l.cross() }); n != 0 {
+	if n := testing.AllocsPerRun(1000, func() { l.reachThreshold() }); n != 0 {
 		t.Errorf("%v allocations above it", n)
 	}
 }

@@ -12,14 +12,14 @@ import (
 	"time"
 )
 
-// limitAge is how long what stood in the files is believed. Limits move when somebody
-// resizes a container; opening the files costs ten times the rest of a reading.
+// limitAge is how long the limits read from files are used. They change when a container is
+// resized, and opening the files costs ten times as much as the rest of a reading.
 const limitAge = 10 * time.Second
 
 // system is where this process finds its limits.
 var system = limitFiles{self: "/proc/self/cgroup", cgroups: "/sys/fs/cgroup", meminfo: "/proc/meminfo"}
 
-// limitFiles are the files that limit memory, and what they said last.
+// limitFiles are the files that limit memory, and the limit read from them last.
 type limitFiles struct {
 	// Immutable.
 	self    string // names the cgroups of this process
@@ -32,8 +32,8 @@ type limitFiles struct {
 	at   time.Time
 }
 
-// limit is the least of the cgroups' limits and physical memory, in bytes, at most
-// limitAge old; math.MaxInt64 when none is known.
+// limit is the least of the cgroups' limits and physical memory, in bytes, at most limitAge old;
+// math.MaxInt64 when none is known.
 func (f *limitFiles) limit() int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -59,8 +59,8 @@ func (f *limitFiles) read() int64 {
 	return limit
 }
 
-// cgroupFiles lists the files that may hold a memory limit of this process: those of
-// its cgroup and of every parent, in both versions.
+// cgroupFiles lists the files that may hold a memory limit of this process: those of its cgroup and
+// of every parent, in both versions.
 func cgroupFiles(self, root string) []string {
 	data, err := os.ReadFile(self)
 	if err != nil {

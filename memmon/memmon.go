@@ -1,13 +1,16 @@
-// Package memmon counts what agloop holds, reads how much memory the process uses, and says
-// when either comes close to what it may be.
+// Package memmon counts the bytes that agloop holds, reads how much memory the process uses, and
+// says when either comes close to its limit.
 //
-// A Ledger counts bytes as they are taken and let go of. Read takes one reading of the
-// process. A MemoryManager takes them again and again, the more often the less room is left,
-// holds them and its ledger against their limits, and names the tier it finds; what is done
-// about a tier is its owner's matter, who is told by Config.OnChange.
+// It is a building block of agloop: its API may change in any minor release, except for what
+// package agloop names by an alias.
 //
-// Garbage is no pressure: it is collected before anything is judged by it. Nothing else
-// here stops the world: the heap comes from runtime/metrics.
+// A Ledger counts bytes as they are added and removed. Read takes one reading of the process. A
+// MemoryManager takes readings repeatedly, more often the less room is left, compares them and its
+// ledger with their limits, and names a tier. It calls Config.OnChange, whose owner decides what to
+// do about a tier.
+//
+// Garbage is not counted as pressure: it is collected before a tier is decided by it. Only that
+// collection stops the world, since the other figures come from runtime/metrics.
 package memmon
 
 import (
@@ -23,15 +26,15 @@ type Reading struct {
 	// Of the process.
 	Total   int64 // mapped by the Go runtime and not returned to the system, garbage included
 	Heap    int64 // live and dead objects
-	Live    int64 // objects that the last collection found alive, and stacks in use
+	Live    int64 // objects that the last garbage collection found alive, and stacks in use
 	Stacks  int64
 	Buffers int64 // lent by bufpool, part of Heap
-	Limit   int64 // what Live is held against: Limit(); 0 when none is known
+	Limit   int64 // the limit of Live: Limit(); 0 when none is known
 
-	// Of what agloop holds, by the ledger; 0 but in a MemoryManager's readings.
+	// Of what agloop holds, by the ledger. Only a MemoryManager's readings have it; 0 in others.
 	Held   int64 // all of it
 	InOut  int64 // what connections hold in and out together, part of Held: today all of it
-	Budget int64 // what Held is held against; 0 when no limit is known
+	Budget int64 // the limit of Held; 0 when none is known
 }
 
 // InOutShare is the part of the budget that connections may hold in and out together.
@@ -40,7 +43,7 @@ const InOutShare = 0.25
 // Share is InOutShare of Budget, in bytes.
 func (r Reading) Share() int64 { return int64(InOutShare * float64(r.Budget)) }
 
-// excess is by how much connections exceed their share, 0 when they do not.
+// excess is by how many bytes connections exceed their share, 0 when they do not.
 func (r Reading) excess() int64 {
 	if r.Budget <= 0 {
 		return 0
@@ -48,15 +51,15 @@ func (r Reading) excess() int64 {
 	return max(0, r.InOut-r.Share())
 }
 
-// Pressure is the greater of two fractions: Held of Budget, and Live of Limit. One whose
-// limit is not known is 0.
-func (r Reading) Pressure() float64 { return r.percent() / 100 }
+// Pressure is the greater of two fractions: Held of Budget, and Live of Limit. One whose limit is
+// not known is 0.
+func (r Reading) Pressure() float64 { return r.pressurePercent() / 100 }
 
-func (r Reading) percent() float64 { return max(percentage(r.Held, r.Budget), r.live()) }
-func (r Reading) live() float64    { return percentage(r.Live, r.Limit) }
-func (r Reading) mapped() float64  { return percentage(r.Total, r.Limit) }
+func (r Reading) pressurePercent() float64 { return max(percentage(r.Held, r.Budget), r.livePercent()) }
+func (r Reading) livePercent() float64     { return percentage(r.Live, r.Limit) }
+func (r Reading) mappedPercent() float64   { return percentage(r.Total, r.Limit) }
 
-// percentage multiplies first, so that a whole one comes out whole.
+// percentage multiplies before it divides, so that 85 of 100 is exactly 85.
 func percentage(part, whole int64) float64 {
 	if whole <= 0 {
 		return 0
@@ -64,7 +67,7 @@ func percentage(part, whole int64) float64 {
 	return 100 * float64(part) / float64(whole)
 }
 
-// bytesAt is the least number of bytes that are so many percent of whole.
+// bytesAt is the least number of bytes that is at least percent of whole.
 func bytesAt(percent float64, whole int64) int64 {
 	return int64(math.Ceil(float64(whole) * percent / 100))
 }
@@ -80,7 +83,8 @@ const (
 	sampleCount
 )
 
-// samplePool keeps the samples between readings: metrics.Read makes them escape.
+// samplePool reuses the samples, which metrics.Read would otherwise move to the heap at each
+// reading.
 var samplePool = sync.Pool{New: func() any {
 	return &[sampleCount]metrics.Sample{
 		total:     {Name: "/memory/classes/total:bytes"},
@@ -92,9 +96,8 @@ var samplePool = sync.Pool{New: func() any {
 	}
 }}
 
-// Read takes a reading. It costs a few microseconds and allocates nothing. GOMEMLIMIT is
-// read anew, the limits that stand in files at most every ten seconds. Any goroutine may
-// call it.
+// Read takes a reading. It costs about a microsecond and allocates nothing. GOMEMLIMIT is read each
+// time, the limits in files at most every ten seconds. Any goroutine may call it.
 func Read() Reading {
 	s := samplePool.Get().(*[sampleCount]metrics.Sample)
 	defer samplePool.Put(s)
@@ -105,13 +108,13 @@ func Read() Reading {
 		Heap:    n(objects),
 		Live:    n(live) + n(stacks),
 		Stacks:  n(stacks),
-		Buffers: bufpool.Live(),
+		Buffers: bufpool.InUse(),
 		Limit:   least(n(softLimit), system.limit()),
 	}
 }
 
-// Limit is the least of GOMEMLIMIT, the limits of the cgroup (v2 and v1) and of its
-// parents, and physical memory, in bytes; 0 when none is known. It is as fresh as Read's.
+// Limit is the least of GOMEMLIMIT, the limits of the cgroup (v2 and v1) and of its parents, and
+// physical memory, in bytes; 0 when none is known. It is as fresh as Read's.
 func Limit() int64 { return Read().Limit }
 
 // least is the lower of two limits, math.MaxInt64 being none; 0 when there is none.

@@ -27,7 +27,7 @@ func TestOverdrawnShareIsToldWithEachReading(t *testing.T) {
 		if len(w.overdrawn) != 0 || w.GetMonitoringInterval() != time.Minute {
 			t.Errorf("told of a share that is not exceeded, every %v", w.GetMonitoringInterval())
 		}
-		time.Sleep(10 * pace)
+		time.Sleep(10 * minReadingInterval)
 		w.ledger.Add(3, 1)
 		w.expect(Normal, 2)
 		w.expectOverdrawn(1)
@@ -56,12 +56,12 @@ func TestWhatIsCutIsReadAgain(t *testing.T) {
 		w.Start()
 		w.expect(Normal, 1)
 		for n := range uint64(3) {
-			time.Sleep(10 * pace)
+			time.Sleep(10 * minReadingInterval)
 			w.ledger.Add(0, 875)
 			w.expect(High, 2*n+2)
 			w.changed(Normal, High)
 			w.expectOverdrawn(625)
-			time.Sleep(pace)
+			time.Sleep(minReadingInterval)
 			w.expect(Normal, 2*n+3)
 			w.changed(High, Normal)
 			w.ledger.Add(0, -175)
@@ -80,7 +80,7 @@ func TestGrowthBeyondTheShareIsSeen(t *testing.T) {
 		w.expect(Normal, 1)
 		w.expectOverdrawn(50)
 		for n := range uint64(3) {
-			time.Sleep(10 * pace)
+			time.Sleep(10 * minReadingInterval)
 			w.ledger.Add(0, 62) // a quarter of the share
 			w.expect(Normal, n+2)
 			w.expectOverdrawn(50 + 62*(int64(n)+1))

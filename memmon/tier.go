@@ -6,21 +6,21 @@ import (
 	"time"
 )
 
-// Tier names how close memory is to its limits. Tiers are ordered: t >= High is "high or
-// worse". The zero value is Normal.
+// Tier names how close memory is to its limits. Tiers are ordered: t >= High is "high or worse".
+// The zero value is Normal.
 type Tier uint8
 
-// The tiers, with the pressure from which each is entered, in percent.
+// The tiers, each with the pressure in percent at which it begins.
 const (
 	Normal   Tier = iota // below 50
 	Moderate             // 50
-	Elevated             // 70: give back what is idle
-	High                 // 85: take less in
-	Critical             // 95: let go of what holds most
+	Elevated             // 70: idle buffers should be given up
+	High                 // 85: less should be accepted
+	Critical             // 95: the largest holders should be closed
 )
 
-// Hysteresis is how far below a tier's own boundary pressure must fall before the tier
-// is left downward, in points.
+// Hysteresis is how far below the boundary of a tier the pressure must fall before a lower tier
+// holds, in percentage points.
 const Hysteresis = 5
 
 var tiers = [...]struct {
@@ -43,12 +43,12 @@ func (t Tier) String() string {
 	return tiers[t].name
 }
 
-// Interval is the longest time from one reading to the next in this tier: 60 s, 15 s,
-// 5 s, 2 s, 500 ms from Normal to Critical.
+// Interval is the longest time from one reading to the next in this tier: 60 s, 15 s, 5 s, 2 s, 500
+// ms from Normal to Critical.
 func (t Tier) Interval() time.Duration { return tiers[min(t, Critical)].interval }
 
-// next is the tier after a reading of so many percent: upward at once, over as many tiers
-// as it takes; downward past every boundary that lies Hysteresis points away.
+// next is the tier after a reading of percent. It goes up past every boundary that is reached, and
+// down past every boundary that lies at least Hysteresis points above.
 func (t Tier) next(percent float64) Tier {
 	for t < Critical && percent >= tiers[t+1].floor {
 		t++
@@ -59,9 +59,9 @@ func (t Tier) next(percent float64) Tier {
 	return t
 }
 
-// room is the number of bytes by which what is held may grow before t is left upward;
-// math.MaxInt64 when no tier is above, or no limit known.
-func (t Tier) room(r Reading) int64 {
+// headroom is the number of bytes that may be added before a higher tier holds; math.MaxInt64 when
+// no tier is above, or no limit known.
+func (t Tier) headroom(r Reading) int64 {
 	if t >= Critical || r.Budget <= 0 {
 		return math.MaxInt64
 	}

@@ -24,7 +24,7 @@ func TestTierNamesAndIntervals(t *testing.T) {
 		}
 	}
 	for tier := Normal; tier <= Critical; tier++ {
-		if tier.Interval() <= pace {
+		if tier.Interval() <= minReadingInterval {
 			t.Errorf("%v: the interval is shorter than the pace", tier)
 		}
 	}
@@ -80,7 +80,7 @@ func TestTierRoom(t *testing.T) {
 		{Critical, Reading{Held: 960, Budget: 1000}, math.MaxInt64},
 		{Normal, Reading{Held: 960}, math.MaxInt64},
 	} {
-		if got := c.tier.room(c.r); got != c.want {
+		if got := c.tier.headroom(c.r); got != c.want {
 			t.Errorf("%v at %d of %d: room for %d, want %d", c.tier, c.r.Held, c.r.Budget, got, c.want)
 		}
 	}

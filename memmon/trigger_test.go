@@ -29,7 +29,7 @@ func TestGrowthIsSeenWithinTheInstant(t *testing.T) {
 					w.ledger.Add(1, int(tiers[tier].floor)*budget/100-step)
 					w.Start()
 					w.expect(tier-1, 1)
-					time.Sleep(10 * pace)
+					time.Sleep(10 * minReadingInterval)
 					now := time.Now()
 					grow(w.ledger)
 					w.expect(tier, 2)
@@ -49,7 +49,7 @@ func TestGrowthTowardTheLimitIsSeen(t *testing.T) {
 		w.total.Store(800)
 		w.Start()
 		w.expect(Normal, 1)
-		time.Sleep(10 * pace)
+		time.Sleep(10 * minReadingInterval)
 		w.total.Store(850)
 		w.ledger.Add(0, 50)
 		w.expect(Normal, 2)
@@ -66,7 +66,7 @@ func TestBelowTheThresholdNothingHappens(t *testing.T) {
 		w.ledger.Add(0, 1007) // 2993 to the share: 2994 for 16 stripes, 187 each
 		w.Start()
 		w.expect(Normal, 1)
-		time.Sleep(10 * pace)
+		time.Sleep(10 * minReadingInterval)
 		w.ledger.Add(0, 186)
 		w.ledger.Add(0, -186)
 		w.ledger.Add(1, 186)
@@ -84,13 +84,13 @@ func TestGrowthIsPaced(t *testing.T) {
 		w.Start()
 		w.ledger.Add(0, 490)
 		w.expect(Normal, 1) // the first reading is not a millisecond old
-		time.Sleep(pace - instant)
+		time.Sleep(minReadingInterval - instant)
 		w.expect(Normal, 1)
 		time.Sleep(instant)
 		w.expect(Normal, 2)
 		for range 100 {
 			w.ledger.Add(0, 1)
-			time.Sleep(pace / 10)
+			time.Sleep(minReadingInterval / 10)
 		}
 		synctest.Wait()
 		if n := w.Readings(); w.Tier() != Moderate || n < 3 || n > 13 {
@@ -107,7 +107,7 @@ func TestStepIsAPartOfTheBudget(t *testing.T) {
 		w.ledger.Add(0, 1<<18) // no byte below the share's end
 		w.Start()
 		w.expect(Normal, 1)
-		time.Sleep(10 * pace)
+		time.Sleep(10 * minReadingInterval)
 		w.ledger.Add(0, 1<<8-1)
 		w.expect(Normal, 1)
 		w.ledger.Add(0, 1)
@@ -154,11 +154,11 @@ func TestTriggersDuringAReadingGetOneMore(t *testing.T) {
 		for range 10 {
 			m.Trigger()
 			m.SetBudget(budget)
-			ledger.cross()
+			ledger.reachThreshold()
 		}
 		gate <- struct{}{}
 		gate <- struct{}{}
-		time.Sleep(2 * pace)
+		time.Sleep(2 * minReadingInterval)
 		synctest.Wait()
 		if n := m.Readings(); n != 2 {
 			t.Errorf("%d readings", n)
@@ -177,7 +177,7 @@ func TestPaceTellsNothingTwice(t *testing.T) {
 		w.expectOverdrawn(250)
 		w.ledger.Add(0, 200)
 		w.expect(Moderate, 1)
-		time.Sleep(pace)
+		time.Sleep(minReadingInterval)
 		w.expect(Elevated, 2)
 		w.changed(Moderate, Elevated)
 		w.expectOverdrawn(450)
@@ -191,8 +191,8 @@ func TestPaceTellsNothingTwice(t *testing.T) {
 func calm(tb testing.TB) *Ledger {
 	l := NewLedger()
 	m := NewMemoryManager(Config{InOut: l, Read: func() Reading { return Reading{Total: 1, Limit: 1 << 60} }})
-	m.sample()
-	if tb.Failed() || l.stripes[0].ask.Load() == never {
+	m.evaluate()
+	if tb.Failed() || l.stripes[0].threshold.Load() == noThreshold {
 		tb.Fatal("no threshold")
 	}
 	return l
@@ -235,6 +235,6 @@ func BenchmarkTake(b *testing.B) {
 	m := NewMemoryManager(Config{Collect: func() {}})
 	b.ReportAllocs()
 	for b.Loop() {
-		m.sample()
+		m.evaluate()
 	}
 }

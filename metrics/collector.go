@@ -8,27 +8,26 @@ import (
 	"time"
 )
 
-// DefaultInterval is the Interval of a collector that was told nothing else.
+// DefaultInterval is the interval of a collector whose CollectorConfig.Interval is 0.
 const DefaultInterval = 10 * time.Second
 
 // CollectorConfig is what a MetricsCollector is made of.
 type CollectorConfig struct {
-	// Interval is the time between two ticks, each of which ends a window. 0 is
-	// DefaultInterval; negative means no ticks: the window goes on for ever.
+	// Interval is the time between two ticks, each of which ends a window. 0 is DefaultInterval;
+	// negative is no ticks, so that the first window never ends.
 	Interval time.Duration
-	// Source adds the present totals to an empty Source. It is called by whoever asks for
-	// figures, by one goroutine at a time, and must not call the collector.
+	// Source adds the present totals to an empty Source. It is called by the goroutine that asks
+	// for figures, by one at a time, and must not call the collector. nil adds nothing.
 	Source func(*Source)
 	// Profiling makes Do attach its labels.
 	Profiling bool
 }
 
-// MetricsCollector makes figures of totals: rates and distributions of windows, each from
-// one tick to the next. For that it keeps the totals at the start of the window that runs,
-// about 200 kB in all.
+// MetricsCollector computes rates and distributions of windows, each from one tick to the next. For
+// that it keeps the totals at the start of the present window, about 200 kB in all.
 //
-// All methods may be called from any goroutine. A nil collector is that of an engine
-// without metrics: it gives no figures and does nothing else.
+// All methods may be called from any goroutine. An engine without metrics has a nil collector,
+// whose methods do nothing and return nil or zero.
 type MetricsCollector struct {
 	// Immutable.
 	source func(*Source)
@@ -46,8 +45,8 @@ type MetricsCollector struct {
 	// Any goroutine, under mu.
 	mu      sync.Mutex
 	last    PerformanceMetrics // at the end of the last window
-	ended   bool               // there was one
-	since   time.Time          // start of the running window, with its totals
+	ended   bool               // a window has ended
+	since   time.Time          // start of the present window, with its totals
 	cpu     time.Duration
 	base    *totals
 	now     *Source // scratch
@@ -55,14 +54,14 @@ type MetricsCollector struct {
 	process process
 }
 
-// totals are what a window is measured against.
+// totals are those at the start of a window.
 type totals struct {
 	Snapshot
 	loops LoopSnapshot
 }
 
-// NewMetricsCollector returns a collector whose first window begins now. It works
-// without Start, which is for windows that end by themselves.
+// NewMetricsCollector returns a collector whose first window begins now. Without Start no window
+// ends, and Collect still works.
 func NewMetricsCollector(cfg CollectorConfig) *MetricsCollector {
 	c := &MetricsCollector{
 		source:  cfg.Source,
@@ -82,7 +81,7 @@ func NewMetricsCollector(cfg CollectorConfig) *MetricsCollector {
 	return c
 }
 
-// Start lets a window end at every interval, until Stop. A second Start does nothing.
+// Start begins the ticks, each of which ends a window, until Stop. A second Start does nothing.
 func (c *MetricsCollector) Start() {
 	if c == nil {
 		return
@@ -95,7 +94,7 @@ func (c *MetricsCollector) Start() {
 	}
 }
 
-// Stop ends what Start began and waits for it. The collector still answers, and may be
+// Stop ends the ticks and waits for their goroutine. The collector can still be asked, and may be
 // started again.
 func (c *MetricsCollector) Stop() {
 	if c == nil {
@@ -154,22 +153,22 @@ func (c *MetricsCollector) SetInterval(d time.Duration) {
 	c.interval.Store(int64(d))
 	select {
 	case c.changed <- struct{}{}:
-	default: // told already, and not yet looked
+	default: // an earlier change has not been noticed yet
 	}
 }
 
 // Profiling reports whether Do attaches labels.
 func (c *MetricsCollector) Profiling() bool { return c != nil && c.profiling.Load() }
 
-// SetProfiling switches the labels of Do, from the next call on.
+// SetProfiling switches the labels of Do on or off, from the next call on.
 func (c *MetricsCollector) SetProfiling(on bool) {
 	if c != nil {
 		c.profiling.Store(on)
 	}
 }
 
-// Do calls f, whose samples in CPU and goroutine profiles carry labels while profiling
-// is on. Off it costs nothing but the call; make labels once, not per call.
+// Do calls f. While profiling is on, the samples of f in CPU and goroutine profiles have the
+// labels. While it is off, Do costs only the call. Make the labels once and not for each call.
 func (c *MetricsCollector) Do(ctx context.Context, labels pprof.LabelSet, f func(context.Context)) {
 	if c.Profiling() {
 		pprof.Do(ctx, labels, f)
@@ -178,18 +177,18 @@ func (c *MetricsCollector) Do(ctx context.Context, labels pprof.LabelSet, f func
 	f(ctx)
 }
 
-// GetMetrics gives the figures of now; nil from a nil collector. Rates and distributions
-// are of the last whole window, so that they do not depend on the moment of asking; before
-// the first tick it is as Collect. It stops no loop and allocates its answer only.
+// GetMetrics returns the figures of now; nil from a nil collector. Rates and distributions are
+// those of the last window that has ended, so that they do not depend on the moment of the call;
+// before the first tick it is Collect. It stops no loop and allocates only its result.
 func (c *MetricsCollector) GetMetrics() *PerformanceMetrics { return c.read(whole) }
 
-// Collect is GetMetrics with rates and distributions of the window that runs, from the
-// last tick to now. While it is younger than 100 ms the rates are of the one before, and so
-// is each distribution of which it has no value yet.
+// Collect is GetMetrics with rates and distributions of the present window, from the last tick to
+// now. While that is shorter than 100 ms, the rates are those of the window before, and so is each
+// distribution without a value in the present one.
 func (c *MetricsCollector) Collect() *PerformanceMetrics { return c.read(running) }
 
-// Totals adds the present totals to s, as CollectorConfig.Source does; nothing from
-// a nil collector.
+// Totals adds the present totals to s, as CollectorConfig.Source does. A nil collector adds
+// nothing.
 func (c *MetricsCollector) Totals(s *Source) {
 	if c == nil {
 		return
@@ -199,13 +198,13 @@ func (c *MetricsCollector) Totals(s *Source) {
 	c.source(s)
 }
 
-// Which window figures are of.
+// span says which window the figures are of.
 type span int
 
 const (
-	whole   span = iota // the last that ended
-	running             // the one that runs
-	ending              // the one that runs, and the next begins
+	whole   span = iota // the last that has ended
+	running             // the present one
+	ending              // the present one, which ends now
 )
 
 func (c *MetricsCollector) read(of span) *PerformanceMetrics {

@@ -4,5 +4,5 @@ package metrics
 
 import "time"
 
-// CPUTime is 0 where the system has no getrusage: what is made of it is not known there.
+// CPUTime is 0, not known, where the system has no getrusage.
 func CPUTime() time.Duration { return 0 }

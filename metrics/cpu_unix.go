@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// CPUTime is the CPU time that this process has used, in user and in system mode.
-// 0 is not known.
+// CPUTime is the CPU time that this process has used, in user and in system mode. It is 0 when that
+// is not known.
 func CPUTime() time.Duration {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {

@@ -6,40 +6,40 @@ import (
 	"sync/atomic"
 )
 
-// A histogram is log-linear: values below 64 have a bucket each, and every doubling
-// above that is an octave of 64 equal buckets. A bucket is at most 1/64 of its values
-// wide, so its middle is within 1/128 of each of them.
+// A histogram is log-linear: values below 64 have a bucket each, and each doubling above that is an
+// octave of 64 equal buckets. The width of a bucket is at most 1/64 of its values, so its middle is
+// within 1/128 of each of them.
 const (
 	subBits    = 6
 	subBuckets = 1 << subBits
 	octaves    = 32
 
-	// MaxRecorded is the largest value told apart from larger ones: 137 s in nanoseconds.
+	// MaxRecorded is the largest value that is distinguished from larger ones: 137 s in
+	// nanoseconds.
 	MaxRecorded = subBuckets<<(octaves-1) - 1
 )
 
 type octave [subBuckets]atomic.Uint64
 
-// Histogram is the distribution of values from 0 to MaxRecorded: durations in
-// nanoseconds, or plain counts. A value read back is within 0.8 % of what was
-// recorded; values below 128 are exact. The zero value is empty and ready, and takes
-// 512 bytes for every octave that a value fell into.
+// Histogram is the distribution of values from 0 to MaxRecorded: durations in nanoseconds, or plain
+// counts. A value read back is within 0.8 % of what was recorded; values below 128 are exact. The
+// zero value is empty and ready. A histogram takes 512 bytes for every octave that has a value.
 //
-// All methods may be called from any goroutine. Recording costs least when one
-// goroutine does it; it never waits and, but for the first value of an octave, never
-// allocates.
+// All methods may be called from any goroutine. Recording never waits, and allocates only for the
+// first value of an octave. It costs least when one goroutine records.
 type Histogram struct {
 	octaves [octaves]atomic.Pointer[octave]
 	high    atomic.Int64 // largest value
 	low     atomic.Int64 // MaxInt64 less the smallest value, so that zero means none
 }
 
-// Record adds a value. Negative ones count as 0, and those above MaxRecorded fall into
-// the last bucket; Max takes the latter as they are.
+// Record adds a value. A negative one counts as 0. One above MaxRecorded falls into the last
+// bucket, and Max is then that value.
 func (h *Histogram) Record(v int64) {
 	v = max(v, 0)
-	// The bucket comes last: who sees a value counted finds the extremes no older. It is
-	// the one locked instruction; a sum would be a second and double the cost.
+	// The bucket comes last, so that a reader that counts a value also sees the extremes that
+	// belong to it. This is the only locked instruction; a sum would need a second one and double
+	// the cost.
 	if v > h.high.Load() {
 		raise(&h.high, v)
 	}
@@ -78,7 +78,7 @@ func bucketOf(v int64) (i, j uint) {
 	return (shift + 1) % octaves, uint(u>>shift) % subBuckets // % spares the bounds checks
 }
 
-// boundsOf are the least and the greatest value of a bucket.
+// boundsOf returns the least and the greatest value of a bucket.
 func boundsOf(i, j int) (least, greatest int64) {
 	if i == 0 {
 		return int64(j), int64(j)

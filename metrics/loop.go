@@ -2,12 +2,11 @@ package metrics
 
 import "time"
 
-// LoopMetrics are the distributions that one loop records. A nil *LoopMetrics records
-// nothing, at the cost of a comparison: it is what a loop has without metrics.
-//
-// The loop records; anybody may read.
+// LoopMetrics are the distributions of one loop. A nil *LoopMetrics, which a loop without metrics
+// has, records nothing at the cost of a comparison. Any goroutine may record and read: those that
+// record are the loop, its writer goroutine, and goroutines that send and then write themselves.
 type LoopMetrics struct {
-	_ [64]byte // keep neighbours' histograms off our cache line
+	_ [64]byte // keeps other histograms off this cache line
 
 	batchSize Histogram
 	batchWait Histogram
@@ -17,8 +16,7 @@ type LoopMetrics struct {
 	_ [64]byte
 }
 
-// Wrote records one write: how many frames it carried and how long the first of them
-// had been waiting for it.
+// Wrote records one write: its number of frames, and how long the first of them had waited.
 func (m *LoopMetrics) Wrote(frames int, waited time.Duration) {
 	if m != nil {
 		m.batchSize.Record(int64(frames))
@@ -50,7 +48,8 @@ func (m *LoopMetrics) AddTo(s *LoopSnapshot) {
 	}
 }
 
-// LoopSnapshot is a sum of LoopMetrics. It is 64 kB large: keep it and Reset it.
+// LoopSnapshot is a sum of LoopMetrics. It takes 64 kB, so reuse it with Reset. It belongs to one
+// goroutine.
 type LoopSnapshot struct {
 	BatchSize HistogramSnapshot // frames of a write
 	BatchWait HistogramSnapshot // nanoseconds from queueing the first of a batch to its write
@@ -66,7 +65,7 @@ func (s *LoopSnapshot) Reset() {
 	s.Establish.Reset()
 }
 
-// Difference makes s what was recorded between two snapshots of the same loops.
+// Difference sets s to what was recorded between two snapshots of the same loops.
 func (s *LoopSnapshot) Difference(later, earlier *LoopSnapshot) {
 	s.BatchSize.Difference(&later.BatchSize, &earlier.BatchSize)
 	s.BatchWait.Difference(&later.BatchWait, &earlier.BatchWait)

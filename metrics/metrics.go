@@ -1,16 +1,19 @@
 // Package metrics counts and measures what the loops do.
 //
-// Each loop writes a Counters and a LoopMetrics of its own, so counting never shares a
-// cache line between loops; a reader adds them up. Reading stops nobody.
-// MetricsCollector makes figures for people of them: rates, quantiles, memory and CPU.
+// Hosts may rely on its API, and on that of metrics/prom.
+//
+// Each loop has a Counters and a LoopMetrics of its own, so that loops do not share a cache line
+// when they count; a reader adds them up. Reading takes no lock. MetricsCollector computes rates,
+// quantiles, memory and CPU from them.
 package metrics
 
 import "sync/atomic"
 
-// Counters are the totals of one writer since its start. The writer is one
-// loop or one accept goroutine; anybody may read.
+// Counters are the totals of one loop, or of one accept goroutine, since its start. Those of a loop
+// are written by the loop, by its writer goroutine, and by goroutines that send and then write
+// themselves, so every field is atomic. Any goroutine may read.
 type Counters struct {
-	_ [64]byte // keep neighbours' counters off our cache line
+	_ [64]byte // keeps other counters off this cache line
 
 	Opened      atomic.Uint64 // connections upgraded
 	Closed      atomic.Uint64 // upgraded connections ended
@@ -19,7 +22,7 @@ type Counters struct {
 	FramesOut   atomic.Uint64 // frames handed to the kernel or its queue
 	BytesOut    atomic.Uint64 // bytes of those frames, headers included
 	Writes      atomic.Uint64 // write calls for them: FramesOut/Writes is the batch size
-	WriterWakes atomic.Uint64 // times a loop's writer had to be woken
+	WriterWakes atomic.Uint64 // times that a loop's writer goroutine was woken
 	Panics      atomic.Uint64 // panics recovered from callbacks
 	SlowCuts    atomic.Uint64 // connections cut for reading too slowly
 	Refused     atomic.Uint64 // connections answered 503

@@ -2,11 +2,11 @@ package metrics
 
 import "time"
 
-// PerformanceMetrics are the figures of an engine at one moment. It belongs to who asked
-// for it.
+// PerformanceMetrics are the figures of an engine at one moment. It belongs to the caller that
+// asked for it.
 //
-// Totals count from the start, and what is said of memory and the system is so At. Rates
-// and distributions are of a window, see MetricsCollector.
+// Totals count from the start. The figures of memory and the system are those at the time At. Rates
+// and distributions are those of a window, see MetricsCollector.
 type PerformanceMetrics struct {
 	At       time.Time
 	Interval time.Duration // length of the window that rates are of
@@ -41,23 +41,23 @@ type PerformanceMetrics struct {
 	P95BatchSize          float64
 	P50BatchWait          time.Duration // from queueing the first of a batch to its write
 	P99BatchWait          time.Duration
-	FramesPerWrite        float64 // by the counters, which run without EnableMetrics too
-	WriterWakesPerMessage float64 // wakes of a loop's writer per message out
+	FramesPerWrite        float64 // from the counters, which also count without EnableMetrics
+	WriterWakesPerMessage float64 // wakes of the loops' writer goroutines per message out
 
 	// Memory.
 	MemoryUsage           int64         // bytes, of the process
-	MemoryPressure        float64       // percent: the greater of MemoryHeld of MemoryBudget, and the live heap of the process's limit
+	MemoryPressure        float64       // percent: see memmon.Reading.Pressure
 	MemoryHeld            int64         // bytes that connections hold in and out
 	MemoryBudget          int64         // bytes that may be held; 0 when no limit is known
-	MemoryTier            int           // 0 is rest, higher is worse
+	MemoryTier            int           // 0 is normal, 4 critical: see memmon.Tier
 	MonitoringInterval    time.Duration // between two readings of memory
 	BufferPoolInUse       int64         // bytes lent
 	BufferPoolIdle        int64         // bytes kept for lending
-	BufferPoolUtilization float64       // lent, as a fraction of lent and kept, 0 to 1
+	BufferPoolUtilization float64       // bytes lent as a fraction of all bytes of the pool, 0 to 1
 
 	// Garbage collection, since the start of the process.
 	GCCount       uint64        // cycles
-	GCPauseTotal  time.Duration // the world stopped
+	GCPauseTotal  time.Duration // during which all goroutines were stopped
 	GCCPUFraction float64       // of the CPU that Go could use, 0 to 1
 
 	// System.
@@ -98,10 +98,9 @@ func (r *Refusals) Total() uint64 {
 	return r.Slots + r.Memory + r.AddressRate + r.MessageRate + r.ByteRate + r.RunRate
 }
 
-// Source is what a MetricsCollector is given: the totals of an engine now. It is 64 kB
-// large.
+// Source is the input of a MetricsCollector: the totals of an engine now. It takes 64 kB.
 type Source struct {
-	Snapshot Snapshot     // all loops and doors
+	Snapshot Snapshot     // all loops and accept goroutines
 	Loops    LoopSnapshot // all loops
 	Refused  Refusals
 	Shed     uint64 // connections cut for the bytes they held
@@ -112,7 +111,7 @@ type Source struct {
 	MemoryPressure     float64       // percent
 	MemoryHeld         int64         // bytes
 	MemoryBudget       int64         // bytes
-	MemoryTier         int           // 0 is rest
+	MemoryTier         int           // 0 is normal
 	MonitoringInterval time.Duration // between two readings of memory
 	PoolInUse          int64         // bytes lent by the buffer pool
 	PoolIdle           int64         // bytes kept by it

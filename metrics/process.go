@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// process reads what the Go runtime and the system say about this process, without
-// stopping the world.
+// process reads what the Go runtime and the system say about this process, without stopping the
+// world.
 type process struct {
 	samples [len(sampleNames)]runtimemetrics.Sample
 
@@ -42,13 +42,13 @@ func (p *process) init() {
 	}
 }
 
-// read fills the figures of garbage collection and the system, but CPUUsage.
+// read fills in the figures of garbage collection and the system, except CPUUsage.
 func (p *process) read(m *PerformanceMetrics) {
 	runtimemetrics.Read(p.samples[:])
 	count := func(i int) uint64 { return p.samples[i].Value.Uint64() }
 
-	// The runtime reports pauses times the threads paused, whose number may have
-	// changed since: each piece is divided by the number at its time.
+	// The runtime reports the length of the pauses times the number of paused threads. That number
+	// may change, so the growth since the last reading is divided by the number now.
 	if cpu := p.samples[sampleGCPause].Value.Float64(); cpu > p.pausedCPU {
 		p.paused += time.Duration((cpu - p.pausedCPU) / float64(count(sampleThreads)) * float64(time.Second))
 		p.pausedCPU = cpu

@@ -1,7 +1,7 @@
 package metrics
 
-// HistogramSnapshot is what one or more histograms held at one moment. The zero value
-// is empty. It is 16 kB large and belongs to one goroutine: keep it and Reset it.
+// HistogramSnapshot is a copy of one histogram, or the sum of several, at one moment. The zero
+// value is empty. It takes 16 kB, so reuse it with Reset. It belongs to one goroutine.
 type HistogramSnapshot struct {
 	Count    uint64
 	Sum      uint64 // within 0.8 %, modulo 2^64
@@ -22,17 +22,17 @@ func (s *HistogramSnapshot) Reset() {
 	s.Count, s.Sum, s.Min, s.Max = 0, 0, 0, 0
 }
 
-// Difference makes s what was recorded between two snapshots of the same histograms,
-// neither of which may be s. Of histograms that began anew in between it is all of later.
+// Difference sets s to what was recorded between two snapshots of the same histograms, neither of
+// which may be s. If the histograms were replaced by empty ones in between, s becomes later.
 func (s *HistogramSnapshot) Difference(later, earlier *HistogramSnapshot) {
 	if !s.subtract(later, earlier) {
-		s.subtract(later, &nothing)
+		s.subtract(later, &emptySnapshot)
 	}
 }
 
-var nothing HistogramSnapshot
+var emptySnapshot HistogramSnapshot
 
-// subtract reports false when a bucket of later holds less than it did.
+// subtract reports false when a bucket has fewer values in later than in earlier.
 func (s *HistogramSnapshot) subtract(later, earlier *HistogramSnapshot) bool {
 	s.Reset()
 	for i, n := range later.counts {
@@ -81,12 +81,12 @@ func (s *HistogramSnapshot) Mean() float64 {
 	if s.Count == 0 {
 		return 0
 	}
-	// A middle may stand outside the extremes of values that all share a bucket.
+	// The middle of a bucket may lie outside the extremes when all values are in that bucket.
 	return min(max(float64(s.Sum)/float64(s.Count), float64(s.Min)), float64(s.Max))
 }
 
-// Quantile is the value that the fraction q of all values do not exceed, within 0.8 %:
-// 0.5 is the median, 0 the least and 1 the greatest. Without values it is 0.
+// Quantile is the value that the fraction q of all values do not exceed, within 0.8 %: 0.5 is the
+// median, 0 the least value and 1 the greatest. It is 0 without values.
 func (s *HistogramSnapshot) Quantile(q float64) int64 {
 	switch {
 	case s.Count == 0:
@@ -119,8 +119,8 @@ func (s *HistogramSnapshot) Quantile(q float64) int64 {
 	return s.Max
 }
 
-// Below is the number of values that do not exceed v. Those of v's own bucket, which
-// are within 1.6 % of v, count as not exceeding it.
+// Below is the number of values that are not greater than v. All values in the bucket of v are
+// counted, so those up to 1.6 % greater than v may be, too.
 func (s *HistogramSnapshot) Below(v int64) (n uint64) {
 	if v < 0 {
 		return 0

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// shortestWindow is the least time that rates are computed over: in less, one event
-// more or fewer would double them.
+// shortestWindow is the least time that rates are computed over. In a shorter one a single event
+// could double a rate.
 const shortestWindow = 100 * time.Millisecond
 
-// rates fills what is per second or per message in the window from base to now.
+// rates fills in the figures per second and per message of the window from base to now.
 func (m *PerformanceMetrics) rates(now, base *Snapshot, cpu time.Duration) {
-	seconds := max(m.Interval, 1).Seconds() // a coarse clock may not have moved
+	seconds := max(m.Interval, 1).Seconds() // a coarse clock may not have advanced
 	in, out := float64(now.MessagesIn-base.MessagesIn), float64(now.FramesOut-base.FramesOut)
 	bytesIn, bytesOut := float64(now.BytesIn-base.BytesIn), float64(now.BytesOut-base.BytesOut)
 
@@ -25,8 +25,8 @@ func (m *PerformanceMetrics) rates(now, base *Snapshot, cpu time.Duration) {
 	m.CPUUsage = min(cpu.Seconds()/seconds/float64(runtime.NumCPU()), 1)
 }
 
-// distributions fills what comes from histograms. With keep, those without a value in d
-// stay as they are.
+// distributions fills in the figures that come from histograms. With keep, those without a value in
+// d stay as they are.
 func (m *PerformanceMetrics) distributions(d *LoopSnapshot, keep bool) {
 	if h := &d.Establish; h.Count > 0 || !keep {
 		m.AvgConnectionEstablishTime = time.Duration(h.Mean())
@@ -48,7 +48,7 @@ func (m *PerformanceMetrics) distributions(d *LoopSnapshot, keep bool) {
 	}
 }
 
-// totals fills what s says as it stands.
+// totals fills in the figures that are copied from s.
 func (m *PerformanceMetrics) totals(s *Source) {
 	m.ActiveConnections = s.Connections
 	m.TotalConnections = s.Snapshot.Opened
@@ -68,7 +68,7 @@ func (m *PerformanceMetrics) totals(s *Source) {
 	m.BufferPoolUtilization = ratio(float64(s.PoolInUse), float64(s.PoolInUse+s.PoolIdle))
 }
 
-// ratio is a/b, 0 when b is.
+// ratio is a/b, and 0 when b is 0.
 func ratio(a, b float64) float64 {
 	if b == 0 {
 		return 0

@@ -34,7 +34,7 @@ func (m *TextMessage) ID() string { return m.event.MessageID }
 // character, as tokens of some models do; the rest of it is expected to
 // begin the next. Errors as Emit.
 func (m *TextMessage) Write(text string) error {
-	if m.event.Delta = m.text.whole(text); m.event.Delta == "" {
+	if m.event.Delta = m.text.complete(text); m.event.Delta == "" {
 		return nil
 	}
 	return m.run.Emit(&m.event)
@@ -42,7 +42,7 @@ func (m *TextMessage) Write(text string) error {
 
 // Close ends the message: TEXT_MESSAGE_END. Errors as Emit.
 func (m *TextMessage) Close() error {
-	if m.event.Delta = m.text.rest(); m.event.Delta != "" {
+	if m.event.Delta = m.text.flush(); m.event.Delta != "" {
 		if err := m.run.Emit(&m.event); err != nil {
 			return err
 		}
@@ -75,7 +75,7 @@ func (c *ToolCall) ID() string { return c.event.ToolCallID }
 // Write sends the next piece of the arguments' JSON: TOOL_CALL_ARGS. Pieces are
 // treated as those of a TextMessage. Errors as Emit.
 func (c *ToolCall) Write(args string) error {
-	if c.event.Delta = c.text.whole(args); c.event.Delta == "" {
+	if c.event.Delta = c.text.complete(args); c.event.Delta == "" {
 		return nil
 	}
 	return c.run.Emit(&c.event)
@@ -83,7 +83,7 @@ func (c *ToolCall) Write(args string) error {
 
 // Close ends the call: TOOL_CALL_END. Errors as Emit.
 func (c *ToolCall) Close() error {
-	if c.event.Delta = c.text.rest(); c.event.Delta != "" {
+	if c.event.Delta = c.text.flush(); c.event.Delta != "" {
 		if err := c.run.Emit(&c.event); err != nil {
 			return err
 		}
@@ -92,13 +92,13 @@ func (c *ToolCall) Close() error {
 }
 
 // splitter keeps the start of a character until the rest of it comes.
-type splitter struct{ held string }
+type splitter struct{ partial string }
 
 // whole returns what is complete of the text so far.
-func (s *splitter) whole(text string) string {
-	if s.held != "" {
-		text = s.held + text
-		s.held = ""
+func (s *splitter) complete(text string) string {
+	if s.partial != "" {
+		text = s.partial + text
+		s.partial = ""
 	}
 	// An incomplete character is at most three bytes at the end.
 	for i := len(text) - 1; i >= 0 && i >= len(text)-3; i-- {
@@ -107,7 +107,7 @@ func (s *splitter) whole(text string) string {
 		}
 		if utf8.RuneStart(text[i]) {
 			if !utf8.FullRuneInString(text[i:]) {
-				s.held = text[i:]
+				s.partial = text[i:]
 				text = text[:i]
 			}
 			break
@@ -117,9 +117,9 @@ func (s *splitter) whole(text string) string {
 }
 
 // rest returns what never became a character, as the replacement character.
-func (s *splitter) rest() string {
-	held := s.held
-	s.held = ""
+func (s *splitter) flush() string {
+	held := s.partial
+	s.partial = ""
 	return toUTF8(held)
 }
 

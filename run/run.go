@@ -34,7 +34,7 @@ type Sink interface {
 	// events any more.
 	Send(event []byte, urgent bool) bool
 	// Room waits until the sink wants more, and returns ctx's error when that ends first.
-	Room(ctx context.Context) error
+	WaitReady(ctx context.Context) error
 }
 
 // Errors of Emit.
@@ -74,7 +74,7 @@ type Run struct {
 	maxEvent int
 
 	// Any goroutine.
-	turn turn // of the Emit that waits for room and sends
+	emitting emitLock // of the Emit that waits for room and sends
 
 	// Any goroutine, under mu.
 	mu    sync.Mutex
@@ -114,7 +114,7 @@ type Setup struct {
 func Do(ctx context.Context, input *agui.RunAgentInput, with Setup) (err error) {
 	r := &Run{Input: input, User: with.User, enc: with.Encoder, sink: with.Sink, maxEvent: with.MaxEvent}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
-	r.turn.pass = make(chan struct{}, 1)
+	r.emitting.pass = make(chan struct{}, 1)
 	defer r.cancel(nil)
 	done := false
 	defer func() {
@@ -124,7 +124,7 @@ func Do(ctx context.Context, input *agui.RunAgentInput, with Setup) (err error) 
 		if v := recover(); v != nil {
 			err = &PanicError{Value: v, Stack: debug.Stack()}
 		}
-		r.abandon()
+		r.failInternal()
 	}()
 	err = r.do(with.Agent)
 	done = true
@@ -189,7 +189,7 @@ func (r *Run) callAgent(agent Agent) (err error) {
 }
 
 // abandon ends a run that cannot end as it should.
-func (r *Run) abandon() {
+func (r *Run) failInternal() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.ended {
@@ -200,7 +200,7 @@ func (r *Run) abandon() {
 
 // finish sends the terminal event that the agent's result asks for.
 func (r *Run) finish(err error) error {
-	_ = r.sink.Room(r.ctx) // when it is over there is no more to wait for
+	_ = r.sink.WaitReady(r.ctx) // when it is over there is no more to wait for
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ended {
@@ -211,7 +211,7 @@ func (r *Run) finish(err error) error {
 		return err
 	}
 	if cause := context.Cause(r.ctx); cause != nil {
-		r.cancelled()
+		r.finishCancelled()
 		return cause
 	}
 	if err != nil {
@@ -226,7 +226,7 @@ func (r *Run) finish(err error) error {
 }
 
 // cancelled closes everything in order and ends the run. Under mu.
-func (r *Run) cancelled() {
+func (r *Run) finishCancelled() {
 	for _, end := range r.order.Open() {
 		if err := r.send(end, true); err != nil {
 			r.fail(err.Error(), CodeIncomplete) // STEP_FINISHED is longer than the STEP_STARTED that just went through
@@ -259,11 +259,11 @@ func (r *Run) fail(message, code string) {
 func (r *Run) Emit(ev agui.Event) error {
 	// Room is for one event: who comes meanwhile asks when that is sent. This is not done
 	// under mu, which the end of the run needs without waiting.
-	if err := r.turn.acquire(r.ctx); err != nil {
+	if err := r.emitting.acquire(r.ctx); err != nil {
 		return err
 	}
-	defer r.turn.give()
-	if err := r.sink.Room(r.ctx); err != nil {
+	defer r.emitting.release()
+	if err := r.sink.WaitReady(r.ctx); err != nil {
 		return err
 	}
 	if e, ok := ev.(*agui.RunFinished); ok && e.ThreadID == "" && e.RunID == "" {
@@ -279,10 +279,10 @@ func (r *Run) emit(ev agui.Event) error {
 	if r.ended {
 		return ErrRunEnded
 	}
-	return r.send(ev, terminal(ev))
+	return r.send(ev, isTerminal(ev))
 }
 
-func terminal(ev agui.Event) bool {
+func isTerminal(ev agui.Event) bool {
 	switch ev.(type) {
 	case *agui.RunFinished, *agui.RunError:
 		return true
@@ -305,7 +305,7 @@ func (r *Run) send(ev agui.Event, urgent bool) error {
 	if cap(b) <= maxScratch {
 		r.buf = b
 	}
-	r.ended = r.ended || terminal(ev)
+	r.ended = r.ended || isTerminal(ev)
 	if !r.sink.Send(b, urgent) {
 		r.cancel(errSinkGone)
 		return context.Canceled

@@ -7,13 +7,13 @@ import (
 
 // turn is a lock whose waiters leave when the run is cancelled. The context must be the
 // same for all: one who left stays counted, so that later ones wait for it to end too.
-type turn struct {
-	inLine atomic.Int64  // with the one whose turn it is
-	pass   chan struct{} // of capacity 1: from one in line to the next
+type emitLock struct {
+	waiters atomic.Int64  // with the one whose turn it is
+	pass    chan struct{} // of capacity 1: from one in line to the next
 }
 
-func (t *turn) acquire(ctx context.Context) error {
-	if t.inLine.Add(1) == 1 {
+func (t *emitLock) acquire(ctx context.Context) error {
+	if t.waiters.Add(1) == 1 {
 		return nil
 	}
 	select {
@@ -24,8 +24,8 @@ func (t *turn) acquire(ctx context.Context) error {
 	}
 }
 
-func (t *turn) give() {
-	if t.inLine.Add(-1) > 0 {
+func (t *emitLock) release() {
+	if t.waiters.Add(-1) > 0 {
 		t.pass <- struct{}{} // there is room: only the one whose turn it was can fill it
 	}
 }

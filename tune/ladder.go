@@ -5,56 +5,59 @@ import "time"
 // rungs is how many steps lead from balanced to another column.
 const rungs = 3
 
-// ladder is a way from one column to another with the place where an optimizer stands on it.
+// ladder is the rungs from one column to another, and the rung on which the optimizer is.
 type ladder struct {
 	at, home, low, high int
 
 	// The last move:
-	way     int       // its steps, with their direction; 0: there was none
-	moved   time.Time // when
-	willing bool      // nothing forced it
+	lastSteps int       // its steps, negative toward low; 0: there was none
+	lastMove  time.Time // when
+	optional  bool      // no limit forced it
 
-	// patience multiplies how long the cause of a move that nothing forces must hold.
-	// It doubles with each that had to be undone, so that no steady load drives a cycle.
-	patience int
+	// backoff multiplies the time for which the cause of an optional move must hold. It doubles
+	// with each such move that had to be undone, so that a steady load does not move the knobs for
+	// ever.
+	backoff int
 }
 
-const maxPatience = 32
+const maxBackoff = 32
 
-// move takes so many steps. A willing move has proved right when nothing followed it within
-// probation; it was wrong when one back did, other than by a eased.
-func (l *ladder) move(way int, now time.Time, willing, eased bool, probation time.Duration) {
+// move goes by steps. It also judges the last move, if that was optional: it was right when no move
+// followed within probation, and wrong when one back followed that does not lead home.
+func (l *ladder) move(steps int, now time.Time, optional, leadsHome bool, probation time.Duration) {
 	switch {
-	case !l.willing:
-	case now.Sub(l.moved) > probation:
-		l.patience = 1
-	case l.turns(way) && !eased:
-		l.patience = min(2*l.patience, maxPatience)
+	case !l.optional:
+	case now.Sub(l.lastMove) > probation:
+		l.backoff = 1
+	case l.reverses(steps) && !leadsHome:
+		l.backoff = min(2*l.backoff, maxBackoff)
 	}
-	l.at += way
-	l.way, l.moved, l.willing = way, now, willing
+	l.at += steps
+	l.lastSteps, l.lastMove, l.optional = steps, now, optional
 }
 
-// turns tells whether a move that way goes back where the last one came from.
-func (l *ladder) turns(way int) bool { return l.way > 0 && way < 0 || l.way < 0 && way > 0 }
+// reverses reports whether a move by steps goes against the direction of the last one.
+func (l *ladder) reverses(steps int) bool {
+	return l.lastSteps > 0 && steps < 0 || l.lastSteps < 0 && steps > 0
+}
 
-// ladders is a place among the columns.
+// ladders is the position of an optimizer among the columns.
 type ladders struct {
 	base   Tuning // the figures of ProfileBalanced
 	window ladder // ProfileLatency at -rungs, ProfileThroughput at rungs
 	memory ladder // from what the window gives to ProfileMemory at rungs
 }
 
-// newLadders stands at the profile's column.
+// newLadders returns the position at the column of p.
 func newLadders(base Tuning, p Profile) ladders {
 	s := ladders{
 		base:   base,
-		window: ladder{low: -rungs, high: rungs, patience: 1},
-		memory: ladder{high: rungs, patience: 1},
+		window: ladder{low: -rungs, high: rungs, backoff: 1},
+		memory: ladder{high: rungs, backoff: 1},
 	}
 	switch p {
 	case ProfileLatency:
-		// Who asked for latency has said what its slack is for.
+		// A host that has chosen latency does not want it spent on fewer writes.
 		s.window.home, s.window.high = -rungs, -rungs
 	case ProfileThroughput:
 		s.window.home = rungs
@@ -65,7 +68,7 @@ func newLadders(base Tuning, p Profile) ladders {
 	return s
 }
 
-// tuning is the figures at the place.
+// tuning is the figures at the position.
 func (s *ladders) tuning() Tuning {
 	t := s.base
 	if at := s.window.at; at < 0 {
@@ -76,9 +79,9 @@ func (s *ladders) tuning() Tuning {
 	return t.toward(ProfileMemory, s.memory.at)
 }
 
-// way is the steps on l, one of s, toward end up to the first rung that changes a figure;
-// 0 when there is none.
-func (s *ladders) way(l *ladder, end int) int {
+// stepsToward returns the steps on l, one of s, toward end up to the first rung that changes a
+// figure; 0 when there is none.
+func (s *ladders) stepsToward(l *ladder, end int) int {
 	from, now := l.at, s.tuning()
 	defer func() { l.at = from }()
 	for l.at != end {

@@ -7,18 +7,19 @@ import (
 	"time"
 )
 
-// AdaptiveOptimizer turns the knobs of a Tuning by what a server or transport measures.
+// AdaptiveOptimizer changes the figures of a Tuning by what a server or transport measures.
 //
-// It stands on two ladders, one from ProfileLatency over ProfileBalanced to ProfileThroughput, one
-// to ProfileMemory. A decision is one step on one of them, for a cause that held all
-// the while since the last; see docs/adr/0008-optimizer.md. All methods may be called from any goroutine.
+// It moves on two ladders, one from ProfileLatency over ProfileBalanced to ProfileThroughput and
+// one to ProfileMemory. A decision is one step on one of them, for a cause that has held for a time
+// without a pause; see docs/adr/0008-optimizer.md. It must be made by NewOptimizer. All methods may
+// be called from any goroutine.
 type AdaptiveOptimizer struct {
 	// Immutable.
-	log  *slog.Logger
-	hook func(Tuning)
+	log   *slog.Logger
+	apply func(Tuning)
 
-	// Any goroutine, under changing, which is taken before mu and held until the hook has
-	// returned: what was decided last is what holds.
+	// changing is locked before mu and until apply has returned, so that changes are applied in the
+	// order of the decisions.
 	changing sync.Mutex
 
 	// Any goroutine, under mu.
@@ -26,24 +27,25 @@ type AdaptiveOptimizer struct {
 	cfg       OptimizerConfig
 	enabled   bool
 	now       Tuning
-	on        ladders
-	seen      smoothed
-	cause     cause     // what calls for a step
-	since     time.Time // and since when without a pause
+	ladders   ladders
+	means     smoothed
+	cause     cause     // of the next step
+	since     time.Time // when cause began to hold
 	moves     int
 	decisions []Decision // the last ones, oldest first
 }
 
-// OptimizerConfig says what an optimizer starts from and what it holds to. Every zero is
-// the default given beside it.
+// OptimizerConfig says what an optimizer starts from and which limits it keeps. Every zero is the
+// default given beside it.
 type OptimizerConfig struct {
-	// Base is the host's own figures, those of ProfileBalanced. The zero value is Default().
+	// Base is the figures of ProfileBalanced, as the host has set them. The zero value is
+	// Default().
 	Base Tuning
-	// Profile is where it starts and what it comes back to. "" is ProfileBalanced.
+	// Profile is where it starts and where it returns to. "" is ProfileBalanced.
 	Profile Profile
 	// MaxLatency is the p99 above which it moves toward latency. 0 is 50 ms.
 	MaxLatency time.Duration
-	// MaxMemory is the budget in bytes, for the words of a reason alone. 0 is not known.
+	// MaxMemory is the budget in bytes. It stands in reasons and decides nothing. 0 is not known.
 	MaxMemory int64
 	// Dwell is the least time between two moves. 0 is 10 s; at least two Intervals.
 	Dwell time.Duration
@@ -53,27 +55,29 @@ type OptimizerConfig struct {
 	Keep int
 	// Logger receives every decision. nil is slog.Default.
 	Logger *slog.Logger
-	// Apply is called with every change, in their order, and must call nothing that
-	// changes the optimizer. nil is nobody.
+	// Apply is called with every change, in order, by the goroutine that caused it. It must not
+	// call a method that changes the optimizer. nil is no call.
 	Apply func(Tuning)
 }
 
-// Observation is what was measured since the last one.
+// Observation is what was measured since the observation before.
 type Observation struct {
-	// P99Latency is that of a message from Send until the kernel took it.
+	// P99Latency is the 99th percentile of the time from Send until the kernel has the message.
 	P99Latency time.Duration
-	// Measured tells that P99Latency was: false when no message was, or metrics are off.
+	// Measured reports whether P99Latency is known: false without messages or with metrics off.
 	Measured bool
-	// CPUFraction is the CPU time that the process used, as a fraction of what the
-	// processors of GOMAXPROCS have. 0 is not known.
+	// CPUFraction is the CPU time that the process used, as a fraction of what the processors of
+	// GOMAXPROCS have. 0 is not known.
 	CPUFraction float64
 	// MemoryFraction is the memory in use as a fraction of the budget. 0 without a budget.
 	MemoryFraction float64
-	// WritesPerMessage is system calls per message that left.
+	// WritesPerMessage is the write calls for frames, divided by the frames sent. It is 1 when
+	// every message has a write of its own. Wakes of goroutines and other system calls are not in
+	// it.
 	WritesPerMessage float64
-	// MessagesPerSecond is the rate of messages that left.
+	// MessagesPerSecond is the rate of messages sent.
 	MessagesPerSecond float64
-	// Connections is how many are open. It decides nothing and stands in the decision.
+	// Connections is how many are open. It stands in the decision and decides nothing.
 	Connections int
 }
 
@@ -81,16 +85,16 @@ type Observation struct {
 type Decision struct {
 	At       time.Time
 	From, To Tuning
-	// Toward is the profile that the step leads to; on the way back, the one chosen.
+	// Toward is the profile that the step leads to; on the way home, the one that was chosen.
 	Toward Profile
-	// Reason is a sentence with the smoothed figures that led to it and the limits they met.
+	// Reason is a sentence with the smoothed figures that led to it and the limits they passed.
 	Reason string
-	// Observation is the last one before the decision, as it came.
+	// Observation is the last one before the decision, not smoothed.
 	Observation
 }
 
-// NewOptimizer returns an optimizer that is not enabled. Config and profile must
-// have been checked.
+// NewOptimizer returns an optimizer that is not enabled. The caller must have checked that the
+// profile and the figures are valid.
 func NewOptimizer(cfg OptimizerConfig) *AdaptiveOptimizer {
 	if cfg.Base == (Tuning{}) {
 		cfg.Base = Default()
@@ -111,12 +115,12 @@ func NewOptimizer(cfg OptimizerConfig) *AdaptiveOptimizer {
 	if cfg.Apply == nil {
 		cfg.Apply = func(Tuning) {}
 	}
-	a := &AdaptiveOptimizer{log: cfg.Logger, hook: cfg.Apply, cfg: cfg}
+	a := &AdaptiveOptimizer{log: cfg.Logger, apply: cfg.Apply, cfg: cfg}
 	a.resetToProfile()
 	return a
 }
 
-// settle goes to where the profile stands and forgets what led elsewhere. Under mu.
+// resetToProfile returns to the figures of the profile and drops the evidence. Under mu.
 func (a *AdaptiveOptimizer) resetToProfile() {
 	if a.cfg.Profile == "" {
 		a.cfg.Profile = ProfileBalanced
@@ -124,19 +128,20 @@ func (a *AdaptiveOptimizer) resetToProfile() {
 	if a.cfg.MaxLatency <= 0 {
 		a.cfg.MaxLatency = 50 * time.Millisecond
 	}
-	a.on = newLadders(a.cfg.Base, a.cfg.Profile)
-	a.now = a.on.tuning()
+	a.ladders = newLadders(a.cfg.Base, a.cfg.Profile)
+	a.now = a.ladders.tuning()
 	a.forget()
 }
 
-// forget drops the evidence: what was seen under other knobs says nothing about these. Under mu.
-func (a *AdaptiveOptimizer) forget() { a.seen, a.cause = smoothed{}, noCause }
+// forget drops the evidence, because it was measured under other figures than those from now on.
+// Under mu.
+func (a *AdaptiveOptimizer) forget() { a.means, a.cause = smoothed{}, noCause }
 
-// Enable lets the optimizer decide. It starts without evidence: the first move is a
-// dwell away at least.
+// Enable lets the optimizer decide. It starts without evidence, so the first move comes after one
+// Dwell at the earliest.
 func (a *AdaptiveOptimizer) Enable() { a.setEnabled(true) }
 
-// Disable stops it deciding. The knobs stay where they are; SetProfile brings them back.
+// Disable stops the decisions. The figures stay as they are; SetProfile resets them.
 func (a *AdaptiveOptimizer) Disable() { a.setEnabled(false) }
 
 func (a *AdaptiveOptimizer) setEnabled(on bool) {
@@ -148,15 +153,15 @@ func (a *AdaptiveOptimizer) setEnabled(on bool) {
 	}
 }
 
-// Enabled tells whether it decides.
+// Enabled reports whether the optimizer decides.
 func (a *AdaptiveOptimizer) Enabled() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.enabled
 }
 
-// SetProfile turns the knobs to where p has them, at once, and makes that the place
-// to come back to. It is no decision and no move. A *ConfigError means that p is none.
+// SetProfile applies the figures of p at once, and the optimizer returns to them from then on. It
+// is counted neither as a decision nor as a move. The error is a *ConfigError when p is no profile.
 func (a *AdaptiveOptimizer) SetProfile(p Profile) error {
 	if err := p.check(); err != nil {
 		return err
@@ -165,8 +170,8 @@ func (a *AdaptiveOptimizer) SetProfile(p Profile) error {
 	return nil
 }
 
-// Rebase replaces what the optimizer starts from and holds to, and keeps the profile. The
-// knobs go to where the profile has them.
+// Rebase replaces OptimizerConfig's Base, MaxLatency and MaxMemory and applies the figures that the
+// present profile has with them.
 func (a *AdaptiveOptimizer) Rebase(base Tuning, maxLatency time.Duration, maxMemory int64) {
 	a.change(func(cfg *OptimizerConfig) {
 		cfg.Base, cfg.MaxLatency, cfg.MaxMemory = base, maxLatency, maxMemory
@@ -181,17 +186,17 @@ func (a *AdaptiveOptimizer) change(edit func(*OptimizerConfig)) {
 	a.resetToProfile()
 	t := a.now
 	a.mu.Unlock()
-	a.hook(t)
+	a.apply(t)
 }
 
-// Profile is the one chosen, which the knobs come back to.
+// Profile is the profile that was chosen, to which the optimizer returns.
 func (a *AdaptiveOptimizer) Profile() Profile {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.cfg.Profile
 }
 
-// Tuning is the figures that hold now.
+// Tuning is the figures that were applied last.
 func (a *AdaptiveOptimizer) Tuning() Tuning {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -205,14 +210,15 @@ func (a *AdaptiveOptimizer) Moves() int {
 	return a.moves
 }
 
-// Decisions are the last 64 decisions, oldest first. The slice is the caller's.
+// Decisions returns the last decisions, oldest first, at most OptimizerConfig.Keep. The slice is a
+// copy.
 func (a *AdaptiveOptimizer) Decisions() []Decision {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return append([]Decision(nil), a.decisions...)
 }
 
-// Last is the last decision, false when there was none.
+// Last returns the last decision, or false when there was none.
 func (a *AdaptiveOptimizer) Last() (Decision, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -222,9 +228,9 @@ func (a *AdaptiveOptimizer) Last() (Decision, bool) {
 	return a.decisions[len(a.decisions)-1], true
 }
 
-// Observe takes one observation and returns the figures that hold from now on, with the
-// decision that led to them if there was one. Times must not go back. Not enabled, it
-// decides nothing.
+// Observe adds one observation and returns the figures from now on, with the decision that changed
+// them or nil. now must not be before that of the call before. While the optimizer is not enabled
+// it decides nothing.
 func (a *AdaptiveOptimizer) Observe(now time.Time, o Observation) (Tuning, *Decision) {
 	a.changing.Lock()
 	a.mu.Lock()
@@ -232,7 +238,7 @@ func (a *AdaptiveOptimizer) Observe(now time.Time, o Observation) (Tuning, *Deci
 	t := a.now
 	a.mu.Unlock()
 	if d != nil {
-		a.hook(t)
+		a.apply(t)
 	}
 	a.changing.Unlock()
 	if d != nil {
@@ -246,27 +252,28 @@ func (a *AdaptiveOptimizer) step(now time.Time, o Observation) *Decision {
 	if !a.enabled {
 		return nil
 	}
-	// A gap in the observations is a gap in the evidence.
-	if a.seen.any && now.Sub(a.seen.at) > 4*a.cfg.Interval {
+	// A cause must hold without a pause, and nothing is known about a gap in the observations.
+	if a.means.any && now.Sub(a.means.at) > 4*a.cfg.Interval {
 		a.forget()
 	}
-	a.seen.add(now, o, &a.cfg)
-	c := a.find()
+	a.means.add(now, o, &a.cfg)
+	c := a.firstCause()
 	if c != a.cause {
 		a.cause, a.since = c, now
 		return nil
 	}
-	l, way := a.path(c)
+	l, steps := a.path(c)
 	held := now.Sub(a.since)
-	if c == noCause || held < a.needs(c, l, way) {
+	if c == noCause || held < a.holdTime(c, l, steps) {
 		return nil
 	}
 	d := &Decision{At: now, From: a.now, Observation: o}
 	d.Toward, d.Reason = a.explain(c)
 	d.Reason += " for " + held.Round(time.Second).String()
-	// Twice the eased that leads back, or a load that comes and goes would pass.
-	l.move(way, now, c.willing(), c.eased(), 2*easedDwells*a.cfg.Dwell*time.Duration(l.patience))
-	a.now = a.on.tuning()
+	// Probation is twice the time that a move home takes, so that a load which comes and goes does
+	// not make an optional move look right.
+	l.move(steps, now, c.optional(), c.leadsHome(), 2*homeDwells*a.cfg.Dwell*time.Duration(l.backoff))
+	a.now = a.ladders.tuning()
 	d.To = a.now
 	a.forget()
 	a.moves++
@@ -277,7 +284,7 @@ func (a *AdaptiveOptimizer) step(now time.Time, o Observation) *Decision {
 	return d
 }
 
-// log writes the decision and every knob that it turned.
+// log logs the decision with every knob that it changed.
 func (d *Decision) log(l *slog.Logger) {
 	attrs := []slog.Attr{slog.String("toward", string(d.Toward)), slog.String("reason", d.Reason)}
 	for i := range knobs {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Profile is what a server or transport is tuned for: a column of the table of knobs.
-// The zero value is ProfileBalanced.
+// Profile is what a server or transport is tuned for: a column of the table of knobs. The zero
+// value is ProfileBalanced.
 type Profile string
 
 const (
@@ -18,103 +18,103 @@ const (
 	ProfileMemory     Profile = "memory"     // little is queued, little is kept
 )
 
-// knob is one row of the table. Durations stand in it as nanoseconds.
+// knob is one row of the table. Durations are in nanoseconds.
 type knob struct {
-	name string
-	n    func(*Tuning) *int           // which field it is,
-	d    func(*Tuning) *time.Duration // of either type
+	name          string
+	intField      func(*Tuning) *int           // the field, if it is an int
+	durationField func(*Tuning) *time.Duration // the field, if it is a duration
 
 	balanced, latency, throughput, memory int64
 
-	least     int64 // on the way to or from nothing, the smallest figure that is something
+	least     int64 // the smallest positive figure on the way to or from 0
 	grain     int64 // steps between columns are multiples of it
-	unlimited bool  // 0 or less is no limit, which no profile touches
+	unlimited bool  // 0 or less is no limit, which no profile changes
 }
 
-// Off is a timeout of none; 0 would be its default wherever a config takes it.
+// Off is a timeout that is switched off. It is not 0, because in a config 0 is the default.
 const Off = -1
 
 const (
-	same = math.MinInt64 // the profile leaves this knob as it is
+	unchanged = math.MinInt64 // the profile does not change this knob
 
 	µs = int64(time.Microsecond)
 	ms = int64(time.Millisecond)
 )
 
-// knobs is the table: a row per knob, a column per profile, which says only where it
-// differs from balanced. The balanced column is equal to the defaults of Limits.
+// knobs is the table: a row for each knob, a column for each profile. A column has only the figures
+// that differ from balanced. The balanced column equals the defaults of Limits.
 var knobs = [...]knob{
 	{
-		name: "MessageBatchSize", n: func(t *Tuning) *int { return &t.MessageBatchSize },
+		name: "MessageBatchSize", intField: func(t *Tuning) *int { return &t.MessageBatchSize },
 		balanced:   10, // a burst of tokens, as a model's server hands them on
-		latency:    1,  // a message waits for no other
-		throughput: 64, // ten would end the window before its time at the rates this is for
-		memory:     same,
+		latency:    1,  // a message waits for no other message
+		throughput: 64, // at the rates this is for, ten would end the window early
+		memory:     unchanged,
 		least:      1, grain: 1,
 	},
 	{
-		name: "MessageBatchTimeout", d: func(t *Tuning) *time.Duration { return &t.MessageBatchTimeout },
+		name: "MessageBatchTimeout", durationField: func(t *Tuning) *time.Duration { return &t.MessageBatchTimeout },
 		balanced:   5 * ms,                   // below what a person sees, a tenth of MaxLatency
-		latency:    Off,                      // nor for time to pass
-		throughput: 10 * ms,                  // one frame of a screen is 16 ms: still unseen
-		memory:     same,                     // longer would queue more, shorter would write more
-		least:      500 * µs, grain: 10 * µs, // a loop takes windows that end within 500 µs together
+		latency:    Off,                      // nor for the end of a window
+		throughput: 10 * ms,                  // less than one frame of a screen, 16 ms
+		memory:     unchanged,                // longer would queue more, shorter write more
+		least:      500 * µs, grain: 10 * µs, // a loop ends windows of 500 µs together
 	},
 	{
-		name: "MessageBatchBytes", n: func(t *Tuning) *int { return &t.MessageBatchBytes },
-		balanced:   16 << 10, // a queue fills one buffer up to here before it takes a second
-		latency:    same,     // no window, nothing to bound
-		throughput: 64 << 10, // the largest pooled buffer; a write costs more than copying that
-		memory:     8 << 10,  // a quarter of this column's SoftLimit, so that a batch never blocks its producer
+		name: "MessageBatchBytes", intField: func(t *Tuning) *int { return &t.MessageBatchBytes },
+		balanced:   16 << 10,  // a queue fills one buffer up to here before it takes a second
+		latency:    unchanged, // without a window it has no effect
+		throughput: 64 << 10,  // the largest pooled buffer; a write costs more than copying that
+		memory:     8 << 10,   // a quarter of SoftLimit: a batch must not block its producer
 		least:      1 << 10, grain: 1 << 10, unlimited: true,
 	},
 	{
-		name: "SoftLimit", n: func(t *Tuning) *int { return &t.SoftLimit },
+		name: "SoftLimit", intField: func(t *Tuning) *int { return &t.SoftLimit },
 		balanced:   256 << 10,
-		latency:    same,     // it delays only peers that do not read
-		throughput: same,     // four full batches fit
-		memory:     32 << 10, // what each slow reader may hold: an eighth, beside the kernel's own buffer
+		latency:    unchanged, // it only delays peers that do not read
+		throughput: unchanged, // four full batches fit
+		memory:     32 << 10,  // what each slow reader may hold, beside the kernel's buffer
 		least:      1 << 10, grain: 1 << 10,
 	},
 	{
-		name: "LowWater", n: func(t *Tuning) *int { return &t.LowWater },
+		name: "LowWater", intField: func(t *Tuning) *int { return &t.LowWater },
 		balanced:   32 << 10,
-		latency:    same,
-		throughput: same,
-		memory:     8 << 10, // a quarter of SoftLimit, so that a producer does not stop and go with each message
+		latency:    unchanged,
+		throughput: unchanged,
+		memory:     8 << 10, // a quarter of SoftLimit: a producer must not pause at each message
 		least:      1 << 10, grain: 1 << 10,
 	},
 	{
-		name: "HardLimit", n: func(t *Tuning) *int { return &t.HardLimit },
+		name: "HardLimit", intField: func(t *Tuning) *int { return &t.HardLimit },
 		balanced:   1 << 20,
-		latency:    same,
-		throughput: same,
-		memory:     same, // a run stops at SoftLimit; less would cut its end behind the largest event, 1 MiB
+		latency:    unchanged,
+		throughput: unchanged,
+		memory:     unchanged, // less would cut a run's end behind the largest event, 1 MiB
 		least:      1 << 10, grain: 1 << 10,
 	},
 	{
-		name: "BufferPoolSize", n: func(t *Tuning) *int { return &t.BufferPoolSize },
+		name: "BufferPoolSize", intField: func(t *Tuning) *int { return &t.BufferPoolSize },
 		balanced:   1000,
-		latency:    same,
-		throughput: same,
-		memory:     100, // a refill costs an allocation, and this column trades time for space
+		latency:    unchanged,
+		throughput: unchanged,
+		memory:     100, // costs an allocation where the pool is empty
 		least:      1, grain: 1,
 	},
 	{
-		name: "MaxBufferSize", n: func(t *Tuning) *int { return &t.MaxBufferSize },
-		balanced:   64 << 10, // takes a full batch of any profile
-		latency:    same,
-		throughput: same,
+		name: "MaxBufferSize", intField: func(t *Tuning) *int { return &t.MaxBufferSize },
+		balanced:   64 << 10, // holds a full batch of any profile
+		latency:    unchanged,
+		throughput: unchanged,
 		memory:     32 << 10, // with the row above: at most 3.2 MB idle
 		least:      1 << 10, grain: 1 << 10,
 	},
 }
 
-// apply returns base with the deltas of the profile. A delta has a direction: a knob that the
-// host has already turned further stays where it is. A legal base gives a legal result.
+// apply returns base with the figures of the profile. A knob that the host has already set further
+// in the profile's direction stays. A valid base gives a valid result.
 func (p Profile) apply(base Tuning) Tuning { return base.toward(p, rungs) }
 
-// check returns a *ConfigError for a name that is no profile.
+// check returns a *ConfigError when p is no profile.
 func (p Profile) check() error {
 	switch p {
 	case "", ProfileBalanced, ProfileLatency, ProfileThroughput, ProfileMemory:
@@ -124,31 +124,31 @@ func (p Profile) check() error {
 }
 
 func (k *knob) get(t *Tuning) int64 {
-	if k.d != nil {
-		return int64(*k.d(t))
+	if k.durationField != nil {
+		return int64(*k.durationField(t))
 	}
-	return int64(*k.n(t))
+	return int64(*k.intField(t))
 }
 
 func (k *knob) set(t *Tuning, v int64) {
-	if k.d != nil {
-		*k.d(t) = time.Duration(v)
+	if k.durationField != nil {
+		*k.durationField(t) = time.Duration(v)
 		return
 	}
-	*k.n(t) = int(v)
+	*k.intField(t) = int(v)
 }
 
-// attr is a change of the knob, for a log line.
+// attr is the log attribute of a change of the knob.
 func (k *knob) attr(from, to *Tuning) slog.Attr {
-	if k.d != nil {
-		return slog.String(k.name, k.d(from).String()+" to "+k.d(to).String())
+	if k.durationField != nil {
+		return slog.String(k.name, k.durationField(from).String()+" to "+k.durationField(to).String())
 	}
-	return slog.String(k.name, strconv.Itoa(*k.n(from))+" to "+strconv.Itoa(*k.n(to)))
+	return slog.String(k.name, strconv.Itoa(*k.intField(from))+" to "+strconv.Itoa(*k.intField(to)))
 }
 
-// delta is where the profile puts a knob that stands at base.
-func (k *knob) delta(p Profile, base int64) int64 {
-	figure := int64(same)
+// target is the figure that profile p gives a knob whose figure is base.
+func (k *knob) target(p Profile, base int64) int64 {
+	figure := int64(unchanged)
 	switch p {
 	case ProfileLatency:
 		figure = k.latency
@@ -158,7 +158,7 @@ func (k *knob) delta(p Profile, base int64) int64 {
 		figure = k.memory
 	}
 	switch {
-	case figure == same, k.unlimited && base <= 0:
+	case figure == unchanged, k.unlimited && base <= 0:
 		return base
 	case figure < k.balanced:
 		return min(base, figure)
@@ -167,8 +167,8 @@ func (k *knob) delta(p Profile, base int64) int64 {
 	}
 }
 
-// between is rung i of those from a to b. A geometric row has no nothing: where one end is
-// off, the rung beside it is the least figure.
+// between is rung i of the geometric row from a to b. Such a row cannot contain 0, so next to an
+// end that is off stands the least positive figure.
 func (k *knob) between(a, b int64, i int) int64 {
 	n := rungs
 	switch {

@@ -1,18 +1,19 @@
-// Package tune holds the knobs that a running server or transport can turn, and decides
-// how they stand.
+// Package tune holds the settings that a running server or transport can change, called knobs, and
+// decides their figures. Hosts may rely on its API.
 //
-// A Tuning is a figure for each knob. A Profile is a column of the one table of them. An
-// AdaptiveOptimizer moves between the columns by what it is told was measured. Nothing
-// here measures or acts: observations are passed in, and what is decided is handed out.
+// A Tuning is a figure for each knob. A Profile is a column of a table with a row for each knob. An
+// AdaptiveOptimizer moves between the columns by the observations it is given. This package
+// measures nothing and changes nothing itself: the caller observes and applies.
 package tune
 
 import "time"
 
-// Tuning is every knob that a profile turns, each as it holds: unlike in a config, 0 is 0.
+// Tuning is the figures of all knobs that a profile sets. Unlike in a config, 0 means 0 and not a
+// default.
 type Tuning struct {
-	// MessageBatchSize, MessageBatchTimeout and MessageBatchBytes are the batch window
-	// (see Limits). A size of 1, or a timeout of 0 or less, sends everything at
-	// once; 0 bytes or less are no limit.
+	// MessageBatchSize, MessageBatchTimeout and MessageBatchBytes are the batch window (see
+	// Limits). A size of 1, or a timeout of 0 or less, sends everything at once; 0 bytes or less
+	// are no limit.
 	MessageBatchSize    int
 	MessageBatchTimeout time.Duration
 	MessageBatchBytes   int
@@ -20,8 +21,8 @@ type Tuning struct {
 	// SoftLimit, LowWater and HardLimit bound what waits for one peer, in bytes (see Limits).
 	SoftLimit, LowWater, HardLimit int
 
-	// BufferPoolSize is how many buffers the pool keeps, MaxBufferSize the size in
-	// bytes of the largest that it takes.
+	// BufferPoolSize is how many idle buffers the pool keeps, MaxBufferSize the size in bytes of
+	// the largest one.
 	BufferPoolSize, MaxBufferSize int
 }
 
@@ -45,18 +46,19 @@ func Default() Tuning {
 	return t
 }
 
-// toward is rung i of those from t to p.apply(t), in geometric steps: 0 is t, rungs the other end.
+// toward is rung i of the geometric row from t to p.apply(t). Rung 0 is t, the last one, rungs, the
+// other end.
 func (t Tuning) toward(p Profile, i int) Tuning {
 	r := t
 	for n := range knobs {
 		k := &knobs[n]
 		from := k.get(&t)
-		k.set(&r, k.between(from, k.delta(p, from), i))
+		k.set(&r, k.between(from, k.target(p, from), i))
 	}
 	return r
 }
 
-// check returns a *ConfigError that names the first field which makes no sense.
+// check returns a *ConfigError for the first field that is not valid.
 func (t Tuning) check() error {
 	switch {
 	case t.MessageBatchTimeout > time.Second:
@@ -75,7 +77,7 @@ func (t Tuning) check() error {
 	return nil
 }
 
-// ConfigError is a setting that makes no sense.
+// ConfigError is a setting that is not valid.
 type ConfigError struct {
 	Field  string // such as "Limits.SoftLimit"
 	Reason string

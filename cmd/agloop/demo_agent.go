@@ -17,7 +17,7 @@ func scriptedAgent(ctx context.Context, run *server.Run) error {
 	words := lastWords(run.Input.Messages)
 	switch {
 	case len(run.Input.Resume) > 0 && !changedSubject(run.Input):
-		return s.goOn(parseBooking(words), approved(run.Input.Resume))
+		return s.resume(parseBooking(words), approved(run.Input.Resume))
 	case mentions(words, "book", "reserve", "ask me first"):
 		return s.askFirst(parseBooking(words))
 	case mentions(words, "burst"):
@@ -89,7 +89,7 @@ func (s *stage) answer(words string) error {
 	m := measure(words)
 	return s.play(
 		s.plan("Answer you", "Read your message", "Measure it with a tool", "Write the answer"),
-		s.rest(5),
+		s.wait(5),
 		s.next(),
 		func() error { return s.tool("measure_text", map[string]any{"text": words}, m) },
 		s.next(),
@@ -102,7 +102,7 @@ func (s *stage) answer(words string) error {
 func (s *stage) askFirst(b booking) error {
 	return s.play(
 		s.plan("Book a table", "Understand the wish", "Find a free table", "Ask you first", "Book it"),
-		s.rest(5),
+		s.wait(5),
 		s.next(),
 		func() error { return s.tool("find_table", b.wish(), b.offer()) },
 		s.note(b.String()),
@@ -116,7 +116,7 @@ func (s *stage) askFirst(b booking) error {
 }
 
 // goOn is the run after the person's answer.
-func (s *stage) goOn(b booking, yes bool) error {
+func (s *stage) resume(b booking, yes bool) error {
 	acts := []act{
 		s.plan("Book a table", "Understand the wish", "Find a free table", "Ask you first", "Book it"),
 		s.note(b.String()), s.next(), s.next(), s.next(),
@@ -127,7 +127,7 @@ func (s *stage) goOn(b booking, yes bool) error {
 		})...)
 	}
 	return s.play(append(acts,
-		s.rest(5),
+		s.wait(5),
 		func() error { return s.tool("book_table", b.order(), b.receipt(s.run.Input.RunID)) },
 		s.next(),
 		func() error {

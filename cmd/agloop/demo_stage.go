@@ -45,7 +45,7 @@ func (s *stage) pause(n int) error {
 	}
 }
 
-func (s *stage) rest(n int) act { return func() error { return s.pause(n) } }
+func (s *stage) wait(n int) act { return func() error { return s.pause(n) } }
 
 // say streams text as one message, token by token.
 func (s *stage) say(text string) error {
@@ -140,15 +140,15 @@ func (s *stage) plan(title string, steps ...string) act {
 
 // next finishes the active step and begins the one behind it.
 func (s *stage) next() act {
-	return func() error { return s.leave("done") }
+	return func() error { return s.endStep("done") }
 }
 
 // skip leaves the active step undone.
 func (s *stage) skip() act {
-	return func() error { return s.leave("skipped") }
+	return func() error { return s.endStep("skipped") }
 }
 
-func (s *stage) leave(status string) error {
+func (s *stage) endStep(status string) error {
 	ops := []agui.PatchOp{replace(stepPath(s.done), status)}
 	s.done++
 	if s.done < len(s.steps) {

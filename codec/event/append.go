@@ -58,9 +58,9 @@ func (a *appender) openUntagged(head string, b *agui.Base, reason string) {
 
 func (a *appender) base(b *agui.Base) {
 	a.integer(`,"timestamp":"`, b.Timestamp, schemaInteger)
-	a.optional(`,"subagentRunId":"`, b.SubagentRunID)
-	a.maybe(`,"rawEvent":"`, b.RawEvent, &dataValue)
-	a.maybe(`,"metadata":"`, b.Metadata, &openValue)
+	a.optionalText(`,"subagentRunId":"`, b.SubagentRunID)
+	a.optionalRaw(`,"rawEvent":"`, b.RawEvent, &dataValue)
+	a.optionalRaw(`,"metadata":"`, b.Metadata, &openValue)
 }
 
 func (a *appender) text(member, s string) {
@@ -72,7 +72,7 @@ func (a *appender) text(member, s string) {
 	a.dst = append(a.dst, '"')
 }
 
-func (a *appender) optional(member string, s *string) {
+func (a *appender) optionalText(member string, s *string) {
 	if s != nil {
 		a.text(member, *s)
 	}
@@ -153,7 +153,7 @@ func (a *appender) raw(member string, raw []byte, f *schemaField) {
 }
 
 // maybe is raw for a value that may be absent.
-func (a *appender) maybe(member string, raw []byte, f *schemaField) {
+func (a *appender) optionalRaw(member string, raw []byte, f *schemaField) {
 	if len(raw) > 0 {
 		a.raw(member, raw, f)
 	}
@@ -177,22 +177,22 @@ func (a *appender) json(raw []byte, f *schemaField) (place, reason string) {
 }
 
 // begin opens an object; its members follow, and end.
-func (a *appender) begin(member string) (start int) {
+func (a *appender) beginObject(member string) (start int) {
 	a.name(member)
 	a.depth++
 	return len(a.dst)
 }
 
 // end closes the object that was opened at start.
-func (a *appender) end(member string, start int) {
-	a.brace(start)
+func (a *appender) endObject(member string, start int) {
+	a.closeObject(start)
 	if a.depth--; a.failed > a.depth {
 		a.field, a.failed = member[2:len(member)-3]+"."+a.field, a.depth
 	}
 }
 
 // brace makes the members from start on an object.
-func (a *appender) brace(start int) {
+func (a *appender) closeObject(start int) {
 	if len(a.dst) == start {
 		a.dst = append(a.dst, '{', '}')
 		return
@@ -215,7 +215,7 @@ func (a *appender) list(member string, n int) iter.Seq[int] {
 			if !yield(i) {
 				return
 			}
-			a.brace(start)
+			a.closeObject(start)
 			if a.failed >= a.depth {
 				a.field, a.failed = member[2:len(member)-3]+"["+strconv.Itoa(i)+"]."+a.field, a.depth-2
 			}
@@ -264,7 +264,7 @@ func unionOf(u *schemaUnion, tag string, members ...string) *union {
 
 // kind checks the members of an object by its tag: present holds which of the
 // union's members it has.
-func (a *appender) kind(u *union, tag string, present ...bool) unionKind {
+func (a *appender) checkKind(u *union, tag string, present ...bool) unionKind {
 	kind, known := u.kinds[tag]
 	if !known {
 		a.fail(u.tag, "not one of the known kinds")

@@ -107,7 +107,7 @@ func (d *Decoder) judgeRetired(plain string, r retired) (*schemaShape, schemaVer
 // eventType reads the type of the event and leaves pos at the brace.
 func (w *schemaWalk) eventType() (scanText, schemaVerdict) {
 	if w.peek() != '{' {
-		if w.jsonScan.value() && w.finish() {
+		if w.jsonScan.skipValue() && w.finish() {
 			w.fail("an event must be a JSON object")
 		}
 		return scanText{}, schemaFatal
@@ -125,7 +125,7 @@ func (w *schemaWalk) eventType() (scanText, schemaVerdict) {
 
 // drop checks that a document of unknown type is JSON at all.
 func (w *schemaWalk) drop(plain string) schemaVerdict {
-	if !w.jsonScan.value() || !w.finish() {
+	if !w.jsonScan.skipValue() || !w.finish() {
 		return schemaFatal
 	}
 	if len(plain) > 64 {

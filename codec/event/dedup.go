@@ -23,7 +23,7 @@ func (s *dedupScan) dedup(dst []byte) ([]byte, bool) {
 	case '[':
 		return s.dedupArray(dst)
 	}
-	ok := s.value()
+	ok := s.skipValue()
 	return append(dst, s.data[start:s.pos]...), ok
 }
 

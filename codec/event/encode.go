@@ -45,25 +45,25 @@ func Append(dst []byte, ev agui.Event) ([]byte, error) {
 		a.text(`,"delta":"`, e.Delta)
 	case *agui.TextMessageChunk:
 		a.open(`{"type":"TEXT_MESSAGE_CHUNK"`, &e.Base)
-		a.optional(`,"messageId":"`, e.MessageID)
+		a.optionalText(`,"messageId":"`, e.MessageID)
 		a.textRole(e.Role)
-		a.optional(`,"delta":"`, e.Delta)
-		a.optional(`,"name":"`, e.Name)
+		a.optionalText(`,"delta":"`, e.Delta)
+		a.optionalText(`,"name":"`, e.Name)
 	case *agui.ToolCallChunk:
 		a.open(`{"type":"TOOL_CALL_CHUNK"`, &e.Base)
-		a.optional(`,"toolCallId":"`, e.ToolCallID)
-		a.optional(`,"toolCallName":"`, e.ToolCallName)
-		a.optional(`,"parentMessageId":"`, e.ParentMessageID)
-		a.optional(`,"delta":"`, e.Delta)
+		a.optionalText(`,"toolCallId":"`, e.ToolCallID)
+		a.optionalText(`,"toolCallName":"`, e.ToolCallName)
+		a.optionalText(`,"parentMessageId":"`, e.ParentMessageID)
+		a.optionalText(`,"delta":"`, e.Delta)
 	case *agui.ReasoningMessageChunk:
 		a.open(`{"type":"REASONING_MESSAGE_CHUNK"`, &e.Base)
-		a.optional(`,"messageId":"`, e.MessageID)
-		a.optional(`,"delta":"`, e.Delta)
+		a.optionalText(`,"messageId":"`, e.MessageID)
+		a.optionalText(`,"delta":"`, e.Delta)
 	case *agui.TextMessageStart:
 		a.open(`{"type":"TEXT_MESSAGE_START"`, &e.Base)
 		a.text(`,"messageId":"`, e.MessageID)
 		a.textRole(e.Role)
-		a.optional(`,"name":"`, e.Name)
+		a.optionalText(`,"name":"`, e.Name)
 	case *agui.TextMessageEnd:
 		a.open(`{"type":"TEXT_MESSAGE_END"`, &e.Base)
 		a.text(`,"messageId":"`, e.MessageID)
@@ -71,7 +71,7 @@ func Append(dst []byte, ev agui.Event) ([]byte, error) {
 		a.open(`{"type":"TOOL_CALL_START"`, &e.Base)
 		a.text(`,"toolCallId":"`, e.ToolCallID)
 		a.text(`,"toolCallName":"`, e.ToolCallName)
-		a.optional(`,"parentMessageId":"`, e.ParentMessageID)
+		a.optionalText(`,"parentMessageId":"`, e.ParentMessageID)
 	case *agui.ToolCallEnd:
 		a.open(`{"type":"TOOL_CALL_END"`, &e.Base)
 		a.text(`,"toolCallId":"`, e.ToolCallID)
@@ -110,24 +110,24 @@ func Append(dst []byte, ev agui.Event) ([]byte, error) {
 		a.openUntagged(`{"type":"RUN_STARTED"`, &e.Base, noTag)
 		a.text(`,"threadId":"`, e.ThreadID)
 		a.text(`,"runId":"`, e.RunID)
-		a.optional(`,"protocolVersion":"`, e.ProtocolVersion)
-		a.optional(`,"parentRunId":"`, e.ParentRunID)
+		a.optionalText(`,"protocolVersion":"`, e.ProtocolVersion)
+		a.optionalText(`,"parentRunId":"`, e.ParentRunID)
 		if e.Input != nil {
-			start := a.begin(`,"input":"`)
+			start := a.beginObject(`,"input":"`)
 			a.input(e.Input)
-			a.end(`,"input":"`, start)
+			a.endObject(`,"input":"`, start)
 		}
 	case *agui.RunFinished:
 		a.openUntagged(`{"type":"RUN_FINISHED"`, &e.Base, noTag)
 		a.text(`,"threadId":"`, e.ThreadID)
 		a.text(`,"runId":"`, e.RunID)
-		a.maybe(`,"result":"`, e.Result, &dataValue)
+		a.optionalRaw(`,"result":"`, e.Result, &dataValue)
 		a.outcome(e.Outcome)
 		a.usage(e.Usage)
 	case *agui.RunError:
 		a.openUntagged(`{"type":"RUN_ERROR"`, &e.Base, noTag)
 		a.text(`,"message":"`, e.Message)
-		a.optional(`,"code":"`, e.Code)
+		a.optionalText(`,"code":"`, e.Code)
 		a.usage(e.Usage)
 	case *agui.ToolCallResult:
 		a.open(`{"type":"TOOL_CALL_RESULT"`, &e.Base)
@@ -152,7 +152,7 @@ func Append(dst []byte, ev agui.Event) ([]byte, error) {
 	case *agui.Raw:
 		a.open(`{"type":"RAW"`, &e.Base)
 		a.raw(`,"event":"`, e.Event, &anyValue)
-		a.optional(`,"source":"`, e.Source)
+		a.optionalText(`,"source":"`, e.Source)
 	case *agui.ReasoningStart:
 		a.open(`{"type":"REASONING_START"`, &e.Base)
 		a.text(`,"messageId":"`, e.MessageID)
@@ -168,20 +168,20 @@ func Append(dst []byte, ev agui.Event) ([]byte, error) {
 		a.openUntagged(`{"type":"SUBAGENT_STARTED"`, &e.Base, hiddenTag)
 		a.text(`,"subagentRunId":"`, e.SubagentRunID)
 		a.text(`,"name":"`, e.Name)
-		a.optional(`,"description":"`, e.Description)
-		a.optional(`,"parentSubagentRunId":"`, e.ParentSubagentRunID)
-		a.optional(`,"parentToolCallId":"`, e.ParentToolCallID)
-		a.optional(`,"parentMessageId":"`, e.ParentMessageID)
+		a.optionalText(`,"description":"`, e.Description)
+		a.optionalText(`,"parentSubagentRunId":"`, e.ParentSubagentRunID)
+		a.optionalText(`,"parentToolCallId":"`, e.ParentToolCallID)
+		a.optionalText(`,"parentMessageId":"`, e.ParentMessageID)
 	case *agui.SubagentFinished:
 		a.openUntagged(`{"type":"SUBAGENT_FINISHED"`, &e.Base, hiddenTag)
 		a.text(`,"subagentRunId":"`, e.SubagentRunID)
-		a.maybe(`,"result":"`, e.Result, &dataValue)
+		a.optionalRaw(`,"result":"`, e.Result, &dataValue)
 		a.subagentOutcome(e.Outcome)
 	case *agui.SubagentError:
 		a.openUntagged(`{"type":"SUBAGENT_ERROR"`, &e.Base, hiddenTag)
 		a.text(`,"subagentRunId":"`, e.SubagentRunID)
 		a.text(`,"message":"`, e.Message)
-		a.optional(`,"code":"`, e.Code)
+		a.optionalText(`,"code":"`, e.Code)
 	default:
 		return dst, &FieldError{Event: string(ev.Type()), Reason: "not an event type"}
 	}

@@ -42,7 +42,7 @@ func AppendRunAgentInput(dst []byte, in *agui.RunAgentInput) ([]byte, error) {
 	}
 	a := appender{dst: dst, depth: 1}
 	a.input(in)
-	a.brace(len(dst))
+	a.closeObject(len(dst))
 	if a.reason != "" {
 		return dst, &FieldError{Event: inputName, Field: a.field, Reason: a.reason}
 	}
@@ -54,16 +54,16 @@ func (a *appender) input(in *agui.RunAgentInput) {
 	a.text(`,"threadId":"`, in.ThreadID)
 	a.text(`,"runId":"`, in.RunID)
 	a.messages(in.Messages)
-	a.optional(`,"protocolVersion":"`, in.ProtocolVersion)
-	a.optional(`,"parentRunId":"`, in.ParentRunID)
-	a.maybe(`,"state":"`, in.State, &dataValue)
+	a.optionalText(`,"protocolVersion":"`, in.ProtocolVersion)
+	a.optionalText(`,"parentRunId":"`, in.ParentRunID)
+	a.optionalRaw(`,"state":"`, in.State, &dataValue)
 	if in.Tools != nil {
 		for i := range a.list(`,"tools":"`, len(in.Tools)) {
 			tool := &in.Tools[i]
 			a.text(`,"name":"`, tool.Name)
 			a.text(`,"description":"`, tool.Description)
-			a.maybe(`,"parameters":"`, tool.Parameters, &dataValue)
-			a.maybe(`,"metadata":"`, tool.Metadata, &openValue)
+			a.optionalRaw(`,"parameters":"`, tool.Parameters, &dataValue)
+			a.optionalRaw(`,"metadata":"`, tool.Metadata, &openValue)
 		}
 	}
 	if in.Context != nil {
@@ -72,14 +72,14 @@ func (a *appender) input(in *agui.RunAgentInput) {
 			a.text(`,"value":"`, in.Context[i].Value)
 		}
 	}
-	a.maybe(`,"forwardedProps":"`, in.ForwardedProps, &dataValue)
+	a.optionalRaw(`,"forwardedProps":"`, in.ForwardedProps, &dataValue)
 	if in.Resume != nil {
 		for i := range a.list(`,"resume":"`, len(in.Resume)) {
 			entry := &in.Resume[i]
 			a.text(`,"interruptId":"`, entry.InterruptID)
 			a.oneOf(`,"status":"`, string(entry.Status), "resolved", "cancelled")
-			a.maybe(`,"payload":"`, entry.Payload, &dataValue)
-			a.maybe(`,"metadata":"`, entry.Metadata, &openValue)
+			a.optionalRaw(`,"payload":"`, entry.Payload, &dataValue)
+			a.optionalRaw(`,"metadata":"`, entry.Metadata, &openValue)
 		}
 	}
 }

@@ -18,36 +18,36 @@ func (a *appender) messages(list []agui.Message) {
 }
 
 func (a *appender) message(m *agui.Message) {
-	role := a.kind(roles, string(m.Role), m.Content != nil, m.Name != nil, m.ToolCalls != nil,
+	role := a.checkKind(roles, string(m.Role), m.Content != nil, m.Name != nil, m.ToolCalls != nil,
 		m.ToolCallID != nil, m.Error != nil, m.ActivityType != nil, m.EncryptedValue != nil)
 	a.text(`,"id":"`, m.ID)
 	a.text(`,"role":"`, string(m.Role))
 	if m.Content != nil {
 		a.content(m.Content, role.content)
 	}
-	a.optional(`,"name":"`, m.Name)
+	a.optionalText(`,"name":"`, m.Name)
 	if m.ToolCalls != nil {
 		for i := range a.list(`,"toolCalls":"`, len(m.ToolCalls)) {
 			a.toolCall(&m.ToolCalls[i])
 		}
 	}
-	a.optional(`,"toolCallId":"`, m.ToolCallID)
-	a.optional(`,"error":"`, m.Error)
-	a.optional(`,"activityType":"`, m.ActivityType)
-	a.optional(`,"encryptedValue":"`, m.EncryptedValue)
-	a.optional(`,"subagentRunId":"`, m.SubagentRunID)
-	a.maybe(`,"metadata":"`, m.Metadata, &openValue)
+	a.optionalText(`,"toolCallId":"`, m.ToolCallID)
+	a.optionalText(`,"error":"`, m.Error)
+	a.optionalText(`,"activityType":"`, m.ActivityType)
+	a.optionalText(`,"encryptedValue":"`, m.EncryptedValue)
+	a.optionalText(`,"subagentRunId":"`, m.SubagentRunID)
+	a.optionalRaw(`,"metadata":"`, m.Metadata, &openValue)
 }
 
 func (a *appender) toolCall(c *agui.ToolCall) {
 	a.text(`,"id":"`, c.ID)
 	a.oneOf(`,"type":"`, c.Type, "function")
-	start := a.begin(`,"function":"`)
+	start := a.beginObject(`,"function":"`)
 	a.text(`,"name":"`, c.Function.Name)
 	a.text(`,"arguments":"`, c.Function.Arguments)
-	a.end(`,"function":"`, start)
-	a.optional(`,"encryptedValue":"`, c.EncryptedValue)
-	a.maybe(`,"metadata":"`, c.Metadata, &openValue)
+	a.endObject(`,"function":"`, start)
+	a.optionalText(`,"encryptedValue":"`, c.EncryptedValue)
+	a.optionalRaw(`,"metadata":"`, c.Metadata, &openValue)
 }
 
 // content appends a content that must be as f says.
@@ -70,18 +70,18 @@ func (a *appender) content(c *agui.Content, f *schemaField) {
 }
 
 func (a *appender) part(p *agui.ContentPart) {
-	a.kind(parts, string(p.Type), p.Text != nil, p.Source != nil)
+	a.checkKind(parts, string(p.Type), p.Text != nil, p.Source != nil)
 	a.text(`,"type":"`, string(p.Type))
-	a.optional(`,"text":"`, p.Text)
+	a.optionalText(`,"text":"`, p.Text)
 	if s := p.Source; s != nil {
-		start := a.begin(`,"source":"`)
-		a.kind(sources, string(s.Type), s.Provider != nil, s.MimeType != nil)
+		start := a.beginObject(`,"source":"`)
+		a.checkKind(sources, string(s.Type), s.Provider != nil, s.MimeType != nil)
 		a.text(`,"type":"`, string(s.Type))
 		a.text(`,"value":"`, s.Value)
-		a.optional(`,"provider":"`, s.Provider)
-		a.optional(`,"mimeType":"`, s.MimeType)
-		a.end(`,"source":"`, start)
+		a.optionalText(`,"provider":"`, s.Provider)
+		a.optionalText(`,"mimeType":"`, s.MimeType)
+		a.endObject(`,"source":"`, start)
 	}
-	a.optional(`,"id":"`, p.ID)
-	a.maybe(`,"metadata":"`, p.Metadata, &dataValue)
+	a.optionalText(`,"id":"`, p.ID)
+	a.optionalRaw(`,"metadata":"`, p.Metadata, &dataValue)
 }

@@ -45,7 +45,7 @@ func (s *jsonScan) patchOp() agui.PatchOp {
 		if c == '"' {
 			m.text, _ = s.text()
 		} else {
-			s.value()
+			s.skipValue()
 		}
 		m.end = s.pos
 		if s.is(m.name, "op") {
@@ -133,7 +133,7 @@ func (a *appender) patchOp(op *agui.PatchOp) string {
 	a.dst = append(a.dst, op.Op...)
 	a.dst = append(a.dst, '"')
 	a.text(`,"path":"`, op.Path)
-	a.optional(`,"from":"`, op.From)
+	a.optionalText(`,"from":"`, op.From)
 	if needsValue {
 		a.dst = append(a.dst, `,"value":`...)
 		if _, reason := a.json(op.Value, &anyValue); reason != "" {

@@ -30,7 +30,7 @@ type thinking struct {
 }
 
 // mint returns the id for an event of form r and remembers it as long as needed.
-func (t *thinking) mint(r retired) string {
+func (t *thinking) idFor(r retired) string {
 	held := &t.message
 	if r.event == agui.EventTypeReasoningStart || r.event == agui.EventTypeReasoningEnd {
 		held = &t.span
@@ -56,7 +56,7 @@ func (t *thinking) translate(data []byte, r retired) ([]byte, error) {
 	out = append(out, `{"type":"`...)
 	out = append(out, r.event...)
 	out = append(out, `","messageId":"`...)
-	out = append(out, t.mint(r)...)
+	out = append(out, t.idFor(r)...)
 	out = append(out, '"')
 	if r.event == agui.EventTypeReasoningMessageStart {
 		out = append(out, `,"role":"reasoning"`...)
@@ -67,7 +67,7 @@ func (t *thinking) translate(data []byte, r retired) ([]byte, error) {
 		s.peek()
 		at := s.pos
 		name, ok := s.key()
-		if !ok || !s.value() {
+		if !ok || !s.skipValue() {
 			return nil, &FieldError{Reason: s.reason}
 		}
 		switch plain := s.string(name); {
@@ -96,7 +96,7 @@ func (t *thinking) translate(data []byte, r retired) ([]byte, error) {
 // family. A part with neither data nor url has no present form and is unknown.
 func (w *schemaWalk) binaryPart() schemaVerdict {
 	start := w.pos
-	if !w.jsonScan.value() {
+	if !w.jsonScan.skipValue() {
 		return schemaFatal
 	}
 	var old struct {

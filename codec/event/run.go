@@ -11,8 +11,8 @@ func (a *appender) outcome(o *agui.Outcome) {
 	if o == nil {
 		return
 	}
-	start := a.begin(`,"outcome":"`)
-	a.kind(outcomes, string(o.Type), o.PendingToolCallIDs != nil, len(o.Interrupts) > 0)
+	start := a.beginObject(`,"outcome":"`)
+	a.checkKind(outcomes, string(o.Type), o.PendingToolCallIDs != nil, len(o.Interrupts) > 0)
 	a.text(`,"type":"`, string(o.Type))
 	a.texts(`,"pendingToolCallIds":"`, o.PendingToolCallIDs)
 	if len(o.Interrupts) > 0 {
@@ -20,29 +20,29 @@ func (a *appender) outcome(o *agui.Outcome) {
 			a.interrupt(&o.Interrupts[i])
 		}
 	}
-	a.end(`,"outcome":"`, start)
+	a.endObject(`,"outcome":"`, start)
 }
 
 func (a *appender) interrupt(i *agui.Interrupt) {
 	a.text(`,"id":"`, i.ID)
 	a.text(`,"reason":"`, i.Reason)
-	a.optional(`,"message":"`, i.Message)
-	a.optional(`,"toolCallId":"`, i.ToolCallID)
-	a.maybe(`,"responseSchema":"`, i.ResponseSchema, &openValue)
-	a.optional(`,"expiresAt":"`, i.ExpiresAt)
-	a.maybe(`,"metadata":"`, i.Metadata, &openValue)
-	a.optional(`,"subagentRunId":"`, i.SubagentRunID)
+	a.optionalText(`,"message":"`, i.Message)
+	a.optionalText(`,"toolCallId":"`, i.ToolCallID)
+	a.optionalRaw(`,"responseSchema":"`, i.ResponseSchema, &openValue)
+	a.optionalText(`,"expiresAt":"`, i.ExpiresAt)
+	a.optionalRaw(`,"metadata":"`, i.Metadata, &openValue)
+	a.optionalText(`,"subagentRunId":"`, i.SubagentRunID)
 }
 
 func (a *appender) subagentOutcome(o *agui.SubagentOutcome) {
 	if o == nil {
 		return
 	}
-	start := a.begin(`,"outcome":"`)
-	a.kind(subagentOutcomes, string(o.Type), o.InterruptIDs != nil)
+	start := a.beginObject(`,"outcome":"`)
+	a.checkKind(subagentOutcomes, string(o.Type), o.InterruptIDs != nil)
 	a.text(`,"type":"`, string(o.Type))
 	a.texts(`,"interruptIds":"`, o.InterruptIDs)
-	a.end(`,"outcome":"`, start)
+	a.endObject(`,"outcome":"`, start)
 }
 
 func (a *appender) usage(list []agui.TokenUsage) {
@@ -51,8 +51,8 @@ func (a *appender) usage(list []agui.TokenUsage) {
 	}
 	for i := range a.list(`,"usage":"`, len(list)) {
 		u := &list[i]
-		a.optional(`,"provider":"`, u.Provider)
-		a.optional(`,"model":"`, u.Model)
+		a.optionalText(`,"provider":"`, u.Provider)
+		a.optionalText(`,"model":"`, u.Model)
 		a.integer(`,"inputTokens":"`, u.InputTokens, schemaCount)
 		a.integer(`,"outputTokens":"`, u.OutputTokens, schemaCount)
 		a.integer(`,"totalTokens":"`, u.TotalTokens, schemaCount)

@@ -59,7 +59,7 @@ func (s *jsonScan) ascend() {
 }
 
 // value skips any value.
-func (s *jsonScan) value() bool {
+func (s *jsonScan) skipValue() bool {
 	switch c := s.peek(); {
 	case c == '"':
 		_, ok := s.text()
@@ -90,7 +90,7 @@ func (s *jsonScan) skipObject() bool {
 		return true
 	}
 	for {
-		if _, ok := s.key(); !ok || !s.value() {
+		if _, ok := s.key(); !ok || !s.skipValue() {
 			return false
 		}
 		if more, ok := s.next('}'); !ok || !more {
@@ -108,7 +108,7 @@ func (s *jsonScan) skipArray() bool {
 		return true
 	}
 	for {
-		if !s.value() {
+		if !s.skipValue() {
 			return false
 		}
 		if more, ok := s.next(']'); !ok || !more {

@@ -58,7 +58,7 @@ func (w *schemaWalk) value(f *schemaField) schemaVerdict {
 		}
 		return w.list(f, c)
 	}
-	if !w.jsonScan.value() {
+	if !w.jsonScan.skipValue() {
 		return schemaFatal
 	}
 	return schemaKeep
@@ -174,7 +174,7 @@ func (w *schemaWalk) tagged(u *schemaUnion, c byte) schemaVerdict {
 	if u.binary && w.is(tag, "binary") {
 		return w.binaryPart()
 	}
-	if !w.jsonScan.value() {
+	if !w.jsonScan.skipValue() {
 		return schemaFatal
 	}
 	return schemaUnknown
@@ -199,7 +199,7 @@ func (w *schemaWalk) lookup(name string) (scanText, bool) {
 				w.pop()
 				return tag, true
 			}
-			if !ok || !s.value() {
+			if !ok || !s.skipValue() {
 				return scanText{}, w.fail(s.reason)
 			}
 			if s.peek() != ',' {
@@ -223,7 +223,7 @@ func (w *schemaWalk) list(f *schemaField, c byte) schemaVerdict {
 	if w.peek() == ']' {
 		w.ascend()
 	} else {
-		list := schemaKept{w: w, before: w.pos}
+		list := memberEdits{w: w, before: w.pos}
 		for more, ok := true, true; more; list.follow(more) {
 			w.peek()
 			list.start(w.pos)

@@ -110,7 +110,7 @@ func (w *schemaWalk) object(o *schemaObject, top bool) schemaVerdict {
 		return schemaFatal
 	}
 	var seen uint32
-	list := schemaKept{w: w, before: w.pos}
+	list := memberEdits{w: w, before: w.pos}
 	if w.peek() == '}' {
 		w.ascend()
 		return w.complete(o, seen, verdict)
@@ -136,7 +136,7 @@ func (w *schemaWalk) object(o *schemaObject, top bool) schemaVerdict {
 				return got
 			}
 			if got == schemaKeep && top {
-				w.keep(i, f, at)
+				w.recordMember(i, f, at)
 			}
 			if got == schemaUnknown && f.required {
 				// The object lacks what it needs: its own place decides. Go on, since the rest
@@ -177,7 +177,7 @@ func (w *schemaWalk) complete(o *schemaObject, seen uint32, verdict schemaVerdic
 	return verdict
 }
 
-func (w *schemaWalk) keep(i int, f *schemaField, at int) {
+func (w *schemaWalk) recordMember(i int, f *schemaField, at int) {
 	switch f.kind {
 	case schemaString, schemaSet, schemaFixed:
 		w.members[i] = w.last
@@ -190,9 +190,9 @@ func (w *schemaWalk) keep(i int, f *schemaField, at int) {
 }
 
 // unknown judges a member that o does not know, whose name has been read.
-func (w *schemaWalk) unknown(o *schemaObject, name scanText, list *schemaKept) schemaVerdict {
+func (w *schemaWalk) unknown(o *schemaObject, name scanText, list *memberEdits) schemaVerdict {
 	if o.open {
-		if !w.jsonScan.value() {
+		if !w.jsonScan.skipValue() {
 			return schemaFatal
 		}
 		return schemaKeep
@@ -205,7 +205,7 @@ func (w *schemaWalk) unknown(o *schemaObject, name scanText, list *schemaKept) s
 	if w.strict {
 		return w.fatal("no such member here")
 	}
-	if !w.jsonScan.value() {
+	if !w.jsonScan.skipValue() {
 		return schemaFatal
 	}
 	list.strip()
@@ -215,7 +215,7 @@ func (w *schemaWalk) unknown(o *schemaObject, name scanText, list *schemaKept) s
 
 // schemaKept follows the members or elements of one container and makes the
 // edits that take some out together with a comma.
-type schemaKept struct {
+type memberEdits struct {
 	w       *schemaWalk
 	before  int // where the one before ended
 	at      int // where this one starts
@@ -226,23 +226,23 @@ type schemaKept struct {
 	removed bool // this one goes
 }
 
-func (k *schemaKept) start(at int) {
+func (k *memberEdits) start(at int) {
 	k.at, k.edits, k.notes = at, len(k.w.edits), len(k.w.notes)
 }
 
 // strip notes that the current one goes as unknown material, and all that was
 // noted about its inside is moot.
-func (k *schemaKept) strip() {
+func (k *memberEdits) strip() {
 	k.w.notes = k.w.notes[:k.notes]
 	k.w.note(NoteStripped)
 }
 
-func (k *schemaKept) end(removed bool) {
+func (k *memberEdits) end(removed bool) {
 	k.over, k.removed = k.w.pos, removed
 }
 
 // follow makes the edit, once it is known whether another one comes.
-func (k *schemaKept) follow(more bool) {
+func (k *memberEdits) follow(more bool) {
 	switch {
 	case !k.removed:
 		k.kept = true

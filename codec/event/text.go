@@ -129,7 +129,7 @@ func eventDelta(event []byte) (text []byte) {
 				return nil
 			}
 			text = event[t.start:t.end]
-		} else if !s.value() {
+		} else if !s.skipValue() {
 			return nil
 		}
 		if more, ok = s.next('}'); !ok {

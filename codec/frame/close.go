@@ -7,11 +7,11 @@ import (
 	"unicode/utf8"
 )
 
-// CloseCode says why a connection ends (RFC 6455 section 7.4).
+// CloseCode says why a connection ends (RFC 6455 §7.4).
 type CloseCode uint16
 
-// Close codes of RFC 6455 section 7.4.1 and the IANA registry, and agloop's own
-// from the private range 4000–4999.
+// Close codes of RFC 6455 §7.4.1 and the IANA registry, and agloop's own from the private range
+// 4000–4999.
 const (
 	CloseNormal         CloseCode = 1000
 	CloseGoingAway      CloseCode = 1001 // the server shuts down, or a page is left
@@ -30,7 +30,7 @@ const (
 
 func (c CloseCode) String() string { return strconv.Itoa(int(c)) }
 
-// ProtocolError is what a peer did wrong and the code the connection closes with.
+// ProtocolError says what a peer did wrong and with which code the connection is closed.
 type ProtocolError struct {
 	Code   CloseCode
 	Reason string
@@ -44,7 +44,7 @@ func protocolError(reason string) *ProtocolError {
 	return &ProtocolError{Code: CloseProtocolError, Reason: reason}
 }
 
-// What a frame can do wrong beyond ws.CheckHeader.
+// The errors of a frame that ws.CheckHeader does not find.
 var (
 	errNotMinimal  = protocolError("frame length is not in its shortest form")
 	errTooBig      = &ProtocolError{Code: CloseTooBig, Reason: "message is too big"}
@@ -54,8 +54,8 @@ var (
 	errCloseUTF8   = &ProtocolError{Code: CloseInvalidPayload, Reason: "close reason is not UTF-8"}
 )
 
-// ParseClose reads the payload of a close frame. An empty one is
-// CloseNoStatus. The reason aliases payload.
+// ParseClose reads the payload of a close frame. An empty one is CloseNoStatus. The reason is a
+// part of payload. The error is a *ProtocolError.
 func ParseClose(payload []byte) (code CloseCode, reason []byte, err error) {
 	switch {
 	case len(payload) == 0:
@@ -73,15 +73,14 @@ func ParseClose(payload []byte) (code CloseCode, reason []byte, err error) {
 	return code, reason, nil
 }
 
-// Sendable tells whether a close frame may carry c: 1000–1003 and 1007–1014 by the
-// registry, 3000–4999 for libraries, frameworks and applications (section 7.4.2).
+// Sendable reports whether a close frame may carry c: 1000–1003 and 1007–1014 by the registry,
+// 3000–4999 for libraries, frameworks and applications (RFC 6455 §7.4.2).
 func (c CloseCode) Sendable() bool {
 	return c >= 1000 && c <= 1003 || c >= 1007 && c <= 1014 || c >= 3000 && c <= 4999
 }
 
-// AppendClose appends the payload of a close frame: code and as much of reason
-// as fits into a control frame, cut between characters. A code that may not be sent
-// gives an empty payload.
+// AppendClose appends the payload of a close frame to dst: code and as much of reason as fits into
+// a control frame, cut between characters. A code that may not be sent gives an empty payload.
 func AppendClose(dst []byte, code CloseCode, reason string) []byte {
 	if !code.Sendable() {
 		return dst
@@ -97,8 +96,7 @@ func AppendClose(dst []byte, code CloseCode, reason string) []byte {
 	return append(dst, reason...)
 }
 
-// CodeOf is the close code that answers err: that of a ProtocolError, or
-// CloseInternal.
+// CodeOf is the close code to send for err: that of a *ProtocolError, or CloseInternal.
 func CodeOf(err error) CloseCode {
 	if pe, ok := errors.AsType[*ProtocolError](err); ok {
 		return pe.Code

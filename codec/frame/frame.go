@@ -7,10 +7,10 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// Opcode is the kind of a frame (RFC 6455 section 5.2).
+// Opcode is the kind of a frame (RFC 6455 §5.2).
 type Opcode byte
 
-// The opcodes of RFC 6455 section 11.8.
+// The opcodes of RFC 6455 §11.8.
 const (
 	Continuation Opcode = 0x0
 	Text         Opcode = 0x1
@@ -20,26 +20,26 @@ const (
 	Pong         Opcode = 0xA
 )
 
-// Control tells whether frames of this opcode are control frames: never
-// fragmented, at most 125 bytes, allowed between fragments (section 5.5).
+// Control reports whether frames of this opcode are control frames: never fragmented, at most 125
+// bytes, allowed between fragments (RFC 6455 §5.5).
 func (o Opcode) Control() bool { return o&0x8 != 0 }
 
 // Limits bound what a peer may send on one connection.
 type Limits struct {
 	MaxMessage   int64 // payload bytes of one message, over all its fragments
 	MaxFragments int   // frames of one message; empty ones count
-	Server       bool  // we are the server: the peer's frames must be masked (section 5.1)
+	Server       bool  // we are the server: the peer's frames must be masked (RFC 6455 §5.1)
 }
 
-// MaxHeader is the longest header a frame can have, in bytes: two, an eight-byte
-// length, and a mask.
+// MaxHeader is the longest header a frame can have, in bytes: two, an eight-byte length, and a
+// mask.
 const MaxHeader = 14
 
-// MaxControl is the longest payload of a control frame, in bytes (section 5.5).
+// MaxControl is the longest payload of a control frame, in bytes (RFC 6455 §5.5).
 const MaxControl = 125
 
-// parseHeader reads the frame header at the start of b. n is its length, or 0
-// when b ends inside it. What can be judged from the bytes at hand is judged at once.
+// parseHeader reads the frame header at the start of b. n is its length, or 0 when b ends inside
+// it. An error is reported as soon as the bytes in b show it.
 func parseHeader(b []byte, lim *Limits, fragmented bool) (h ws.Header, n int, err error) {
 	if len(b) < 2 {
 		return h, 0, nil
@@ -61,8 +61,8 @@ func parseHeader(b []byte, lim *Limits, fragmented bool) (h ws.Header, n int, er
 	if h.Masked {
 		n += 4
 	}
-	// Before the rest of the header is here, its first two bytes already decide
-	// everything but the length and the mask.
+	// The first two bytes decide everything but the length and the mask, so they are checked before
+	// the rest of the header has arrived.
 	state := ws.StateClientSide
 	if lim.Server {
 		state = ws.StateServerSide
@@ -84,7 +84,7 @@ func parseHeader(b []byte, lim *Limits, fragmented bool) (h ws.Header, n int, er
 		}
 	case 10:
 		u := binary.BigEndian.Uint64(b[2:])
-		if u > math.MaxInt64 { // section 5.2: the most significant bit must be 0
+		if u > math.MaxInt64 { // RFC 6455 §5.2: the most significant bit must be 0
 			return h, 0, protocolError("frame length has its highest bit set")
 		}
 		if u <= math.MaxUint16 {
@@ -113,14 +113,14 @@ func HeaderSize(n int, masked bool) int {
 	return size
 }
 
-// PutHeader writes the header of a final, unmasked frame with n bytes of payload
-// into b, which has exactly HeaderSize(n, false) bytes.
+// PutHeader writes the header of a final, unmasked frame with n bytes of payload into b, which has
+// exactly HeaderSize(n, false) bytes.
 func PutHeader(b []byte, op Opcode, n int) {
 	putHeader(b, op, n, 0)
 }
 
-// PutMasked writes the header of a final frame with n bytes of payload into b,
-// which has exactly HeaderSize(n, true) bytes, and masks payload in place.
+// PutMasked writes the header of a final frame with n bytes of payload into b, which has exactly
+// HeaderSize(n, true) bytes, and masks payload in place.
 func PutMasked(b []byte, op Opcode, payload []byte, mask [4]byte) {
 	putHeader(b, op, len(payload), 0x80)
 	copy(b[len(b)-4:], mask[:])
@@ -141,8 +141,8 @@ func putHeader(b []byte, op Opcode, n int, maskBit byte) {
 	}
 }
 
-// SizeOf is the length of the frame that begins b, header and payload, in bytes. b holds its whole header, which is one
-// of ours: it is not judged.
+// SizeOf is the length in bytes of the frame at the start of b, header and payload. b must hold the
+// whole header, made by PutHeader or PutMasked: it is not checked.
 func SizeOf(b []byte) int {
 	size, n := 2, int(b[1]&0x7F)
 	switch n {

@@ -9,19 +9,19 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// Message is a whole data message or control frame, unmasked. Payload is
-// borrowed: valid until the next call with the same view or Reader.
+// Message is a whole data message or control frame, unmasked. Payload is borrowed: it is valid
+// until the next call with the same view or Reader.
 type Message struct {
 	Opcode  Opcode
 	Payload []byte
 }
 
-// Whole takes the first frame of view when it lies there whole and needs no memory:
-// a control frame, or a data message of one frame. It unmasks in place. n is
-// the number of bytes taken; 0 without an error means that the bytes have to go
-// to a Reader. Call it only between messages.
+// Whole parses the first frame of view if the frame is complete and a message by itself: a control
+// frame, or a data message of one frame. It unmasks in place and copies nothing. n is the number of
+// bytes consumed; 0 without an error means that the bytes must go to a Reader. Call it only between
+// messages. The error is a *ProtocolError.
 func Whole(view []byte, lim *Limits) (m Message, n int, err error) {
-	if m, n := common(view, lim); n > 0 {
+	if m, n := parseCommon(view, lim); n > 0 {
 		if m.Opcode == Text && !validUTF8(m.Payload) {
 			return m, n, errNotUTF8
 		}
@@ -51,9 +51,9 @@ func Whole(view []byte, lim *Limits) (m Message, n int, err error) {
 	return m, n, nil
 }
 
-// common is Whole for nearly every frame there is: a masked data message of one frame, below 64 KiB, within the
-// limits, and all here. For any other n is 0.
-func common(view []byte, lim *Limits) (m Message, n int) {
+// parseCommon is Whole for the most frequent frames: a masked data message of one frame, below 64
+// KiB, within the limits and complete. For any other n is 0. It does not check UTF-8.
+func parseCommon(view []byte, lim *Limits) (m Message, n int) {
 	if len(view) < 6 || !lim.Server || view[1]&0x80 == 0 {
 		return m, 0
 	}
@@ -80,16 +80,16 @@ func common(view []byte, lim *Limits) (m Message, n int) {
 	return m, n
 }
 
-// Reader assembles messages that arrive in pieces: split frames, fragments, and
-// control frames between them. Its memory grows with the bytes received, never with
-// a length declared. The zero value is ready; a Reader is used by one goroutine.
+// Reader assembles messages that arrive in pieces: split frames, fragments, and control frames
+// between them. Its memory grows with the bytes received and never with a declared length. The zero
+// value is ready. Only one goroutine may use a Reader at a time.
 type Reader struct {
 	head  [MaxHeader]byte
-	nhead int // bytes of head that are here
+	nhead int // bytes of head received
 
 	frame   ws.Header
 	inFrame bool
-	got     int64 // payload bytes of frame that are here
+	got     int64 // payload bytes of frame received
 
 	msg     *bufpool.Buffer // data message so far
 	op      Opcode          // its opcode; 0: none is open
@@ -97,12 +97,12 @@ type Reader struct {
 	checked int             // bytes of msg known to be UTF-8
 
 	control [MaxControl]byte
-	lent    bool // msg was handed out by the last Next
+	lent    bool // msg was returned by the last Next
 }
 
-// Next takes bytes from view until a message is whole. n is the number of bytes
-// taken; m.Opcode is 0 when all are taken and more are needed. m.Payload is valid
-// until the next call of Next or Reset.
+// Next consumes bytes of view until a message is complete. n is the number of bytes consumed;
+// m.Opcode is 0 when all were consumed and more are needed. m.Payload is valid until the next call
+// of Next or Reset. The error is a *ProtocolError.
 func (r *Reader) Next(view []byte, lim *Limits) (m Message, n int, err error) {
 	r.reclaim()
 	for {
@@ -124,12 +124,12 @@ func (r *Reader) Next(view []byte, lim *Limits) (m Message, n int, err error) {
 	}
 }
 
-// Empty tells whether the Reader holds nothing: the next byte starts a message.
+// Empty reports whether the next byte starts a message.
 func (r *Reader) Empty() bool {
 	return !r.inFrame && r.nhead == 0 && (r.op == 0 || r.lent)
 }
 
-// Memory is what the Reader holds of a message, in bytes, by the capacity of its buffer.
+// Memory is the capacity in bytes of the buffer that the Reader holds; 0 without one.
 func (r *Reader) Memory() int {
 	if r.msg == nil {
 		return 0
@@ -137,7 +137,7 @@ func (r *Reader) Memory() int {
 	return r.msg.Cap()
 }
 
-// Reset releases what the Reader holds and makes it ready for another stream.
+// Reset releases the buffer and makes the Reader ready for another stream.
 func (r *Reader) Reset() {
 	if r.msg != nil {
 		r.msg.Release()
@@ -145,7 +145,7 @@ func (r *Reader) Reset() {
 	*r = Reader{}
 }
 
-// reclaim takes back the message handed out by the call before.
+// reclaim releases the message that the call before has returned.
 func (r *Reader) reclaim() {
 	if r.lent {
 		r.msg.Release()
@@ -153,7 +153,7 @@ func (r *Reader) reclaim() {
 	}
 }
 
-// header gathers the bytes of one frame header and judges it.
+// header collects the bytes of one frame header and checks it.
 func (r *Reader) header(view []byte, lim *Limits) (took int, err error) {
 	took = copy(r.head[r.nhead:], view)
 	h, size, err := parseHeader(r.head[:r.nhead+took], lim, r.op != 0)
@@ -182,7 +182,7 @@ func (r *Reader) header(view []byte, lim *Limits) (took int, err error) {
 	return took, nil
 }
 
-// payload gathers and unmasks bytes of the current frame.
+// payload collects and unmasks bytes of the current frame.
 func (r *Reader) payload(view []byte) (took int, done bool, err error) {
 	part := view[:min(int64(len(view)), r.frame.Length-r.got)]
 	at := r.got
@@ -206,7 +206,7 @@ func (r *Reader) payload(view []byte) (took int, done bool, err error) {
 	return len(part), done, nil
 }
 
-// finish ends the current frame. ok means that m is whole.
+// finish ends the current frame. ok reports whether m is complete.
 func (r *Reader) finish() (m Message, ok bool) {
 	r.inFrame = false
 	if r.frame.OpCode.IsControl() {
@@ -219,13 +219,13 @@ func (r *Reader) finish() (m Message, ok bool) {
 	return Message{Opcode: r.op, Payload: r.msg.B}, true
 }
 
-// checkText judges the bytes that came in, up to a character that is still
-// incomplete, so that bad text fails at its first bad byte (section 8.1).
+// checkText reports whether the bytes received so far are UTF-8, apart from an incomplete character
+// at their end, so that bad text fails at its first bad byte (RFC 6455 §8.1).
 func (r *Reader) checkText(last bool) bool {
 	fresh := r.msg.B[r.checked:]
 	if !last {
-		// An incomplete character is at most three bytes; FullRune is true for
-		// three that can no longer become one.
+		// An incomplete character is at most three bytes. FullRune is also true for bytes that can
+		// no longer become a character.
 		for back := 1; back <= min(3, len(fresh)); back++ {
 			if tail := fresh[len(fresh)-back:]; utf8.RuneStart(tail[0]) {
 				if !utf8.FullRune(tail) {
@@ -239,8 +239,8 @@ func (r *Reader) checkText(last bool) bool {
 	return validUTF8(fresh)
 }
 
-// validUTF8 uses the faster check for each size: the standard library's has no set-up
-// cost, sonic's vector code wins from about 64 bytes.
+// validUTF8 uses the faster check for each size: sonic's vector code is faster from about 64 bytes
+// on, and below that its set-up costs more than the standard library's whole check.
 func validUTF8(p []byte) bool {
 	if len(p) <= 64 {
 		return utf8.Valid(p)

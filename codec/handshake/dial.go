@@ -127,7 +127,7 @@ func dialFault(r *DialRequest) string {
 			return "reserved header field " + name
 		}
 		for _, value := range values {
-			if !only(value, valueByte) {
+			if !consistsOf(value, valueByte) {
 				return "bad value of header field " + name
 			}
 		}

@@ -19,8 +19,8 @@ func ParseDialResponse(head []byte, key string, protocols []string) (protocol st
 		return "", &DialError{Reason: "malformed status line"}
 	}
 	p := responseParser{}
-	p.need(strict, "line does not end in CRLF")
-	p.need(only(line, valueByte), "malformed status line")
+	p.require(strict, "line does not end in CRLF")
+	p.require(consistsOf(line, valueByte), "malformed status line")
 	p.fields(rest)
 	if status != http.StatusSwitchingProtocols {
 		return "", &DialError{
@@ -29,7 +29,7 @@ func ParseDialResponse(head []byte, key string, protocols []string) (protocol st
 		}
 	}
 	// RFC 9110 §7.8 ties Upgrade to HTTP/1.1.
-	p.need(bytes.HasPrefix(line, []byte("HTTP/1.1 ")), "HTTP/1.1 required")
+	p.require(bytes.HasPrefix(line, []byte("HTTP/1.1 ")), "HTTP/1.1 required")
 	protocol = p.judge(key, protocols)
 	if p.fault != "" {
 		return "", &DialError{Status: status, StatusText: text, Reason: p.fault}
@@ -55,7 +55,7 @@ func dialStatusLine(line []byte) (status int, text string, ok bool) {
 	if status < 100 || len(phrase) > 0 && phrase[0] != ' ' {
 		return 0, "", false
 	}
-	if phrase = trim(phrase); only(phrase, valueByte) {
+	if phrase = trim(phrase); consistsOf(phrase, valueByte) {
 		text = string(phrase)
 	}
 	return status, text, true
@@ -77,7 +77,7 @@ type responseParser struct {
 	extension  bool
 }
 
-func (p *responseParser) need(ok bool, fault string) {
+func (p *responseParser) require(ok bool, fault string) {
 	if !ok && p.fault == "" {
 		p.fault = fault
 	}
@@ -86,19 +86,19 @@ func (p *responseParser) need(ok bool, fault string) {
 func (p *responseParser) fields(rest []byte) {
 	for {
 		if len(rest) == 0 {
-			p.need(false, "incomplete header")
+			p.require(false, "incomplete header")
 			return
 		}
 		var line []byte
 		var strict bool
 		line, rest, strict = cutLine(rest)
-		p.need(strict, "line does not end in CRLF")
+		p.require(strict, "line does not end in CRLF")
 		switch {
 		case len(line) == 0:
-			p.need(len(rest) == 0, "bytes after the header")
+			p.require(len(rest) == 0, "bytes after the header")
 			return
 		case line[0] == ' ' || line[0] == '\t': // RFC 9112 §5.2
-			p.need(false, "folded header field")
+			p.require(false, "folded header field")
 		default:
 			p.field(line)
 		}
@@ -107,22 +107,22 @@ func (p *responseParser) fields(rest []byte) {
 
 func (p *responseParser) field(line []byte) {
 	name, value, strict := cutField(line)
-	p.need(strict, "malformed header field")
+	p.require(strict, "malformed header field")
 	switch {
 	case equalFold(name, "upgrade"):
-		p.once(&p.upgrade, value)
+		p.setOnce(&p.upgrade, value)
 	case equalFold(name, "connection"):
 		has, tokens := listHas(value, "upgrade")
 		p.connection = p.connection || has
-		p.need(tokens, "bad Connection")
+		p.require(tokens, "bad Connection")
 	case equalFold(name, "sec-websocket-accept"):
-		p.once(&p.accept, value)
+		p.setOnce(&p.accept, value)
 	case equalFold(name, "sec-websocket-protocol"):
-		p.once(&p.protocol, value)
+		p.setOnce(&p.protocol, value)
 	case equalFold(name, "sec-websocket-extensions"):
 		p.extension = p.extension || len(value) > 0
 	case equalFold(name, "content-length"):
-		p.once(&p.length, value)
+		p.setOnce(&p.length, value)
 	case equalFold(name, "transfer-encoding"):
 		p.coding = true
 	case equalFold(name, "retry-after"):
@@ -133,22 +133,22 @@ func (p *responseParser) field(line []byte) {
 }
 
 // once keeps the value of a field that may stand only once.
-func (p *responseParser) once(field *[]byte, value []byte) {
-	p.need(*field == nil, "repeated header field")
+func (p *responseParser) setOnce(field *[]byte, value []byte) {
+	p.require(*field == nil, "repeated header field")
 	*field = value
 }
 
 // judge checks a 101, RFC 6455 §4.1, the list for the server's response.
 func (p *responseParser) judge(key string, protocols []string) (protocol string) {
-	p.need(equalFold(p.upgrade, "websocket"), "missing or bad Upgrade") // item 2
-	p.need(p.connection, "Connection must name upgrade")                // item 3
+	p.require(equalFold(p.upgrade, "websocket"), "missing or bad Upgrade") // item 2
+	p.require(p.connection, "Connection must name upgrade")                // item 3
 
 	var buf [28]byte
-	p.need(bytes.Equal(p.accept, appendAccept(buf[:0], key)), "missing or bad Sec-WebSocket-Accept") // item 4
-	p.need(!p.extension, "extension nobody asked for")                                               // item 5
+	p.require(bytes.Equal(p.accept, appendAccept(buf[:0], key)), "missing or bad Sec-WebSocket-Accept") // item 4
+	p.require(!p.extension, "extension nobody asked for")                                               // item 5
 	// RFC 9112 §6.1 and RFC 9110 §8.6: a 1xx has no body. Whoever believes
 	// the length sees one where the frames are.
-	p.need(!p.coding && (p.length == nil || string(p.length) == "0"), "body announced with 101")
+	p.require(!p.coding && (p.length == nil || string(p.length) == "0"), "body announced with 101")
 
 	if p.protocol == nil {
 		return ""
@@ -158,7 +158,7 @@ func (p *responseParser) judge(key string, protocols []string) (protocol string)
 			return name
 		}
 	}
-	p.need(false, "subprotocol nobody asked for") // item 6
+	p.require(false, "subprotocol nobody asked for") // item 6
 	return ""
 }
 

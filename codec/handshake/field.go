@@ -34,7 +34,7 @@ var classes = func() (class [256]uint8) {
 type byteString interface{ ~string | ~[]byte }
 
 // only reports whether every byte of s is of the class.
-func only[T byteString](s T, class uint8) bool {
+func consistsOf[T byteString](s T, class uint8) bool {
 	for i := range len(s) {
 		if classes[s[i]]&class == 0 {
 			return false
@@ -44,7 +44,7 @@ func only[T byteString](s T, class uint8) bool {
 }
 
 func isToken[T byteString](s T) bool {
-	return len(s) > 0 && only(s, tokenByte)
+	return len(s) > 0 && consistsOf(s, tokenByte)
 }
 
 // equalFold reports whether b equals lower, which is in lower case, in any
@@ -100,7 +100,7 @@ func cutField(line []byte) (name, value []byte, strict bool) {
 	if !strict {
 		return bytes.TrimSpace(line[:n]), value, false
 	}
-	return line[:n], value, only(value, valueByte)
+	return line[:n], value, consistsOf(value, valueByte)
 }
 
 // trim removes optional white space, RFC 9110 §5.6.3.
@@ -131,7 +131,7 @@ func listHas(list []byte, token string) (has, tokens bool) {
 		var item []byte
 		item, list = cutItem(list)
 		has = has || equalFold(item, token)
-		tokens = tokens && only(item, tokenByte)
+		tokens = tokens && consistsOf(item, tokenByte)
 	}
 	return has, tokens
 }
@@ -156,7 +156,7 @@ func cutHost(host []byte) (name []byte, port int, ok bool) {
 		if n < 0 {
 			n = len(host)
 		}
-		if n == 0 || !only(host[:n], hostByte) {
+		if n == 0 || !consistsOf(host[:n], hostByte) {
 			return nil, 0, false
 		}
 		name, host = host[:n], host[n:]
@@ -189,7 +189,7 @@ func validKey[T byteString](key T) bool {
 	}
 	switch key[21] {
 	case 'A', 'Q', 'g', 'w':
-		return only(key[:21], keyByte)
+		return consistsOf(key[:21], keyByte)
 	}
 	return false
 }

@@ -23,7 +23,7 @@ type OriginPolicy struct {
 // which any page can take on in a sandboxed frame; "*" says the same openly.
 func (p OriginPolicy) Validate() error {
 	for _, entry := range p.Allowed {
-		if entry != "*" && !anyOrigin([]byte(entry)) {
+		if entry != "*" && !isOrigin([]byte(entry)) {
 			return fmt.Errorf("agloop: origin policy: %q is not an origin", entry)
 		}
 	}
@@ -72,7 +72,7 @@ type webOrigin struct {
 func sameOrigin(origin []byte, entry string, o webOrigin, parsed bool) bool {
 	if !parsed {
 		// Other schemes, of apps and extensions, have no default port.
-		return string(origin) == entry && anyOrigin(origin)
+		return string(origin) == entry && isOrigin(origin)
 	}
 	if string(origin) == entry {
 		return true
@@ -105,7 +105,7 @@ func cutOrigin(b []byte) (o webOrigin, ok bool) {
 
 // anyOrigin reports whether b is scheme "://" host [ ":" port ] in lower
 // case, of any scheme.
-func anyOrigin(b []byte) bool {
+func isOrigin(b []byte) bool {
 	scheme, rest, ok := bytes.Cut(b, []byte("://"))
 	if !ok || !isToken(scheme) || hasUpper(b) {
 		return false

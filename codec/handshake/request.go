@@ -54,21 +54,21 @@ func (r *Request) Field(name string) []byte {
 func ParseRequest(head []byte) (req Request, upgrade bool, err error) {
 	p := requestParser{req: Request{head: head}}
 	line, rest, strict := cutLine(head)
-	p.need(strict, errLineEnd)
+	p.require(strict, errLineEnd)
 	version := p.requestLine(line)
 
 	for ended := false; !ended; {
 		if len(rest) == 0 {
-			p.need(false, errIncomplete)
+			p.require(false, errIncomplete)
 			break
 		}
 		line, rest, strict = cutLine(rest)
-		p.need(strict, errLineEnd)
+		p.require(strict, errLineEnd)
 		switch {
 		case len(line) == 0:
 			ended = true
 		case line[0] == ' ' || line[0] == '\t':
-			p.fold(line)
+			p.foldedLine(line)
 		default:
 			p.field(line)
 		}
@@ -97,7 +97,7 @@ type requestParser struct {
 	authority  []byte
 }
 
-func (p *requestParser) need(ok bool, fault *UpgradeError) {
+func (p *requestParser) require(ok bool, fault *UpgradeError) {
 	if !ok && p.fault == nil {
 		p.fault = fault
 	}
@@ -108,27 +108,27 @@ func (p *requestParser) requestLine(line []byte) (version []byte) {
 	req := &p.req
 	first, last := bytes.IndexByte(line, ' '), bytes.LastIndexByte(line, ' ')
 	if first < 0 || first == last {
-		p.need(false, errLine)
+		p.require(false, errLine)
 		return nil
 	}
 	req.Method, req.Target, version = line[:first], line[first+1:last], line[last+1:]
-	p.need(isToken(req.Method) && isHTTPVersion(version), errLine)
-	p.need(validTarget(req.Target), errTarget)
+	p.require(isToken(req.Method) && isHTTPVersion(version), errLine)
+	p.require(validTarget(req.Target), errTarget)
 
 	req.Path = req.Target
 	if len(req.Target) > 0 && req.Target[0] != '/' {
-		p.need(p.absolute(), errTarget)
+		p.require(p.parseAbsolute(), errTarget)
 	}
 	if n := bytes.IndexByte(req.Path, '?'); n >= 0 {
 		req.Path, req.Query = req.Path[:n], req.Path[n+1:]
 	}
-	p.need(validEscapes(req.Path), errTarget)
+	p.require(validEscapes(req.Path), errTarget)
 	return version
 }
 
 // absolute takes the authority off an absolute-form target, which a server
 // must accept, RFC 9112 §3.2.2 and RFC 6455 §4.2.1 item 1.
-func (p *requestParser) absolute() bool {
+func (p *requestParser) parseAbsolute() bool {
 	target := p.req.Target
 	for _, scheme := range [...]string{"http://", "https://"} {
 		if len(target) < len(scheme) || !equalFold(target[:len(scheme)], scheme) {
@@ -152,8 +152,8 @@ func (p *requestParser) absolute() bool {
 
 // fold is an obsolete continuation line, refused by RFC 9112 §5.2. Others join
 // it to the field before it, so it can still be what asks for the upgrade.
-func (p *requestParser) fold(line []byte) {
-	p.need(false, errFold)
+func (p *requestParser) foldedLine(line []byte) {
+	p.require(false, errFold)
 	if has, _ := listHas(line, "websocket"); has && p.inUpgrade {
 		p.upgrade = true
 	}
@@ -161,16 +161,16 @@ func (p *requestParser) fold(line []byte) {
 
 func (p *requestParser) field(line []byte) {
 	name, value, strict := cutField(line)
-	p.need(strict, errField)
+	p.require(strict, errField)
 	p.inUpgrade = false
 	switch len(name) {
 	case len("host"):
 		if equalFold(name, "host") {
-			p.once(&p.req.Host, value)
+			p.setOnce(&p.req.Host, value)
 		}
 	case len("origin"):
 		if equalFold(name, "origin") {
-			p.once(&p.req.Origin, value)
+			p.setOnce(&p.req.Origin, value)
 		}
 	case len("upgrade"):
 		if equalFold(name, "upgrade") {
@@ -180,17 +180,17 @@ func (p *requestParser) field(line []byte) {
 			p.upgrade = p.upgrade || has
 			// A list would let an intermediary choose another protocol than
 			// the one answered here.
-			p.need(p.upgrades == 1 && equalFold(value, "websocket"), errUpgrade)
+			p.require(p.upgrades == 1 && equalFold(value, "websocket"), errUpgrade)
 		}
 	case len("connection"):
 		if equalFold(name, "connection") {
 			has, tokens := listHas(value, "upgrade")
 			p.connection = p.connection || has
-			p.need(tokens, errConnection)
+			p.require(tokens, errConnection)
 		}
 	case len("content-length"):
 		if equalFold(name, "content-length") {
-			p.need(!p.length, errDuplicate)
+			p.require(!p.length, errDuplicate)
 			p.length = true
 			p.body = p.body || string(value) != "0"
 		}
@@ -198,11 +198,11 @@ func (p *requestParser) field(line []byte) {
 		if equalFold(name, "transfer-encoding") {
 			p.body = true
 		} else if equalFold(name, "sec-websocket-key") {
-			p.once(&p.req.Key, value)
+			p.setOnce(&p.req.Key, value)
 		}
 	case len("sec-websocket-version"):
 		if equalFold(name, "sec-websocket-version") {
-			p.once(&p.req.Version, value)
+			p.setOnce(&p.req.Version, value)
 		}
 	case len("sec-websocket-protocol"):
 		if equalFold(name, "sec-websocket-protocol") {
@@ -212,8 +212,8 @@ func (p *requestParser) field(line []byte) {
 }
 
 // once keeps the value of a field that may stand only once.
-func (p *requestParser) once(field *[]byte, value []byte) {
-	p.need(*field == nil, errDuplicate)
+func (p *requestParser) setOnce(field *[]byte, value []byte) {
+	p.require(*field == nil, errDuplicate)
 	*field = value
 }
 
@@ -228,13 +228,13 @@ func (p *requestParser) offer(list []byte) {
 			continue
 		}
 		if p.req.offered == maxProtocols || !isToken(item) {
-			p.need(false, errProtocol)
+			p.require(false, errProtocol)
 			return
 		}
 		p.req.protocols[p.req.offered] = item
 		p.req.offered++
 	}
-	p.need(p.req.offered > before, errProtocol)
+	p.require(p.req.offered > before, errProtocol)
 }
 
 // judge checks what the whole head amounts to, RFC 6455 §4.2.1.

@@ -1,10 +1,11 @@
-// Package prom shows the figures of an agloop server or transport to Prometheus.
+// Package prom exports the figures of an agloop server or transport to Prometheus. Hosts may rely
+// on its API and on the names of the metrics.
 //
 //	prometheus.MustRegister(prom.NewCollector(c.GetMetrics, c.Totals)) // c is a *metrics.MetricsCollector
 //
-// Names begin with agloop_; units are seconds, bytes and ratios from 0 to 1. What the Go
-// runtime and the process do is left to the collectors that client_golang brings. The
-// rest of agloop does not import this package: who wants it registers it.
+// Names begin with agloop_; units are seconds, bytes and ratios from 0 to 1. The figures of the Go
+// runtime and the process are those of the collectors in client_golang. The rest of agloop does not
+// import this package, so that hosts without Prometheus do not depend on it.
 package prom
 
 import (
@@ -26,12 +27,11 @@ type collector struct {
 	now metrics.Source
 }
 
-// NewCollector returns a collector of what the functions say at each scrape. totals adds
-// to an empty Source and is called by one goroutine at a time. figures, which is asked for
-// the CPU usage, may be nil or return nil: that metric is then missing. Scraping
-// stops no loop.
+// NewCollector returns a collector that calls the functions at each scrape. totals adds to an empty
+// Source and is called by one goroutine at a time. figures returns the CPU usage; it may be nil or
+// return nil, and that metric is then missing. Scraping stops no loop.
 //
-// To register the collectors of several engines in one registry, tell them apart with
+// To register the collectors of several engines in one registry, give each a label with
 // prometheus.WrapRegistererWith.
 func NewCollector(figures func() *metrics.PerformanceMetrics, totals func(*metrics.Source)) prometheus.Collector {
 	return &collector{figures: figures, totals: totals}

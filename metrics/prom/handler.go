@@ -8,8 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Handler serves c, and the figures of the Go runtime and the process, to Prometheus. It
-// is for programs that have no registry of their own.
+// Handler serves the metrics of c, of the Go runtime and of the process. It is for programs without
+// a registry of their own.
 func Handler(c prometheus.Collector) http.Handler {
 	r := prometheus.NewRegistry()
 	r.MustRegister(c, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

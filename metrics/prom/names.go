@@ -12,7 +12,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("agloop_"+name, help, labels, nil)
 }
 
-// value is one number, or one of a family that a label tells apart.
+// value is a metric with one number, or one number of a metric that has a label.
 type value struct {
 	desc   *prometheus.Desc
 	kind   prometheus.ValueType
@@ -30,7 +30,7 @@ func counter(d *prometheus.Desc, of func(*metrics.Source) uint64, labels ...stri
 
 var (
 	failures = desc("failures_total", "What went wrong, by kind.", "kind")
-	refused  = desc("refused_total", "Connections, messages and runs that were turned away, by reason.", "reason")
+	refused  = desc("refused_total", "Connections, messages and runs that were refused, by reason.", "reason")
 	pool     = desc("buffer_pool_bytes", "Bytes of the buffer pool, lent or kept for lending.", "state")
 
 	cpuUsage = desc("cpu_usage_ratio", "CPU of the process as a fraction of the machine.")
@@ -82,7 +82,7 @@ var values = []value{
 		func(s *metrics.Source) float64 { return float64(s.MemoryHeld) }),
 	gauge(desc("memory_budget_bytes", "Bytes that may be held."),
 		func(s *metrics.Source) float64 { return float64(s.MemoryBudget) }),
-	gauge(desc("memory_tier", "Tier of memory pressure; 0 is rest, higher is worse."),
+	gauge(desc("memory_tier", "Tier of memory pressure; 0 is normal, 4 critical."),
 		func(s *metrics.Source) float64 { return float64(s.MemoryTier) }),
 	gauge(desc("memory_monitoring_interval_seconds", "Time between two readings of memory."),
 		func(s *metrics.Source) float64 { return s.MonitoringInterval.Seconds() }),
@@ -94,7 +94,7 @@ var values = []value{
 type histogram struct {
 	desc   *prometheus.Desc
 	of     func(*metrics.LoopSnapshot) *metrics.HistogramSnapshot
-	unit   float64 // what is recorded for a 1 of the metric
+	unit   float64 // the recorded value that is 1 in the metric
 	bounds []float64
 }
 
