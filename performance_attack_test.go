@@ -3,13 +3,13 @@ package agloop_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/agloop/agloop"
+	"github.com/agloop/agloop/internal/testkit"
 	"github.com/agloop/agloop/memmon"
 )
 
@@ -19,16 +19,9 @@ func attack(t *testing.T, srv *agloop.Server, addr string, conns int, p []byte) 
 	t.Helper()
 	var writers sync.WaitGroup
 	for range conns {
+		nc := testkit.Connect(t, addr, 0)
 		writers.Go(func() {
-			nc, err := net.Dial("tcp", addr)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			t.Cleanup(func() { nc.Close() })
-			nc.SetDeadline(time.Now().Add(20 * time.Second))
-			fmt.Fprintf(nc, "GET /ws HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-				"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n", addr)
+			_, _ = nc.Write(testkit.Request())
 			_, _ = nc.Write(p) // fails for those that are cut
 		})
 	}
@@ -51,7 +44,7 @@ func TestInboundIsShed(t *testing.T) {
 		return
 	}
 	input := func(run string, size int) []byte {
-		return maskedText(fmt.Sprintf(`{"threadId":"t","runId":%q,"messages":[{"id":"m","role":"user","content":%q}]}`,
+		return testkit.Text(fmt.Sprintf(`{"threadId":"t","runId":%q,"messages":[{"id":"m","role":"user","content":%q}]}`,
 			run, strings.Repeat("x", size)))
 	}
 	unfinished := input("r", 1<<20)
@@ -76,7 +69,7 @@ func TestInboundIsShed(t *testing.T) {
 			}
 			peak := attack(t, srv, addr, tt.conns, tt.p)
 			share := memmon.Limit() / 4
-			await(t, func() bool { return srv.Held() <= share })
+			testkit.Await(t, "what is held is back within its share", func() bool { return srv.Held() <= share })
 			if peak > memmon.Limit() {
 				t.Errorf("up to %d MiB were mapped", peak>>20)
 			}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/agloop/agloop"
+	"github.com/agloop/agloop/internal/testkit"
 	"github.com/agloop/agloop/memmon"
 )
 
@@ -73,7 +74,7 @@ func (l *line) reread() {
 	for range 2 { // when the second is there, the first was acted on
 		n := memory.Readings()
 		memory.Trigger()
-		await(l.t, func() bool { return memory.Readings() > n })
+		testkit.Await(l.t, "a reading is taken", func() bool { return memory.Readings() > n })
 	}
 }
 
@@ -152,8 +153,8 @@ func TestDroppedMemoryIsSeen(t *testing.T) {
 		return
 	}
 	l := boundless(t)
-	l.peer.nc.Close()
-	await(t, func() bool { return l.manager.GetConnectionPoolManager().Used() == 0 })
+	l.peer.Close()
+	testkit.Await(t, "the slot is free", func() bool { return l.manager.GetConnectionPoolManager().Used() == 0 })
 	held := hold(120 << 20)
 	runtime.GC()
 	l.reread()

@@ -1,19 +1,15 @@
 package agloop_test
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/binary"
-	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/bufpool"
+	"github.com/agloop/agloop/internal/testkit"
 )
 
 // outOfReach is a budget that no reading comes near, so that no tier changes by itself.
@@ -24,43 +20,6 @@ func performance() agloop.PerformanceConfig {
 	cfg := agloop.DefaultPerformanceConfig()
 	cfg.MaxMemoryUsage = outOfReach
 	return cfg
-}
-
-// frameReader reads what a server writes.
-type frameReader struct {
-	nc  net.Conn
-	r   *bufio.Reader
-	buf []byte
-}
-
-func newFrameReader(nc net.Conn, size int) *frameReader {
-	return &frameReader{nc: nc, r: bufio.NewReaderSize(nc, size)}
-}
-
-// next is valid until the next call.
-func (f *frameReader) next() (op agloop.Opcode, payload []byte, err error) {
-	var head [10]byte
-	if _, err = io.ReadFull(f.r, head[:2]); err != nil {
-		return 0, nil, err
-	}
-	n := uint64(head[1])
-	switch n {
-	case 126:
-		_, err = io.ReadFull(f.r, head[2:4])
-		n = uint64(binary.BigEndian.Uint16(head[2:]))
-	case 127:
-		_, err = io.ReadFull(f.r, head[2:10])
-		n = binary.BigEndian.Uint64(head[2:])
-	}
-	if err != nil {
-		return 0, nil, err
-	}
-	if uint64(cap(f.buf)) < n {
-		f.buf = make([]byte, n)
-	}
-	f.buf = f.buf[:n]
-	_, err = io.ReadFull(f.r, f.buf)
-	return agloop.Opcode(head[0] & 0xf), f.buf, err
 }
 
 // opened hands its connections on, and messages to a function if there is one.
@@ -87,7 +46,7 @@ type line struct {
 	srv     *agloop.Server
 	manager *agloop.PerformanceManager
 	conn    *agloop.Conn // the server's end
-	peer    *frameReader
+	peer    *testkit.Peer
 	handler *opened
 	addr    string
 }
@@ -111,13 +70,10 @@ func restorePool() {
 	bufpool.Default.SetMaxBuffer(bufpool.MaxSize)
 }
 
-func (l *line) another() (*agloop.Conn, *frameReader) {
+func (l *line) another() (*agloop.Conn, *testkit.Peer) {
 	l.t.Helper()
-	nc := upgraded(l.t, l.addr)
-	if err := nc.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
-		l.t.Fatal(err)
-	}
-	return <-l.handler.conns, newFrameReader(nc, 4096)
+	p := testkit.Dial(l.t, l.addr)
+	return <-l.handler.conns, p
 }
 
 // set edits the config of the running server.
@@ -137,7 +93,7 @@ func (l *line) set(edit func(*agloop.PerformanceConfig)) {
 func (l *line) expect(n int) {
 	l.t.Helper()
 	for i := range n {
-		if _, _, err := l.peer.next(); err != nil {
+		if _, _, err := l.peer.Message(); err != nil {
 			l.t.Fatalf("message %d of %d: %v", i, n, err)
 		}
 	}
@@ -163,7 +119,7 @@ func (l *line) writes(groups, size int) uint64 {
 // not counted yet.
 func (l *line) settled() uint64 {
 	l.t.Helper()
-	await(l.t, func() bool { return l.conn.Buffered() == 0 })
+	testkit.Await(l.t, "what was sent has left and is counted", func() bool { return l.conn.Buffered() == 0 })
 	return l.srv.Stats().Writes
 }
 
@@ -171,24 +127,16 @@ func (l *line) settled() uint64 {
 // and what its handshake wrote is counted.
 func (l *line) status() (int, string) {
 	l.t.Helper()
-	nc, err := net.Dial("tcp", l.addr)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	defer nc.Close()
-	io.WriteString(nc, "GET /ws HTTP/1.1\r\nHost: "+l.addr+"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n")
-	res, err := http.ReadResponse(bufio.NewReader(nc), nil)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	res.Body.Close()
-	if res.StatusCode == http.StatusSwitchingProtocols {
+	p := testkit.Connect(l.t, l.addr, 0)
+	defer p.Close()
+	p.Put(testkit.Request())
+	code, fields := p.Head()
+	if code == http.StatusSwitchingProtocols {
 		c := <-l.handler.conns
-		nc.Close()
-		await(l.t, func() bool { _, gone := l.handler.closed.Load(c); return gone })
+		p.Close()
+		testkit.Await(l.t, "the connection has ended", func() bool { _, gone := l.handler.closed.Load(c); return gone })
 	}
-	return res.StatusCode, res.Header.Get("Retry-After")
+	return code, fields["Retry-After"]
 }
 
 // pressed sends up to most messages of 1 kB into an open window and returns after how many

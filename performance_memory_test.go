@@ -7,6 +7,7 @@ import (
 
 	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/internal/testkit"
 )
 
 // TestPerformanceMemoryProfileQueuesLess: what slow readers may hold is what the memory
@@ -29,14 +30,14 @@ func TestPerformanceMemoryProfileQueuesLess(t *testing.T) {
 				}
 			}),
 		})
-		first := upgraded(t, addr) // the manager is there once one is
+		first := testkit.Dial(t, addr) // the manager is there once one is
 		if err := srv.GetPerformanceManager().SetProfile(p); err != nil {
 			t.Fatal(err)
 		}
-		input := maskedText(`{"threadId":"t","runId":"r","messages":[]}`)
+		input := testkit.Text(`{"threadId":"t","runId":"r","messages":[]}`)
 		first.Write(input)
 		for range readers - 1 {
-			upgraded(t, addr).Write(input) // and never reads
+			testkit.Dial(t, addr).Write(input) // and never reads
 		}
 		// All agents stand still when the bytes written stop growing.
 		for last, still := uint64(0), 0; still < 20; time.Sleep(10 * time.Millisecond) {

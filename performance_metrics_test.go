@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/agloop/agloop"
+	"github.com/agloop/agloop/internal/testkit"
 )
 
 // TestPerformanceMetrics holds the figures against what was done. Nothing moves while they
@@ -28,7 +29,7 @@ func TestPerformanceMetrics(t *testing.T) {
 	const out = 1 + groups*10
 	const inBytes, outBytes = in * (6 + 100), out * (2 + 5) // headers included, the handshake not
 	for range in {
-		if _, err := l.peer.nc.Write(maskedText(strings.Repeat("x", 100))); err != nil {
+		if _, err := l.peer.Write(testkit.Text(strings.Repeat("x", 100))); err != nil {
 			t.Fatal(err)
 		}
 		<-got
@@ -82,17 +83,17 @@ func TestPerformanceMetricsOfFailures(t *testing.T) {
 	cfg := performance()
 	cfg.MaxConcurrentConnections = 3
 	l := newLine(t, agloop.ServerConfig{Performance: cfg}, func(p []byte) { panic("as asked") })
-	for _, bad := range []string{"\x81\x01x", string(maskedText("panic"))} { // a frame without a mask
+	for _, bad := range []string{"\x81\x01x", string(testkit.Text("panic"))} { // a frame without a mask
 		_, peer := l.another()
-		if _, err := io.WriteString(peer.nc, bad); err != nil {
+		if _, err := io.WriteString(peer, bad); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := io.Copy(io.Discard, peer.r); err != nil {
+		if _, err := io.Copy(io.Discard, peer); err != nil {
 			t.Fatal(err)
 		}
-		peer.nc.Close()
+		peer.Close()
 	}
-	await(t, func() bool { return l.manager.GetConnectionPoolManager().Used() == 1 })
+	testkit.Await(t, "the slots of the bad connections are free", func() bool { return l.manager.GetConnectionPoolManager().Used() == 1 })
 	l.another()
 	l.another()
 	if status, _ := l.status(); status != 503 {
@@ -174,7 +175,7 @@ func (l *line) stream(n int) float64 {
 	arrived := make(chan error, n)
 	go func() {
 		for range n {
-			_, _, err := l.peer.next()
+			_, _, err := l.peer.Message()
 			arrived <- err
 		}
 	}()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/agloop/agloop"
+	"github.com/agloop/agloop/internal/testkit"
 )
 
 type stuck struct {
@@ -19,8 +20,8 @@ func (s stuck) OnMessage(*agloop.Conn, agloop.Opcode, []byte) { close(s.in); <-s
 func TestShutdownHeedsItsContext(t *testing.T) {
 	h := stuck{in: make(chan struct{}), out: make(chan struct{})}
 	srv, addr := serve(t, agloop.ServerConfig{Handler: h, Loops: 1})
-	nc := upgraded(t, addr)
-	nc.Write(maskedText("x"))
+	nc := testkit.Dial(t, addr)
+	nc.Write(testkit.Text("x"))
 	<-h.in
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/internal/testkit"
 )
 
 // relay takes events as messages and remembers the connections they came on.
@@ -60,7 +61,7 @@ func TestTransportSendEvent(t *testing.T) {
 		first = conn
 		lost := tr.Stats().Lost
 		conn.Close(agloop.CloseGoingAway, "")
-		await(t, func() bool { return tr.Stats().Lost == lost+1 })
+		testkit.Await(t, "the loss is counted", func() bool { return tr.Stats().Lost == lost+1 })
 	}
 	if st := tr.Stats(); st.EventsOut != 100 || st.Runs != 0 {
 		t.Errorf("%+v", st)
@@ -231,7 +232,7 @@ func TestTransportDropsStrayMessages(t *testing.T) {
 		if err := tr.SendEvent(t.Context(), &agui.StepStarted{StepName: "s"}); err != nil {
 			t.Fatal(err)
 		}
-		await(t, func() bool { return tr.Stats().Stray == uint64(i+1) })
+		testkit.Await(t, "the stray message is counted", func() bool { return tr.Stats().Stray == uint64(i+1) })
 		if types, err := transportRun(t.Context(), tr, "r"); types != helloTypes || err != nil {
 			t.Error(types, err)
 		}
@@ -243,7 +244,7 @@ func TestTransportDropsStrayMessages(t *testing.T) {
 
 // TestTransportSendEventAllocatesNothing per event.
 func TestTransportSendEventAllocatesNothing(t *testing.T) {
-	if raceEnabled {
+	if testkit.Race {
 		t.Skip("the race detector allocates")
 	}
 	_, addr := serve(t, agloop.ServerConfig{Handler: agloop.NopHandler{}})

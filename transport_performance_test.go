@@ -9,6 +9,7 @@ import (
 
 	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/internal/testkit"
 )
 
 // TestTransportKnobs: what the manager is told holds for the next connection, before
@@ -86,7 +87,7 @@ func TestTransportCutLargest(t *testing.T) {
 		t.Errorf("%d more closed for the same bytes", conns)
 	}
 	pipe.flow()
-	await(t, func() bool { return tr.Stats().Lost == 1 })
+	testkit.Await(t, "the connection is lost", func() bool { return tr.Stats().Lost == 1 })
 }
 
 // TestTransportHoldsWhatWaits: events that wait for a slow caller are held by their connection, and given back with the run.
@@ -110,7 +111,7 @@ func TestTransportHoldsWhatWaits(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, first := ev.(*agui.RunStarted); first {
-			await(t, func() bool { return manager.Held() >= 100*1000 })
+			testkit.Await(t, "the events wait", func() bool { return manager.Held() >= 100*1000 })
 		}
 	}
 	if n := manager.Held(); n != 0 {
