@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"runtime"
 	"testing"
-	"time"
 
 	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/internal/testkit"
@@ -79,14 +78,13 @@ func (l *line) reread() {
 }
 
 // open fails the test unless a new connection is let in, and goes on to be.
-func (l *line) open(within time.Duration) {
+func (l *line) open() {
 	l.t.Helper()
-	deadline := time.Now().Add(within)
-	status, _ := l.status()
-	for status != 101 && time.Now().Before(deadline) {
-		time.Sleep(10 * time.Millisecond) // between two attempts of a client
+	var status int
+	testkit.Await(l.t, "a new connection is let in", func() bool {
 		status, _ = l.status()
-	}
+		return status == 101
+	})
 	for range 5 {
 		memory := l.manager.GetMemoryManager()
 		if status != 101 {
@@ -110,7 +108,7 @@ func TestGarbageUpToTheLimit(t *testing.T) {
 		runtime.KeepAlive(held)
 		clear(held)
 		l.reread()
-		l.open(10 * time.Second)
+		l.open()
 	}
 	if a := l.manager.TierActions(); a.Returns == 0 {
 		t.Errorf("garbage was never collected: %+v", a)
@@ -164,7 +162,7 @@ func TestDroppedMemoryIsSeen(t *testing.T) {
 	}
 	runtime.KeepAlive(held)
 	clear(held)
-	l.open(10 * time.Second)
+	l.open()
 	if memory.Tier() != memmon.Normal {
 		t.Errorf("then %v", memory.Tier())
 	}

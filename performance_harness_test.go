@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/bufpool"
@@ -49,6 +50,7 @@ type line struct {
 	peer    *testkit.Peer
 	handler *opened
 	addr    string
+	sent    int // messages, by what follows
 }
 
 // newLine starts a server and opens a connection to it.
@@ -72,7 +74,14 @@ func restorePool() {
 
 func (l *line) another() (*agloop.Conn, *testkit.Peer) {
 	l.t.Helper()
-	p := testkit.Dial(l.t, l.addr)
+	return l.narrow(0)
+}
+
+// narrow is another whose peer takes so many bytes before it reads.
+func (l *line) narrow(rcvbuf int) (*agloop.Conn, *testkit.Peer) {
+	l.t.Helper()
+	p := testkit.Connect(l.t, l.addr, rcvbuf)
+	p.Upgrade()
 	return <-l.handler.conns, p
 }
 
@@ -99,20 +108,44 @@ func (l *line) expect(n int) {
 	}
 }
 
-// writes sends groups of messages, waits for all of each before the next, and returns
-// how many writes they took.
-func (l *line) writes(groups, size int) uint64 {
+// window is the longest that a message may wait for others.
+const window = time.Second
+
+// openWindow sends a message that leaves at once, so that what follows waits.
+func (l *line) openWindow() {
 	l.t.Helper()
-	before := l.settled()
-	for range groups {
+	if r := l.conn.SendNow(agloop.Text, []byte("token")); r != agloop.Sent {
+		l.t.Fatal(r)
+	}
+	l.sent++
+	l.expect(1)
+	l.settled()
+}
+
+// writes sends groups of messages into an open window, waits for all of each before the next, and returns
+// how many writes they took. Where the machine stood still for so long that the window may have ended, the group says
+// nothing and is sent again.
+func (l *line) writes(groups, size int) (n uint64) {
+	l.t.Helper()
+	last := time.Now() // a write came later
+	l.openWindow()
+	for groups > 0 {
+		began, before := time.Now(), l.settled()
 		for range size {
 			if r := l.conn.Send(agloop.Text, []byte("token")); r != agloop.Sent {
 				l.t.Fatal(r)
 			}
 		}
+		l.sent += size
+		late := time.Since(last) > window/2
 		l.expect(size)
+		took := l.settled() - before
+		if last = began; !late {
+			n += took
+			groups--
+		}
 	}
-	return l.settled() - before
+	return n
 }
 
 // settled is the number of writes once none is under way: a peer may have what the loop has
@@ -140,7 +173,7 @@ func (l *line) status() (int, string) {
 }
 
 // pressed sends up to most messages of 1 kB into an open window and returns after how many
-// Backpressure was answered; most+1 is never.
+// Backpressure was answered; most+1 is never. It begins again where the window may have ended meanwhile.
 func (l *line) pressed(most int) (sent int) {
 	l.t.Helper()
 	kilobyte := bytes.Repeat([]byte("x"), 1<<10)
@@ -152,14 +185,23 @@ func (l *line) pressed(most int) (sent int) {
 		l.expect(sent + 1)
 		l.settled()
 	}
-	last()
-	r := agloop.Sent
-	for sent = 0; r == agloop.Sent && sent < most; sent++ {
-		r = l.conn.Send(agloop.Text, kilobyte)
+	for {
+		began := time.Now()
+		sent = 0
+		last()
+		r := agloop.Sent
+		for r == agloop.Sent && sent < most {
+			r = l.conn.Send(agloop.Text, kilobyte)
+			sent++
+		}
+		late := time.Since(began) > window/2
+		last()
+		switch {
+		case late:
+		case r == agloop.Sent:
+			return sent + 1
+		default:
+			return sent
+		}
 	}
-	last()
-	if r == agloop.Sent {
-		sent++
-	}
-	return sent
 }

@@ -39,16 +39,19 @@ func TestPerformanceMemoryProfileQueuesLess(t *testing.T) {
 		for range readers - 1 {
 			testkit.Dial(t, addr).Write(input) // and never reads
 		}
+		// Half of what may wait for each is what a machine that stands still cannot be mistaken for.
+		soft := int64(srv.GetPerformanceManager().Tuning().SoftLimit)
+		testkit.Await(t, "much waits for each", func() bool { return srv.Held() >= readers*soft/2 })
 		// All agents stand still when the bytes written stop growing.
-		for last, still := uint64(0), 0; still < 20; time.Sleep(10 * time.Millisecond) {
+		last, since := uint64(0), time.Now()
+		testkit.Await(t, "all agents stand still", func() bool {
 			st := srv.Stats()
 			bytes = int(st.Memory.Buffers)
-			if st.BytesOut == last && st.Runs == readers {
-				still++
-			} else {
-				last, still = st.BytesOut, 0
+			if st.BytesOut != last || st.Runs != readers {
+				last, since = st.BytesOut, time.Now()
 			}
-		}
+			return time.Since(since) > 200*time.Millisecond
+		})
 		if err := srv.Close(); err != nil {
 			t.Error(err)
 		}

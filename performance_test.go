@@ -152,7 +152,7 @@ func TestPerformanceMessageBatchReleases(t *testing.T) {
 	cfg := performance()
 	cfg.MessageBatchSize, cfg.MessageBatchTimeout = 1000, time.Second
 	l := newLine(t, agloop.ServerConfig{Performance: cfg}, nil)
-	l.writes(1, 1) // to a quiet connection: at once
+	l.openWindow()
 	for range 3 {
 		l.conn.Send(agloop.Text, []byte("token"))
 	}
@@ -206,7 +206,7 @@ func TestPerformanceObservation(t *testing.T) {
 	if !on.Measured || on.P99Latency <= 0 || on.CPUFraction <= 0 || on.CPUFraction > 1 {
 		t.Errorf("on: %+v", on)
 	}
-	if o := l.manager.Observe(func() { time.Sleep(busy) }); o.Measured {
+	if o := l.manager.Observe(func() { time.Sleep(busy) /* as long, and idle */ }); o.Measured {
 		t.Errorf("nothing was sent: %+v", o)
 	}
 	l.set(func(c *agloop.PerformanceConfig) { c.EnableMetrics = false })

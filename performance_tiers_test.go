@@ -18,7 +18,6 @@ func TestPerformanceTierElevated(t *testing.T) {
 	cfg.MessageBatchSize, cfg.MessageBatchTimeout = 16, time.Second
 	l := newLine(t, agloop.ServerConfig{Performance: cfg}, nil)
 	const groups = 10
-	l.writes(2, 1) // the window is open from here on; the first may have left with the handshake's turn
 	if w := l.writes(groups, 16); w != groups {
 		t.Fatalf("at rest: %d writes for %d groups of 16", w, groups)
 	}
@@ -195,6 +194,7 @@ func TestPerformanceTiersOfRealMemory(t *testing.T) {
 	start := time.Now()
 	pile(t, greedy, 60<<20)
 	testkit.Await(t, "the greedy connection is cut", func() bool { return l.srv.Conn(greedy.ID()) == nil })
+	l.reread() // and what a reading of before led to is done
 	memory := l.manager.GetMemoryManager()
 	testkit.Await(t, "all is as at rest", func() bool { return memory.Tier() < memmon.Elevated && l.manager.Tuning() == rest })
 	if status, _ := l.status(); status != 101 {
@@ -214,16 +214,16 @@ func TestPerformanceShareIsTakenBack(t *testing.T) {
 	cfg := performance()
 	cfg.MaxMemoryUsage = 1 << 30
 	l := newLine(t, agloop.ServerConfig{Performance: cfg, Limits: roomy}, nil)
-	slow, _ := l.another()
+	slow, _ := l.narrow(4 << 10)
 	pile(t, slow, 1<<20)
 	greedy := make([]*agloop.Conn, 2)
 	for i := range greedy {
-		greedy[i], _ = l.another()
+		greedy[i], _ = l.narrow(4 << 10) // so that the kernel takes little of it later
 		pile(t, greedy[i], 14<<20)
 	}
 	held := l.manager.Held()
-	// A quarter may be held, and is cut down to three quarters of that: what one holds.
-	l.set(func(c *agloop.PerformanceConfig) { c.MaxMemoryUsage = 4 * (held - 1<<20) })
+	// A quarter may be held, and is cut down to three quarters of that: more than what one holds goes.
+	l.set(func(c *agloop.PerformanceConfig) { c.MaxMemoryUsage = 4 * (held - 4<<20) })
 	testkit.Await(t, "one of the greedy connections is cut", func() bool { return l.srv.Conn(greedy[0].ID()) == nil || l.srv.Conn(greedy[1].ID()) == nil })
 	l.reread()
 	if l.srv.Conn(slow.ID()) == nil {

@@ -18,7 +18,7 @@ func shutDown(t *testing.T, srv *agloop.Server) (down chan error) {
 	t.Helper()
 	addr := srv.Addr().String()
 	down = make(chan error, 1)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	t.Cleanup(cancel)
 	go func() { down <- srv.Shutdown(ctx) }()
 	testkit.Await(t, "nobody is let in any more", func() bool {

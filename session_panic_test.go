@@ -68,9 +68,9 @@ func TestPanicOutsideTheAgent(t *testing.T) {
 			if got := w.ends(2); got != "internal_error closed:1011" {
 				t.Errorf("ends %s", got)
 			}
-			testkit.Await(t, "the runs are over", func() bool { return srv.Stats().Runs == 0 })
-			if st := srv.Stats(); st.Panics != 1 || srv.Held() != 0 || !log.has("panic", "session_decode.go") {
-				t.Errorf("%d panics, %d bytes held, log %q", st.Panics, srv.Held(), log.b.String())
+			testkit.Await(t, "the run is over and nothing is held", func() bool { return srv.Stats().Runs == 0 && srv.Held() == 0 })
+			if st := srv.Stats(); st.Panics != 1 || !log.has("panic", "session_decode.go") {
+				t.Errorf("%d panics, log %q", st.Panics, log.b.String())
 			}
 			w = newWire(t, srv, addr)
 			w.send(inputOf("2", 0))

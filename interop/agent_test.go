@@ -15,6 +15,7 @@ import (
 	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/codec/event"
+	"github.com/agloop/agloop/internal/testkit"
 	"github.com/agloop/agloop/server"
 )
 
@@ -281,7 +282,7 @@ func TestAgentWaitingInputs(t *testing.T) {
 					}
 				}
 			}
-			await(t, "the inputs to arrive", func() bool { return srv.Stats().MessagesIn == before+uint64(n) })
+			testkit.Await(t, "the inputs to arrive", func() bool { return srv.Stats().MessagesIn == before+uint64(n) })
 			return p
 		}
 		p := sendInputs(10)
@@ -302,7 +303,7 @@ func TestAgentWaitingInputs(t *testing.T) {
 			t.Errorf("got %+v", ev)
 		}
 		p.drop()
-		await(t, "the run to be cancelled", func() bool { return atOnce.Load() == 0 })
+		testkit.Await(t, "the run to be cancelled", func() bool { return atOnce.Load() == 0 })
 	})
 	if n := most.Load(); n != 1 {
 		t.Errorf("%d runs at once on one connection", n)
@@ -337,7 +338,7 @@ func TestAgentClientGone(t *testing.T) {
 			if ce, ok := errors.AsType[*server.CloseError](cause); !ok || ce.Code != 1001 && ce.Code != 1006 {
 				t.Errorf("the context ended with %v, want a CloseError", cause)
 			}
-			await(t, "the run to be over", func() bool { return srv.Stats().Runs == 0 })
+			testkit.Await(t, "the run to be over", func() bool { return srv.Stats().Runs == 0 })
 		}
 	})
 }
@@ -363,9 +364,9 @@ func TestAgentSlowReader(t *testing.T) {
 			t.Fatal(err)
 		}
 		stopped := int64(-1)
-		await(t, "Emit to wait", func() bool {
+		testkit.Await(t, "Emit to wait", func() bool {
 			before := stopped
-			time.Sleep(100 * time.Millisecond) // nothing tells that nothing happens
+			time.Sleep(100 * time.Millisecond) // the slow reader: nothing tells that nothing happens
 			stopped = emitted.Load()
 			return stopped > 0 && stopped == before
 		})

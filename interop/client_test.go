@@ -16,6 +16,8 @@ import (
 	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/client"
+	"github.com/agloop/agloop/codec/handshake"
+	"github.com/agloop/agloop/internal/testkit"
 	"github.com/agloop/agloop/server"
 	coder "github.com/coder/websocket"
 	gorilla "github.com/gorilla/websocket"
@@ -439,8 +441,8 @@ func TestClientLeaves(t *testing.T) {
 			if !errors.Is(last, tt.want) {
 				t.Errorf("the run ended with %v, want %v", last, tt.want)
 			}
-			await(t, "the run to end", func() bool { return srv.Stats().Runs == 0 })
-			await(t, "the connection to end", func() bool { return srv.Stats().Connections == 0 })
+			testkit.Await(t, "the run to end", func() bool { return srv.Stats().Runs == 0 })
+			testkit.Await(t, "the connection to end", func() bool { return srv.Stats().Connections == 0 })
 			if _, err := runAll(t, c); err == nil {
 				t.Error("another run was possible")
 			}
@@ -555,9 +557,8 @@ func TestClientEarly(t *testing.T) {
 			return
 		}
 		defer nc.Close()
-		response := append([]byte("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "),
-			acceptKey(r.Header.Get("Sec-WebSocket-Key"))...)
-		response = append(response, "\r\n\r\n\x81\x05early\x88\x02\x03\xE8"...)
+		response := handshake.AppendSwitchingProtocols(nil, []byte(r.Header.Get("Sec-WebSocket-Key")), "")
+		response = append(response, "\x81\x05early\x88\x02\x03\xE8"...)
 		_, _ = nc.Write(response)
 		_, _ = io.Copy(io.Discard, buf)
 	})
