@@ -5,10 +5,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,14 +27,12 @@ const (
 	constraintLatency     = 50 * time.Millisecond // p99, from Emit to the client's read
 	constraintMemory      = 80 << 20              // resident, of the server's process
 	constraintMemoryAim   = 16 << 20
-
-	constraintServer = "AGLOOP_TEST_CONSTRAINTS"
 )
 
 // TestPerformanceConstraints holds 1,000 connections to a server in a process of its own,
 // each with a run: all open at once, every event in order, in time, in little memory.
 func TestPerformanceConstraints(t *testing.T) {
-	server := startConstraintServer(t)
+	server := startServer(t, "TestServerOfPerformanceConstraints")
 	addr := server.say("addr")
 	alone, _ := server.memory(t)
 	machine := newLateness()
@@ -180,73 +175,10 @@ func member(event []byte, name string) string {
 	return string(value)
 }
 
-// constraintProcess is the server's process.
-type constraintProcess struct {
-	t     *testing.T
-	cmd   *exec.Cmd
-	in    io.Writer
-	lines *bufio.Scanner
-}
-
-func startConstraintServer(t *testing.T) *constraintProcess {
-	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestServerOfPerformanceConstraints$")
-	cmd.Env = append(os.Environ(), constraintServer+"=1")
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		in.Close()
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("the server ended with %v", err)
-		}
-	})
-	return &constraintProcess{t, cmd, in, bufio.NewScanner(out)}
-}
-
-// say sends a command and returns its answer.
-func (p *constraintProcess) say(command string) string {
-	p.t.Helper()
-	fmt.Fprintln(p.in, command)
-	if !p.lines.Scan() {
-		p.t.Fatalf("%s: the server is gone", command)
-	}
-	return p.lines.Text()
-}
-
-// memory is what is resident now and was at most, in bytes; 0 where there is no /proc.
-func (p *constraintProcess) memory(t *testing.T) (now, peak int64) {
-	t.Helper()
-	if runtime.GOOS != "linux" {
-		return 0, 0
-	}
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	field := func(name string) (kilobytes int64) {
-		_, rest, _ := bytes.Cut(status, []byte(name+":"))
-		if _, err := fmt.Sscan(string(rest), &kilobytes); err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		return kilobytes << 10
-	}
-	return field("VmRSS"), field("VmHWM")
-}
-
 // TestServerOfPerformanceConstraints is the other process of TestPerformanceConstraints.
 // Started by itself it has nothing to do.
 func TestServerOfPerformanceConstraints(t *testing.T) {
-	if os.Getenv(constraintServer) == "" {
+	if !isServer(t) {
 		return
 	}
 	cfg := agloop.DefaultPerformanceConfig()
