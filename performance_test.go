@@ -206,7 +206,8 @@ func TestPerformanceObservation(t *testing.T) {
 	if !on.Measured || on.P99Latency <= 0 || on.CPUFraction <= 0 || on.CPUFraction > 1 {
 		t.Errorf("on: %+v", on)
 	}
-	if o := l.manager.Observe(func() { time.Sleep(busy) /* as long, and idle */ }); o.Measured {
+	idle := func() { time.Sleep(busy) } // as long, as rates of less are not computed
+	if o := l.manager.Observe(idle); o.Measured {
 		t.Errorf("nothing was sent: %+v", o)
 	}
 	l.set(func(c *agloop.PerformanceConfig) { c.EnableMetrics = false })

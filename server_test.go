@@ -111,19 +111,8 @@ func TestUnixSocketAndStaleFile(t *testing.T) {
 		srv := agloop.NewServer(agloop.ServerConfig{Agent: hello})
 		served := make(chan error, 1)
 		go func() { served <- srv.Serve("unix://" + path) }()
-		dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-			for {
-				nc, err := net.Dial("unix", path)
-				if err == nil || ctx.Err() != nil {
-					return nc, err
-				}
-				select {
-				case err := <-served:
-					return nil, err
-				case <-time.After(time.Millisecond): // until it listens
-				}
-			}
-		}
+		testkit.Await(t, "it listens", func() bool { return srv.Addr() != nil })
+		dial := func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", path) }
 		c, err := agloop.Dial(t.Context(), "ws://local/ws", agloop.ClientConfig{Dial: dial})
 		if err != nil {
 			t.Fatal(err)
