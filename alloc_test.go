@@ -3,69 +3,14 @@ package agloop_test
 import (
 	"bytes"
 	"context"
-	"io"
-	"net"
 	"runtime"
 	"sync/atomic"
 	"testing"
 
 	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/agui"
-	"github.com/agloop/agloop/codec/frame"
+	"github.com/agloop/agloop/internal/testkit"
 )
-
-// serve starts a server for a test and returns its address.
-func serve(t testing.TB, cfg agloop.ServerConfig) (*agloop.Server, string) {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return serveOn(t, ln, agloop.NewServer(cfg))
-}
-
-// serveOn starts a server that a test has prepared.
-func serveOn(t testing.TB, ln net.Listener, srv *agloop.Server) (*agloop.Server, string) {
-	t.Helper()
-	served := make(chan error, 1)
-	go func() { served <- srv.ServeListener(ln) }()
-	t.Cleanup(func() {
-		if err := srv.Close(); err != nil {
-			t.Error(err)
-		}
-		<-served
-	})
-	return srv, ln.Addr().String()
-}
-
-// upgraded opens a WebSocket by hand: its reads and writes allocate nothing.
-func upgraded(t testing.TB, addr string) net.Conn {
-	t.Helper()
-	nc, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { nc.Close() })
-	io.WriteString(nc, "GET /ws HTTP/1.1\r\nHost: "+addr+"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n")
-	var head []byte
-	for b := make([]byte, 1); !bytes.HasSuffix(head, []byte("\r\n\r\n")); head = append(head, b...) {
-		if _, err := io.ReadFull(nc, b); err != nil {
-			t.Fatalf("no response head: %v after %q", err, head)
-		}
-	}
-	if !bytes.HasPrefix(head, []byte("HTTP/1.1 101")) {
-		t.Fatalf("response %q", head)
-	}
-	return nc
-}
-
-func maskedText(payload string) []byte {
-	b := make([]byte, frame.HeaderSize(len(payload), true))
-	body := []byte(payload)
-	frame.PutMasked(b, frame.Text, body, [4]byte{1, 2, 3, 4})
-	return append(b, body...)
-}
 
 func mallocs() uint64 {
 	var m runtime.MemStats
@@ -91,14 +36,14 @@ func (h countingHandler) OnMessage(c *agloop.Conn, op agloop.Opcode, p []byte) {
 
 // TestNoAllocationPerMessageIn: receiving costs no memory once it is warm.
 func TestNoAllocationPerMessageIn(t *testing.T) {
-	if raceEnabled {
+	if testkit.Race {
 		t.Skip("the race detector allocates")
 	}
 	const batches, each = 500, 100
 	var got atomic.Int64
 	_, addr := serve(t, agloop.ServerConfig{Handler: countingHandler{n: &got}})
-	nc := upgraded(t, addr)
-	batch := bytes.Repeat(maskedText("a message of some length, as tokens are"), each)
+	nc := testkit.Dial(t, addr)
+	batch := bytes.Repeat(testkit.Text("a message of some length, as tokens are"), each)
 	send := func() {
 		for range batches {
 			if _, err := nc.Write(batch); err != nil {
@@ -122,7 +67,7 @@ func TestNoAllocationPerMessageIn(t *testing.T) {
 // TestNoAllocationPerEventOut: neither a flood of events, nor one at a time, each of
 // which wakes its loop.
 func TestNoAllocationPerEventOut(t *testing.T) {
-	if raceEnabled {
+	if testkit.Race {
 		t.Skip("the race detector allocates")
 	}
 	const n = 20000
@@ -170,7 +115,7 @@ func TestNoAllocationPerEventOut(t *testing.T) {
 		}
 		return msg.Close()
 	})})
-	nc := upgraded(t, addr)
+	nc := testkit.Dial(t, addr)
 	go func() {
 		buf := make([]byte, 64<<10)
 		for {
@@ -184,7 +129,7 @@ func TestNoAllocationPerEventOut(t *testing.T) {
 			}
 		}
 	}()
-	nc.Write(maskedText(`{"threadId":"t","runId":"r","messages":[],"tools":[],"context":[]}`))
+	nc.Write(testkit.Text(`{"threadId":"t","runId":"r","messages":[],"tools":[],"context":[]}`))
 	out := <-results
 	ceiling(t, "event of a flood", n, out[0])
 	ceiling(t, "event by itself", n/10, out[1])

@@ -10,6 +10,7 @@ import (
 
 	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/internal/testkit"
 )
 
 // TestInputTooLargeIsTold: RUN_ERROR says what is wrong before the connection closes, and
@@ -23,7 +24,7 @@ func TestInputTooLargeIsTold(t *testing.T) {
 			w.send(inputOf("0", 4096))
 			w.await("RUN_STARTED")
 		}
-		w.nc.Write(maskedText(inputOf("1", 4097)))
+		w.Write(testkit.Text(inputOf("1", 4097)))
 		ev := w.next()
 		if ev.Type != "RUN_ERROR" || ev.Code != "input_too_large" || !strings.Contains(ev.Message, "4096") {
 			t.Errorf("got %+v", ev)
@@ -31,7 +32,7 @@ func TestInputTooLargeIsTold(t *testing.T) {
 		if ev := w.next(); ev.closed != 1009 {
 			t.Errorf("then %+v, want close 1009", ev)
 		}
-		w.nc.Close()
+		w.Close()
 	}
 	c, err := agloop.Dial(t.Context(), wsURL(addr), agloop.ClientConfig{})
 	if err != nil {
@@ -163,7 +164,7 @@ func TestRunEndsBehindTheLargestEvent(t *testing.T) {
 		if got := w.ends(2); got != "cancelled:0 closed:1001" {
 			t.Errorf("the run ended with %s", got)
 		}
-		w.nc.Close()
+		w.Close()
 		if err := <-down; err != nil {
 			t.Error(err)
 		}
@@ -177,14 +178,14 @@ func TestMaxMessageDefaults(t *testing.T) {
 	if got := w.ends(1); got != "0" {
 		t.Errorf("an input of 10 MiB: %s", got)
 	}
-	w.nc.Write(maskedText(inputOf("1", 10<<20+1)))
+	w.Write(testkit.Text(inputOf("1", 10<<20+1)))
 	if got := w.ends(2); got != "input_too_large closed:1009" {
 		t.Errorf("one byte more: %s", got)
 	}
 	srv, addr = serve(t, agloop.ServerConfig{Handler: agloop.NopHandler{}})
 	w = newWire(t, srv, addr)
 	w.send(inputOf("0", 1<<20))
-	w.nc.Write(maskedText(inputOf("1", 1<<20+1)))
+	w.Write(testkit.Text(inputOf("1", 1<<20+1)))
 	if got := w.ends(1); got != "closed:1009" {
 		t.Errorf("a handler's client: %s", got)
 	}

@@ -3,43 +3,36 @@ package agloop_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/agloop/agloop"
+	"github.com/agloop/agloop/internal/testkit"
 	"github.com/agloop/agloop/memmon"
 )
 
 // attack opens so many connections, has each write p, and returns the most memory the process had mapped until the server
-// cut somebody and had read for half a second what it was going to read, at most a quarter of a minute.
+// cut somebody and had read for half a second what it was going to read.
 func attack(t *testing.T, srv *agloop.Server, addr string, conns int, p []byte) (peak int64) {
 	t.Helper()
 	var writers sync.WaitGroup
 	for range conns {
+		nc := testkit.Connect(t, addr, 0)
 		writers.Go(func() {
-			nc, err := net.Dial("tcp", addr)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			t.Cleanup(func() { nc.Close() })
-			nc.SetDeadline(time.Now().Add(20 * time.Second))
-			fmt.Fprintf(nc, "GET /ws HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-				"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n", addr)
+			_, _ = nc.Write(testkit.Request())
 			_, _ = nc.Write(p) // fails for those that are cut
 		})
 	}
-	cut := func() bool { return srv.GetPerformanceManager().TierActions().Cuts > 0 }
-	began := time.Now()
-	for read, since := uint64(0), began; time.Since(since) < 500*time.Millisecond || !cut() && time.Since(began) < 15*time.Second; time.Sleep(100 * time.Microsecond) {
+	read, since := uint64(0), time.Now()
+	testkit.Await(t, "somebody is cut, and then all has been read", func() bool {
 		peak = max(peak, memmon.Read().Total)
 		if now := srv.Stats().BytesIn; now != read {
 			read, since = now, time.Now()
 		}
-	}
+		return srv.GetPerformanceManager().TierActions().Cuts > 0 && time.Since(since) > 500*time.Millisecond
+	})
 	writers.Wait()
 	return peak
 }
@@ -51,7 +44,7 @@ func TestInboundIsShed(t *testing.T) {
 		return
 	}
 	input := func(run string, size int) []byte {
-		return maskedText(fmt.Sprintf(`{"threadId":"t","runId":%q,"messages":[{"id":"m","role":"user","content":%q}]}`,
+		return testkit.Text(fmt.Sprintf(`{"threadId":"t","runId":%q,"messages":[{"id":"m","role":"user","content":%q}]}`,
 			run, strings.Repeat("x", size)))
 	}
 	unfinished := input("r", 1<<20)
@@ -76,7 +69,7 @@ func TestInboundIsShed(t *testing.T) {
 			}
 			peak := attack(t, srv, addr, tt.conns, tt.p)
 			share := memmon.Limit() / 4
-			await(t, func() bool { return srv.Held() <= share })
+			testkit.Await(t, "what is held is back within its share", func() bool { return srv.Held() <= share })
 			if peak > memmon.Limit() {
 				t.Errorf("up to %d MiB were mapped", peak>>20)
 			}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/internal/testkit"
 )
 
 // emitter is a run whose events a benchmark emits, and the client that receives them.
@@ -38,11 +39,10 @@ func newEmitter(b *testing.B) *emitter {
 			return ctx.Err()
 		}),
 	})
-	nc := upgraded(b, addr)
-	reader := newFrameReader(nc, 64<<10)
+	nc := testkit.Dial(b, addr)
 	go func() {
 		for {
-			if _, _, err := reader.next(); err != nil {
+			if _, _, err := nc.Message(); err != nil {
 				return
 			}
 			e.got.Add(1)
@@ -52,7 +52,7 @@ func newEmitter(b *testing.B) *emitter {
 			}
 		}
 	}()
-	if _, err := nc.Write(maskedText(`{"threadId":"t","runId":"r","messages":[],"tools":[],"context":[]}`)); err != nil {
+	if _, err := nc.Write(testkit.Text(`{"threadId":"t","runId":"r","messages":[],"tools":[],"context":[]}`)); err != nil {
 		b.Fatal(err)
 	}
 	e.run = <-runs

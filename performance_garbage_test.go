@@ -6,9 +6,9 @@ import (
 	"os/exec"
 	"runtime"
 	"testing"
-	"time"
 
 	"github.com/agloop/agloop"
+	"github.com/agloop/agloop/internal/testkit"
 	"github.com/agloop/agloop/memmon"
 )
 
@@ -73,19 +73,18 @@ func (l *line) reread() {
 	for range 2 { // when the second is there, the first was acted on
 		n := memory.Readings()
 		memory.Trigger()
-		await(l.t, func() bool { return memory.Readings() > n })
+		testkit.Await(l.t, "a reading is taken", func() bool { return memory.Readings() > n })
 	}
 }
 
 // open fails the test unless a new connection is let in, and goes on to be.
-func (l *line) open(within time.Duration) {
+func (l *line) open() {
 	l.t.Helper()
-	deadline := time.Now().Add(within)
-	status, _ := l.status()
-	for status != 101 && time.Now().Before(deadline) {
-		time.Sleep(10 * time.Millisecond) // between two attempts of a client
+	var status int
+	testkit.Await(l.t, "a new connection is let in", func() bool {
 		status, _ = l.status()
-	}
+		return status == 101
+	})
 	for range 5 {
 		memory := l.manager.GetMemoryManager()
 		if status != 101 {
@@ -109,7 +108,7 @@ func TestGarbageUpToTheLimit(t *testing.T) {
 		runtime.KeepAlive(held)
 		clear(held)
 		l.reread()
-		l.open(10 * time.Second)
+		l.open()
 	}
 	if a := l.manager.TierActions(); a.Returns == 0 {
 		t.Errorf("garbage was never collected: %+v", a)
@@ -152,8 +151,8 @@ func TestDroppedMemoryIsSeen(t *testing.T) {
 		return
 	}
 	l := boundless(t)
-	l.peer.nc.Close()
-	await(t, func() bool { return l.manager.GetConnectionPoolManager().Used() == 0 })
+	l.peer.Close()
+	testkit.Await(t, "the slot is free", func() bool { return l.manager.GetConnectionPoolManager().Used() == 0 })
 	held := hold(120 << 20)
 	runtime.GC()
 	l.reread()
@@ -163,7 +162,7 @@ func TestDroppedMemoryIsSeen(t *testing.T) {
 	}
 	runtime.KeepAlive(held)
 	clear(held)
-	l.open(10 * time.Second)
+	l.open()
 	if memory.Tier() != memmon.Normal {
 		t.Errorf("then %v", memory.Tier())
 	}

@@ -1,12 +1,8 @@
 package agloop_test
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/binary"
-	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"sync"
 	"testing"
@@ -14,6 +10,7 @@ import (
 
 	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/bufpool"
+	"github.com/agloop/agloop/internal/testkit"
 )
 
 // outOfReach is a budget that no reading comes near, so that no tier changes by itself.
@@ -24,43 +21,6 @@ func performance() agloop.PerformanceConfig {
 	cfg := agloop.DefaultPerformanceConfig()
 	cfg.MaxMemoryUsage = outOfReach
 	return cfg
-}
-
-// frameReader reads what a server writes.
-type frameReader struct {
-	nc  net.Conn
-	r   *bufio.Reader
-	buf []byte
-}
-
-func newFrameReader(nc net.Conn, size int) *frameReader {
-	return &frameReader{nc: nc, r: bufio.NewReaderSize(nc, size)}
-}
-
-// next is valid until the next call.
-func (f *frameReader) next() (op agloop.Opcode, payload []byte, err error) {
-	var head [10]byte
-	if _, err = io.ReadFull(f.r, head[:2]); err != nil {
-		return 0, nil, err
-	}
-	n := uint64(head[1])
-	switch n {
-	case 126:
-		_, err = io.ReadFull(f.r, head[2:4])
-		n = uint64(binary.BigEndian.Uint16(head[2:]))
-	case 127:
-		_, err = io.ReadFull(f.r, head[2:10])
-		n = binary.BigEndian.Uint64(head[2:])
-	}
-	if err != nil {
-		return 0, nil, err
-	}
-	if uint64(cap(f.buf)) < n {
-		f.buf = make([]byte, n)
-	}
-	f.buf = f.buf[:n]
-	_, err = io.ReadFull(f.r, f.buf)
-	return agloop.Opcode(head[0] & 0xf), f.buf, err
 }
 
 // opened hands its connections on, and messages to a function if there is one.
@@ -87,9 +47,10 @@ type line struct {
 	srv     *agloop.Server
 	manager *agloop.PerformanceManager
 	conn    *agloop.Conn // the server's end
-	peer    *frameReader
+	peer    *testkit.Peer
 	handler *opened
 	addr    string
+	sent    int // messages, by what follows
 }
 
 // newLine starts a server and opens a connection to it.
@@ -111,13 +72,17 @@ func restorePool() {
 	bufpool.Default.SetMaxBuffer(bufpool.MaxSize)
 }
 
-func (l *line) another() (*agloop.Conn, *frameReader) {
+func (l *line) another() (*agloop.Conn, *testkit.Peer) {
 	l.t.Helper()
-	nc := upgraded(l.t, l.addr)
-	if err := nc.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
-		l.t.Fatal(err)
-	}
-	return <-l.handler.conns, newFrameReader(nc, 4096)
+	return l.narrow(0)
+}
+
+// narrow is another whose peer takes so many bytes before it reads.
+func (l *line) narrow(rcvbuf int) (*agloop.Conn, *testkit.Peer) {
+	l.t.Helper()
+	p := testkit.Connect(l.t, l.addr, rcvbuf)
+	p.Upgrade()
+	return <-l.handler.conns, p
 }
 
 // set edits the config of the running server.
@@ -137,33 +102,57 @@ func (l *line) set(edit func(*agloop.PerformanceConfig)) {
 func (l *line) expect(n int) {
 	l.t.Helper()
 	for i := range n {
-		if _, _, err := l.peer.next(); err != nil {
+		if _, _, err := l.peer.Message(); err != nil {
 			l.t.Fatalf("message %d of %d: %v", i, n, err)
 		}
 	}
 }
 
-// writes sends groups of messages, waits for all of each before the next, and returns
-// how many writes they took.
-func (l *line) writes(groups, size int) uint64 {
+// window is the longest that a message may wait for others.
+const window = time.Second
+
+// openWindow sends a message that leaves at once, so that what follows waits.
+func (l *line) openWindow() {
 	l.t.Helper()
-	before := l.settled()
-	for range groups {
+	if r := l.conn.SendNow(agloop.Text, []byte("token")); r != agloop.Sent {
+		l.t.Fatal(r)
+	}
+	l.sent++
+	l.expect(1)
+	l.settled()
+}
+
+// writes sends groups of messages into an open window, waits for all of each before the next, and returns
+// how many writes they took. Where the machine stood still for so long that the window may have ended, the group says
+// nothing and is sent again.
+func (l *line) writes(groups, size int) (n uint64) {
+	l.t.Helper()
+	last := time.Now() // a write came later
+	l.openWindow()
+	for groups > 0 {
+		began, before := time.Now(), l.settled()
 		for range size {
 			if r := l.conn.Send(agloop.Text, []byte("token")); r != agloop.Sent {
 				l.t.Fatal(r)
 			}
 		}
+		l.sent += size
+		late := time.Since(last) > window/2
 		l.expect(size)
+		took := l.settled() - before
+		if last = began; !late {
+			n += took
+			groups--
+		}
 	}
-	return l.settled() - before
+	return n
 }
 
 // settled is the number of writes once none is under way: a peer may have what the loop has
 // not counted yet.
 func (l *line) settled() uint64 {
 	l.t.Helper()
-	await(l.t, func() bool { return l.conn.Buffered() == 0 })
+	testkit.Await(l.t, "what was sent has left and is counted", func() bool { return l.conn.Buffered() == 0 })
 	return l.srv.Stats().Writes
 }
 
@@ -171,28 +160,20 @@ func (l *line) settled() uint64 {
 // and what its handshake wrote is counted.
 func (l *line) status() (int, string) {
 	l.t.Helper()
-	nc, err := net.Dial("tcp", l.addr)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	defer nc.Close()
-	io.WriteString(nc, "GET /ws HTTP/1.1\r\nHost: "+l.addr+"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n")
-	res, err := http.ReadResponse(bufio.NewReader(nc), nil)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	res.Body.Close()
-	if res.StatusCode == http.StatusSwitchingProtocols {
+	p := testkit.Connect(l.t, l.addr, 0)
+	defer p.Close()
+	p.Put(testkit.Request())
+	code, fields := p.Head()
+	if code == http.StatusSwitchingProtocols {
 		c := <-l.handler.conns
-		nc.Close()
-		await(l.t, func() bool { _, gone := l.handler.closed.Load(c); return gone })
+		p.Close()
+		testkit.Await(l.t, "the connection has ended", func() bool { _, gone := l.handler.closed.Load(c); return gone })
 	}
-	return res.StatusCode, res.Header.Get("Retry-After")
+	return code, fields["Retry-After"]
 }
 
 // pressed sends up to most messages of 1 kB into an open window and returns after how many
-// Backpressure was answered; most+1 is never.
+// Backpressure was answered; most+1 is never. It begins again where the window may have ended meanwhile.
 func (l *line) pressed(most int) (sent int) {
 	l.t.Helper()
 	kilobyte := bytes.Repeat([]byte("x"), 1<<10)
@@ -204,14 +185,23 @@ func (l *line) pressed(most int) (sent int) {
 		l.expect(sent + 1)
 		l.settled()
 	}
-	last()
-	r := agloop.Sent
-	for sent = 0; r == agloop.Sent && sent < most; sent++ {
-		r = l.conn.Send(agloop.Text, kilobyte)
+	for {
+		began := time.Now()
+		sent = 0
+		last()
+		r := agloop.Sent
+		for r == agloop.Sent && sent < most {
+			r = l.conn.Send(agloop.Text, kilobyte)
+			sent++
+		}
+		late := time.Since(began) > window/2
+		last()
+		switch {
+		case late:
+		case r == agloop.Sent:
+			return sent + 1
+		default:
+			return sent
+		}
 	}
-	last()
-	if r == agloop.Sent {
-		sent++
-	}
-	return sent
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/internal/testkit"
 )
 
 // TestPerformanceMemoryProfileQueuesLess: what slow readers may hold is what the memory
@@ -29,25 +30,28 @@ func TestPerformanceMemoryProfileQueuesLess(t *testing.T) {
 				}
 			}),
 		})
-		first := upgraded(t, addr) // the manager is there once one is
+		first := testkit.Dial(t, addr) // the manager is there once one is
 		if err := srv.GetPerformanceManager().SetProfile(p); err != nil {
 			t.Fatal(err)
 		}
-		input := maskedText(`{"threadId":"t","runId":"r","messages":[]}`)
+		input := testkit.Text(`{"threadId":"t","runId":"r","messages":[]}`)
 		first.Write(input)
 		for range readers - 1 {
-			upgraded(t, addr).Write(input) // and never reads
+			testkit.Dial(t, addr).Write(input) // and never reads
 		}
+		// Half of what may wait for each is what a machine that stands still cannot be mistaken for.
+		soft := int64(srv.GetPerformanceManager().Tuning().SoftLimit)
+		testkit.Await(t, "much waits for each", func() bool { return srv.Held() >= readers*soft/2 })
 		// All agents stand still when the bytes written stop growing.
-		for last, still := uint64(0), 0; still < 20; time.Sleep(10 * time.Millisecond) {
+		last, since := uint64(0), time.Now()
+		testkit.Await(t, "all agents stand still", func() bool {
 			st := srv.Stats()
 			bytes = int(st.Memory.Buffers)
-			if st.BytesOut == last && st.Runs == readers {
-				still++
-			} else {
-				last, still = st.BytesOut, 0
+			if st.BytesOut != last || st.Runs != readers {
+				last, since = st.BytesOut, time.Now()
 			}
-		}
+			return time.Since(since) > 200*time.Millisecond
+		})
 		if err := srv.Close(); err != nil {
 			t.Error(err)
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/agloop/agloop"
+	"github.com/agloop/agloop/internal/testkit"
 )
 
 // TestPerformanceMetrics holds the figures against what was done. Nothing moves while they
@@ -25,17 +26,17 @@ func TestPerformanceMetrics(t *testing.T) {
 		got <- struct{}{}
 	})
 	const in, groups = 50, 30
-	const out = 1 + groups*10
-	const inBytes, outBytes = in * (6 + 100), out * (2 + 5) // headers included, the handshake not
 	for range in {
-		if _, err := l.peer.nc.Write(maskedText(strings.Repeat("x", 100))); err != nil {
+		if _, err := l.peer.Write(testkit.Text(strings.Repeat("x", 100))); err != nil {
 			t.Fatal(err)
 		}
 		<-got
 	}
-	l.writes(1, 1)
-	time.Sleep(100 * time.Millisecond) // rates of less are not computed
+	testkit.Await(t, "there are rates, which need a tenth of a second", func() bool { return l.manager.GetMetrics().MessagesInPerSecond > 0 })
 	l.writes(groups, 10)
+	out := float64(l.sent)
+	const inBytes = in * (6 + 100) // headers included, the handshake not
+	outBytes := uint64(l.sent * (2 + 5))
 	runtime.GC()
 	m, stats := l.manager.GetMetrics(), l.srv.Stats()
 	if stats.BytesIn <= inBytes || stats.BytesOut <= outBytes {
@@ -82,17 +83,17 @@ func TestPerformanceMetricsOfFailures(t *testing.T) {
 	cfg := performance()
 	cfg.MaxConcurrentConnections = 3
 	l := newLine(t, agloop.ServerConfig{Performance: cfg}, func(p []byte) { panic("as asked") })
-	for _, bad := range []string{"\x81\x01x", string(maskedText("panic"))} { // a frame without a mask
+	for _, bad := range []string{"\x81\x01x", string(testkit.Text("panic"))} { // a frame without a mask
 		_, peer := l.another()
-		if _, err := io.WriteString(peer.nc, bad); err != nil {
+		if _, err := io.WriteString(peer, bad); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := io.Copy(io.Discard, peer.r); err != nil {
+		if _, err := io.Copy(io.Discard, peer); err != nil {
 			t.Fatal(err)
 		}
-		peer.nc.Close()
+		peer.Close()
 	}
-	await(t, func() bool { return l.manager.GetConnectionPoolManager().Used() == 1 })
+	testkit.Await(t, "the slots of the bad connections are free", func() bool { return l.manager.GetConnectionPoolManager().Used() == 1 })
 	l.another()
 	l.another()
 	if status, _ := l.status(); status != 503 {
@@ -166,15 +167,30 @@ func TestPerformanceProfiles(t *testing.T) {
 	}
 }
 
-// stream sends n messages, each when the last one has arrived or after a moment, and returns
-// the writes that each took.
-func (l *line) stream(n int) float64 {
+// stream is pace where the machine kept up, or the best of some tries.
+func (l *line) stream(n int) (writes float64) {
+	l.t.Helper()
+	fewest := n + 1
+	for range 3 {
+		if w, late := l.pace(n); late < fewest {
+			writes, fewest = w, late
+		}
+		if fewest < n/10 {
+			break
+		}
+	}
+	return writes
+}
+
+// pace sends n messages, each when the last one has arrived or after a moment, and returns
+// the writes that each took, and how many were sent late.
+func (l *line) pace(n int) (writes float64, late int) {
 	l.t.Helper()
 	before := l.settled()
 	arrived := make(chan error, n)
 	go func() {
 		for range n {
-			_, _, err := l.peer.next()
+			_, _, err := l.peer.Message()
 			arrived <- err
 		}
 	}()
@@ -191,17 +207,20 @@ func (l *line) stream(n int) float64 {
 	for sent := 1; sent <= n; sent++ {
 		l.conn.Send(agloop.Text, []byte("token"))
 		pace.Reset(moment)
-		for late := false; took < sent && !late; {
+		for waits := true; waits && took < sent; {
 			select {
 			case err := <-arrived:
 				take(err)
-			case <-pace.C:
-				late = true
+			case due := <-pace.C:
+				waits = false
+				if time.Since(due) > 4*moment {
+					late++
+				}
 			}
 		}
 	}
 	for took < n {
 		take(<-arrived)
 	}
-	return float64(l.settled()-before) / float64(n)
+	return float64(l.settled()-before) / float64(n), late
 }

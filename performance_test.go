@@ -13,6 +13,7 @@ import (
 	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/bufpool"
+	"github.com/agloop/agloop/internal/testkit"
 	"github.com/agloop/agloop/memmon"
 )
 
@@ -151,7 +152,7 @@ func TestPerformanceMessageBatchReleases(t *testing.T) {
 	cfg := performance()
 	cfg.MessageBatchSize, cfg.MessageBatchTimeout = 1000, time.Second
 	l := newLine(t, agloop.ServerConfig{Performance: cfg}, nil)
-	l.writes(1, 1) // to a quiet connection: at once
+	l.openWindow()
 	for range 3 {
 		l.conn.Send(agloop.Text, []byte("token"))
 	}
@@ -179,7 +180,7 @@ func TestPerformanceEnableMetrics(t *testing.T) {
 		t.Errorf("interval %v", got)
 	}
 	var m *agloop.PerformanceMetrics
-	await(t, func() bool {
+	testkit.Await(t, "figures of the new interval", func() bool {
 		l.writes(1, 1)
 		m = l.manager.GetMetrics()
 		return m != nil && m.P99Latency > 0 && m.Interval > 0 && m.MessagesOutPerSecond > 0
@@ -205,7 +206,8 @@ func TestPerformanceObservation(t *testing.T) {
 	if !on.Measured || on.P99Latency <= 0 || on.CPUFraction <= 0 || on.CPUFraction > 1 {
 		t.Errorf("on: %+v", on)
 	}
-	if o := l.manager.Observe(func() { time.Sleep(busy) }); o.Measured {
+	idle := func() { time.Sleep(busy) } // as long, as rates of less are not computed
+	if o := l.manager.Observe(idle); o.Measured {
 		t.Errorf("nothing was sent: %+v", o)
 	}
 	l.set(func(c *agloop.PerformanceConfig) { c.EnableMetrics = false })
@@ -262,7 +264,7 @@ func TestPerformanceEnableZeroCopy(t *testing.T) {
 	send := func(from int) {
 		t.Helper()
 		for i := from; i < from+n; i++ {
-			if _, err := l.peer.nc.Write(maskedText(text(i))); err != nil {
+			if _, err := l.peer.Write(testkit.Text(text(i))); err != nil {
 				t.Fatal(err)
 			}
 			if s := <-got; s != text(i) {
@@ -395,12 +397,12 @@ func TestPerformanceMaxMemoryUsage(t *testing.T) {
 	}
 	for range 2 {
 		l.set(func(c *agloop.PerformanceConfig) { c.MaxMemoryUsage = 64 << 10 })
-		await(t, func() bool { return memory.Tier() == memmon.Critical })
+		testkit.Await(t, "the critical tier", func() bool { return memory.Tier() == memmon.Critical })
 		if p := memory.GetMemoryPressure(); p < 100 || memory.GetMonitoringInterval() != 500*time.Millisecond {
 			t.Errorf("%.1f %% every %v", p, memory.GetMonitoringInterval())
 		}
 		l.set(func(c *agloop.PerformanceConfig) { c.MaxMemoryUsage = outOfReach })
-		await(t, func() bool { return memory.Tier() == memmon.Normal })
+		testkit.Await(t, "the normal tier", func() bool { return memory.Tier() == memmon.Normal })
 	}
 	m, stats := l.manager.GetMetrics(), l.srv.Stats().Memory
 	if m.MemoryHeld != 128<<10 || m.MemoryBudget != outOfReach || stats.Held != 128<<10 || stats.Budget != outOfReach {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/bufpool"
+	"github.com/agloop/agloop/internal/testkit"
 	"github.com/agloop/agloop/memmon"
 )
 
@@ -17,7 +18,6 @@ func TestPerformanceTierElevated(t *testing.T) {
 	cfg.MessageBatchSize, cfg.MessageBatchTimeout = 16, time.Second
 	l := newLine(t, agloop.ServerConfig{Performance: cfg}, nil)
 	const groups = 10
-	l.writes(2, 1) // the window is open from here on; the first may have left with the handshake's turn
 	if w := l.writes(groups, 16); w != groups {
 		t.Fatalf("at rest: %d writes for %d groups of 16", w, groups)
 	}
@@ -149,7 +149,7 @@ func TestPerformanceTierCritical(t *testing.T) {
 		t.Fatalf("%d bytes are held", held)
 	}
 	l.manager.ChangeTier(memmon.Normal, memmon.Critical)
-	await(t, func() bool { return l.srv.Conn(greedy.ID()) == nil })
+	testkit.Await(t, "the greedy connection is cut", func() bool { return l.srv.Conn(greedy.ID()) == nil })
 	l.manager.ChangeTier(memmon.Critical, memmon.Normal)
 
 	if l.srv.Conn(slow.ID()) == nil {
@@ -160,14 +160,14 @@ func TestPerformanceTierCritical(t *testing.T) {
 		var op agloop.Opcode
 		var p []byte
 		// The close frame may be lost behind what never left.
-		if op, p, err = unread.next(); err == nil && op == 8 {
+		if op, p, err = unread.Message(); err == nil && op == 8 {
 			if code := binary.BigEndian.Uint16(p); code != uint16(agloop.CloseTryLater) {
 				t.Errorf("closed with %d", code)
 			}
 			break
 		}
 	}
-	await(t, func() bool { return l.manager.TierActions().Cuts == 1 })
+	testkit.Await(t, "the cut is counted", func() bool { return l.manager.TierActions().Cuts == 1 })
 	if n := l.manager.GetMetrics().Failures.Shed; n != 1 {
 		t.Errorf("%d connections counted as cut for memory, want 1", n)
 	}
@@ -193,9 +193,10 @@ func TestPerformanceTiersOfRealMemory(t *testing.T) {
 	greedy, _ := l.another()
 	start := time.Now()
 	pile(t, greedy, 60<<20)
-	await(t, func() bool { return l.srv.Conn(greedy.ID()) == nil })
+	testkit.Await(t, "the greedy connection is cut", func() bool { return l.srv.Conn(greedy.ID()) == nil })
+	l.reread() // and what a reading of before led to is done
 	memory := l.manager.GetMemoryManager()
-	await(t, func() bool { return memory.Tier() < memmon.Elevated && l.manager.Tuning() == rest })
+	testkit.Await(t, "all is as at rest", func() bool { return memory.Tier() < memmon.Elevated && l.manager.Tuning() == rest })
 	if status, _ := l.status(); status != 101 {
 		t.Errorf("back: %d", status)
 	}
@@ -213,17 +214,17 @@ func TestPerformanceShareIsTakenBack(t *testing.T) {
 	cfg := performance()
 	cfg.MaxMemoryUsage = 1 << 30
 	l := newLine(t, agloop.ServerConfig{Performance: cfg, Limits: roomy}, nil)
-	slow, _ := l.another()
+	slow, _ := l.narrow(4 << 10)
 	pile(t, slow, 1<<20)
 	greedy := make([]*agloop.Conn, 2)
 	for i := range greedy {
-		greedy[i], _ = l.another()
+		greedy[i], _ = l.narrow(4 << 10) // so that the kernel takes little of it later
 		pile(t, greedy[i], 14<<20)
 	}
 	held := l.manager.Held()
-	// A quarter may be held, and is cut down to three quarters of that: what one holds.
-	l.set(func(c *agloop.PerformanceConfig) { c.MaxMemoryUsage = 4 * (held - 1<<20) })
-	await(t, func() bool { return l.srv.Conn(greedy[0].ID()) == nil || l.srv.Conn(greedy[1].ID()) == nil })
+	// A quarter may be held, and is cut down to three quarters of that: more than what one holds goes.
+	l.set(func(c *agloop.PerformanceConfig) { c.MaxMemoryUsage = 4 * (held - 4<<20) })
+	testkit.Await(t, "one of the greedy connections is cut", func() bool { return l.srv.Conn(greedy[0].ID()) == nil || l.srv.Conn(greedy[1].ID()) == nil })
 	l.reread()
 	if l.srv.Conn(slow.ID()) == nil {
 		t.Error("the connection that holds little was cut")

@@ -11,6 +11,7 @@ import (
 	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/codec/event"
+	"github.com/agloop/agloop/internal/testkit"
 )
 
 func TestSerializerFactoryUnavailable(t *testing.T) {
@@ -122,7 +123,7 @@ func TestSerializerFactoryReuses(t *testing.T) {
 			t.Errorf("%v: %d gets, want %d", typ, f.Gets(), n)
 		}
 		// One for each processor the test ran on; the race detector loses some.
-		if ceiling := uint64(runtime.GOMAXPROCS(0)); !raceEnabled && f.News() > ceiling {
+		if ceiling := uint64(runtime.GOMAXPROCS(0)); !testkit.Race && f.News() > ceiling {
 			t.Errorf("%v: %d news, ceiling %d", typ, f.News(), ceiling)
 		}
 		if f.News() == 0 || f.News() > n {
@@ -132,7 +133,7 @@ func TestSerializerFactoryReuses(t *testing.T) {
 }
 
 func TestSerializerFactoryDoesNotAllocate(t *testing.T) {
-	if raceEnabled {
+	if testkit.Race {
 		t.Skip("the race detector allocates")
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/agloop/agloop"
+	"github.com/agloop/agloop/internal/testkit"
 )
 
 // decodings are the inputs being decoded on a server, each of which goes on when it is let.
@@ -117,13 +118,13 @@ func TestDecodeBudgetChanges(t *testing.T) {
 	<-d.begun
 	second := newWire(t, srv, addr)
 	second.send(inputOf("2", 1000))
-	await(t, func() bool { return asked.Load() == 2 })
+	testkit.Await(t, "both inputs have asked for the budget", func() bool { return asked.Load() == 2 })
 	budget.Store(12 * 2000)
 	third := newWire(t, srv, addr)
 	third.send(inputOf("3", 2000))
 	<-d.begun
-	second.nc.Close()
-	await(t, func() bool { return srv.Stats().Runs == 2 })
+	second.Close()
+	testkit.Await(t, "the run of the client that left is over", func() bool { return srv.Stats().Runs == 2 })
 	d.leave <- struct{}{}
 	d.leave <- struct{}{}
 	if a, b := first.ends(1), third.ends(1); a != "1" || b != "3" {

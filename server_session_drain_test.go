@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/agloop/agloop"
+	"github.com/agloop/agloop/internal/testkit"
 )
 
 // shutDown begins to shut srv down, and returns when it takes nobody in any more.
@@ -17,10 +18,10 @@ func shutDown(t *testing.T, srv *agloop.Server) (down chan error) {
 	t.Helper()
 	addr := srv.Addr().String()
 	down = make(chan error, 1)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	t.Cleanup(cancel)
 	go func() { down <- srv.Shutdown(ctx) }()
-	await(t, func() bool {
+	testkit.Await(t, "nobody is let in any more", func() bool {
 		nc, err := net.Dial("tcp", addr)
 		if err == nil {
 			nc.Close()
@@ -52,7 +53,7 @@ func TestDrainTakesNoNewRuns(t *testing.T) {
 	if got, want := w.ends(6), "0"+strings.Repeat(" shutting_down", 4)+" closed:1001"; got != want {
 		t.Errorf("ends %s, want %s", got, want)
 	}
-	w.nc.Close()
+	w.Close()
 	if err := <-down; err != nil || runs.Load() != 1 {
 		t.Errorf("%d runs, Shutdown returned %v", runs.Load(), err)
 	}
@@ -101,7 +102,7 @@ func TestCancelledRunsLeaveNoInputUnanswered(t *testing.T) {
 		t.Errorf("an input that is being decoded: %s", got)
 	}
 	for _, w := range []*wire{running, slow, blocked} {
-		w.nc.Close()
+		w.Close()
 	}
 	if err := <-down; err != nil {
 		t.Error(err)

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/agloop/agloop"
+	"github.com/agloop/agloop/internal/testkit"
 )
 
 // logged is a log that a test can look at.
@@ -67,9 +68,9 @@ func TestPanicOutsideTheAgent(t *testing.T) {
 			if got := w.ends(2); got != "internal_error closed:1011" {
 				t.Errorf("ends %s", got)
 			}
-			await(t, func() bool { return srv.Stats().Runs == 0 })
-			if st := srv.Stats(); st.Panics != 1 || srv.Held() != 0 || !log.has("panic", "session_decode.go") {
-				t.Errorf("%d panics, %d bytes held, log %q", st.Panics, srv.Held(), log.b.String())
+			testkit.Await(t, "the run is over and nothing is held", func() bool { return srv.Stats().Runs == 0 && srv.Held() == 0 })
+			if st := srv.Stats(); st.Panics != 1 || !log.has("panic", "session_decode.go") {
+				t.Errorf("%d panics, log %q", st.Panics, log.b.String())
 			}
 			w = newWire(t, srv, addr)
 			w.send(inputOf("2", 0))
@@ -110,7 +111,7 @@ func TestGoexit(t *testing.T) {
 	if got, want := w.ends(5), "agent_error 1 internal_error 2 agent_error"; got != want {
 		t.Errorf("ends %s, want %s", got, want)
 	}
-	await(t, func() bool { return srv.Stats().Runs == 0 })
+	testkit.Await(t, "the runs are over", func() bool { return srv.Stats().Runs == 0 })
 	pass(gate, 1)
 	w.send(inputOf("3", 0))
 	if got := w.ends(1); got != "3" || srv.Stats().Panics != 0 {

@@ -1,36 +1,29 @@
 package agloop_test
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/agloop/agloop"
+	"github.com/agloop/agloop/internal/testkit"
 )
 
 // wire is a client of an agent that sends inputs as it likes, and sees every frame.
 type wire struct {
+	*testkit.Peer
 	t    *testing.T
 	srv  *agloop.Server
-	nc   net.Conn
-	r    *bufio.Reader
 	sent uint64
 }
 
 // newWire connects to a server that has no other client.
 func newWire(t *testing.T, srv *agloop.Server, addr string) *wire {
 	t.Helper()
-	nc := upgraded(t, addr)
-	nc.SetDeadline(time.Now().Add(20 * time.Second))
-	return &wire{t, srv, nc, bufio.NewReader(nc), srv.Stats().MessagesIn}
+	return &wire{testkit.Dial(t, addr), t, srv, srv.Stats().MessagesIn}
 }
 
 // inputOf is an input of the run named id; padded fills it up to so many bytes.
@@ -44,13 +37,11 @@ func (w *wire) send(inputs ...string) {
 	w.t.Helper()
 	var frames []byte
 	for _, in := range inputs {
-		frames = append(frames, maskedText(in)...)
+		frames = append(frames, testkit.Text(in)...)
 	}
-	if _, err := w.nc.Write(frames); err != nil {
-		w.t.Fatal(err)
-	}
+	w.Put(frames)
 	w.sent += uint64(len(inputs))
-	await(w.t, func() bool { return w.srv.Stats().MessagesIn >= w.sent })
+	testkit.Await(w.t, "the server has the inputs", func() bool { return w.srv.Stats().MessagesIn >= w.sent })
 }
 
 // wireEvent is what the tests look at in an event, or in a close frame.
@@ -63,7 +54,7 @@ type wireEvent struct {
 // next is the next event, or the close frame.
 func (w *wire) next() (ev wireEvent) {
 	w.t.Helper()
-	op, p, err := readFrame(w.r)
+	op, p, err := w.Message()
 	switch {
 	case err != nil:
 		w.t.Fatal(err)
@@ -107,29 +98,6 @@ func (w *wire) ends(n int) string {
 		}
 	}
 	return strings.Join(all, " ")
-}
-
-// readFrame reads one unmasked frame.
-func readFrame(r io.Reader) (op byte, payload []byte, err error) {
-	var h [8]byte
-	if _, err := io.ReadFull(r, h[:2]); err != nil {
-		return 0, nil, err
-	}
-	op, n := h[0]&0xF, int(h[1])
-	switch n {
-	case 126:
-		_, err = io.ReadFull(r, h[:2])
-		n = int(binary.BigEndian.Uint16(h[:2]))
-	case 127:
-		_, err = io.ReadFull(r, h[:8])
-		n = int(binary.BigEndian.Uint64(h[:8]))
-	}
-	if err != nil {
-		return 0, nil, err
-	}
-	var b bytes.Buffer
-	_, err = io.CopyN(&b, r, int64(n))
-	return op, b.Bytes(), err
 }
 
 // gated is an agent whose runs each end with a token.
@@ -244,10 +212,10 @@ func TestWaitingInputsGoWithTheConnection(t *testing.T) {
 	for i := range 12 {
 		w.send(inputOf(fmt.Sprint(i+1), 1000))
 	}
-	await(t, func() bool { return srv.Held() >= 8*1000 })
-	w.nc.Close()
-	await(t, func() bool { return srv.Stats().Runs == 0 })
-	if n := srv.Held(); n != 0 || len(runs) != 1 {
-		t.Errorf("%d bytes are held after %d runs", n, len(runs))
+	testkit.Await(t, "the waiting inputs are held", func() bool { return srv.Held() >= 8*1000 })
+	w.Close()
+	testkit.Await(t, "the runs are over and nothing is held", func() bool { return srv.Stats().Runs == 0 && srv.Held() == 0 })
+	if len(runs) != 1 {
+		t.Errorf("%d runs", len(runs))
 	}
 }

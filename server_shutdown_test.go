@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/agloop/agloop"
+	"github.com/agloop/agloop/internal/testkit"
 )
 
 type stuck struct {
@@ -19,17 +20,13 @@ func (s stuck) OnMessage(*agloop.Conn, agloop.Opcode, []byte) { close(s.in); <-s
 func TestShutdownHeedsItsContext(t *testing.T) {
 	h := stuck{in: make(chan struct{}), out: make(chan struct{})}
 	srv, addr := serve(t, agloop.ServerConfig{Handler: h, Loops: 1})
-	nc := upgraded(t, addr)
-	nc.Write(maskedText("x"))
+	nc := testkit.Dial(t, addr)
+	nc.Write(testkit.Text("x"))
 	<-h.in
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- srv.Shutdown(ctx) }()
-	select {
-	case <-done:
-	case <-time.After(3 * time.Second):
-		t.Error("Shutdown outlasts its context")
-	}
+	testkit.Receive(t, "Shutdown ends with its context", done)
 	close(h.out)
 }

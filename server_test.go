@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/agloop/agloop"
-	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/internal/testkit"
 )
 
 // hello is an agent that says one word.
@@ -88,7 +88,7 @@ func TestServerEndsOnce(t *testing.T) {
 	}
 
 	srv, addr := serve(t, agloop.ServerConfig{Agent: hello})
-	nc := upgraded(t, addr)
+	nc := testkit.Dial(t, addr)
 	for range 2 {
 		if err := srv.Close(); err != nil {
 			t.Fatal(err)
@@ -111,19 +111,8 @@ func TestUnixSocketAndStaleFile(t *testing.T) {
 		srv := agloop.NewServer(agloop.ServerConfig{Agent: hello})
 		served := make(chan error, 1)
 		go func() { served <- srv.Serve("unix://" + path) }()
-		dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-			for {
-				nc, err := net.Dial("unix", path)
-				if err == nil || ctx.Err() != nil {
-					return nc, err
-				}
-				select {
-				case err := <-served:
-					return nil, err
-				case <-time.After(time.Millisecond): // until it listens
-				}
-			}
-		}
+		testkit.Await(t, "it listens", func() bool { return srv.Addr() != nil })
+		dial := func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", path) }
 		c, err := agloop.Dial(t.Context(), "ws://local/ws", agloop.ClientConfig{Dial: dial})
 		if err != nil {
 			t.Fatal(err)
@@ -139,19 +128,6 @@ func TestUnixSocketAndStaleFile(t *testing.T) {
 			t.Errorf("Serve returned %v", err)
 		}
 	}
-}
-
-// types runs once and returns the types of the events.
-func types(t *testing.T, c *agloop.Client, runID string) string {
-	t.Helper()
-	var got []string
-	for ev, err := range c.Run(t.Context(), &agui.RunAgentInput{ThreadID: "t", RunID: runID}) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		got = append(got, string(ev.Type()))
-	}
-	return strings.Join(got, " ")
 }
 
 func TestDefaultHTTP(t *testing.T) {
@@ -253,7 +229,7 @@ func TestStats(t *testing.T) {
 	}
 	defer c.Close()
 	types(t, c, "r")
-	await(t, func() bool { return srv.Stats().FramesOut >= 5 }) // a frame is counted once the kernel has it
+	testkit.Await(t, "all frames are counted", func() bool { return srv.Stats().FramesOut >= 5 }) // a frame is counted once the kernel has it
 	st := srv.Stats()
 	if st.Connections != 1 || st.Opened != 1 || st.MessagesIn != 1 || st.Writes == 0 || st.Memory.Total == 0 {
 		t.Errorf("%+v", st)
@@ -269,7 +245,7 @@ func TestShutdownDoesNotWaitForHandshakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	open := upgraded(t, addr) // accepted after the silent one, so that is in by now
+	open := testkit.Dial(t, addr) // accepted after the silent one, so that is in by now
 	down := make(chan error, 1)
 	go func() { down <- srv.Shutdown(t.Context()) }()
 	if _, err := silent.Read(make([]byte, 1)); err != io.EOF {
@@ -300,12 +276,12 @@ func TestEightInputsWait(t *testing.T) {
 	})})
 	input := func(n int) (frames []byte) {
 		for i := range n {
-			frames = append(frames, maskedText(`{"threadId":"t","runId":"`+strconv.Itoa(i)+`","messages":[]}`)...)
+			frames = append(frames, testkit.Text(`{"threadId":"t","runId":"`+strconv.Itoa(i)+`","messages":[]}`)...)
 		}
 		return frames
 	}
 	for range 20 { // in one read the inputs race with the start of the first run
-		nc := upgraded(t, addr)
+		nc := testkit.Dial(t, addr)
 		nc.Write(input(9))
 		for i := range 9 {
 			release <- struct{}{}

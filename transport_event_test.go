@@ -12,6 +12,7 @@ import (
 
 	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/internal/testkit"
 )
 
 // relay takes events as messages and remembers the connections they came on.
@@ -60,7 +61,7 @@ func TestTransportSendEvent(t *testing.T) {
 		first = conn
 		lost := tr.Stats().Lost
 		conn.Close(agloop.CloseGoingAway, "")
-		await(t, func() bool { return tr.Stats().Lost == lost+1 })
+		testkit.Await(t, "the loss is counted", func() bool { return tr.Stats().Lost == lost+1 })
 	}
 	if st := tr.Stats(); st.EventsOut != 100 || st.Runs != 0 {
 		t.Errorf("%+v", st)
@@ -75,19 +76,9 @@ func TestTransportSendEvent(t *testing.T) {
 
 // TestTransportSendEventWaits: while the peer does not read, and no longer than ctx.
 func TestTransportSendEventWaits(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	srv, served := agloop.NewServer(agloop.ServerConfig{Handler: agloop.NopHandler{}}), make(chan error, 1)
+	_, addr := serve(t, agloop.ServerConfig{Handler: agloop.NopHandler{}})
 	pipe := newStall()
-	go func() { served <- srv.ServeListener(ln) }()
-	defer func() {
-		srv.Close()
-		<-served
-	}()
-	config := agloop.TransportConfig{URLs: []string{wsURL(ln.Addr().String())}}
+	config := agloop.TransportConfig{URLs: []string{wsURL(addr)}}
 	config.Client.Dial = pipe.dial
 	config.Client.Limits.SoftLimit = 64 << 10
 	config.Client.Limits.WriteTimeout = -1
@@ -120,20 +111,10 @@ func TestTransportSendEventWaits(t *testing.T) {
 // past the hard limit, where the connection would be cut.
 func TestTransportSendEventsShareTheRoom(t *testing.T) {
 	const piece, calls = 8 << 10, 64
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	srv, served := agloop.NewServer(agloop.ServerConfig{Handler: agloop.NopHandler{}}), make(chan error, 1)
-	go func() { served <- srv.ServeListener(ln) }()
-	defer func() {
-		srv.Close()
-		<-served
-	}()
+	_, addr := serve(t, agloop.ServerConfig{Handler: agloop.NopHandler{}})
 	pipe := newStall()
 	pipe.slow = 100 * time.Microsecond
-	config := agloop.TransportConfig{URLs: []string{wsURL(ln.Addr().String())}}
+	config := agloop.TransportConfig{URLs: []string{wsURL(addr)}}
 	config.Client.Dial = pipe.dial
 	config.Client.Limits.SoftLimit = 2 * piece
 	config.Client.Limits.HardLimit = 4 * piece
@@ -214,7 +195,7 @@ func (s *stall) dial(ctx context.Context, network, addr string) (net.Conn, error
 				if n, err = mid.Read(buf); n > 0 {
 					_, err = far.Write(buf[:n])
 				}
-				time.Sleep(s.slow)
+				time.Sleep(s.slow) // a network that is slow
 			}
 		}
 	}()
@@ -231,7 +212,7 @@ func TestTransportDropsStrayMessages(t *testing.T) {
 		if err := tr.SendEvent(t.Context(), &agui.StepStarted{StepName: "s"}); err != nil {
 			t.Fatal(err)
 		}
-		await(t, func() bool { return tr.Stats().Unclaimed == uint64(i+1) })
+		testkit.Await(t, "the stray message is counted", func() bool { return tr.Stats().Unclaimed == uint64(i+1) })
 		if types, err := transportRun(t.Context(), tr, "r"); types != helloTypes || err != nil {
 			t.Error(types, err)
 		}
@@ -243,7 +224,7 @@ func TestTransportDropsStrayMessages(t *testing.T) {
 
 // TestTransportSendEventAllocatesNothing per event.
 func TestTransportSendEventAllocatesNothing(t *testing.T) {
-	if raceEnabled {
+	if testkit.Race {
 		t.Skip("the race detector allocates")
 	}
 	_, addr := serve(t, agloop.ServerConfig{Handler: agloop.NopHandler{}})

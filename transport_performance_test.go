@@ -9,6 +9,7 @@ import (
 
 	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/internal/testkit"
 )
 
 // TestTransportKnobs: what the manager is told holds for the next connection, before
@@ -74,7 +75,8 @@ func TestTransportCutLargest(t *testing.T) {
 		t.Fatalf("%d closed with nothing waiting", conns)
 	}
 	big := &agui.StepStarted{StepName: strings.Repeat("x", 32<<10)}
-	for err := error(nil); !errors.Is(err, context.DeadlineExceeded); { // until there is no room
+	held := tr.GetPerformanceManager().Held
+	for err := error(nil); !errors.Is(err, context.DeadlineExceeded) || held() < 64<<10; { // until there is no room
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		err = tr.SendEvent(ctx, big)
 		cancel()
@@ -86,7 +88,7 @@ func TestTransportCutLargest(t *testing.T) {
 		t.Errorf("%d more closed for the same bytes", conns)
 	}
 	pipe.flow()
-	await(t, func() bool { return tr.Stats().Lost == 1 })
+	testkit.Await(t, "the connection is lost", func() bool { return tr.Stats().Lost == 1 })
 }
 
 // TestTransportHoldsWhatWaits: events that wait for a slow caller are held by their connection, and given back with the run.
@@ -110,10 +112,8 @@ func TestTransportHoldsWhatWaits(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, first := ev.(*agui.RunStarted); first {
-			await(t, func() bool { return manager.Held() >= 100*1000 })
+			testkit.Await(t, "the events wait", func() bool { return manager.Held() >= 100*1000 })
 		}
 	}
-	if n := manager.Held(); n != 0 {
-		t.Errorf("%d bytes held after the run", n)
-	}
+	testkit.Await(t, "nothing is held after the run", func() bool { return manager.Held() == 0 })
 }

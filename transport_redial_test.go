@@ -16,6 +16,7 @@ import (
 
 	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/internal/testkit"
 	"github.com/agloop/agloop/loop"
 )
 
@@ -158,7 +159,7 @@ func TestTransportServerReturns(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-served
-		await(t, func() bool { st := tr.Stats(); return st.Up == 0 && st.Dialling == 3 })
+		testkit.Await(t, "all three dial again", func() bool { st := tr.Stats(); return st.Up == 0 && st.Dialling == 3 })
 		if tr.IsConnected() {
 			t.Error("still connected")
 		}
@@ -168,7 +169,7 @@ func TestTransportServerReturns(t *testing.T) {
 			got <- types
 			failed <- err
 		}()
-		await(t, func() bool { return tr.Stats().Waiting == 1 })
+		testkit.Await(t, "a run waits", func() bool { return tr.Stats().Waiting == 1 })
 		if ln, err = net.Listen("tcp", addr); err != nil {
 			t.Fatal(err)
 		}
@@ -176,7 +177,7 @@ func TestTransportServerReturns(t *testing.T) {
 		if types, err := <-got, <-failed; types != helloTypes || err != nil {
 			t.Errorf("round %d: %s %v", round, types, err)
 		}
-		await(t, func() bool { return tr.Stats().Up == 3 })
+		testkit.Await(t, "all three are up", func() bool { return tr.Stats().Up == 3 })
 	}
 	if st := tr.Stats(); st.Lost != 9 || st.Redials < 9 || st.Runs != 3 || st.RunsFailed != 0 {
 		t.Errorf("%+v", st)
@@ -201,7 +202,7 @@ func TestTransportLeftRunCostsItsConnection(t *testing.T) {
 	for range tr.Run(t.Context(), in) {
 		break
 	}
-	await(t, func() bool { st := tr.Stats(); return st.Lost == 1 && st.Up == 2 })
+	testkit.Await(t, "the lost connection is replaced", func() bool { st := tr.Stats(); return st.Lost == 1 && st.Up == 2 })
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	for _, err := range tr.Run(ctx, in) {
@@ -210,14 +211,14 @@ func TestTransportLeftRunCostsItsConnection(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	await(t, func() bool { st := tr.Stats(); return st.Lost == 2 && st.Up == 2 })
+	testkit.Await(t, "the second lost connection is replaced", func() bool { st := tr.Stats(); return st.Lost == 2 && st.Up == 2 })
 	func() {
 		defer func() { _ = recover() }()
 		for range tr.Run(t.Context(), in) {
 			panic("in the caller's loop")
 		}
 	}()
-	await(t, func() bool { st := tr.Stats(); return st.Lost == 3 && st.Up == 2 })
+	testkit.Await(t, "the third lost connection is replaced", func() bool { st := tr.Stats(); return st.Lost == 3 && st.Up == 2 })
 	if st := tr.Stats(); st.Runs != 3 || st.RunsFailed != 1 || st.Busy != 0 || st.Redials != 3 {
 		t.Errorf("%+v", st)
 	}
@@ -268,7 +269,7 @@ func TestTransportConnectionsThatComeAndGo(t *testing.T) {
 		cancel()
 		<-started
 	}()
-	await(t, func() bool {
+	testkit.Await(t, "six pauses", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
 		return len(bounds) >= 6

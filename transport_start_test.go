@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/agloop/agloop"
+	"github.com/agloop/agloop/internal/testkit"
 )
 
 // TestTransportStartWithNobodyThere: without a deadline the first round decides; with
@@ -46,7 +47,7 @@ func TestTransportStartWithNobodyThere(t *testing.T) {
 	started := make(chan error, 1)
 	before := tr.Stats().Dials
 	go func() { started <- tr.Start(patient) }()
-	await(t, func() bool { return tr.Stats().Dials > before+4 }) // every slot has failed
+	testkit.Await(t, "every slot has failed", func() bool { return tr.Stats().Dials > before+4 }) // every slot has failed
 	if ln, err = net.Listen("tcp", addr); err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +86,7 @@ func TestTransportStopWhileDialling(t *testing.T) {
 	defer nc.Close()
 	waiting := make(chan error, 1)
 	go func() { _, err := transportRun(t.Context(), tr, "r"); waiting <- err }()
-	await(t, func() bool { return tr.Stats().Waiting == 1 })
+	testkit.Await(t, "a run waits", func() bool { return tr.Stats().Waiting == 1 })
 	if err := tr.Stop(); err != nil {
 		t.Error(err)
 	}

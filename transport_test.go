@@ -17,6 +17,7 @@ import (
 
 	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/internal/testkit"
 )
 
 // quiet drops the warnings of connections that a test ends.
@@ -48,21 +49,9 @@ func startTransport(t testing.TB, config agloop.TransportConfig) *agloop.Transpo
 	if err := tr.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	await(t, func() bool { st := tr.Stats(); return st.Up == st.Wanted })
+	testkit.Await(t, "all connections are up", func() bool { st := tr.Stats(); return st.Up == st.Wanted })
 	return tr
 }
-
-// await polls for what nobody announces.
-func await(t testing.TB, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !done(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("it did not come about")
-		}
-	}
-}
-
-func wsURL(addr string) string { return "ws://" + addr + "/ws" }
 
 // transportRun runs once and returns the types of the events.
 func transportRun(ctx context.Context, tr *agloop.Transport, runID string) (string, error) {
@@ -268,10 +257,10 @@ func TestTransportFirstComeFirstServed(t *testing.T) {
 				t.Errorf("run %d: %v", i, err)
 			}
 		})
-		await(t, func() bool { st := tr.Stats(); return st.Waiting+st.Busy == i+1 })
+		testkit.Await(t, "the run waits or is served", func() bool { st := tr.Stats(); return st.Waiting+st.Busy == i+1 })
 	}
 	giveUp()
-	await(t, func() bool { return tr.Stats().Waiting == 4 })
+	testkit.Await(t, "who gave up waits no more", func() bool { return tr.Stats().Waiting == 4 })
 	close(release)
 	done.Wait()
 	if want := []string{"0", "1", "2", "4", "5"}; !slices.Equal(served, want) {
@@ -371,7 +360,7 @@ func TestTransportStopEndsRuns(t *testing.T) {
 	go func() { _, err := transportRun(t.Context(), tr, "active"); active <- err }()
 	<-started
 	go func() { _, err := transportRun(t.Context(), tr, "waiting"); waiting <- err }()
-	await(t, func() bool { return tr.Stats().Waiting == 1 })
+	testkit.Await(t, "a run waits", func() bool { return tr.Stats().Waiting == 1 })
 	if err := tr.Stop(); err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/agloop/agloop/bufpool"
+	"github.com/agloop/agloop/internal/testkit"
 )
 
 func add(q *Queue, p []byte) {
@@ -112,7 +113,7 @@ func TestAllocations(t *testing.T) {
 		q.Discard(1000)
 		q.Reset()
 	})
-	if n != 0 && !raceEnabled {
+	if n != 0 && !testkit.Race {
 		t.Errorf("%v allocations for ten frames, want 0", n)
 	}
 }

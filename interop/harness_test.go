@@ -2,8 +2,6 @@ package interop
 
 import (
 	"context"
-	"crypto/sha1"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -17,28 +15,19 @@ import (
 
 	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/client"
+	"github.com/agloop/agloop/internal/testkit"
 	"github.com/agloop/agloop/server"
 	coder "github.com/coder/websocket"
 	gorilla "github.com/gorilla/websocket"
 )
 
 // patience bounds every wait of these tests.
-const patience = 10 * time.Second
+const patience = testkit.Patience
 
 func within(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	return ctx
-}
-
-// await polls until ok.
-func await(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("never came true: %s", what)
-		}
-	}
 }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -74,7 +63,7 @@ func serveOn(t testing.TB, ln net.Listener, cfg server.Config) *server.Server {
 			t.Errorf("after Shutdown: %d connections, %d runs, %d opened, %d closed", st.Connections, st.Runs, st.Opened, st.Closed)
 		}
 	})
-	await(t, "the server to run", func() bool { return srv.Addr() != nil })
+	testkit.Await(t, "the server to run", func() bool { return srv.Addr() != nil })
 	return srv
 }
 
@@ -352,9 +341,3 @@ func runInput(run string) *agui.RunAgentInput {
 }
 
 func clientConfig() client.Config { return client.Config{Logger: quiet()} }
-
-// acceptKey answers a Sec-WebSocket-Key: RFC 6455 section 4.2.2.
-func acceptKey(key string) string {
-	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-	return base64.StdEncoding.EncodeToString(sum[:])
-}

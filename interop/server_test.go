@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/agloop/agloop/internal/testkit"
 	"github.com/agloop/agloop/server"
 )
 
@@ -197,7 +198,7 @@ func TestServerManyConnections(t *testing.T) {
 			})
 		}
 		all.Wait()
-		await(t, "all connections to be gone", func() bool { return srv.Stats().Connections == 0 })
+		testkit.Await(t, "all connections to be gone", func() bool { return srv.Stats().Connections == 0 })
 	})
 }
 
@@ -210,7 +211,7 @@ func TestServerUnixSocket(t *testing.T) {
 		srv := server.New(server.Config{Handler: echo{}, Logger: quiet(), Loops: 1})
 		served := make(chan error, 1)
 		go func() { served <- srv.Serve("unix://" + path) }()
-		await(t, "the server to run", func() bool { return srv.Addr() != nil })
+		testkit.Await(t, "the server to run", func() bool { return srv.Addr() != nil })
 		each(t, func(t *testing.T, open opener) {
 			p, _, err := open(t, "ws://agloop/ws", over)
 			if err != nil {
@@ -316,5 +317,5 @@ func TestServerHTTP(t *testing.T) {
 		}
 	}
 	http.DefaultClient.CloseIdleConnections()
-	await(t, "the slots to be free", func() bool { return srv.Stats().Connections == 0 })
+	testkit.Await(t, "the slots to be free", func() bool { return srv.Stats().Connections == 0 })
 }

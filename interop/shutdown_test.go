@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/internal/testkit"
 	"github.com/agloop/agloop/server"
 )
 
@@ -48,7 +49,7 @@ func startServer(t *testing.T, cfg server.Config) (srv *server.Server, addr stri
 	srv = server.New(cfg)
 	served = make(chan error, 1)
 	go func() { served <- srv.ServeListener(ln) }()
-	await(t, "the server to run", func() bool { return srv.Addr() != nil })
+	testkit.Await(t, "the server to run", func() bool { return srv.Addr() != nil })
 	t.Cleanup(func() { srv.Close() })
 	return srv, ln.Addr().String(), served
 }
@@ -75,7 +76,7 @@ func TestShutdownCancelsRuns(t *testing.T) {
 			}
 		}
 		<-agent.started
-		await(t, "the inputs to arrive", func() bool { return srv.Stats().MessagesIn == 2 })
+		testkit.Await(t, "the inputs to arrive", func() bool { return srv.Stats().MessagesIn == 2 })
 		down := make(chan error, 1)
 		go func() { down <- srv.Shutdown(within(t)) }()
 		wantGoodbye(t, idle)
@@ -171,15 +172,15 @@ func TestShutdownCancelsSlowRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	stopped := int64(-1)
-	await(t, "Emit to wait", func() bool {
+	testkit.Await(t, "Emit to wait", func() bool {
 		before := stopped
-		time.Sleep(100 * time.Millisecond) // nothing tells that nothing happens
+		time.Sleep(100 * time.Millisecond) // the slow reader: nothing tells that nothing happens
 		stopped = emitted.Load()
 		return stopped > 0 && stopped == before
 	})
 	down := make(chan error, 1)
 	go func() { down <- srv.Shutdown(within(t)) }()
-	await(t, "the run to be cancelled", func() bool { return srv.Stats().Runs == 0 })
+	testkit.Await(t, "the run to be cancelled", func() bool { return srv.Stats().Runs == 0 })
 	if types, last := events(t, p); last.Outcome.Type != "cancelled" {
 		t.Errorf("got %d events ending with %s %+v", len(types), last.Type, last.Outcome)
 	}
@@ -226,28 +227,19 @@ func TestShutdownGivesUp(t *testing.T) {
 // TestShutdownDuringHandshake: a connection whose opening handshake is not finished when
 // Shutdown begins does not hold it up, whether the rest of it comes or not.
 func TestShutdownDuringHandshake(t *testing.T) {
-	head := "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
-		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-	for _, rest := range []string{"", head[30:]} {
+	head := testkit.Request()
+	for _, rest := range [][]byte{nil, head[30:]} {
 		t.Run(fmt.Sprintf("%d bytes follow", len(rest)), func(t *testing.T) {
-			srv, addr, _ := startServer(t, server.Config{Handler: echo{}})
-			nc, err := net.Dial("tcp", addr)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer nc.Close()
-			if _, err := nc.Write([]byte(head[:30])); err != nil {
-				t.Fatal(err)
-			}
-			await(t, "the bytes to arrive", func() bool { return srv.Stats().BytesIn == 30 })
+			srv, addr, _ := startServer(t, server.Config{Handler: echo{}, Limits: server.Limits{HandshakeTimeout: time.Hour}})
+			nc := testkit.Connect(t, addr, 0)
+			nc.Put(head[:30])
+			testkit.Await(t, "the bytes to arrive", func() bool { return srv.Stats().BytesIn == 30 })
 			gone := dial(t, dialGorilla, "ws://"+addr+"/ws") // sees Shutdown begin
-			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-			defer cancel()
 			down := make(chan error, 1)
-			go func() { down <- srv.Shutdown(ctx) }()
+			go func() { down <- srv.Shutdown(within(t)) }()
 			wantGoodbye(t, gone)
 			gone.drop()
-			if _, err := nc.Write([]byte(rest)); err != nil && !strings.Contains(err.Error(), "reset") && !strings.Contains(err.Error(), "pipe") {
+			if _, err := nc.Write(rest); err != nil && !strings.Contains(err.Error(), "reset") && !strings.Contains(err.Error(), "pipe") {
 				t.Fatal(err)
 			}
 			if err := <-down; err != nil {
@@ -283,5 +275,5 @@ func TestServerClose(t *testing.T) {
 	if st := srv.Stats(); st.Connections != 0 || st.Opened != st.Closed {
 		t.Errorf("%+v", st)
 	}
-	await(t, "the run to end", func() bool { return srv.Stats().Runs == 0 })
+	testkit.Await(t, "the run to end", func() bool { return srv.Stats().Runs == 0 })
 }

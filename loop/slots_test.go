@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/agloop/agloop/internal/testkit"
 	"github.com/agloop/agloop/loop"
 )
 
@@ -164,6 +165,27 @@ func TestSlotsNobodyTookAreNone(t *testing.T) {
 		s.Each(func(*loop.Conn) { t.Error("a connection of nobody") })
 		s.Acquire()
 	}
+}
+
+// TestSlotBudget: a slot costs its cell of 16 bytes and next to nothing besides.
+func TestSlotBudget(t *testing.T) {
+	if testkit.Race {
+		t.Skip("the race detector takes memory of its own")
+	}
+	const n, budget = 1 << 20, 20.0
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	s := loop.NewSlots(n)
+	for range n {
+		s.Acquire()
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if each := (float64(after.HeapAlloc) - float64(before.HeapAlloc)) / n; each > budget {
+		t.Errorf("%.1f bytes a slot, more than its budget of %.0f", each, budget)
+	}
+	runtime.KeepAlive(s)
 }
 
 func TestSlotsCapChangesLive(t *testing.T) {

@@ -19,7 +19,7 @@ func TestRepliesOfOneTurnAreNoSlowReader(t *testing.T) {
 	h := open(t, loop.DoorConfig{Handler: &handler{
 		message: func(c *loop.Conn, _ frame.Opcode, _ []byte) {
 			if first.CompareAndSwap(false, true) {
-				time.Sleep(200 * time.Millisecond) // the rest gathers in the kernel, as it does on a busy loop
+				time.Sleep(50 * time.Millisecond) // a loop that is busy, while the rest gathers in the kernel
 			}
 			c.Send(frame.Text, reply)
 		},

@@ -255,7 +255,7 @@ func TestWireClientHandshake(t *testing.T) {
 			t.Errorf("got %v, want DeadlineExceeded", err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		time.AfterFunc(20*time.Millisecond, cancel)
+		time.AfterFunc(20*time.Millisecond, cancel) // a caller that has waited long enough
 		if err := dial(ctx, loop.Limits{}, "HTTP/1.1 101"); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v, want Canceled", err)
 		}

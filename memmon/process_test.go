@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/agloop/agloop/bufpool"
+	"github.com/agloop/agloop/internal/testkit"
 )
 
 // TestRealMemory fills a budget with real buffers, counts them as a loop would, and lets
@@ -45,7 +46,7 @@ func TestRealMemory(t *testing.T) {
 		}
 	}
 	if tier < Critical { // the last reading may be under way
-		await(t, changes, Critical)
+		reach(t, changes, Critical)
 	}
 	if r := m.Last(); r.Held < most*95/100 || r.Held > ledger.Total() {
 		t.Errorf("critical with %d of %d bytes", r.Held, most)
@@ -56,7 +57,7 @@ func TestRealMemory(t *testing.T) {
 		b.Release()
 	}
 	m.Trigger()
-	await(t, changes, Normal)
+	reach(t, changes, Normal)
 	if p := m.GetMemoryPressure(); p > 45 || ledger.Total() != 0 {
 		t.Errorf("normal at %.1f %%, %d bytes held", p, ledger.Total())
 	}
@@ -99,18 +100,9 @@ func fill(b *bufpool.Buffer) *bufpool.Buffer {
 	return b
 }
 
-// await takes changes until one leads to a tier.
-func await(t *testing.T, changes <-chan Change, to Tier) {
+// reach takes changes until one leads to a tier.
+func reach(t *testing.T, changes <-chan Change, to Tier) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
-	for {
-		select {
-		case c := <-changes:
-			if c.To == to {
-				return
-			}
-		case <-deadline:
-			t.Fatalf("never %v", to)
-		}
+	for testkit.Receive(t, "a change to "+to.String(), changes).To != to {
 	}
 }

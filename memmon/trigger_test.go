@@ -227,7 +227,7 @@ func TestGrowthFromManyGoroutines(t *testing.T) {
 		})
 	}
 	all.Wait()
-	await(t, changes, Critical)
+	reach(t, changes, Critical)
 }
 
 // BenchmarkTake is a whole reading of the manager, as it comes twice a second in Critical.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/codec/event"
+	"github.com/agloop/agloop/internal/testkit"
 )
 
 // hotEvents is what most of a stream consists of, with a delta of 24 bytes.
@@ -21,7 +22,7 @@ func hotEvents() []agui.Event {
 }
 
 func TestAppendDoesNotAllocate(t *testing.T) {
-	if raceEnabled {
+	if testkit.Race {
 		t.Skip("the race detector allocates")
 	}
 	buf := make([]byte, 0, 1024)
@@ -38,7 +39,7 @@ func TestAppendDoesNotAllocate(t *testing.T) {
 }
 
 func TestDecodeEventAllocations(t *testing.T) {
-	if raceEnabled {
+	if testkit.Race {
 		t.Skip("the race detector allocates")
 	}
 	ceilings := map[agui.EventType]float64{

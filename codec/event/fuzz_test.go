@@ -9,7 +9,10 @@ import (
 	"github.com/agloop/agloop/codec/event"
 )
 
-func FuzzDecodeEvent(f *testing.F) {
+// seedEvents adds what the targets below begin with: events of the protocol, good and bad, and one of each type with every
+// member set.
+func seedEvents(f *testing.F) {
+	f.Helper()
 	for _, line := range dataLines(f, "events.ndjson") {
 		f.Add(line)
 	}
@@ -20,6 +23,29 @@ func FuzzDecodeEvent(f *testing.F) {
 		}
 		f.Add([]byte(c.Event))
 	}
+	for _, ev := range samples() {
+		f.Add(mustEncode(f, ev))
+	}
+}
+
+// FuzzSerializers: both serializers read whatever arrives alike, and write what they read alike.
+func FuzzSerializers(f *testing.F) {
+	seedEvents(f)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		pair := newSerializerPair(t)
+		ev, err := pair.decode(t, data)
+		if err != nil || ev == nil {
+			return
+		}
+		if _, err := pair.encode(t, ev); err != nil {
+			t.Fatalf("%v on encoding what was decoded from %q", err, data)
+		}
+	})
+}
+
+// FuzzDecodeEvent: what is accepted is JSON, keeps nothing of the caller's bytes, and comes back the same.
+func FuzzDecodeEvent(f *testing.F) {
+	seedEvents(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		borrowed := append([]byte(nil), data...)
 		var d event.Decoder

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/agloop/agloop/codec/handshake"
+	"github.com/agloop/agloop/internal/testkit"
 )
 
 // forbidden reports whether an accepted head holds a byte or line end it
@@ -56,7 +57,7 @@ func FuzzRequest(f *testing.F) {
 }
 
 func TestAllocs(t *testing.T) {
-	if raceEnabled {
+	if testkit.Race {
 		t.Skip("the race detector allocates")
 	}
 	head, dst := []byte(chrome), make([]byte, 0, 512)
@@ -108,7 +109,7 @@ func TestLinear(t *testing.T) {
 				t.Fatalf("%s: no upgrade", name)
 			}
 		}
-		if best > time.Millisecond && !raceEnabled {
+		if best > time.Millisecond && !testkit.Race {
 			t.Errorf("%s: %v for %d bytes", name, best, len(head))
 		}
 	}
@@ -122,7 +123,7 @@ func TestLinear(t *testing.T) {
 		}
 		best = min(best, time.Since(start))
 	}
-	if best > 2*time.Millisecond && !raceEnabled {
+	if best > 2*time.Millisecond && !testkit.Race {
 		t.Errorf("%d bytes one by one: %v", len(data), best)
 	}
 }

@@ -5,11 +5,12 @@ import (
 	"testing"
 
 	"github.com/agloop/agloop/codec/handshake"
+	"github.com/agloop/agloop/internal/testkit"
 )
 
 // Every head one byte away from good ones: what passes must pass elsewhere.
 func TestOneByteOff(t *testing.T) {
-	if testing.Short() || raceEnabled {
+	if testing.Short() || testkit.Race {
 		t.Skip("slow")
 	}
 	for _, name := range []string{"lower case names", "absolute target", "protocols in two fields"} {

@@ -1,5 +1,0 @@
-//go:build !race && !aguidebug
-
-package batch
-
-const raceEnabled = false

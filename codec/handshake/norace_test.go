@@ -1,5 +1,0 @@
-//go:build !race
-
-package handshake_test
-
-const raceEnabled = false

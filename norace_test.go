@@ -1,5 +1,0 @@
-//go:build !race && !aguidebug
-
-package agloop_test
-
-const raceEnabled = false
