@@ -42,3 +42,10 @@ func (s *Server) OnDecode(hook func(raw []byte, decode func())) {
 
 // Held is what its connections hold, in bytes, by the ledger.
 func (s *Server) Held() int64 { return s.performance.ledger.Total() }
+
+// WithLock calls f with the server's lock held.
+func (s *Server) WithLock(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f()
+}

@@ -76,6 +76,7 @@ type Server struct {
 
 	// Any goroutine.
 	decoding admission
+	active   activeSessions
 
 	// Any goroutine, under mu.
 	mu          sync.Mutex
@@ -86,7 +87,6 @@ type Server struct {
 	performance *PerformanceManager
 	listeners   map[net.Listener]struct{}
 	addr        net.Addr
-	sessions    map[*session]struct{} // those with an active run
 	accepting   sync.WaitGroup
 }
 
@@ -105,7 +105,6 @@ func NewServer(cfg ServerConfig) *Server {
 	s.log = s.cfg.Logger
 	s.decode, s.decoding.budget = decodeInput, s.decodeBudget
 	s.listeners = make(map[net.Listener]struct{})
-	s.sessions = make(map[*session]struct{})
 	return s
 }
 

@@ -70,30 +70,8 @@ type session struct {
 	gone   bool                    // nobody is answered any more
 }
 
-// begin notes that s has a run. It returns false when the server is stopping.
-func (srv *Server) begin(s *session) bool {
-	srv.mu.Lock()
-	defer srv.mu.Unlock()
-	if srv.state == serverStopping {
-		return false
-	}
-	srv.sessions[s] = struct{}{}
-	return true
-}
-
-// forget notes that s has no run any more.
-func (srv *Server) forget(s *session) {
-	srv.mu.Lock()
-	defer srv.mu.Unlock()
-	delete(srv.sessions, s)
-}
-
-// stopping tells that no run begins any more.
-func (srv *Server) stopping() bool {
-	srv.mu.Lock()
-	defer srv.mu.Unlock()
-	return srv.state == serverStopping
-}
+// stopping reports whether no run begins any more. It costs one atomic load.
+func (srv *Server) stopping() bool { return srv.active.closed.Load() }
 
 // task is what the session's goroutine does next: some refusals, or a run of an input. The
 // zero task is the end.
@@ -109,7 +87,7 @@ func (s *session) work(t task) {
 		switch v := recover(); {
 		case v != nil: // the session is not to be trusted any more
 			s.panicked(v)
-			s.srv.forget(s)
+			s.srv.active.remove(s)
 		case t.ctx != nil: // runtime.Goexit cannot be stopped, so the rest is another goroutine's
 			go s.work(task{ctx: t.ctx})
 		}
@@ -163,7 +141,7 @@ func (s *session) end() {
 	s.clear()
 	s.behind, s.active, s.stop = 0, false, nil
 	s.conn.SetBusy(false)
-	s.srv.forget(s)
+	s.srv.active.remove(s)
 	if s.srv.stopping() {
 		s.conn.Close(CloseGoingAway, "server shuts down")
 	}

@@ -42,7 +42,7 @@ func (s *session) input(payload []byte) {
 func (s *session) start(payload []byte) {
 	s.active = true
 	s.conn.SetBusy(true)
-	if s.srv.begin(s) {
+	if s.srv.active.add(s) {
 		go s.work(task{ctx: s.arm(), input: s.keep(payload)})
 		return
 	}

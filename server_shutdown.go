@@ -2,8 +2,6 @@ package agloop
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"time"
 )
 
@@ -21,7 +19,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.closeIdle()
 	if d := s.cfg.DrainTimeout; d > 0 {
 		drain, cancel := context.WithTimeout(ctx, d)
-		_ = s.await(drain, func() bool { return s.activeRuns() == 0 })
+		_ = s.await(drain, func() bool { return s.active.count() == 0 })
 		cancel()
 	}
 	s.cancelRuns()
@@ -53,6 +51,7 @@ func (s *Server) Close() error {
 func (s *Server) stopAccepting() bool {
 	s.mu.Lock()
 	s.state = serverStopping
+	s.active.close()
 	if s.door != nil {
 		s.door.StopAccepting()
 	}
@@ -77,12 +76,10 @@ func (s *Server) stop(ctx context.Context) error {
 // closeIdle says goodbye to every connection without a run; those with one are
 // closed by their session when it ends.
 func (s *Server) closeIdle() {
-	s.mu.Lock()
-	busy := make(map[*Conn]bool, len(s.sessions))
-	for sess := range s.sessions {
+	busy := make(map[*Conn]bool)
+	for _, sess := range s.active.list() {
 		busy[sess.conn] = true
 	}
-	s.mu.Unlock()
 	s.door.Slots().Each(func(c *Conn) {
 		if !busy[c] {
 			c.Close(CloseGoingAway, "server shuts down")
@@ -91,18 +88,9 @@ func (s *Server) closeIdle() {
 }
 
 func (s *Server) cancelRuns() {
-	s.mu.Lock()
-	list := slices.Collect(maps.Keys(s.sessions))
-	s.mu.Unlock()
-	for _, sess := range list { // not under mu: a session locks itself first
+	for _, sess := range s.active.list() {
 		sess.cancel(ErrServerClosed)
 	}
-}
-
-func (s *Server) activeRuns() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.sessions)
 }
 
 // await polls, as net/http's Shutdown does: connections end on many loops, and
