@@ -49,9 +49,13 @@ type PerformanceManager struct {
 	serializers *SerializerFactory
 	optimizer   *AdaptiveOptimizer
 
+	// Any goroutine. Held while the config changes, until every part goes by the new one. It is
+	// taken before the locks of the parts and before mu, and by no loop.
+	changing sync.Mutex
+
 	// Any goroutine, under mu.
 	mu        sync.Mutex
-	cfg       PerformanceConfig
+	cfg       PerformanceConfig // written under changing too
 	tuning    Tuning // what was asked for: by the host, a profile, or the optimizer
 	tier      MemoryTier
 	actions   TierActions
@@ -116,12 +120,11 @@ func (m *PerformanceManager) start() {
 	m.running = true
 	m.quit = make(chan struct{})
 	m.enact()
-	metricsOn := m.cfg.EnableMetrics
+	if m.cfg.EnableMetrics {
+		m.collector.Start() // under mu, as SetConfig stops it
+	}
 	m.mu.Unlock()
 	m.memory.Start()
-	if metricsOn {
-		m.collector.Start()
-	}
 	m.done.Go(m.optimize)
 }
 
@@ -173,9 +176,18 @@ func (m *PerformanceManager) Config() PerformanceConfig {
 }
 
 // SetConfig changes what holds, at once and for open connections; those beyond a smaller
-// MaxConcurrentConnections stay until they end. The error names the field, and nothing
-// changes.
+// MaxConcurrentConnections stay until they end. Of several calls at once the last one holds, as a
+// whole. The error names the field, and nothing changes.
 func (m *PerformanceManager) SetConfig(cfg PerformanceConfig) error {
+	return m.changeConfig(func(c *PerformanceConfig) { *c = cfg })
+}
+
+// changeConfig replaces the config by what edit makes of it.
+func (m *PerformanceManager) changeConfig(edit func(*PerformanceConfig)) error {
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	cfg := m.Config()
+	edit(&cfg)
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
