@@ -26,8 +26,10 @@ type ClientConfig struct {
 	// Dial opens the connection below. nil is a net.Dialer. It must give a
 	// *net.TCPConn or *net.UnixConn.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
-	// MaxPending bounds the bytes of events that wait for the caller of Run. 0 is
-	// 16 MiB, or Limits.MaxMessage if that is more. More end the run with ErrSlowConsumer: a reactor cannot stop reading.
+	// MaxPending bounds the memory of events that wait for the caller of Run, in bytes. An event
+	// takes a buffer, whose size is a power of two from 256 bytes up, and about 100 bytes besides.
+	// One event may always wait. More end the run with ErrSlowConsumer: a reactor cannot stop
+	// reading. 0 is 16 MiB, or Limits.MaxMessage if that is more.
 	MaxPending int
 	// Limits bound the connection. IdleTimeout is off unless set: whether a
 	// connection is worth keeping is the server's business.

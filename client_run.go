@@ -42,14 +42,24 @@ func (c *Client) Run(ctx context.Context, in *agui.RunAgentInput) iter.Seq2[agui
 		}
 		c.inbox.clear()
 		c.conn.SendNow(Text, raw) // dropped when closed: the inbox knows why
-		stream := stream{client: c, decoder: new(event.Decoder)}
-		if err := stream.read(ctx, yield); err != nil {
-			c.conn.Close(closeCodeFor(err), "")
-			if !errors.Is(err, errLeft) {
-				yield(nil, err)
-			}
+		if err := c.readRun(ctx, yield); err != nil && !errors.Is(err, errLeft) {
+			yield(nil, err)
 		}
 	}
+}
+
+// readRun yields the events of the run whose input was sent, and closes the connection unless
+// that comes to its terminal event.
+func (c *Client) readRun(ctx context.Context, yield func(agui.Event, error) bool) (err error) {
+	err = errLeft // should yield not return
+	defer func() {
+		if err != nil {
+			c.conn.Close(closeCodeFor(err), "")
+			c.inbox.discard()
+		}
+	}()
+	stream := stream{client: c, decoder: new(event.Decoder)}
+	return stream.read(ctx, yield)
 }
 
 // encodeInput is the message that begins a run.
@@ -148,7 +158,8 @@ type inbox struct {
 	// Any goroutine, under mu.
 	mu     sync.Mutex
 	frames []*bufpool.Buffer
-	bytes  int
+	bytes  int           // that frames take, see eventSize
+	over   bool          // nobody reads any more: what still comes is dropped
 	conn   *Conn         // that holds the frames, as the ledger has it; nil before the first and when it is gone
 	err    error         // no more frames will come; those that came are still good
 	signal chan struct{} // holds one token when something changed
@@ -166,19 +177,28 @@ func (b *inbox) OnMessage(c *Conn, op Opcode, payload []byte) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.err != nil {
+	if b.err != nil || b.over {
 		return
 	}
-	if b.bytes += len(payload); b.bytes > b.limit {
+	f := bufpool.Get(len(payload)).Append(payload)
+	if size := eventSize(f); b.bytes+size <= b.limit || len(b.frames) == 0 {
+		b.frames = append(b.frames, f)
+		b.bytes += size
+		b.conn = c
+		c.Hold(size)
+	} else {
+		f.Release()
 		b.err = ErrSlowConsumer
 		c.Close(ClosePolicy, "events wait too long")
-	} else {
-		f := bufpool.Get(len(payload)).Append(payload)
-		b.frames = append(b.frames, f)
-		b.conn = c
-		c.Hold(f.Cap())
 	}
 	b.notify()
+}
+
+// eventSize is the memory that an event takes while it waits, in bytes: its buffer, and besides
+// the bufpool.Buffer itself and a pointer to it in a list that doubles when it grows.
+func eventSize(f *bufpool.Buffer) int {
+	const besides = 80 + 2*8
+	return f.Cap() + besides
 }
 
 // OnClose implements Handler.
@@ -212,6 +232,19 @@ func (b *inbox) notify() {
 func (b *inbox) clear() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.drop()
+}
+
+// discard drops the frames, and those that still come on a connection that was closed.
+func (b *inbox) discard() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.over = true
+	b.drop()
+}
+
+// drop is called under mu.
+func (b *inbox) drop() {
 	b.unhold(b.frames...)
 	for _, f := range b.frames {
 		f.Release()
@@ -225,7 +258,7 @@ func (b *inbox) unhold(frames ...*bufpool.Buffer) {
 		return
 	}
 	for _, f := range frames {
-		b.conn.Hold(-f.Cap())
+		b.conn.Hold(-eventSize(f))
 	}
 }
 
@@ -240,7 +273,7 @@ func (b *inbox) next(ctx context.Context) (*bufpool.Buffer, error) {
 			f := b.frames[0]
 			b.frames[0] = nil
 			b.frames = b.frames[1:]
-			b.bytes -= len(f.B)
+			b.bytes -= eventSize(f)
 			b.unhold(f)
 			b.mu.Unlock()
 			return f, nil

@@ -49,3 +49,10 @@ func (s *Server) WithLock(f func()) {
 	defer s.mu.Unlock()
 	f()
 }
+
+// Pending is how many bytes wait for the caller of Run.
+func (c *Client) Pending() int {
+	c.inbox.mu.Lock()
+	defer c.inbox.mu.Unlock()
+	return c.inbox.bytes
+}

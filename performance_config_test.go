@@ -13,7 +13,7 @@ import (
 func TestSetBatchKeepsOtherChanges(t *testing.T) {
 	t.Cleanup(restorePool)
 	manager := newTransport(t, agloop.DefaultTransportConfig()).GetPerformanceManager()
-	for i := range 500 {
+	for i := range 200 {
 		cfg := agloop.DefaultPerformanceConfig()
 		cfg.MetricsInterval = time.Second + time.Duration(i)
 		var wg sync.WaitGroup
@@ -38,7 +38,7 @@ func TestSetBatchKeepsOtherChanges(t *testing.T) {
 // TestConfigsSetAtOnce: whichever comes last, all parts go by it.
 func TestConfigsSetAtOnce(t *testing.T) {
 	l := newLine(t, agloop.ServerConfig{Performance: performance()}, nil)
-	for range 50 {
+	for range 300 {
 		var wg sync.WaitGroup
 		for i := range 8 {
 			wg.Go(func() {
