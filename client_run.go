@@ -207,7 +207,7 @@ func (b *inbox) OnClose(_ *Conn, why *CloseError) {
 	b.unhold(b.frames...) // nobody may ever come for them
 	b.conn = nil
 	b.mu.Unlock()
-	b.fail(errors.Join(ErrTruncated, why))
+	b.fail(joinErrors(ErrTruncated, why))
 }
 
 // fail ends the inbox with err, unless it has ended.

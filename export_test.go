@@ -1,9 +1,11 @@
 package agloop
 
 import (
+	"log/slog"
 	"time"
 
 	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/memmon"
 )
 
@@ -55,4 +57,18 @@ func (c *Client) Pending() int {
 	c.inbox.mu.Lock()
 	defer c.inbox.mu.Unlock()
 	return c.inbox.bytes
+}
+
+// FailEngine lets no engine be made until mend is called.
+func (s *Server) FailEngine(err error) (mend func()) {
+	made := s.newEngine
+	s.newEngine = func(int, *memmon.Ledger, *slog.Logger) (*loop.Engine, error) { return nil, err }
+	return func() { s.newEngine = made }
+}
+
+// FailPerformance lets no performance manager be made until mend is called.
+func (s *Server) FailPerformance() (mend func()) {
+	was := s.cfg.Performance
+	s.cfg.Performance.MaxLatency = -1
+	return func() { s.cfg.Performance = was }
 }

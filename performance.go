@@ -56,7 +56,7 @@ type PerformanceManager struct {
 	// Any goroutine, under mu.
 	mu        sync.Mutex
 	cfg       PerformanceConfig // written under changing too
-	tuning    Tuning // what was asked for: by the host, a profile, or the optimizer
+	tuning    Tuning            // what was asked for: by the host, a profile, or the optimizer
 	tier      MemoryTier
 	actions   TierActions
 	running   bool

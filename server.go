@@ -2,7 +2,6 @@ package agloop
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -69,10 +68,11 @@ type ServerConfig struct {
 // Server serves AG-UI over WebSocket. Make one with NewServer; it serves once.
 type Server struct {
 	// Immutable.
-	cfg    ServerConfig // limits and rates with their defaults
-	bad    error        // what is wrong with the config
-	log    *slog.Logger
-	decode func(raw []byte) (*agui.RunAgentInput, error)
+	cfg       ServerConfig // limits and rates with their defaults
+	bad       error        // what is wrong with the config
+	log       *slog.Logger
+	decode    func(raw []byte) (*agui.RunAgentInput, error)
+	newEngine func(loops int, ledger *memmon.Ledger, log *slog.Logger) (*loop.Engine, error)
 
 	// Any goroutine.
 	decoding admission
@@ -104,6 +104,7 @@ func NewServer(cfg ServerConfig) *Server {
 	s.cfg, s.bad = cfg.parse()
 	s.log = s.cfg.Logger
 	s.decode, s.decoding.budget = decodeInput, s.decodeBudget
+	s.newEngine = loop.NewEngine
 	s.listeners = make(map[net.Listener]struct{})
 	return s
 }
@@ -238,7 +239,7 @@ func (s *Server) start() (err error) {
 		tooBig = run.Refusal(run.CodeTooLarge, fmt.Sprintf("input has more than %d bytes", s.cfg.Limits.MaxMessage))
 	}
 	ledger := memmon.NewLedger() // before the engine, which writes in it
-	engine, err := loop.NewEngine(s.cfg.Loops, ledger, s.log)
+	engine, err := s.newEngine(s.cfg.Loops, ledger, s.log)
 	if err != nil {
 		return err
 	}
@@ -260,7 +261,7 @@ func (s *Server) start() (err error) {
 		ledger, door.Slots(), serverTarget{engine, door}, s.log)
 	if err != nil {
 		http.close()
-		return errors.Join(err, engine.Stop(context.Background()))
+		return joinErrors(err, engine.Stop(context.Background()))
 	}
 	s.engine, s.http, s.door, s.performance = engine, http, door, performance
 	performance.start()

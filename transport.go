@@ -154,7 +154,7 @@ func (t *Transport) Start(ctx context.Context) error {
 	default:
 		t.state = transportIdle
 	}
-	return errors.Join(err, stuck)
+	return joinErrors(err, stuck)
 }
 
 // begin starts dialling.
@@ -223,12 +223,12 @@ func (t *Transport) end(life *lifetime) error {
 	case <-life.gone:
 	case <-timer.C:
 		t.mu.Lock()
-		stuck = fmt.Errorf("agloop: %d connections are not gone after %v", life.alive, bound)
+		stuck = fmt.Errorf("agloop: connections not gone after %v: %d", bound, life.alive)
 		t.mu.Unlock()
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
 	defer cancel()
-	return errors.Join(stuck, life.engine.Stop(ctx))
+	return joinErrors(stuck, life.engine.Stop(ctx))
 }
 
 // links are the connections up now.
@@ -258,7 +258,7 @@ func (t *Transport) unreachable(cause error) error {
 			errs = append(errs, fmt.Errorf("%s: %w", o.name, o.lastErr))
 		}
 	}
-	return errors.Join(errs...)
+	return joinErrors(errs...)
 }
 
 // AddEventHandler has f called with every event of every run of the transport, before Run

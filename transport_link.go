@@ -3,7 +3,6 @@ package agloop
 import (
 	"container/list"
 	"context"
-	"errors"
 	"sync/atomic"
 	"time"
 )
@@ -95,5 +94,5 @@ func (t *Transport) spent(l *link) error {
 	if l.why == nil {
 		return ErrEventDropped
 	}
-	return errors.Join(ErrEventDropped, l.why)
+	return joinErrors(ErrEventDropped, l.why)
 }
