@@ -215,6 +215,8 @@ func (s *session) lose(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.gone = true
+	s.clear() // an agent that heeds no context may go on for long
+	s.behind = 0
 	s.cancelled(cause)
 }
 
