@@ -57,7 +57,7 @@ type Client struct {
 // Limits.HandshakeTimeout does. Errors: a *ConfigError or *url.Error, ErrTLS for
 // wss, those of dialling, a *DialError when the server does not upgrade.
 func Dial(ctx context.Context, rawURL string, cfg ClientConfig) (*Client, error) {
-	req, addr, err := target(rawURL)
+	req, addr, err := parseURL(rawURL)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +99,7 @@ func Dial(ctx context.Context, rawURL string, cfg ClientConfig) (*Client, error)
 		return nil, err
 	}
 	endpoint := engine.NewEndpoint(loop.EndpointConfig{
-		Handler: lastClose{handler, c.release}, Limits: limits, Log: cfg.Logger,
+		Handler: releaseOnClose{handler, c.release}, Limits: limits, Log: cfg.Logger,
 	})
 	c.conn, c.protocol, err = endpoint.Dial(ctx, nc, req, nil)
 	if err != nil {
@@ -128,7 +128,7 @@ func clientLimits(l Limits, events bool) (Limits, error) {
 }
 
 // target splits a URL into the request and the address to dial.
-func target(rawURL string) (req handshake.DialRequest, addr string, err error) {
+func parseURL(rawURL string) (req handshake.DialRequest, addr string, err error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return req, "", err
@@ -179,12 +179,12 @@ func (c *Client) Close() error {
 }
 
 // lastClose gives the shared loops back when the connection is gone.
-type lastClose struct {
+type releaseOnClose struct {
 	Handler
 	release func()
 }
 
-func (h lastClose) OnClose(c *Conn, why *CloseError) {
+func (h releaseOnClose) OnClose(c *Conn, why *CloseError) {
 	// The loop cannot stop itself.
 	defer func() { go h.release() }()
 	h.Handler.OnClose(c, why)

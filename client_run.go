@@ -42,7 +42,7 @@ func (c *Client) Run(ctx context.Context, in *agui.RunAgentInput) iter.Seq2[agui
 		}
 		c.inbox.clear()
 		c.conn.SendNow(Text, raw) // dropped when closed: the inbox knows why
-		if err := c.readRun(ctx, yield); err != nil && !errors.Is(err, errLeft) {
+		if err := c.readRun(ctx, yield); err != nil && !errors.Is(err, errCallerLeft) {
 			yield(nil, err)
 		}
 	}
@@ -51,7 +51,7 @@ func (c *Client) Run(ctx context.Context, in *agui.RunAgentInput) iter.Seq2[agui
 // readRun yields the events of the run whose input was sent, and closes the connection unless
 // that comes to its terminal event.
 func (c *Client) readRun(ctx context.Context, yield func(agui.Event, error) bool) (err error) {
-	err = errLeft // should yield not return
+	err = errCallerLeft // should yield not return
 	defer func() {
 		if err != nil {
 			c.conn.Close(closeCodeFor(err), "")
@@ -84,14 +84,14 @@ func closeCodeFor(err error) CloseCode {
 }
 
 // errLeft says that the caller left the loop before the terminal event.
-var errLeft = errors.New("caller left the run")
+var errCallerLeft = errors.New("caller left the run")
 
 // stream is the pipeline from frames to events of one run.
 type stream struct {
 	client  *Client
 	decoder decoder
 	chunks  agui.Expander
-	halves  joiner
+	joiner  surrogateJoiner
 	order   agui.Order
 	events  []agui.Event
 }
@@ -121,7 +121,7 @@ func (s *stream) read(ctx context.Context, yield func(agui.Event, error) bool) e
 				if s.order.Done() {
 					return nil
 				}
-				return errLeft
+				return errCallerLeft
 			}
 		}
 	}
@@ -144,7 +144,7 @@ func (s *stream) decode(frame []byte) (err error) {
 		return err
 	}
 	if s.events, err = s.chunks.Expand(ev, s.events); err == nil {
-		s.events = s.halves.join(s.events, frame)
+		s.events = s.joiner.join(s.events, frame)
 	}
 	return err
 }
@@ -156,13 +156,13 @@ type inbox struct {
 	limit int
 
 	// Any goroutine, under mu.
-	mu     sync.Mutex
-	frames []*bufpool.Buffer
-	bytes  int           // that frames take, see eventSize
-	over   bool          // nobody reads any more: what still comes is dropped
-	conn   *Conn         // that holds the frames, as the ledger has it; nil before the first and when it is gone
-	err    error         // no more frames will come; those that came are still good
-	signal chan struct{} // holds one token when something changed
+	mu         sync.Mutex
+	frames     []*bufpool.Buffer
+	bytes      int           // that frames take, see eventSize
+	discarding bool          // nobody reads any more: what still comes is dropped
+	conn       *Conn         // that holds the frames, as the ledger has it; nil before the first and when it is gone
+	err        error         // no more frames will come; those that came are still good
+	signal     chan struct{} // holds one token when something changed
 }
 
 func newInbox(limit int) *inbox {
@@ -177,7 +177,7 @@ func (b *inbox) OnMessage(c *Conn, op Opcode, payload []byte) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.err != nil || b.over {
+	if b.err != nil || b.discarding {
 		return
 	}
 	f := bufpool.Get(len(payload)).Append(payload)
@@ -239,7 +239,7 @@ func (b *inbox) clear() {
 func (b *inbox) discard() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.over = true
+	b.discarding = true
 	b.drop()
 }
 

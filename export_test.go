@@ -20,10 +20,10 @@ func (m *PerformanceManager) Held() int64 { return m.ledger.Total() }
 
 // Observe is what the optimizer would be told of the time that f takes.
 func (m *PerformanceManager) Observe(f func()) Observation {
-	var seen view
-	seen.next(m, time.Now())
+	var seen observer
+	seen.observe(m, time.Now())
 	f()
-	o, _ := seen.next(m, time.Now())
+	o, _ := seen.observe(m, time.Now())
 	return o
 }
 

@@ -39,7 +39,7 @@ const (
 // may be called from any goroutine.
 type PerformanceManager struct {
 	// Immutable.
-	target      tunable
+	target      performanceTarget
 	base        Tuning // what the host's Limits say
 	log         *slog.Logger
 	slots       *ConnectionPoolManager
@@ -54,22 +54,22 @@ type PerformanceManager struct {
 	changing sync.Mutex
 
 	// Any goroutine, under mu.
-	mu        sync.Mutex
-	cfg       PerformanceConfig // written under changing too
-	tuning    Tuning            // what was asked for: by the host, a profile, or the optimizer
-	tier      MemoryTier
-	actions   TierActions
-	running   bool
-	relieving bool // a goroutine lets go of memory
+	mu       sync.Mutex
+	cfg      PerformanceConfig // written under changing too
+	tuning   Tuning            // what was asked for: by the host, a profile, or the optimizer
+	tier     MemoryTier
+	actions  TierActions
+	running  bool
+	reducing bool // a goroutine lets go of memory
 
-	cutting sync.Mutex // held while connections are cut and until what they held is let go of
+	cutMu sync.Mutex // held while connections are cut and until what they held is let go of
 
 	quit chan struct{} // closed by stop; made by start, before there is anybody to read it
 	done sync.WaitGroup
 }
 
 // tunable is what a manager acts on: the doors and loops of a server or a transport.
-type tunable interface {
+type performanceTarget interface {
 	tune(t Tuning)
 	setMaxConnections(n int)
 	setZeroCopy(on bool)
@@ -81,7 +81,7 @@ type tunable interface {
 
 // newPerformanceManager makes the components; start sets them to work. base holds what
 // the host's Limits say, ledger is the one that the target's engine writes in.
-func newPerformanceManager(cfg PerformanceConfig, base Tuning, ledger *memmon.Ledger, slots *ConnectionPoolManager, target tunable, log *slog.Logger) (*PerformanceManager, error) {
+func newPerformanceManager(cfg PerformanceConfig, base Tuning, ledger *memmon.Ledger, slots *ConnectionPoolManager, target performanceTarget, log *slog.Logger) (*PerformanceManager, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func newPerformanceManager(cfg PerformanceConfig, base Tuning, ledger *memmon.Le
 	}
 	m := &PerformanceManager{target: target, base: base, log: log, slots: slots, ledger: ledger, serializers: serializers, cfg: cfg}
 	m.memory = memmon.NewMemoryManager(memmon.Config{
-		Budget: cfg.MaxMemoryUsage, InOut: ledger, OnChange: m.tierChanged, OnOverdrawn: m.overdrawn, Logger: log,
+		Budget: cfg.MaxMemoryUsage, InOut: ledger, OnChange: m.tierChanged, OnOverdrawn: m.shareExceeded, Logger: log,
 	})
 	m.collector = metrics.NewMetricsCollector(metrics.CollectorConfig{
 		Interval: cfg.MetricsInterval, Source: m.totals, Profiling: cfg.EnableProfiling,
@@ -119,7 +119,7 @@ func (m *PerformanceManager) start() {
 	m.mu.Lock()
 	m.running = true
 	m.quit = make(chan struct{})
-	m.enact()
+	m.apply()
 	if m.cfg.EnableMetrics {
 		m.collector.Start() // under mu, as SetConfig stops it
 	}
@@ -144,7 +144,7 @@ func (m *PerformanceManager) stop() {
 }
 
 // enact makes what holds take effect. Under mu.
-func (m *PerformanceManager) enact() {
+func (m *PerformanceManager) apply() {
 	t := restrain(m.tier, m.tuning)
 	m.target.tune(t)
 	m.target.setMaxConnections(m.cfg.MaxConcurrentConnections)
@@ -164,7 +164,7 @@ func (m *PerformanceManager) setTuning(t Tuning) {
 	defer m.mu.Unlock()
 	m.tuning = t
 	if m.running {
-		m.enact()
+		m.apply()
 	}
 }
 
@@ -198,7 +198,7 @@ func (m *PerformanceManager) changeConfig(edit func(*PerformanceConfig)) error {
 	was := m.cfg
 	m.cfg = cfg
 	if m.running {
-		m.enact()
+		m.apply()
 		switch {
 		case cfg.EnableMetrics && !was.EnableMetrics:
 			m.collector.Start()

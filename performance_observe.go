@@ -14,7 +14,7 @@ const observeEvery = time.Second
 // optimize feeds the optimizer until the manager stops. It looks at the loops itself, by
 // windows of its own: the collector's are as long as the host wants them.
 func (m *PerformanceManager) optimize() {
-	var seen view
+	var seen observer
 	tick := time.NewTicker(observeEvery)
 	defer tick.Stop()
 	for {
@@ -24,7 +24,7 @@ func (m *PerformanceManager) optimize() {
 				seen.started = false
 				continue
 			}
-			if o, ok := seen.next(m, now); ok {
+			if o, ok := seen.observe(m, now); ok {
 				m.optimizer.Observe(now, o)
 			}
 		case <-m.quit:
@@ -34,7 +34,7 @@ func (m *PerformanceManager) optimize() {
 }
 
 // view turns totals into observations of the time between.
-type view struct {
+type observer struct {
 	started      bool
 	at           time.Time
 	cpu          time.Duration
@@ -42,7 +42,7 @@ type view struct {
 	distribution metrics.LoopSnapshot
 }
 
-func (v *view) next(m *PerformanceManager, now time.Time) (o Observation, ok bool) {
+func (v *observer) observe(m *PerformanceManager, now time.Time) (o Observation, ok bool) {
 	v.before, v.now = v.now, v.before
 	v.now.Reset()
 	m.totals(&v.now)

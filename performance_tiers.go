@@ -56,7 +56,7 @@ func (m *PerformanceManager) tierChanged(c memmon.Change) {
 		return
 	}
 	m.tier = c.To
-	m.enact()
+	m.apply()
 	if c.To > c.From {
 		m.actions.Restraints++
 	} else {
@@ -72,15 +72,15 @@ func (m *PerformanceManager) tierChanged(c memmon.Change) {
 			m.actions.Sheddings++
 		}
 	}
-	if c.To == memmon.Critical && !m.relieving {
-		m.relieving = true
-		m.done.Go(m.relieve)
+	if c.To == memmon.Critical && !m.reducing {
+		m.reducing = true
+		m.done.Go(m.reduceMemory)
 	}
 }
 
 // relieve lets go of memory until the critical tier is left or the manager stops. Most
 // of what is missing may be the host's: so it goes slowly, and leaves a quarter of the share.
-func (m *PerformanceManager) relieve() {
+func (m *PerformanceManager) reduceMemory() {
 	tick := time.NewTicker(cutEvery)
 	defer tick.Stop()
 	for m.stillCritical() {
@@ -99,13 +99,13 @@ func (m *PerformanceManager) relieve() {
 func (m *PerformanceManager) stillCritical() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.relieving = m.running && m.tier == memmon.Critical
-	return m.relieving
+	m.reducing = m.running && m.tier == memmon.Critical
+	return m.reducing
 }
 
 // overdrawn is called while connections hold more than their share; it runs in the memory
 // manager's goroutine.
-func (m *PerformanceManager) overdrawn(int64) {
+func (m *PerformanceManager) shareExceeded(int64) {
 	share := m.memory.Last().Share()
 	m.cutDown(share-share/4, math.MaxInt)
 }
@@ -113,8 +113,8 @@ func (m *PerformanceManager) overdrawn(int64) {
 // cutDown cuts those connections that hold most until all hold at most so many bytes, and
 // tells whether any was cut. most is how many connections.
 func (m *PerformanceManager) cutDown(to int64, most int) (cut bool) {
-	m.cutting.Lock()
-	defer m.cutting.Unlock()
+	m.cutMu.Lock()
+	defer m.cutMu.Unlock()
 	before := m.ledger.Total()
 	if before <= to {
 		return false

@@ -69,7 +69,7 @@ type ServerConfig struct {
 type Server struct {
 	// Immutable.
 	cfg       ServerConfig // limits and rates with their defaults
-	bad       error        // what is wrong with the config
+	configErr error        // what is wrong with the config
 	log       *slog.Logger
 	decode    func(raw []byte) (*agui.RunAgentInput, error)
 	newEngine func(loops int, ledger *memmon.Ledger, log *slog.Logger) (*loop.Engine, error)
@@ -83,7 +83,7 @@ type Server struct {
 	state       serverState
 	engine      *loop.Engine
 	door        *loop.Door
-	http        *httpSide
+	http        *httpServer
 	performance *PerformanceManager
 	listeners   map[net.Listener]struct{}
 	addr        net.Addr
@@ -101,7 +101,7 @@ const (
 // NewServer returns a server. A bad config is reported by Serve.
 func NewServer(cfg ServerConfig) *Server {
 	s := &Server{}
-	s.cfg, s.bad = cfg.parse()
+	s.cfg, s.configErr = cfg.parse()
 	s.log = s.cfg.Logger
 	s.decode, s.decoding.budget = decodeInput, s.decodeBudget
 	s.newEngine = loop.NewEngine
@@ -114,8 +114,8 @@ func NewServer(cfg ServerConfig) *Server {
 // replaced. The error is never nil: ErrServerClosed after Shutdown or Close, a
 // *ConfigError naming the field for a bad config, or that of listening.
 func (s *Server) Serve(addr string) error {
-	if s.bad != nil {
-		return s.bad
+	if s.configErr != nil {
+		return s.configErr
 	}
 	network, address := "tcp", strings.TrimPrefix(addr, "tcp://")
 	if path, ok := strings.CutPrefix(addr, "unix://"); ok {
@@ -164,8 +164,8 @@ func (s *Server) ServeListener(ln net.Listener) error {
 
 // enter registers a listener, and starts the engine for the first one.
 func (s *Server) addListener(ln net.Listener) (*loop.Door, error) {
-	if s.bad != nil {
-		return nil, s.bad
+	if s.configErr != nil {
+		return nil, s.configErr
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -29,7 +29,7 @@ func (h agentHandler) OnMessage(c *Conn, op Opcode, payload []byte) {
 	s, ok := c.User().(*session)
 	if !ok {
 		rates := &h.srv.cfg.Rates
-		s = &session{srv: h.srv, conn: c, user: c.User(), starts: loop.NewBucket(rates.Runs, rates.RunsBurst)}
+		s = &session{srv: h.srv, conn: c, user: c.User(), startRate: loop.NewBucket(rates.Runs, rates.RunsBurst)}
 		c.SetUser(s)
 	}
 	s.input(payload)
@@ -37,13 +37,13 @@ func (h agentHandler) OnMessage(c *Conn, op Opcode, payload []byte) {
 
 func (h agentHandler) OnDrain(c *Conn) {
 	if s, ok := c.User().(*session); ok {
-		s.full.drained()
+		s.backpressure.drained()
 	}
 }
 
 func (h agentHandler) OnClose(c *Conn, why *CloseError) {
 	if s, ok := c.User().(*session); ok {
-		s.lose(why)
+		s.connectionGone(why)
 	}
 }
 
@@ -55,19 +55,19 @@ type session struct {
 	user any
 
 	// The session's goroutine.
-	starts *loop.Bucket
+	startRate *loop.Bucket
 
 	// Any goroutine.
-	full backpressure
+	backpressure backpressure
 
 	// Any goroutine, under mu.
-	mu     sync.Mutex
-	line   []place // what waits behind the active run
-	behind int     // refusals that come right behind the active run
-	active bool
-	stop   context.CancelCauseFunc // of the active run
-	cause  error                   // why runs were cancelled
-	gone   bool                    // nobody is answered any more
+	mu        sync.Mutex
+	waiting   []waitingInput // what waits behind the active run
+	refused   int            // refusals that come right behind the active run
+	active    bool
+	cancelRun context.CancelCauseFunc // of the active run
+	cause     error                   // why runs were cancelled
+	gone      bool                    // nobody is answered any more
 }
 
 // stopping reports whether no run begins any more. It costs one atomic load.
@@ -82,64 +82,64 @@ type task struct {
 }
 
 // work does a task and those that follow, and ends when there are none.
-func (s *session) work(t task) {
+func (s *session) doTasks(t task) {
 	defer func() {
 		switch v := recover(); {
 		case v != nil: // the session is not to be trusted any more
 			s.panicked(v)
 			s.srv.active.remove(s)
 		case t.ctx != nil: // runtime.Goexit cannot be stopped, so the rest is another goroutine's
-			go s.work(task{ctx: t.ctx})
+			go s.doTasks(task{ctx: t.ctx})
 		}
 	}()
 	for t.ctx != nil {
 		switch {
 		case t.input != nil:
-			s.do(t.ctx, t.input)
+			s.handleInput(t.ctx, t.input)
 		case t.refused > 0:
-			s.refuse(t.ctx, t.refused)
+			s.refuseInputs(t.ctx, t.refused)
 		}
-		t = s.next()
+		t = s.nextTask()
 	}
 }
 
 // arm makes the context of the next task. Under mu.
-func (s *session) arm() context.Context {
+func (s *session) newTaskContext() context.Context {
 	ctx, stop := context.WithCancelCause(context.Background())
 	if s.cause != nil {
 		stop(s.cause)
 	}
-	s.stop = stop
+	s.cancelRun = stop
 	return ctx
 }
 
 // next takes the next task, or ends the session's goroutine.
-func (s *session) next() task {
+func (s *session) nextTask() task {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.srv.stopping() {
-		s.behind += s.clear()
+		s.refused += s.dropWaiting()
 	}
 	switch {
 	case s.gone:
-	case s.behind > 0:
-		t := task{ctx: s.arm(), refused: s.behind}
-		s.behind = 0
+	case s.refused > 0:
+		t := task{ctx: s.newTaskContext(), refused: s.refused}
+		s.refused = 0
 		return t
-	case len(s.line) > 0:
-		first := s.line[0]
-		s.line[0] = place{}
-		s.line, s.behind = s.line[1:], first.refused
-		return task{ctx: s.arm(), input: first.input}
+	case len(s.waiting) > 0:
+		first := s.waiting[0]
+		s.waiting[0] = waitingInput{}
+		s.waiting, s.refused = s.waiting[1:], first.refused
+		return task{ctx: s.newTaskContext(), input: first.input}
 	}
-	s.end()
+	s.becomeIdle()
 	return task{}
 }
 
 // end makes the session idle again. Under mu.
-func (s *session) end() {
-	s.clear()
-	s.behind, s.active, s.stop = 0, false, nil
+func (s *session) becomeIdle() {
+	s.dropWaiting()
+	s.refused, s.active, s.cancelRun = 0, false, nil
 	s.conn.SetBusy(false)
 	s.srv.active.remove(s)
 	if s.srv.stopping() {
@@ -148,8 +148,8 @@ func (s *session) end() {
 }
 
 // do makes a run of one input. Whatever happens, the input has its terminal event then.
-func (s *session) do(ctx context.Context, raw *bufpool.Buffer) {
-	defer s.stop(nil)
+func (s *session) handleInput(ctx context.Context, raw *bufpool.Buffer) {
+	defer s.cancelRun(nil)
 	done, answers := false, false
 	defer func() {
 		if done {
@@ -165,16 +165,16 @@ func (s *session) do(ctx context.Context, raw *bufpool.Buffer) {
 		}
 		s.srv.log.Error("agloop: a run ended its goroutine, as FailNow of a test does")
 	}()
-	if input, no := s.read(ctx, raw); input != nil {
+	if input, no := s.parseInput(ctx, raw); input != nil {
 		answers = true
-		s.run(ctx, input)
+		s.runAgent(ctx, input)
 	} else if no.code != "" {
 		run.Refuse(s, no.code, no.message)
 	}
 	done = true
 }
 
-func (s *session) run(ctx context.Context, input *agui.RunAgentInput) {
+func (s *session) runAgent(ctx context.Context, input *agui.RunAgentInput) {
 	perf := s.srv.performance
 	enc := perf.serializers.Get()
 	var err error
@@ -184,49 +184,49 @@ func (s *session) run(ctx context.Context, input *agui.RunAgentInput) {
 		})
 	})
 	if pe, ok := errors.AsType[*PanicError](err); ok {
-		s.broken(pe)
+		s.closeAfterPanic(pe)
 		return // with the serializer, which may be what panicked
 	}
 	perf.serializers.Put(enc)
 }
 
 // panicked is broken for a panic of the session's own. Call it where that was recovered.
-func (s *session) panicked(v any) { s.broken(&PanicError{Value: v, Stack: debug.Stack()}) }
+func (s *session) panicked(v any) { s.closeAfterPanic(&PanicError{Value: v, Stack: debug.Stack()}) }
 
 // broken ends the connection of a run that panicked: what it shares with the next one is
 // in an unknown state.
-func (s *session) broken(pe *PanicError) {
+func (s *session) closeAfterPanic(pe *PanicError) {
 	s.srv.door.Counters.Panics.Add(1)
 	s.srv.log.LogAttrs(context.Background(), slog.LevelError, "agloop: panic in a run",
 		slog.Any("panic", pe.Value), slog.String("stack", string(pe.Stack)))
 	s.conn.Close(frame.CloseInternal, "")
-	s.lose(pe)
+	s.connectionGone(pe)
 }
 
 // cancel ends the active run of a server that stops.
 func (s *session) cancel(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.cancelled(cause)
+	s.cancelTask(cause)
 }
 
 // lose ends the session with its connection.
-func (s *session) lose(cause error) {
+func (s *session) connectionGone(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.gone = true
-	s.clear() // an agent that heeds no context may go on for long
-	s.behind = 0
-	s.cancelled(cause)
+	s.dropWaiting() // an agent that heeds no context may go on for long
+	s.refused = 0
+	s.cancelTask(cause)
 }
 
 // cancelled is called under mu.
-func (s *session) cancelled(cause error) {
+func (s *session) cancelTask(cause error) {
 	if s.cause == nil {
 		s.cause = cause
 	}
-	if s.stop != nil {
-		s.stop(cause)
+	if s.cancelRun != nil {
+		s.cancelRun(cause)
 	}
 }
 
@@ -238,9 +238,11 @@ func (s *session) Send(event []byte, urgent bool) bool {
 	} else {
 		r = s.conn.Send(Text, event)
 	}
-	s.full.note(r)
+	s.backpressure.noteResult(r)
 	return r != Dropped
 }
 
-// Room implements run.Sink.
-func (s *session) Room(ctx context.Context) error { return s.full.await(ctx, s.conn, nil) }
+// AwaitDrain implements run.Sink.
+func (s *session) AwaitDrain(ctx context.Context) error {
+	return s.backpressure.await(ctx, s.conn, nil)
+}

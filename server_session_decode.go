@@ -20,8 +20,8 @@ type refusal struct{ code, message string }
 
 // read decodes an input, which it drops, and judges it. Without an input and without a
 // refusal the connection closes.
-func (s *session) read(ctx context.Context, raw *bufpool.Buffer) (*agui.RunAgentInput, refusal) {
-	input, isJSON, err := s.decode(ctx, raw)
+func (s *session) parseInput(ctx context.Context, raw *bufpool.Buffer) (*agui.RunAgentInput, refusal) {
+	input, isJSON, err := s.decodeInput(ctx, raw)
 	limits := &s.srv.cfg.Limits
 	switch {
 	case ctx.Err() != nil: // or nobody is there to be told
@@ -35,7 +35,7 @@ func (s *session) read(ctx context.Context, raw *bufpool.Buffer) (*agui.RunAgent
 		return nil, refusal{run.CodeTooLarge, fmt.Sprintf("input has %d messages, at most %d are taken", len(input.Messages), limits.MaxInputMessages)}
 	case len(input.Tools) > limits.MaxInputTools:
 		return nil, refusal{run.CodeTooLarge, fmt.Sprintf("input has %d tools, at most %d are taken", len(input.Tools), limits.MaxInputTools)}
-	case !s.starts.Allow():
+	case !s.startRate.Allow():
 		s.srv.door.RunRefused()
 		return nil, refusal{run.CodeRate, "too many runs in a short time"}
 	}
@@ -43,8 +43,8 @@ func (s *session) read(ctx context.Context, raw *bufpool.Buffer) (*agui.RunAgent
 }
 
 // decode waits until there is memory for it, or ctx ends.
-func (s *session) decode(ctx context.Context, raw *bufpool.Buffer) (input *agui.RunAgentInput, isJSON bool, err error) {
-	defer s.drop(raw)
+func (s *session) decodeInput(ctx context.Context, raw *bufpool.Buffer) (input *agui.RunAgentInput, isJSON bool, err error) {
+	defer s.releaseInput(raw)
 	leave, err := s.srv.decoding.acquire(ctx, len(raw.B))
 	if err != nil {
 		return nil, false, err
@@ -77,11 +77,11 @@ type admission struct {
 	budget func() int64 // in bytes; 0 or less: no bound
 
 	// Any goroutine.
-	gate atomic.Pointer[gate]
+	semaphore atomic.Pointer[sizedSemaphore]
 }
 
 // gate is a semaphore that knows its size.
-type gate struct {
+type sizedSemaphore struct {
 	*semaphore.Weighted
 	size int64
 }
@@ -103,18 +103,18 @@ func (a *admission) acquire(ctx context.Context, n int) (leave func(), err error
 
 // current is the gate of the present budget. What has entered by another leaves by that, so
 // both may be in use for a moment after a change.
-func (a *admission) current() *gate {
+func (a *admission) current() *sizedSemaphore {
 	size := a.budget()
 	if size <= 0 {
 		return nil
 	}
 	for {
-		g := a.gate.Load()
+		g := a.semaphore.Load()
 		if g != nil && g.size == size {
 			return g
 		}
-		fresh := &gate{semaphore.NewWeighted(size), size}
-		if a.gate.CompareAndSwap(g, fresh) {
+		fresh := &sizedSemaphore{semaphore.NewWeighted(size), size}
+		if a.semaphore.CompareAndSwap(g, fresh) {
 			return fresh
 		}
 	}

@@ -19,11 +19,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.closeIdle()
 	if d := s.cfg.DrainTimeout; d > 0 {
 		drain, cancel := context.WithTimeout(ctx, d)
-		_ = s.await(drain, func() bool { return s.active.count() == 0 })
+		_ = s.poll(drain, func() bool { return s.active.count() == 0 })
 		cancel()
 	}
 	s.cancelRuns()
-	err := s.await(ctx, func() bool { return s.door.Slots().Used() == 0 })
+	err := s.poll(ctx, func() bool { return s.door.Slots().Used() == 0 })
 	s.http.close()
 	if stopErr := s.stop(ctx); err == nil {
 		err = stopErr
@@ -95,7 +95,7 @@ func (s *Server) cancelRuns() {
 
 // await polls, as net/http's Shutdown does: connections end on many loops, and
 // nobody else needs to be told of the last one.
-func (s *Server) await(ctx context.Context, done func() bool) error {
+func (s *Server) poll(ctx context.Context, done func() bool) error {
 	pause := time.Millisecond
 	timer := time.NewTimer(pause)
 	defer timer.Stop()

@@ -23,13 +23,13 @@ import (
 // connection that is being dialled or waits to be, and none for those that are up.
 type Transport struct {
 	// Immutable.
-	cfg     TransportConfig
-	log     *slog.Logger
-	backoff backoff
-	slots   []*slot
-	origins []*origin
-	perf    *PerformanceManager
-	engines func(loops int, ledger *memmon.Ledger, log *slog.Logger) (*loop.Engine, error) // makes one
+	cfg       TransportConfig
+	log       *slog.Logger
+	backoff   backoff
+	slots     []*slot
+	remotes   []*remote
+	perf      *PerformanceManager
+	newEngine func(loops int, ledger *memmon.Ledger, log *slog.Logger) (*loop.Engine, error) // makes one
 
 	// Any goroutine.
 	handlers  atomic.Pointer[[]*eventHandler] // replaced under mu
@@ -37,7 +37,7 @@ type Transport struct {
 	eventsOut atomic.Uint64
 	panics    atomic.Uint64
 	unclaimed atomic.Uint64
-	watching  sync.Mutex // held while perf starts or stops; before mu
+	perfMu    sync.Mutex // held while perf starts or stops; before mu
 
 	// Any goroutine, under mu.
 	mu        sync.Mutex
@@ -66,7 +66,7 @@ type lifetime struct {
 	ctx      context.Context // of everything dialled
 	cancel   context.CancelFunc
 	up       chan struct{} // closed when the first connection is up
-	tried    chan struct{} // closed when every slot has been tried once
+	allTried chan struct{} // closed when every slot has been tried once
 	gone     chan struct{} // closed when nothing is left
 
 	// Any goroutine, under Transport.mu.
@@ -86,19 +86,19 @@ func NewTransport(config TransportConfig) (*Transport, error) {
 		return nil, err
 	}
 	t := &Transport{
-		cfg:     cfg,
-		log:     cfg.Client.Logger,
-		backoff: backoff{min: cfg.ReconnectMin, max: cfg.ReconnectMax, random: rand.Int64N},
-		engines: loop.NewEngine,
-		arrival: make(chan struct{}),
+		cfg:       cfg,
+		log:       cfg.Client.Logger,
+		backoff:   backoff{min: cfg.ReconnectMin, max: cfg.ReconnectMax, random: rand.Int64N},
+		newEngine: loop.NewEngine,
+		arrival:   make(chan struct{}),
 	}
 	for _, url := range cfg.URLs {
-		t.origins = append(t.origins, newOrigin(url))
+		t.remotes = append(t.remotes, newRemote(url))
 	}
-	t.pool.origins = t.origins
+	t.pool.remotes = t.remotes
 	for range cfg.ConnectionsPerURL {
-		for _, o := range t.origins {
-			t.slots = append(t.slots, &slot{transport: t, origin: o})
+		for _, o := range t.remotes {
+			t.slots = append(t.slots, &slot{transport: t, remote: o})
 		}
 	}
 	if err := t.initPerformance(); err != nil {
@@ -116,11 +116,11 @@ func NewTransport(config TransportConfig) (*Transport, error) {
 // Errors: the last of each URL's dialling, with ctx's error when that ended it;
 // ErrTransportStarted; ErrTransportClosed after Stop.
 func (t *Transport) Start(ctx context.Context) error {
-	life, err := t.begin(ctx)
+	life, err := t.beginLifetime(ctx)
 	if err != nil {
 		return err
 	}
-	tried := life.tried
+	tried := life.allTried
 	if _, bounded := ctx.Deadline(); bounded {
 		tried = nil
 	}
@@ -142,9 +142,9 @@ func (t *Transport) Start(ctx context.Context) error {
 	if t.state == transportRunning {
 		t.state = transportFailing
 	}
-	err = t.unreachable(cause)
+	err = t.unreachableError(cause)
 	t.mu.Unlock()
-	stuck := t.end(life)
+	stuck := t.endLifetime(life)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
@@ -158,7 +158,7 @@ func (t *Transport) Start(ctx context.Context) error {
 }
 
 // begin starts dialling.
-func (t *Transport) begin(ctx context.Context) (*lifetime, error) {
+func (t *Transport) beginLifetime(ctx context.Context) (*lifetime, error) {
 	wanted := t.perf.Tuning() // the manager locks itself before us
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -168,14 +168,14 @@ func (t *Transport) begin(ctx context.Context) (*lifetime, error) {
 	case transportStopped:
 		return nil, ErrTransportClosed
 	}
-	engine, err := t.engines(t.cfg.Loops, t.perf.ledger, t.log)
+	engine, err := t.newEngine(t.cfg.Loops, t.perf.ledger, t.log)
 	if err != nil {
 		return nil, err
 	}
 	life := &lifetime{
 		engine:   engine,
 		endpoint: engine.NewEndpoint(loop.EndpointConfig{Handler: linkHandler{}, Limits: t.cfg.Client.Limits, Log: t.log}),
-		up:       make(chan struct{}), tried: make(chan struct{}), gone: make(chan struct{}),
+		up:       make(chan struct{}), allTried: make(chan struct{}), gone: make(chan struct{}),
 		untried: len(t.slots), alive: len(t.slots),
 	}
 	life.endpoint.Tune(wanted)
@@ -184,7 +184,7 @@ func (t *Transport) begin(ctx context.Context) (*lifetime, error) {
 	t.state, t.lifetime = transportRunning, life
 	for _, s := range t.slots {
 		s.failures, s.dialled, s.tried = 0, false, false
-		go s.restore(life, nil)
+		go s.dialUntilUp(life, nil)
 	}
 	return life, nil
 }
@@ -203,14 +203,14 @@ func (t *Transport) Stop() error {
 	if life == nil {
 		return nil
 	}
-	return t.end(life)
+	return t.endLifetime(life)
 }
 
 // end ends an lifetime and waits until nothing is left of it.
-func (t *Transport) end(life *lifetime) error {
+func (t *Transport) endLifetime(life *lifetime) error {
 	t.mu.Lock()
 	life.cancel()
-	t.pool.abandon()
+	t.pool.closeWaiters()
 	t.mu.Unlock()
 	for _, l := range t.links() {
 		_ = l.client.Close()
@@ -244,16 +244,16 @@ func (t *Transport) links() (list []*link) {
 }
 
 // retire notes that a slot is at its end. Under mu.
-func (life *lifetime) retire() {
+func (life *lifetime) slotEnded() {
 	if life.alive--; life.alive == 0 {
 		close(life.gone)
 	}
 }
 
 // unreachable says why no connection came up. Under mu.
-func (t *Transport) unreachable(cause error) error {
+func (t *Transport) unreachableError(cause error) error {
 	errs := []error{errors.New("agloop: no connection came up"), cause}
-	for _, o := range t.origins {
+	for _, o := range t.remotes {
 		if o.lastErr != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", o.name, o.lastErr))
 		}

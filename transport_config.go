@@ -103,7 +103,7 @@ func (c *TransportConfig) check() error {
 		return &ConfigError{Field: "URLs", Reason: "must name a server"}
 	}
 	for i, rawURL := range c.URLs {
-		req, _, err := target(rawURL)
+		req, _, err := parseURL(rawURL)
 		switch {
 		case errors.Is(err, ErrTLS):
 			return fmt.Errorf("%w: URLs[%d]", err, i)

@@ -37,8 +37,8 @@ func (t *Transport) initPerformance() (err error) {
 // startPerformance begins to watch, unless Stop was quicker. A manager starts once, so
 // this waits for the first connection that comes up.
 func (t *Transport) startPerformance(life *lifetime) {
-	t.watching.Lock()
-	defer t.watching.Unlock()
+	t.perfMu.Lock()
+	defer t.perfMu.Unlock()
 	t.mu.Lock()
 	running := t.state == transportRunning
 	t.mu.Unlock()
@@ -49,8 +49,8 @@ func (t *Transport) startPerformance(life *lifetime) {
 
 // stopPerformance is called once no startPerformance can begin to watch any more.
 func (t *Transport) stopPerformance() {
-	t.watching.Lock()
-	defer t.watching.Unlock()
+	t.perfMu.Lock()
+	defer t.perfMu.Unlock()
 	t.perf.stop()
 }
 

@@ -8,28 +8,28 @@ import (
 
 // pool hands connections to runs, one run at a time for each. All under Transport.mu.
 type pool struct {
-	origins []*origin
+	remotes []*remote
 	waiters list.List // of chan *link: the runs that wait, first come first served
 	up      int       // connections up
 	busy    int       // connections with a run
-	turn    uint64    // of the last pick
+	picks   uint64    // of the last pick
 }
 
 // origin is one URL and its connections.
-type origin struct {
+type remote struct {
 	// Immutable.
 	url  string
 	name string // url without what may be secret
 
 	// Any goroutine, under Transport.mu.
-	free    list.List // of *link, the longest free first
-	busy    int
-	turn    uint64 // of the last pick
-	lastErr error  // of dialling
+	free     list.List // of *link, the longest free first
+	busy     int
+	lastPick uint64 // of the last pick
+	lastErr  error  // of dialling
 }
 
-func newOrigin(rawURL string) *origin {
-	o := &origin{url: rawURL}
+func newRemote(rawURL string) *remote {
+	o := &remote{url: rawURL}
 	if u, err := url.Parse(rawURL); err == nil {
 		o.name = u.Scheme + "://" + u.Host + u.Path
 	}
@@ -38,10 +38,10 @@ func newOrigin(rawURL string) *origin {
 
 // pick takes a free connection, or nil: of the URL with the fewest runs, then of
 // the one whose turn is longest ago, the connection that has been free for the longest time.
-func (p *pool) pick() *link {
-	var best *origin
-	for _, o := range p.origins {
-		if o.free.Len() > 0 && (best == nil || o.busy < best.busy || o.busy == best.busy && o.turn < best.turn) {
+func (p *pool) takeFree() *link {
+	var best *remote
+	for _, o := range p.remotes {
+		if o.free.Len() > 0 && (best == nil || o.busy < best.busy || o.busy == best.busy && o.lastPick < best.lastPick) {
 			best = o
 		}
 	}
@@ -49,56 +49,56 @@ func (p *pool) pick() *link {
 		return nil
 	}
 	l := best.free.Front().Value.(*link)
-	p.remove(l)
+	p.assign(l)
 	return l
 }
 
 // take gives l to a run.
-func (p *pool) remove(l *link) {
-	o := l.slot.origin
-	if l.place != nil {
-		o.free.Remove(l.place)
-		l.place = nil
+func (p *pool) assign(l *link) {
+	o := l.slot.remote
+	if l.freeElement != nil {
+		o.free.Remove(l.freeElement)
+		l.freeElement = nil
 	}
-	p.turn++
-	o.turn = p.turn
+	p.picks++
+	o.lastPick = p.picks
 	o.busy++
 	p.busy++
-	l.taken.Store(true)
+	l.busy.Store(true)
 }
 
 // offer gives a connection nobody uses to the first waiter, or sets it free.
-func (p *pool) offer(l *link) {
+func (p *pool) makeFree(l *link) {
 	if first := p.waiters.Front(); first != nil {
 		p.waiters.Remove(first)
-		p.remove(l)
+		p.assign(l)
 		first.Value.(chan *link) <- l // has room for one
 		return
 	}
-	l.place = l.slot.origin.free.PushBack(l)
+	l.freeElement = l.slot.remote.free.PushBack(l)
 }
 
 // giveBack ends the use of a connection by a run.
-func (p *pool) giveBack(l *link) {
-	l.taken.Store(false)
-	l.slot.origin.busy--
+func (p *pool) release(l *link) {
+	l.busy.Store(false)
+	l.slot.remote.busy--
 	p.busy--
 	if !l.gone && !l.closing {
-		p.offer(l)
+		p.makeFree(l)
 	}
 }
 
 // drop removes a connection that is no longer there.
-func (p *pool) drop(l *link) {
+func (p *pool) linkGone(l *link) {
 	p.up--
-	if l.place != nil {
-		l.slot.origin.free.Remove(l.place)
-		l.place = nil
+	if l.freeElement != nil {
+		l.slot.remote.free.Remove(l.freeElement)
+		l.freeElement = nil
 	}
 }
 
 // abandon tells all waiters that nothing will come.
-func (p *pool) abandon() {
+func (p *pool) closeWaiters() {
 	for first := p.waiters.Front(); first != nil; first = p.waiters.Front() {
 		close(p.waiters.Remove(first).(chan *link))
 	}
@@ -114,7 +114,7 @@ func (t *Transport) acquire(ctx context.Context) (*link, error) {
 		t.mu.Unlock()
 		return nil, ErrTransportClosed
 	}
-	if l := t.pool.pick(); l != nil { // none is free while somebody waits
+	if l := t.pool.takeFree(); l != nil { // none is free while somebody waits
 		t.mu.Unlock()
 		return l, nil
 	}
@@ -135,7 +135,7 @@ func (t *Transport) acquire(ctx context.Context) (*link, error) {
 	select {
 	case l := <-ready: // it came at the same moment
 		if l != nil {
-			t.pool.giveBack(l)
+			t.pool.release(l)
 		}
 	default:
 		t.pool.waiters.Remove(place)

@@ -33,15 +33,15 @@ func (t *Transport) Run(ctx context.Context, in *agui.RunAgentInput) iter.Seq2[a
 			yield(nil, err)
 			return
 		}
-		if err := t.follow(ctx, l, in, yield); err != nil && !errors.Is(err, errLeft) {
+		if err := t.readRun(ctx, l, in, yield); err != nil && !errors.Is(err, errCallerLeft) {
 			yield(nil, err)
 		}
 	}
 }
 
 // follow yields the events of a run and gives its connection back, or ends it.
-func (t *Transport) follow(ctx context.Context, l *link, in *agui.RunAgentInput, yield func(agui.Event, error) bool) (err error) {
-	err = errLeft // should yield panic
+func (t *Transport) readRun(ctx context.Context, l *link, in *agui.RunAgentInput, yield func(agui.Event, error) bool) (err error) {
+	err = errCallerLeft // should yield panic
 	defer func() { t.endRun(l, err) }()
 	serializer := t.perf.serializers.Get()
 	defer t.perf.serializers.Put(serializer)
@@ -49,7 +49,7 @@ func (t *Transport) follow(ctx context.Context, l *link, in *agui.RunAgentInput,
 	labels := pprof.Labels("thread", in.ThreadID, "run", in.RunID)
 	t.perf.collector.Do(ctx, labels, func(ctx context.Context) {
 		err = stream.read(ctx, func(ev agui.Event, err error) bool {
-			t.received(l, ev)
+			t.dispatch(l, ev)
 			return yield(ev, err)
 		})
 	})
@@ -67,16 +67,16 @@ func (t *Transport) startRun(ctx context.Context, raw []byte) (*link, error) {
 		l.inbox.clear()
 		l.client.conn.SetBusy(true)
 		r := l.client.conn.SendNow(Text, raw)
-		l.full.note(r)
+		l.backpressure.noteResult(r)
 		if r != Dropped {
 			t.mu.Lock()
 			t.counts.runs++
 			t.mu.Unlock()
 			return l, nil
 		}
-		_ = t.spent(l)
+		_ = t.markUnusable(l)
 		t.mu.Lock()
-		t.pool.giveBack(l)
+		t.pool.release(l)
 		t.mu.Unlock()
 	}
 }
@@ -94,19 +94,19 @@ func (t *Transport) endRun(l *link, err error) {
 	t.counts.stripped += l.client.stripped.Swap(0)
 	if err != nil {
 		l.closing = true
-		if !errors.Is(err, errLeft) {
+		if !errors.Is(err, errCallerLeft) {
 			t.counts.runsFailed++
 			t.counts.lastErr = err
 		}
 	}
-	t.pool.giveBack(l)
+	t.pool.release(l)
 }
 
 // eventHandler is one call of AddEventHandler.
 type eventHandler struct{ handle func(agui.Event) }
 
 // received passes an event to the handlers.
-func (t *Transport) received(l *link, ev agui.Event) {
+func (t *Transport) dispatch(l *link, ev agui.Event) {
 	t.eventsIn.Add(1)
 	l.useful.Store(true)
 	if list := t.handlers.Load(); list != nil {
@@ -174,7 +174,7 @@ func (t *Transport) SendEvent(ctx context.Context, ev agui.Event) error {
 		return err
 	}
 	if sent == Dropped {
-		return t.spent(l)
+		return t.markUnusable(l)
 	}
 	t.eventsOut.Add(1)
 	return nil
