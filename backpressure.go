@@ -6,26 +6,26 @@ import (
 	"sync/atomic"
 )
 
-// backpressure makes who sends over one connection wait until that has drained to its low-water
-// mark. The zero value is ready.
+// backpressure makes those who send over one connection wait until that has drained to its
+// low-water mark. The zero value is ready.
 type backpressure struct {
 	// Any goroutine.
-	reported atomic.Bool // a Send answered Backpressure, and nobody has seen the end of it
+	reported atomic.Bool // a Send answered Backpressure, and nobody has seen that it ended
 
 	// Any goroutine, under mu.
 	mu    sync.Mutex
 	drain chan struct{} // closed by drained; nil while nobody waits
 }
 
-// note takes note of what a Send answered. Any goroutine.
+// noteResult notes what a Send answered. Any goroutine.
 func (b *backpressure) noteResult(r SendResult) {
 	if r == Backpressure {
 		b.reported.Store(true)
 	}
 }
 
-// await waits while c is above its soft limit, until ctx ends or over is closed: the next Send
-// tells then. The error is ctx's. Any goroutine.
+// await waits while c is above its soft limit, until ctx ends or over is closed, after which the
+// next Send returns Dropped. The error is ctx's. Any goroutine.
 func (b *backpressure) await(ctx context.Context, c *Conn, over <-chan struct{}) error {
 	if !b.reported.Load() {
 		return ctx.Err()
@@ -36,14 +36,14 @@ func (b *backpressure) await(ctx context.Context, c *Conn, over <-chan struct{})
 		b.mu.Unlock()
 		return ctx.Err()
 	}
-	// The loop lowers Full before it calls drained, which needs mu: it will see room.
+	// The loop lowers Full before it calls drained, which needs mu and so will see the channel.
 	if b.drain == nil {
 		b.drain = make(chan struct{})
 	}
-	room := b.drain
+	drain := b.drain
 	b.mu.Unlock()
 	select {
-	case <-room:
+	case <-drain:
 	case <-over:
 	case <-ctx.Done():
 	}

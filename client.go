@@ -127,7 +127,7 @@ func clientLimits(l Limits, events bool) (Limits, error) {
 	return l, err
 }
 
-// target splits a URL into the request and the address to dial.
+// parseURL splits a URL into the request and the address to dial.
 func parseURL(rawURL string) (req handshake.DialRequest, addr string, err error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
@@ -168,8 +168,8 @@ func (c *Client) Stats() ClientStats {
 	return ClientStats{UnknownEvents: c.unknown.Load(), Stripped: c.stripped.Load()}
 }
 
-// Close says goodbye with 1000 and returns; the closing handshake goes on by
-// itself for at most Limits.CloseTimeout. An active Run ends with ErrClientClosed.
+// Close begins the closing handshake with 1000 and returns; that goes on by itself for at most
+// Limits.CloseTimeout. An active Run ends with ErrClientClosed.
 func (c *Client) Close() error {
 	if c.inbox != nil {
 		c.inbox.fail(ErrClientClosed)
@@ -178,7 +178,7 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// lastClose gives the shared loops back when the connection is gone.
+// releaseOnClose gives the shared loops back when the connection is gone.
 type releaseOnClose struct {
 	Handler
 	release func()
@@ -221,7 +221,7 @@ func (s *sharedEngine) release() {
 		last, s.engine = s.engine, nil
 	}
 	s.mu.Unlock()
-	if last != nil { // not under mu: a handler may block, and nobody else must wait for it
+	if last != nil { // not under mu: Stop waits for handlers, and nobody else should
 		_ = last.Stop(context.Background())
 	}
 }

@@ -10,12 +10,12 @@ import (
 	"github.com/agloop/agloop/codec/event"
 )
 
-// joiner puts together the characters that a peer cut in two: the first half is escaped at
-// the end of a delta, the second at the start of the next delta of the same item. The
-// decoder makes U+FFFD of either. The zero value is ready; one joiner follows one stream.
+// surrogateJoiner puts together the characters that a peer cut in two: the first half is escaped
+// at the end of a delta, the second at the start of the next delta of the same item. The decoder
+// makes U+FFFD of either. The zero value is ready; one joiner is for one stream.
 type surrogateJoiner struct{ halves []highHalf }
 
-// half is the first half of a character whose second half may come.
+// highHalf is the first half of a character whose second half may come.
 type highHalf struct {
 	kind agui.EventType // of the event that appends to the item
 	id   string
@@ -24,8 +24,8 @@ type highHalf struct {
 
 const replacement = string(utf8.RuneError)
 
-// join changes the events that frame stands for. Only the frame tells a half from U+FFFD
-// that the peer has written.
+// join changes events, which were decoded from frame. Only the frame shows whether a U+FFFD is a
+// half or was written by the peer.
 func (j *surrogateJoiner) join(events []agui.Event, frame []byte) []agui.Event {
 	for i := 0; i < len(events); i++ {
 		switch e := events[i].(type) {
@@ -41,7 +41,7 @@ func (j *surrogateJoiner) join(events []agui.Event, frame []byte) []agui.Event {
 			events, i = j.flush(events, i, agui.EventTypeToolCallArgs, e.ToolCallID)
 		case *agui.ReasoningMessageEnd:
 			events, i = j.flush(events, i, agui.EventTypeReasoningMessageContent, e.MessageID)
-		case *agui.RunError: // it ends what is open
+		case *agui.RunError: // it ends every item
 			for len(j.halves) > 0 {
 				events, i = j.flush(events, i, j.halves[0].kind, j.halves[0].id)
 			}
@@ -50,7 +50,7 @@ func (j *surrogateJoiner) join(events []agui.Event, frame []byte) []agui.Event {
 	return events
 }
 
-// delta returns what delta adds to its item now.
+// delta returns what to add to the item now for delta.
 func (j *surrogateJoiner) delta(kind agui.EventType, id, delta string, frame []byte) string {
 	if delta == "" {
 		return "" // the second half may still come
@@ -73,9 +73,11 @@ func (j *surrogateJoiner) delta(kind agui.EventType, id, delta string, frame []b
 	return delta
 }
 
-// end puts the half of an item that ends with events[i] before that. It returns the new
-// place of events[i].
-func (j *surrogateJoiner) flush(events []agui.Event, i int, kind agui.EventType, id string) ([]agui.Event, int) {
+// flush inserts the half of an item that ends with events[i], if it has one, before that. It returns
+// the new index of events[i].
+func (j *surrogateJoiner) flush(events []agui.Event, i int, kind agui.EventType, id string) (
+	[]agui.Event, int,
+) {
 	if j.takeHalf(kind, id) == 0 {
 		return events, i
 	}
@@ -83,19 +85,19 @@ func (j *surrogateJoiner) flush(events []agui.Event, i int, kind agui.EventType,
 	if tag := events[i].Common().SubagentRunID; tag != nil {
 		base.SubagentRunID = new(*tag)
 	}
-	var rest agui.Event
+	var last agui.Event
 	switch kind {
 	case agui.EventTypeTextMessageContent:
-		rest = &agui.TextMessageContent{Base: base, MessageID: id, Delta: replacement}
+		last = &agui.TextMessageContent{Base: base, MessageID: id, Delta: replacement}
 	case agui.EventTypeToolCallArgs:
-		rest = &agui.ToolCallArgs{Base: base, ToolCallID: id, Delta: replacement}
+		last = &agui.ToolCallArgs{Base: base, ToolCallID: id, Delta: replacement}
 	default:
-		rest = &agui.ReasoningMessageContent{Base: base, MessageID: id, Delta: replacement}
+		last = &agui.ReasoningMessageContent{Base: base, MessageID: id, Delta: replacement}
 	}
-	return slices.Insert(events, i, rest), i + 1
+	return slices.Insert(events, i, last), i + 1
 }
 
-// take returns the half that an item has, or 0, and forgets it.
+// takeHalf removes and returns the half that an item has, or 0.
 func (j *surrogateJoiner) takeHalf(kind agui.EventType, id string) rune {
 	for i, h := range j.halves {
 		if h.kind == kind && h.id == id {

@@ -21,7 +21,8 @@ import (
 // event and field, an *OrderError, ErrTruncated with the *CloseError when the
 // connection ended first, ErrSlowConsumer, ctx's error. A *FieldError for in
 // itself, and ErrRunActive, are yielded before anything is sent and close nothing. AG-UI knows
-// no message that stops a run: leaving the loop early closes the connection.
+// no message that stops a run: leaving the loop early closes the connection, also when its body
+// panics.
 //
 // Runs of one client come one after another; the events belong to the caller.
 func (c *Client) Run(ctx context.Context, in *agui.RunAgentInput) iter.Seq2[agui.Event, error] {
@@ -41,7 +42,7 @@ func (c *Client) Run(ctx context.Context, in *agui.RunAgentInput) iter.Seq2[agui
 			return
 		}
 		c.inbox.clear()
-		c.conn.SendNow(Text, raw) // dropped when closed: the inbox knows why
+		c.conn.SendNow(Text, raw) // dropped on a closed connection: the inbox knows why
 		if err := c.readRun(ctx, yield); err != nil && !errors.Is(err, errCallerLeft) {
 			yield(nil, err)
 		}
@@ -51,7 +52,7 @@ func (c *Client) Run(ctx context.Context, in *agui.RunAgentInput) iter.Seq2[agui
 // readRun yields the events of the run whose input was sent, and closes the connection unless
 // that comes to its terminal event.
 func (c *Client) readRun(ctx context.Context, yield func(agui.Event, error) bool) (err error) {
-	err = errCallerLeft // should yield not return
+	err = errCallerLeft // if yield panics
 	defer func() {
 		if err != nil {
 			c.conn.Close(closeCodeFor(err), "")
@@ -72,7 +73,7 @@ func encodeInput(in *agui.RunAgentInput) ([]byte, error) {
 	return event.AppendRunAgentInput(nil, in)
 }
 
-// closeCodeFor is what the server is told when a run ends with err.
+// closeCodeFor is the close code for the server when a run ends with err.
 func closeCodeFor(err error) CloseCode {
 	if _, ok := errors.AsType[*FieldError](err); ok {
 		return frame.CloseProtocolError
@@ -83,7 +84,7 @@ func closeCodeFor(err error) CloseCode {
 	return CloseGoingAway
 }
 
-// errLeft says that the caller left the loop before the terminal event.
+// errCallerLeft says that the caller left the loop before the terminal event.
 var errCallerLeft = errors.New("caller left the run")
 
 // stream is the pipeline from frames to events of one run.
@@ -149,8 +150,7 @@ func (s *stream) decode(frame []byte) (err error) {
 	return err
 }
 
-// inbox is the Handler of a client that runs agents: it keeps frames until Run takes
-// them.
+// inbox is the Handler of a client that runs agents: it keeps frames until Run reads them.
 type inbox struct {
 	NopHandler
 	limit int
@@ -160,7 +160,7 @@ type inbox struct {
 	frames     []*bufpool.Buffer
 	bytes      int           // that frames take, see eventSize
 	discarding bool          // nobody reads any more: what still comes is dropped
-	conn       *Conn         // that holds the frames, as the ledger has it; nil before the first and when it is gone
+	conn       *Conn         // for which the ledger counts the frames; nil while it counts none
 	err        error         // no more frames will come; those that came are still good
 	signal     chan struct{} // holds one token when something changed
 }
@@ -204,7 +204,7 @@ func eventSize(f *bufpool.Buffer) int {
 // OnClose implements Handler.
 func (b *inbox) OnClose(_ *Conn, why *CloseError) {
 	b.mu.Lock()
-	b.unhold(b.frames...) // nobody may ever come for them
+	b.unhold(b.frames...) // perhaps nobody ever reads them
 	b.conn = nil
 	b.mu.Unlock()
 	b.fail(joinErrors(ErrTruncated, why))

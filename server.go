@@ -35,8 +35,7 @@ type ServerConfig struct {
 	HTTP http.Handler
 	// Origins are pages that may connect besides those of the server's own
 	// origin, such as "https://app.example"; "*" is all. Behind a proxy that ends TLS
-	// list the https origin. Clients that send no Origin, which no browser
-	// does, are always let in.
+	// list the https origin. Clients that send no Origin are always let in: they are no browsers.
 	Origins []string
 	// Protocols are the subprotocols offered, in order of preference.
 	Protocols []string
@@ -65,11 +64,12 @@ type ServerConfig struct {
 	Logger *slog.Logger
 }
 
-// Server serves AG-UI over WebSocket. Make one with NewServer; it serves once.
+// Server serves AG-UI over WebSocket. Make one with NewServer. After Shutdown or Close it does not
+// serve again.
 type Server struct {
 	// Immutable.
 	cfg       ServerConfig // limits and rates with their defaults
-	configErr error        // what is wrong with the config
+	configErr error        // what is wrong with the config; nil if nothing is
 	log       *slog.Logger
 	decode    func(raw []byte) (*agui.RunAgentInput, error)
 	newEngine func(loops int, ledger *memmon.Ledger, log *slog.Logger) (*loop.Engine, error)
@@ -162,7 +162,7 @@ func (s *Server) ServeListener(ln net.Listener) error {
 	return err
 }
 
-// enter registers a listener, and starts the engine for the first one.
+// addListener registers a listener, and starts the engine for the first one.
 func (s *Server) addListener(ln net.Listener) (*loop.Door, error) {
 	if s.configErr != nil {
 		return nil, s.configErr
@@ -228,7 +228,8 @@ func (c ServerConfig) parse() (_ ServerConfig, err error) {
 // the state of a whole thread.
 const maxInput = 10 << 20
 
-// start makes the engine, the door and what watches them. Under mu.
+// start makes the engine, the door and what watches them. After an error nothing of it is left.
+// Under mu.
 func (s *Server) start() (err error) {
 	handler, tooBig := s.cfg.Handler, []byte(nil)
 	if handler == nil {
@@ -236,7 +237,8 @@ func (s *Server) start() (err error) {
 			return err
 		}
 		handler = agentHandler{s}
-		tooBig = run.Refusal(run.CodeTooLarge, fmt.Sprintf("input has more than %d bytes", s.cfg.Limits.MaxMessage))
+		tooBig = run.Refusal(run.CodeTooLarge,
+			fmt.Sprintf("input has more than %d bytes", s.cfg.Limits.MaxMessage))
 	}
 	ledger := memmon.NewLedger() // before the engine, which writes in it
 	engine, err := s.newEngine(s.cfg.Loops, ledger, s.log)
@@ -257,8 +259,8 @@ func (s *Server) start() (err error) {
 		TooBig:         tooBig,
 		HTTP:           http.serve,
 	})
-	performance, err := newPerformanceManager(s.cfg.performanceConfig(door.Slots().Cap()), s.cfg.Limits.Tuning(),
-		ledger, door.Slots(), serverTarget{engine, door}, s.log)
+	performance, err := newPerformanceManager(s.cfg.performanceConfig(door.Slots().Cap()),
+		s.cfg.Limits.Tuning(), ledger, door.Slots(), serverTarget{engine, door}, s.log)
 	if err != nil {
 		http.close()
 		return joinErrors(err, engine.Stop(context.Background()))
@@ -275,8 +277,9 @@ func (s *Server) Addr() net.Addr {
 	return s.addr
 }
 
-// Ready is nil while the server takes connections, or says why it does not: it does not serve yet, it shuts down, or a
-// handler has blocked a loop for a second. It is what a readiness probe asks.
+// Ready returns nil while the server takes connections. Otherwise it says why it does not: it does
+// not serve yet, it shuts down, or a handler has blocked a loop for a second. A readiness probe
+// asks this.
 func (s *Server) Ready() error {
 	s.mu.Lock()
 	state, engine := s.state, s.engine

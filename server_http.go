@@ -10,12 +10,15 @@ import (
 	"time"
 )
 
-// httpSide runs net/http on the connections that ask for no WebSocket.
+// httpServer runs net/http on the connections that ask for no WebSocket.
 type httpServer struct {
+	// Immutable.
 	srv   *http.Server
-	conns chan net.Conn
-	done  chan struct{}
-	once  sync.Once
+	conns chan net.Conn // from serve to Accept
+	done  chan struct{} // closed by Close
+
+	// Any goroutine.
+	closing sync.Once
 }
 
 func newHTTPSide(handler http.Handler, log *slog.Logger) *httpServer {
@@ -49,7 +52,7 @@ func DefaultHTTP(w http.ResponseWriter, r *http.Request) {
 	http.Error(w, "this is a WebSocket endpoint", http.StatusUpgradeRequired)
 }
 
-// take gives a connection to net/http.
+// serve gives a connection to net/http.
 func (h *httpServer) serve(nc net.Conn) {
 	select {
 	case h.conns <- nc:
@@ -58,7 +61,7 @@ func (h *httpServer) serve(nc net.Conn) {
 	}
 }
 
-// Accept, Close and Addr make an httpSide the listener of its own server.
+// Accept, Close and Addr make an httpServer the listener of its own server.
 func (h *httpServer) Accept() (net.Conn, error) {
 	select {
 	case nc := <-h.conns:
@@ -69,7 +72,7 @@ func (h *httpServer) Accept() (net.Conn, error) {
 }
 
 func (h *httpServer) Close() error {
-	h.once.Do(func() { close(h.done) })
+	h.closing.Do(func() { close(h.done) })
 	return nil
 }
 

@@ -15,8 +15,8 @@ import (
 	"github.com/agloop/agloop/run"
 )
 
-// agentHandler joins connections to the agent. A connection gets a session with its
-// first input, and a goroutine only while it has runs to do.
+// agentHandler is the Handler of a server with an Agent. A connection gets a session with its
+// first input, and a goroutine only while it has runs.
 type agentHandler struct{ srv *Server }
 
 func (h agentHandler) OnOpen(*Conn) {}
@@ -29,7 +29,10 @@ func (h agentHandler) OnMessage(c *Conn, op Opcode, payload []byte) {
 	s, ok := c.User().(*session)
 	if !ok {
 		rates := &h.srv.cfg.Rates
-		s = &session{srv: h.srv, conn: c, user: c.User(), startRate: loop.NewBucket(rates.Runs, rates.RunsBurst)}
+		s = &session{
+			srv: h.srv, conn: c, user: c.User(),
+			startRate: loop.NewBucket(rates.Runs, rates.RunsBurst),
+		}
 		c.SetUser(s)
 	}
 	s.input(payload)
@@ -61,13 +64,13 @@ type session struct {
 	backpressure backpressure
 
 	// Any goroutine, under mu.
-	mu        sync.Mutex
-	waiting   []waitingInput // what waits behind the active run
-	refused   int            // refusals that come right behind the active run
-	active    bool
-	cancelRun context.CancelCauseFunc // of the active run
-	cause     error                   // why runs were cancelled
-	gone      bool                    // nobody is answered any more
+	mu         sync.Mutex
+	active     bool                    // it has a goroutine
+	cancelTask context.CancelCauseFunc // of that goroutine's task
+	refused    int                     // inputs that are refused after that task
+	waiting    []waitingInput          // inputs that come after those
+	cause      error                   // why tasks are cancelled
+	gone       bool                    // nobody is answered any more
 }
 
 // stopping reports whether no run begins any more. It costs one atomic load.
@@ -81,14 +84,14 @@ type task struct {
 	input   *bufpool.Buffer
 }
 
-// work does a task and those that follow, and ends when there are none.
+// doTasks does a task and those that follow, and ends when there are none.
 func (s *session) doTasks(t task) {
 	defer func() {
 		switch v := recover(); {
 		case v != nil: // the session is not to be trusted any more
 			s.panicked(v)
 			s.srv.active.remove(s)
-		case t.ctx != nil: // runtime.Goexit cannot be stopped, so the rest is another goroutine's
+		case t.ctx != nil: // runtime.Goexit ends this goroutine, so another one goes on
 			go s.doTasks(task{ctx: t.ctx})
 		}
 	}()
@@ -103,17 +106,17 @@ func (s *session) doTasks(t task) {
 	}
 }
 
-// arm makes the context of the next task. Under mu.
+// newTaskContext makes the context of the next task. Under mu.
 func (s *session) newTaskContext() context.Context {
-	ctx, stop := context.WithCancelCause(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
 	if s.cause != nil {
-		stop(s.cause)
+		cancel(s.cause)
 	}
-	s.cancelRun = stop
+	s.cancelTask = cancel
 	return ctx
 }
 
-// next takes the next task, or ends the session's goroutine.
+// nextTask returns the next task, or ends the session's goroutine.
 func (s *session) nextTask() task {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -136,10 +139,10 @@ func (s *session) nextTask() task {
 	return task{}
 }
 
-// end makes the session idle again. Under mu.
+// becomeIdle ends the session's work until the next input. Under mu.
 func (s *session) becomeIdle() {
 	s.dropWaiting()
-	s.refused, s.active, s.cancelRun = 0, false, nil
+	s.refused, s.active, s.cancelTask = 0, false, nil
 	s.conn.SetBusy(false)
 	s.srv.active.remove(s)
 	if s.srv.stopping() {
@@ -147,10 +150,12 @@ func (s *session) becomeIdle() {
 	}
 }
 
-// do makes a run of one input. Whatever happens, the input has its terminal event then.
+// handleInput makes a run of one input, or refuses it. Whatever happens, the input has its terminal
+// event when this returns.
 func (s *session) handleInput(ctx context.Context, raw *bufpool.Buffer) {
-	defer s.cancelRun(nil)
-	done, answers := false, false
+	defer s.cancelTask(nil)
+	done := false
+	answers := false // run.Do sends the terminal event
 	defer func() {
 		if done {
 			return
@@ -165,11 +170,11 @@ func (s *session) handleInput(ctx context.Context, raw *bufpool.Buffer) {
 		}
 		s.srv.log.Error("agloop: a run ended its goroutine, as FailNow of a test does")
 	}()
-	if input, no := s.parseInput(ctx, raw); input != nil {
+	if input, refused := s.parseInput(ctx, raw); input != nil {
 		answers = true
 		s.runAgent(ctx, input)
-	} else if no.code != "" {
-		run.Refuse(s, no.code, no.message)
+	} else if refused.code != "" {
+		run.Refuse(s, refused.code, refused.message)
 	}
 	done = true
 }
@@ -177,24 +182,24 @@ func (s *session) handleInput(ctx context.Context, raw *bufpool.Buffer) {
 func (s *session) runAgent(ctx context.Context, input *agui.RunAgentInput) {
 	perf := s.srv.performance
 	enc := perf.serializers.Get()
+	setup := run.Setup{
+		Agent: s.srv.cfg.Agent, User: s.user, Encoder: enc, Sink: s, MaxEvent: s.srv.cfg.Limits.MaxEvent,
+	}
 	var err error
-	perf.collector.Do(ctx, pprof.Labels("thread", input.ThreadID, "run", input.RunID), func(ctx context.Context) {
-		err = run.Do(ctx, input, run.Setup{
-			Agent: s.srv.cfg.Agent, User: s.user, Encoder: enc, Sink: s, MaxEvent: s.srv.cfg.Limits.MaxEvent,
-		})
-	})
+	labels := pprof.Labels("thread", input.ThreadID, "run", input.RunID)
+	perf.collector.Do(ctx, labels, func(ctx context.Context) { err = run.Do(ctx, input, setup) })
 	if pe, ok := errors.AsType[*PanicError](err); ok {
 		s.closeAfterPanic(pe)
-		return // with the serializer, which may be what panicked
+		return // without giving the serializer back: it may be what panicked
 	}
 	perf.serializers.Put(enc)
 }
 
-// panicked is broken for a panic of the session's own. Call it where that was recovered.
+// panicked is closeAfterPanic for a panic of the session's own. Call it where that was recovered.
 func (s *session) panicked(v any) { s.closeAfterPanic(&PanicError{Value: v, Stack: debug.Stack()}) }
 
-// broken ends the connection of a run that panicked: what it shares with the next one is
-// in an unknown state.
+// closeAfterPanic ends the connection of a run that panicked: what that shares with the next run
+// is in an unknown state.
 func (s *session) closeAfterPanic(pe *PanicError) {
 	s.srv.door.Counters.Panics.Add(1)
 	s.srv.log.LogAttrs(context.Background(), slog.LevelError, "agloop: panic in a run",
@@ -203,30 +208,30 @@ func (s *session) closeAfterPanic(pe *PanicError) {
 	s.connectionGone(pe)
 }
 
-// cancel ends the active run of a server that stops.
+// cancel ends the active run of a server that shuts down.
 func (s *session) cancel(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.cancelTask(cause)
+	s.cancelTasks(cause)
 }
 
-// lose ends the session with its connection.
+// connectionGone ends the session with its connection.
 func (s *session) connectionGone(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.gone = true
-	s.dropWaiting() // an agent that heeds no context may go on for long
+	s.dropWaiting() // now: an agent that ignores its context may go on for long
 	s.refused = 0
-	s.cancelTask(cause)
+	s.cancelTasks(cause)
 }
 
-// cancelled is called under mu.
-func (s *session) cancelTask(cause error) {
+// cancelTasks cancels the task that goes on and those to come. Under mu.
+func (s *session) cancelTasks(cause error) {
 	if s.cause == nil {
 		s.cause = cause
 	}
-	if s.cancelRun != nil {
-		s.cancelRun(cause)
+	if s.cancelTask != nil {
+		s.cancelTask(cause)
 	}
 }
 

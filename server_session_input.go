@@ -8,16 +8,16 @@ import (
 	"github.com/agloop/agloop/run"
 )
 
-// maxWaiting is how many inputs may wait behind the active run. Together they may have as
+// maxWaiting is how many inputs may wait for the active run to end. Together they may have as
 // many bytes as one may have, see Limits.MaxMessage.
 const maxWaiting = 8
 
-// place is one in the line of inputs. Refusals take no place of their own: a client may
-// send any number of inputs, but RUN_ERROR carries no run id, so each comes when all
-// before it have their terminal event.
+// waitingInput is an input that waits, and the number of those refused right after it. Answers
+// come in the order of the inputs, since RUN_ERROR carries no run id. A refused input is only
+// counted, because a client may send any number.
 type waitingInput struct {
 	input   *bufpool.Buffer
-	refused int // how many inputs right behind it are refused
+	refused int
 }
 
 // input takes one message from the client. On the loop.
@@ -37,8 +37,8 @@ func (s *session) input(payload []byte) {
 	}
 }
 
-// start sets the session to work. The first input does not wait, so it does not count as
-// waiting. Under mu.
+// becomeActive starts the session's goroutine. The first input does not wait, so it does not count
+// as waiting. Under mu.
 func (s *session) becomeActive(payload []byte) {
 	s.active = true
 	s.conn.SetBusy(true)
@@ -52,49 +52,51 @@ func (s *session) becomeActive(payload []byte) {
 
 const shuttingDown = "the server shuts down"
 
-// clear drops what waits and returns how many inputs that were, refused ones included. Under mu.
+// dropWaiting drops what waits and returns how many inputs that were, refused ones included. Under
+// mu.
 func (s *session) dropWaiting() (n int) {
-	for _, p := range s.waiting {
-		s.releaseInput(p.input)
-		n += 1 + p.refused
+	for _, w := range s.waiting {
+		s.releaseInput(w.input)
+		n += 1 + w.refused
 	}
 	s.waiting = nil
 	return n
 }
 
-// fits tells whether an input of n bytes may wait. One always may. Under mu.
+// mayWait reports whether an input of n bytes may wait. One always may. Under mu.
 func (s *session) mayWait(n int) bool {
 	if len(s.waiting) == 0 {
 		return true
 	}
-	for _, p := range s.waiting {
-		n += p.input.Cap()
+	for _, w := range s.waiting {
+		n += w.input.Cap()
 	}
 	return len(s.waiting) < maxWaiting && n <= s.srv.cfg.Limits.MaxMessage
 }
 
-// keep copies an input, until drop. Meanwhile it counts as held by the connection.
+// holdInput copies an input. It counts as held by the connection until releaseInput.
 func (s *session) holdInput(payload []byte) *bufpool.Buffer {
 	input := bufpool.Get(len(payload)).Append(payload)
 	s.conn.Hold(input.Cap())
 	return input
 }
 
-// drop gives an input back.
+// releaseInput ends what holdInput began.
 func (s *session) releaseInput(input *bufpool.Buffer) {
 	s.conn.Hold(-input.Cap())
 	input.Release()
 }
 
-// refuse answers n inputs in a row that no run is made of.
+// refuseInputs answers n inputs in a row, of which no run is made.
 func (s *session) refuseInputs(ctx context.Context, n int) {
-	defer s.cancelRun(nil)
+	defer s.cancelTask(nil)
 	event := run.Refusal(run.CodeShutdown, shuttingDown)
 	if !s.srv.stopping() {
-		event = run.Refusal(run.CodeBusy, fmt.Sprintf("too many inputs wait: at most %d do, with %d bytes", maxWaiting, s.srv.cfg.Limits.MaxMessage))
+		event = run.Refusal(run.CodeBusy, fmt.Sprintf("too many inputs wait: at most %d do, with %d bytes",
+			maxWaiting, s.srv.cfg.Limits.MaxMessage))
 	}
 	for ; n > 0; n-- {
-		// When runs are cancelled a slow reader is waited for no more.
+		// Once runs are cancelled a slow reader is not waited for.
 		if s.AwaitDrain(ctx) != nil && s.conn.Full() || !s.Send(event, n == 1) {
 			return
 		}

@@ -41,7 +41,7 @@ func (t *Transport) Run(ctx context.Context, in *agui.RunAgentInput) iter.Seq2[a
 
 // follow yields the events of a run and gives its connection back, or ends it.
 func (t *Transport) readRun(ctx context.Context, l *link, in *agui.RunAgentInput, yield func(agui.Event, error) bool) (err error) {
-	err = errCallerLeft // should yield panic
+	err = errCallerLeft // if yield panics
 	defer func() { t.endRun(l, err) }()
 	serializer := t.perf.serializers.Get()
 	defer t.perf.serializers.Put(serializer)
