@@ -29,7 +29,7 @@ type (
 // The profiles there are.
 const (
 	ProfileBalanced   = tune.ProfileBalanced   // the default
-	ProfileLatency    = tune.ProfileLatency    // nothing waits to be gathered
+	ProfileLatency    = tune.ProfileLatency    // no message waits for others
 	ProfileThroughput = tune.ProfileThroughput // the fewest writes per message
 	ProfileMemory     = tune.ProfileMemory     // little is queued, little is kept
 )
@@ -60,15 +60,15 @@ type PerformanceManager struct {
 	tier     MemoryTier
 	actions  TierActions
 	running  bool
-	reducing bool // a goroutine lets go of memory
+	reducing bool // reduceMemory runs
 
-	cutMu sync.Mutex // held while connections are cut and until what they held is let go of
+	cutMu sync.Mutex // held while connections are cut, until what they held is released
 
 	quit chan struct{} // closed by stop; made by start, before there is anybody to read it
 	done sync.WaitGroup
 }
 
-// tunable is what a manager acts on: the doors and loops of a server or a transport.
+// performanceTarget is what a manager acts on: the connections and loops of a server or a transport.
 type performanceTarget interface {
 	tune(t Tuning)
 	setMaxConnections(n int)
@@ -79,9 +79,12 @@ type performanceTarget interface {
 	totals(s *metrics.Source)
 }
 
-// newPerformanceManager makes the components; start sets them to work. base holds what
-// the host's Limits say, ledger is the one that the target's engine writes in.
-func newPerformanceManager(cfg PerformanceConfig, base Tuning, ledger *memmon.Ledger, slots *ConnectionPoolManager, target performanceTarget, log *slog.Logger) (*PerformanceManager, error) {
+// newPerformanceManager makes the components; start starts them. base holds what the host's Limits
+// say, ledger is the one that the target's engine writes to.
+func newPerformanceManager(
+	cfg PerformanceConfig, base Tuning, ledger *memmon.Ledger,
+	slots *ConnectionPoolManager, target performanceTarget, log *slog.Logger,
+) (*PerformanceManager, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -89,9 +92,12 @@ func newPerformanceManager(cfg PerformanceConfig, base Tuning, ledger *memmon.Le
 	if err != nil {
 		return nil, err
 	}
-	m := &PerformanceManager{target: target, base: base, log: log, slots: slots, ledger: ledger, serializers: serializers, cfg: cfg}
+	m := &PerformanceManager{
+		target: target, base: base, log: log, slots: slots, ledger: ledger, serializers: serializers, cfg: cfg,
+	}
 	m.memory = memmon.NewMemoryManager(memmon.Config{
-		Budget: cfg.MaxMemoryUsage, InOut: ledger, OnChange: m.tierChanged, OnOverdrawn: m.shareExceeded, Logger: log,
+		Budget: cfg.MaxMemoryUsage, InOut: ledger, Logger: log,
+		OnChange: m.tierChanged, OnOverdrawn: m.shareExceeded,
 	})
 	m.collector = metrics.NewMetricsCollector(metrics.CollectorConfig{
 		Interval: cfg.MetricsInterval, Source: m.totals, Profiling: cfg.EnableProfiling,
@@ -114,7 +120,7 @@ func (c *PerformanceConfig) tuning(base Tuning) Tuning {
 	return base
 }
 
-// start begins to watch and to act. Nothing of it is on a loop.
+// start starts the components. None of them runs on a loop.
 func (m *PerformanceManager) start() {
 	m.mu.Lock()
 	m.running = true
@@ -128,7 +134,7 @@ func (m *PerformanceManager) start() {
 	m.done.Go(m.optimize)
 }
 
-// stop ends what start began and waits for it.
+// stop ends what start began and waits until it has ended.
 func (m *PerformanceManager) stop() {
 	m.mu.Lock()
 	if !m.running {
@@ -143,7 +149,7 @@ func (m *PerformanceManager) stop() {
 	m.done.Wait()
 }
 
-// enact makes what holds take effect. Under mu.
+// apply makes config, tuning and tier take effect. Under mu.
 func (m *PerformanceManager) apply() {
 	t := restrain(m.tier, m.tuning)
 	m.target.tune(t)
@@ -158,7 +164,7 @@ func (m *PerformanceManager) apply() {
 	bufpool.Default.SetMaxBuffer(t.MaxBufferSize)
 }
 
-// setTuning takes a new tuning: of a profile or the optimizer.
+// setTuning sets a new tuning: of a profile or the optimizer.
 func (m *PerformanceManager) setTuning(t Tuning) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -168,16 +174,16 @@ func (m *PerformanceManager) setTuning(t Tuning) {
 	}
 }
 
-// Config returns what holds.
+// Config returns the present config.
 func (m *PerformanceManager) Config() PerformanceConfig {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.cfg
 }
 
-// SetConfig changes what holds, at once and for open connections; those beyond a smaller
-// MaxConcurrentConnections stay until they end. Of several calls at once the last one holds, as a
-// whole. The error names the field, and nothing changes.
+// SetConfig changes the config, at once and for open connections; those beyond a smaller
+// MaxConcurrentConnections stay until they end. After several calls at once one of their configs
+// holds as a whole. The error names the field, and nothing changes then.
 func (m *PerformanceManager) SetConfig(cfg PerformanceConfig) error {
 	return m.changeConfig(func(c *PerformanceConfig) { *c = cfg })
 }
@@ -215,7 +221,7 @@ func (m *PerformanceManager) changeConfig(edit func(*PerformanceConfig)) error {
 	return nil
 }
 
-// OptimizeForLatency sets the profile that gathers nothing: the lowest p99.
+// OptimizeForLatency sets the profile in which no message waits for others: the lowest p99.
 func (m *PerformanceManager) OptimizeForLatency() { m.setProfile(ProfileLatency) }
 
 // OptimizeForThroughput sets the profile with the fewest writes per event.
@@ -234,7 +240,7 @@ func (m *PerformanceManager) setProfile(p Profile) { _ = m.optimizer.SetProfile(
 // Profile is the one chosen last. ProfileBalanced until one is.
 func (m *PerformanceManager) Profile() Profile { return m.optimizer.Profile() }
 
-// Tuning is what holds for every connection now, the memory tier's restraint included.
+// Tuning is what holds for every connection now, as the memory tier allows it.
 func (m *PerformanceManager) Tuning() Tuning {
 	m.mu.Lock()
 	defer m.mu.Unlock()

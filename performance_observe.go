@@ -11,8 +11,8 @@ import (
 // observeEvery is how often the optimizer looks.
 const observeEvery = time.Second
 
-// optimize feeds the optimizer until the manager stops. It looks at the loops itself, by
-// windows of its own: the collector's are as long as the host wants them.
+// optimize gives observations to the optimizer until the manager stops. It measures windows of its
+// own, since those of the collector are as long as the host wants.
 func (m *PerformanceManager) optimize() {
 	var seen observer
 	tick := time.NewTicker(observeEvery)
@@ -33,7 +33,7 @@ func (m *PerformanceManager) optimize() {
 	}
 }
 
-// view turns totals into observations of the time between.
+// observer turns totals into observations of the time between.
 type observer struct {
 	started      bool
 	at           time.Time
@@ -69,7 +69,7 @@ func (v *observer) observe(m *PerformanceManager, now time.Time) (o Observation,
 	return o, true
 }
 
-// totals is the source of the collector and of view.
+// totals is the source of the collector and of an observer.
 func (m *PerformanceManager) totals(s *metrics.Source) {
 	m.target.totals(s)
 	s.MemoryUsage = m.memory.GetMemoryUsage()
@@ -90,7 +90,7 @@ func (m *PerformanceManager) GetMetrics() *PerformanceMetrics {
 }
 
 // GetBufferPool returns the pool of buffers, which all servers and transports of the
-// process share: the last to set its size holds.
+// process share: the size that was set last holds.
 func (m *PerformanceManager) GetBufferPool() *BufferPool { return bufpool.Default }
 
 // GetConnectionPoolManager returns the slots of a server; nil for a transport, whose
@@ -103,11 +103,11 @@ func (m *PerformanceManager) GetSerializerFactory() *SerializerFactory { return 
 // GetMetricsCollector returns the collector. It records nothing while metrics are off.
 func (m *PerformanceManager) GetMetricsCollector() *MetricsCollector { return m.collector }
 
-// GetMemoryManager returns the watch over memory.
+// GetMemoryManager returns the manager that watches memory.
 func (m *PerformanceManager) GetMemoryManager() *MemoryManager { return m.memory }
 
 // GetAdaptiveOptimizer returns the optimizer, with its decisions.
 func (m *PerformanceManager) GetAdaptiveOptimizer() *AdaptiveOptimizer { return m.optimizer }
 
-// EnableAdaptiveOptimization lets the optimizer turn the knobs.
+// EnableAdaptiveOptimization lets the optimizer change the tuning.
 func (m *PerformanceManager) EnableAdaptiveOptimization() { m.optimizer.Enable() }

@@ -29,7 +29,7 @@ type Transport struct {
 	slots     []*slot
 	remotes   []*remote
 	perf      *PerformanceManager
-	newEngine func(loops int, ledger *memmon.Ledger, log *slog.Logger) (*loop.Engine, error) // makes one
+	newEngine func(loops int, ledger *memmon.Ledger, log *slog.Logger) (*loop.Engine, error)
 
 	// Any goroutine.
 	handlers  atomic.Pointer[[]*eventHandler] // replaced under mu
@@ -54,7 +54,7 @@ type transportState uint8
 const (
 	transportIdle transportState = iota
 	transportRunning
-	transportFailing // Start found nobody and clears up
+	transportFailing // Start failed and ends what it began
 	transportStopped
 )
 
@@ -67,12 +67,12 @@ type lifetime struct {
 	cancel   context.CancelFunc
 	up       chan struct{} // closed when the first connection is up
 	allTried chan struct{} // closed when every slot has been tried once
-	gone     chan struct{} // closed when nothing is left
+	gone     chan struct{} // closed when no slot is connected or dials any more
 
 	// Any goroutine, under Transport.mu.
-	isUp    bool
-	untried int // slots whose first attempt goes on
-	alive   int // slots that are connected or being dialled
+	isUp    bool // up is closed
+	untried int  // slots whose first attempt goes on
+	alive   int  // slots that are connected or being dialled
 }
 
 // NewTransport returns a transport that has opened nothing yet. Errors: a
@@ -97,8 +97,8 @@ func NewTransport(config TransportConfig) (*Transport, error) {
 	}
 	t.pool.remotes = t.remotes
 	for range cfg.ConnectionsPerURL {
-		for _, o := range t.remotes {
-			t.slots = append(t.slots, &slot{transport: t, remote: o})
+		for _, r := range t.remotes {
+			t.slots = append(t.slots, &slot{transport: t, remote: r})
 		}
 	}
 	if err := t.initPerformance(); err != nil {
@@ -108,8 +108,8 @@ func NewTransport(config TransportConfig) (*Transport, error) {
 }
 
 // Start dials every connection and returns when the first is up; the others are still
-// being dialled then, for as long as it takes. When ctx has a deadline, Start waits
-// for a server that is not there yet until it passes; without one it
+// being dialled then, for as long as it takes. With a deadline of ctx, Start waits
+// until then for a server that is not there yet; without one it
 // fails as soon as each connection has been tried once. After a failure nothing is left
 // running and Start may be called again.
 //
@@ -136,7 +136,7 @@ func (t *Transport) Start(ctx context.Context) error {
 	t.mu.Lock()
 	if life.isUp {
 		t.mu.Unlock()
-		t.startPerformance(life)
+		t.startPerformance()
 		return nil
 	}
 	if t.state == transportRunning {
@@ -157,9 +157,9 @@ func (t *Transport) Start(ctx context.Context) error {
 	return joinErrors(err, stuck)
 }
 
-// begin starts dialling.
+// beginLifetime makes an engine and starts dialling.
 func (t *Transport) beginLifetime(ctx context.Context) (*lifetime, error) {
-	wanted := t.perf.Tuning() // the manager locks itself before us
+	tuning := t.perf.Tuning() // before mu, as the manager takes them
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch t.state {
@@ -173,13 +173,15 @@ func (t *Transport) beginLifetime(ctx context.Context) (*lifetime, error) {
 		return nil, err
 	}
 	life := &lifetime{
-		engine:   engine,
-		endpoint: engine.NewEndpoint(loop.EndpointConfig{Handler: linkHandler{}, Limits: t.cfg.Client.Limits, Log: t.log}),
-		up:       make(chan struct{}), allTried: make(chan struct{}), gone: make(chan struct{}),
+		engine: engine,
+		endpoint: engine.NewEndpoint(loop.EndpointConfig{
+			Handler: linkHandler{}, Limits: t.cfg.Client.Limits, Log: t.log,
+		}),
+		up: make(chan struct{}), allTried: make(chan struct{}), gone: make(chan struct{}),
 		untried: len(t.slots), alive: len(t.slots),
 	}
-	life.endpoint.Tune(wanted)
-	// What Start's context carries is for dialling; its end is for Start alone.
+	life.endpoint.Tune(tuning)
+	// Dialling sees the values of Start's context, but goes on when that ends.
 	life.ctx, life.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	t.state, t.lifetime = transportRunning, life
 	for _, s := range t.slots {
@@ -191,8 +193,8 @@ func (t *Transport) beginLifetime(ctx context.Context) (*lifetime, error) {
 
 // Stop ends the transport for good: dialling is given up, every connection is closed with
 // 1000, active runs end with ErrClientClosed and waiting ones with ErrTransportClosed. It
-// returns when all connections are gone, which takes at most Client.Limits.CloseTimeout. When
-// one is not a second after that, as with a Client.Dial that ignores its context, what is left is
+// returns when all connections are gone, which takes at most Client.Limits.CloseTimeout. If one is
+// not gone a second later, for example because Client.Dial ignores its context, what is left is
 // cut and the error says so. Further calls wait in the same way. Event handlers may call it.
 func (t *Transport) Stop() error {
 	t.mu.Lock()
@@ -206,7 +208,7 @@ func (t *Transport) Stop() error {
 	return t.endLifetime(life)
 }
 
-// end ends an lifetime and waits until nothing is left of it.
+// endLifetime ends life and waits until nothing is left of it.
 func (t *Transport) endLifetime(life *lifetime) error {
 	t.mu.Lock()
 	life.cancel()
@@ -243,29 +245,29 @@ func (t *Transport) links() (list []*link) {
 	return list
 }
 
-// retire notes that a slot is at its end. Under mu.
+// slotEnded notes that a slot is neither connected nor dials any more. Under Transport.mu.
 func (life *lifetime) slotEnded() {
 	if life.alive--; life.alive == 0 {
 		close(life.gone)
 	}
 }
 
-// unreachable says why no connection came up. Under mu.
+// unreachableError says why no connection came up. cause is nil or what ended Start. Under mu.
 func (t *Transport) unreachableError(cause error) error {
 	errs := []error{errors.New("agloop: no connection came up"), cause}
-	for _, o := range t.remotes {
-		if o.lastErr != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", o.name, o.lastErr))
+	for _, r := range t.remotes {
+		if r.lastErr != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", r.name, r.lastErr))
 		}
 	}
 	return joinErrors(errs...)
 }
 
-// AddEventHandler has f called with every event of every run of the transport, before Run
-// yields it, in the goroutine that runs. The events of one run come in order, those of
-// several runs at once; several handlers are called in the order they were added. f may keep
-// the event but must not change it. A panic in f is recovered, counted and logged. remove
-// ends it; f may still be in a call then.
+// AddEventHandler makes every run of the transport call f with each event, before Run yields it
+// and in the same goroutine. The events of one run come in order. Runs that go on at once call f
+// at once. Several handlers are called in the order they were added. f may keep the event but must
+// not change it. A panic in f is recovered, counted and logged. remove ends the calls; one that has
+// begun may still go on.
 func (t *Transport) AddEventHandler(f func(agui.Event)) (remove func()) {
 	h := &eventHandler{f}
 	t.editHandlers(func(list []*eventHandler) []*eventHandler { return append(list, h) })
@@ -281,7 +283,7 @@ func (t *Transport) AddEventHandler(f func(agui.Event)) (remove func()) {
 	}
 }
 
-// IsConnected tells whether at least one connection is up.
+// IsConnected reports whether at least one connection is up.
 func (t *Transport) IsConnected() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -18,16 +18,16 @@ type link struct {
 	ended    chan struct{} // closed when the connection is gone
 
 	// Any goroutine.
-	busy         atomic.Bool   // a run has it
+	busy         atomic.Bool   // a run uses it
 	useful       atomic.Bool   // a run has received an event on it
-	sendToken    chan struct{} // holds a token while a SendEvent waits for room and sends
+	sendToken    chan struct{} // holds a token while a SendEvent waits for the drain and sends
 	backpressure backpressure
 
 	// Any goroutine, under Transport.mu.
-	freeElement *list.Element // among the free ones
-	closing     bool          // nothing can be sent any more
-	gone        bool
-	closeErr    *CloseError // when gone
+	freeElement *list.Element // in remote.free; nil while it is not free
+	unusable    bool          // nothing can be sent any more
+	gone        bool          // ended is closed
+	closeErr    *CloseError   // when gone
 }
 
 func newLink(s *slot, life *lifetime) *link {
@@ -44,7 +44,7 @@ type linkHandler struct{}
 
 func (linkHandler) OnOpen(*Conn) {}
 
-// OnMessage keeps what belongs to a run. What comes while none is on the connection is counted.
+// OnMessage keeps what comes during a run. What comes between two runs is counted and dropped.
 func (linkHandler) OnMessage(c *Conn, op Opcode, payload []byte) {
 	l := c.User().(*link)
 	if op == Text && !l.busy.Load() {
@@ -62,8 +62,8 @@ func (linkHandler) OnClose(c *Conn, why *CloseError) {
 	l.slot.transport.linkEnded(l, why)
 }
 
-// send sends one event when there is room for it. Callers go one by one: room that two of
-// them saw would be filled twice.
+// send sends one event when the connection has drained. One caller at a time does so: two that
+// saw the same drain would both fill it.
 func (l *link) send(ctx context.Context, raw []byte) (SendResult, error) {
 	select {
 	case l.sendToken <- struct{}{}:
@@ -79,11 +79,11 @@ func (l *link) send(ctx context.Context, raw []byte) (SendResult, error) {
 	return r, nil
 }
 
-// spent notes that nothing can be sent over l any more, and returns the error that says so.
+// markUnusable notes that nothing can be sent over l any more, and returns the error that says so.
 func (t *Transport) markUnusable(l *link) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	l.closing = true
+	l.unusable = true
 	if l.freeElement != nil {
 		l.slot.remote.free.Remove(l.freeElement)
 		l.freeElement = nil

@@ -39,8 +39,11 @@ func (t *Transport) Run(ctx context.Context, in *agui.RunAgentInput) iter.Seq2[a
 	}
 }
 
-// follow yields the events of a run and gives its connection back, or ends it.
-func (t *Transport) readRun(ctx context.Context, l *link, in *agui.RunAgentInput, yield func(agui.Event, error) bool) (err error) {
+// readRun yields the events of a run. Then it releases the connection, or closes it unless the run
+// came to its terminal event.
+func (t *Transport) readRun(
+	ctx context.Context, l *link, in *agui.RunAgentInput, yield func(agui.Event, error) bool,
+) (err error) {
 	err = errCallerLeft // if yield panics
 	defer func() { t.endRun(l, err) }()
 	serializer := t.perf.serializers.Get()
@@ -56,8 +59,8 @@ func (t *Transport) readRun(ctx context.Context, l *link, in *agui.RunAgentInput
 	return err
 }
 
-// launch sends an input over a connection of its own. One that is ending drops it,
-// and nobody has seen it: another is taken.
+// startRun sends an input over a connection of its own. If that is ending and drops the input,
+// nobody has seen it, so another connection is taken.
 func (t *Transport) startRun(ctx context.Context, raw []byte) (*link, error) {
 	for {
 		l, err := t.acquire(ctx)
@@ -81,7 +84,7 @@ func (t *Transport) startRun(ctx context.Context, raw []byte) (*link, error) {
 	}
 }
 
-// land gives the connection of a run back.
+// endRun releases the connection of a run, which it closes after an error.
 func (t *Transport) endRun(l *link, err error) {
 	l.client.conn.SetBusy(false)
 	if err != nil {
@@ -93,7 +96,7 @@ func (t *Transport) endRun(l *link, err error) {
 	t.counts.unknown += l.client.unknown.Swap(0)
 	t.counts.stripped += l.client.stripped.Swap(0)
 	if err != nil {
-		l.closing = true
+		l.unusable = true
 		if !errors.Is(err, errCallerLeft) {
 			t.counts.runsFailed++
 			t.counts.lastErr = err
@@ -105,7 +108,7 @@ func (t *Transport) endRun(l *link, err error) {
 // eventHandler is one call of AddEventHandler.
 type eventHandler struct{ handle func(agui.Event) }
 
-// received passes an event to the handlers.
+// dispatch calls the handlers with an event.
 func (t *Transport) dispatch(l *link, ev agui.Event) {
 	t.eventsIn.Add(1)
 	l.useful.Store(true)
@@ -142,17 +145,17 @@ func (t *Transport) editHandlers(edit func([]*eventHandler) []*eventHandler) {
 // SendEvent sends one event to the peer, as a text message of its own. AG-UI itself
 // has events travel from agent to client only, so this is for peers that take
 // them, such as a relay; an agloop server with an Agent takes inputs and answers
-// anything else with RUN_ERROR. The event is judged by itself, not by its place in a run.
+// anything else with RUN_ERROR. The event is checked by itself; its order in a run is not.
 //
 // All events go over one connection while that lives, so they arrive in the order of
 // the calls, and over another afterwards. Runs may use the same connection; what the
 // peer answers between runs is dropped and counted, what it answers during
 // one is taken for an event of that run.
 //
-// SendEvent waits until ctx ends while no connection is up, and while more bytes wait
-// for the peer than Limits.SoftLimit: a caller is as fast as the peer. nil means that the event
-// is on its way, not that it arrived. Errors: a *FieldError, ErrEventTooBig,
-// ctx's error, ErrTransportClosed, ErrEventDropped; the event was not sent then.
+// SendEvent waits while no connection is up, and while more bytes wait for the peer than
+// Limits.SoftLimit, until ctx ends. nil means that the event is on its way, not that it arrived.
+// Errors: a *FieldError, ErrEventTooBig, ctx's error, ErrTransportClosed, ErrEventDropped; the
+// event was not sent then.
 func (t *Transport) SendEvent(ctx context.Context, ev agui.Event) error {
 	buf := bufpool.Get(bufpool.MinSize)
 	defer buf.Release()
@@ -180,7 +183,7 @@ func (t *Transport) SendEvent(ctx context.Context, ev agui.Event) error {
 	return nil
 }
 
-// speaker returns the connection that carries events, waiting while there is none.
+// awaitEventLink returns the connection that carries events, waiting while there is none.
 func (t *Transport) awaitEventLink(ctx context.Context) (*link, error) {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -195,7 +198,7 @@ func (t *Transport) awaitEventLink(ctx context.Context) (*link, error) {
 			if t.eventLink != nil {
 				break
 			}
-			if s.link != nil && !s.link.closing {
+			if s.link != nil && !s.link.unusable {
 				t.eventLink = s.link
 			}
 		}

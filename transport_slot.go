@@ -8,16 +8,15 @@ import (
 	"time"
 )
 
-// slot keeps one connection to one URL. While it has none, a goroutine restores it;
-// while it has one, nobody does anything for it.
+// slot keeps one connection to one URL. A goroutine works for it only while it has none, and dials.
 type slot struct {
 	// Immutable.
 	transport *Transport
 	remote    *remote
 
-	// Whoever restores it, otherwise the loop of its connection.
-	failures int  // in a row: dials that failed, connections that came to nothing
-	dialled  bool // since Start
+	// The goroutine that dials; while there is none, the loop of the connection.
+	failures int  // in a row: failed dials, and connections that ended soon
+	dialled  bool // at least once since Start
 
 	// Any goroutine, under Transport.mu.
 	link  *link // nil while there is no connection
@@ -25,7 +24,7 @@ type slot struct {
 }
 
 const (
-	// steady is how long a connection must live to count as a success without a run.
+	// stableAfter is how long a connection without a run must live to count as a success.
 	stableAfter = 10 * time.Second
 	// maxRetryAfter bounds what a server may ask for.
 	maxRetryAfter = 5 * time.Minute
@@ -37,8 +36,8 @@ type backoff struct {
 	random   func(n int64) int64 // uniform in [0, n)
 }
 
-// delay spreads the clients of a server that comes back over the whole pause, and behind what
-// the server asked for: those it told the same would come all at once.
+// delay spreads the clients of a server that comes back over the whole pause. What the server asked
+// for comes before that, since it may have asked all of them for the same.
 func (b backoff) delay(failures int, retryAfter time.Duration) time.Duration {
 	bound := b.min
 	for range failures {
@@ -51,8 +50,8 @@ func (b backoff) delay(failures int, retryAfter time.Duration) time.Duration {
 	return min(retryAfter, maxRetryAfter) + time.Duration(b.random(int64(bound)+1))
 }
 
-// restore dials until the slot has a connection or the lifetime is over. lost is why
-// the one before ended, nil for the first.
+// dialUntilUp dials until the slot has a connection or the lifetime is over. lost says why the
+// connection before ended; it is nil for the first.
 func (s *slot) dialUntilUp(life *lifetime, lost error) {
 	t := s.transport
 	for err := lost; ; {
@@ -77,7 +76,7 @@ func (s *slot) dialUntilUp(life *lifetime, lost error) {
 	life.slotEnded()
 }
 
-// pause waits before dialling again after err, and returns false when it need not be.
+// waitToRedial waits before the slot dials again after err, and returns false when ctx ends.
 func (s *slot) waitToRedial(ctx context.Context, err error) bool {
 	t := s.transport
 	var retryAfter time.Duration
@@ -85,7 +84,7 @@ func (s *slot) waitToRedial(ctx context.Context, err error) bool {
 		retryAfter = de.RetryAfter
 	}
 	wait := t.backoff.delay(s.failures, retryAfter)
-	if s.failures == 0 { // a server that stays away is not news every time
+	if s.failures == 0 { // the same news once, not at every attempt
 		t.log.LogAttrs(ctx, slog.LevelWarn, "agloop: connection to dial again",
 			slog.String("url", s.remote.name), slog.Any("error", err), slog.Duration("in", wait))
 	}
@@ -132,7 +131,7 @@ func (s *slot) dial(life *lifetime) (*link, error) {
 	return l, nil
 }
 
-// dialFailed notes an attempt that came to nothing.
+// dialFailed counts an attempt that failed.
 func (t *Transport) dialFailed(life *lifetime, s *slot, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -151,7 +150,7 @@ func (t *Transport) dialFailed(life *lifetime, s *slot, err error) {
 	life.noteAttempt(s)
 }
 
-// try notes that an attempt is over. Under mu.
+// noteAttempt notes that an attempt of s is over. Under Transport.mu.
 func (life *lifetime) noteAttempt(s *slot) {
 	if s.tried {
 		return
@@ -162,8 +161,7 @@ func (life *lifetime) noteAttempt(s *slot) {
 	}
 }
 
-// connected takes a connection that was dialled. It returns false when that has
-// ended already.
+// linkConnected takes a connection that was dialled. It returns false when that has ended already.
 func (t *Transport) linkConnected(life *lifetime, l *link) bool {
 	t.mu.Lock()
 	life.noteAttempt(l.slot)
@@ -191,14 +189,14 @@ func (t *Transport) linkConnected(life *lifetime, l *link) bool {
 	return true
 }
 
-// ended takes note of a connection that is gone and has it dialled again. On its loop.
+// linkEnded notes that a connection is gone, and starts dialling again. On its loop.
 func (t *Transport) linkEnded(l *link, why *CloseError) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l.gone, l.closeErr = true, why
 	close(l.ended)
 	s := l.slot
-	if s.link != l { // connected will see it
+	if s.link != l { // linkConnected will see that it is gone
 		return
 	}
 	s.link = nil
@@ -217,7 +215,7 @@ func (t *Transport) linkEnded(l *link, why *CloseError) {
 	go s.dialUntilUp(l.lifetime, why)
 }
 
-// lose counts a connection that ended by itself. Under mu.
+// countLost counts a connection that ended while the transport runs. Under mu.
 func (t *Transport) countLost(l *link) {
 	t.counts.lost++
 	t.counts.lastErr = l.closeErr
