@@ -73,8 +73,8 @@ func (j *surrogateJoiner) delta(kind agui.EventType, id, delta string, frame []b
 	return delta
 }
 
-// flush inserts the half of an item that ends with events[i], if it has one, before that. It returns
-// the new index of events[i].
+// flush inserts the half of an item that ends with events[i], if it has one, before that. It
+// returns the new index of events[i].
 func (j *surrogateJoiner) flush(events []agui.Event, i int, kind agui.EventType, id string) (
 	[]agui.Event, int,
 ) {

@@ -68,7 +68,7 @@ type PerformanceManager struct {
 	done sync.WaitGroup
 }
 
-// performanceTarget is what a manager acts on: the connections and loops of a server or a transport.
+// performanceTarget is what a manager acts on: connections and loops of a server or a transport.
 type performanceTarget interface {
 	tune(t Tuning)
 	setMaxConnections(n int)

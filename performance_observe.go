@@ -42,29 +42,29 @@ type observer struct {
 	distribution metrics.LoopSnapshot
 }
 
-func (v *observer) observe(m *PerformanceManager, now time.Time) (o Observation, ok bool) {
-	v.before, v.now = v.now, v.before
-	v.now.Reset()
-	m.totals(&v.now)
-	elapsed, cpu := now.Sub(v.at).Seconds(), metrics.CPUTime()
-	used := (cpu - v.cpu).Seconds()
-	v.at, v.cpu = now, cpu
-	if !v.started {
-		v.started = true
+func (s *observer) observe(m *PerformanceManager, now time.Time) (o Observation, ok bool) {
+	s.before, s.now = s.now, s.before
+	s.now.Reset()
+	m.totals(&s.now)
+	elapsed, cpu := now.Sub(s.at).Seconds(), metrics.CPUTime()
+	used := (cpu - s.cpu).Seconds()
+	s.at, s.cpu = now, cpu
+	if !s.started {
+		s.started = true
 		return o, false
 	}
-	v.distribution.Difference(&v.now.Loops, &v.before.Loops)
-	frames := float64(v.now.Snapshot.FramesOut - v.before.Snapshot.FramesOut)
+	s.distribution.Difference(&s.now.Loops, &s.before.Loops)
+	frames := float64(s.now.Snapshot.FramesOut - s.before.Snapshot.FramesOut)
 	o = Observation{
-		P99Latency:        time.Duration(v.distribution.Latency.Quantile(0.99)),
-		Measured:          v.distribution.Latency.Count > 0,
+		P99Latency:        time.Duration(s.distribution.Latency.Quantile(0.99)),
+		Measured:          s.distribution.Latency.Count > 0,
 		CPUFraction:       min(used/elapsed/float64(runtime.GOMAXPROCS(0)), 1),
-		MemoryFraction:    v.now.MemoryPressure / 100,
+		MemoryFraction:    s.now.MemoryPressure / 100,
 		MessagesPerSecond: frames / elapsed,
-		Connections:       v.now.Connections,
+		Connections:       s.now.Connections,
 	}
 	if frames > 0 {
-		o.WritesPerMessage = float64(v.now.Snapshot.Writes-v.before.Snapshot.Writes) / frames
+		o.WritesPerMessage = float64(s.now.Snapshot.Writes-s.before.Snapshot.Writes) / frames
 	}
 	return o, true
 }

@@ -25,8 +25,8 @@ const (
 	releaseTime = 20 * time.Millisecond  // at most, for the loops to release what was cut
 )
 
-// restrain is t as the tier allows it: from Elevated on half as much is gathered for one write, from
-// High on a quarter may wait for each peer.
+// restrain is t as the tier allows it: from Elevated on half as much is gathered for one write,
+// from High on a quarter may wait for each peer.
 func restrain(tier MemoryTier, t Tuning) Tuning {
 	if tier >= memmon.Elevated {
 		t.MessageBatchSize = max(1, t.MessageBatchSize/2)
@@ -40,8 +40,8 @@ func restrain(tier MemoryTier, t Tuning) Tuning {
 	return t
 }
 
-// halved is half of n, but never 0, which means the default for a pool, and no limit for bytes. What
-// has no limit keeps none.
+// halved is half of n, but never 0, which means the default for a pool, and no limit for bytes.
+// What has no limit keeps none.
 func halved(n int) int {
 	if n <= 1 {
 		return n
@@ -79,8 +79,9 @@ func (m *PerformanceManager) tierChanged(c memmon.Change) {
 	}
 }
 
-// reduceMemory cuts connections until the critical tier is left or the manager stops. It goes slowly
-// and leaves a quarter of the share, because it may be the host that uses most of the memory.
+// reduceMemory cuts connections until the critical tier is left or the manager stops. It goes
+// slowly and leaves a quarter of the share, because it may be the host that uses most of the
+// memory.
 func (m *PerformanceManager) reduceMemory() {
 	tick := time.NewTicker(cutEvery)
 	defer tick.Stop()

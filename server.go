@@ -24,8 +24,7 @@ import (
 type ServerConfig struct {
 	// Agent answers the runs of clients, in goroutines of their own.
 	Agent Agent
-	// Handler is the level below, for those who want bytes: it receives
-	// messages on the loops. Exclusive with Agent.
+	// Handler receives messages as bytes, on the loops. Exclusive with Agent.
 	Handler Handler
 
 	// Path of the WebSocket; other paths go to HTTP. "" is "/ws"; AnyPath takes all.

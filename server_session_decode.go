@@ -18,8 +18,8 @@ import (
 // refusal is why no run is made of an input.
 type refusal struct{ code, message string }
 
-// parseInput decodes an input, releases raw, and checks the limits of inputs. It returns an input or
-// why it is refused; neither when it closes the connection.
+// parseInput decodes an input, releases raw, and checks the limits of inputs. It returns an input
+// or why it is refused; neither when it closes the connection.
 func (s *session) parseInput(ctx context.Context, raw *bufpool.Buffer) (*agui.RunAgentInput, refusal) {
 	input, isJSON, err := s.decodeInput(ctx, raw)
 	limits := &s.srv.cfg.Limits

@@ -93,8 +93,8 @@ func (s *Server) cancelRuns() {
 	}
 }
 
-// poll waits until done, or ctx ends. It polls, as net/http's Shutdown does, since connections end on
-// many loops and nobody else needs to know which was the last.
+// poll waits until done, or ctx ends. It polls, as net/http's Shutdown does, since connections end
+// on many loops and nobody else needs to know which was the last.
 func (s *Server) poll(ctx context.Context, done func() bool) error {
 	pause := time.Millisecond
 	timer := time.NewTimer(pause)

@@ -19,8 +19,8 @@ import (
 // evenly over the URLs and the connections.
 //
 // Errors are those of Client.Run, and ErrTransportClosed. A run that fails after its
-// input was sent is not repeated: an agent may have acted on it. Like a
-// caller who leaves early, it costs the connection, which is dialled again.
+// input was sent is not repeated: an agent may have acted on it. Its connection is
+// closed and dialled again, as when the caller leaves early.
 func (t *Transport) Run(ctx context.Context, in *agui.RunAgentInput) iter.Seq2[agui.Event, error] {
 	return func(yield func(agui.Event, error) bool) {
 		raw, err := encodeInput(in)
