@@ -75,6 +75,9 @@ func encodeInput(in *agui.RunAgentInput) ([]byte, error) {
 
 // closeCodeFor is the close code for the server when a run ends with err.
 func closeCodeFor(err error) CloseCode {
+	if errors.Is(err, ErrClientClosed) {
+		return CloseNormal // as Close says, whichever of the two comes first
+	}
 	if _, ok := errors.AsType[*FieldError](err); ok {
 		return frame.CloseProtocolError
 	}

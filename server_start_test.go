@@ -14,17 +14,17 @@ import (
 // TestServeAfterAFailedStart: an engine or a manager that cannot be made leaves the server as it
 // was before.
 func TestServeAfterAFailedStart(t *testing.T) {
-	for name, fail := range map[string]func(*agloop.Server) (want error, mend func()){
-		"engine": func(srv *agloop.Server) (error, func()) {
-			return io.ErrNoProgress, srv.FailEngine(io.ErrNoProgress)
+	for name, fail := range map[string]func(*agloop.Server) (mend func(), want error){
+		"engine": func(srv *agloop.Server) (func(), error) {
+			return srv.FailEngine(io.ErrNoProgress), io.ErrNoProgress
 		},
-		"performance": func(srv *agloop.Server) (error, func()) {
-			return nil, srv.FailPerformance()
+		"performance": func(srv *agloop.Server) (func(), error) {
+			return srv.FailPerformance(), nil
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			srv := agloop.NewServer(agloop.ServerConfig{Agent: hello})
-			want, mend := fail(srv)
+			mend, want := fail(srv)
 			for range 2 {
 				err := srv.Serve("127.0.0.1:0")
 				if err == nil || want != nil && !errors.Is(err, want) {
