@@ -6,44 +6,44 @@ import (
 	"sync/atomic"
 )
 
-// backpressure makes who sends over one connection wait until that has drained to its low-water
-// mark. The zero value is ready.
+// backpressure makes those who send over one connection wait until that has drained to its
+// low-water mark. The zero value is ready.
 type backpressure struct {
 	// Any goroutine.
-	noted atomic.Bool // a Send answered Backpressure, and nobody has seen the end of it
+	reported atomic.Bool // a Send answered Backpressure, and nobody has seen that it ended
 
 	// Any goroutine, under mu.
-	mu   sync.Mutex
-	room chan struct{} // closed by drained; nil while nobody waits
+	mu    sync.Mutex
+	drain chan struct{} // closed by drained; nil while nobody waits
 }
 
-// note takes note of what a Send answered. Any goroutine.
-func (b *backpressure) note(r SendResult) {
+// noteResult notes what a Send answered. Any goroutine.
+func (b *backpressure) noteResult(r SendResult) {
 	if r == Backpressure {
-		b.noted.Store(true)
+		b.reported.Store(true)
 	}
 }
 
-// await waits while c is above its soft limit, until ctx ends or over is closed: the next Send
-// tells then. The error is ctx's. Any goroutine.
+// await waits while c is above its soft limit, until ctx ends or over is closed, after which the
+// next Send returns Dropped. The error is ctx's. Any goroutine.
 func (b *backpressure) await(ctx context.Context, c *Conn, over <-chan struct{}) error {
-	if !b.noted.Load() {
+	if !b.reported.Load() {
 		return ctx.Err()
 	}
 	b.mu.Lock()
 	if !c.Full() {
-		b.noted.Store(false)
+		b.reported.Store(false)
 		b.mu.Unlock()
 		return ctx.Err()
 	}
-	// The loop lowers Full before it calls drained, which needs mu: it will see room.
-	if b.room == nil {
-		b.room = make(chan struct{})
+	// The loop lowers Full before it calls drained, which needs mu and so will see the channel.
+	if b.drain == nil {
+		b.drain = make(chan struct{})
 	}
-	room := b.room
+	drain := b.drain
 	b.mu.Unlock()
 	select {
-	case <-room:
+	case <-drain:
 	case <-over:
 	case <-ctx.Done():
 	}
@@ -54,8 +54,8 @@ func (b *backpressure) await(ctx context.Context, c *Conn, over <-chan struct{})
 func (b *backpressure) drained() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.room != nil {
-		close(b.room)
-		b.room = nil
+	if b.drain != nil {
+		close(b.drain)
+		b.drain = nil
 	}
 }

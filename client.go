@@ -26,8 +26,10 @@ type ClientConfig struct {
 	// Dial opens the connection below. nil is a net.Dialer. It must give a
 	// *net.TCPConn or *net.UnixConn.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
-	// MaxPending bounds the bytes of events that wait for the caller of Run. 0 is
-	// 16 MiB, or Limits.MaxMessage if that is more. More end the run with ErrSlowConsumer: a reactor cannot stop reading.
+	// MaxPending bounds the memory of events that wait for the caller of Run, in bytes. An event
+	// takes a buffer, whose size is a power of two from 256 bytes up, and about 100 bytes besides.
+	// One event may always wait. More end the run with ErrSlowConsumer: a reactor cannot stop
+	// reading. 0 is 16 MiB, or Limits.MaxMessage if that is more.
 	MaxPending int
 	// Limits bound the connection. IdleTimeout is off unless set: whether a
 	// connection is worth keeping is the server's business.
@@ -55,7 +57,7 @@ type Client struct {
 // Limits.HandshakeTimeout does. Errors: a *ConfigError or *url.Error, ErrTLS for
 // wss, those of dialling, a *DialError when the server does not upgrade.
 func Dial(ctx context.Context, rawURL string, cfg ClientConfig) (*Client, error) {
-	req, addr, err := target(rawURL)
+	req, addr, err := parseURL(rawURL)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +99,7 @@ func Dial(ctx context.Context, rawURL string, cfg ClientConfig) (*Client, error)
 		return nil, err
 	}
 	endpoint := engine.NewEndpoint(loop.EndpointConfig{
-		Handler: lastClose{handler, c.release}, Limits: limits, Log: cfg.Logger,
+		Handler: releaseOnClose{handler, c.release}, Limits: limits, Log: cfg.Logger,
 	})
 	c.conn, c.protocol, err = endpoint.Dial(ctx, nc, req, nil)
 	if err != nil {
@@ -125,8 +127,8 @@ func clientLimits(l Limits, events bool) (Limits, error) {
 	return l, err
 }
 
-// target splits a URL into the request and the address to dial.
-func target(rawURL string) (req handshake.DialRequest, addr string, err error) {
+// parseURL splits a URL into the request and the address to dial.
+func parseURL(rawURL string) (req handshake.DialRequest, addr string, err error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return req, "", err
@@ -166,8 +168,8 @@ func (c *Client) Stats() ClientStats {
 	return ClientStats{UnknownEvents: c.unknown.Load(), Stripped: c.stripped.Load()}
 }
 
-// Close says goodbye with 1000 and returns; the closing handshake goes on by
-// itself for at most Limits.CloseTimeout. An active Run ends with ErrClientClosed.
+// Close begins the closing handshake with 1000 and returns; that goes on by itself for at most
+// Limits.CloseTimeout. An active Run ends with ErrClientClosed.
 func (c *Client) Close() error {
 	if c.inbox != nil {
 		c.inbox.fail(ErrClientClosed)
@@ -176,13 +178,13 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// lastClose gives the shared loops back when the connection is gone.
-type lastClose struct {
+// releaseOnClose gives the shared loops back when the connection is gone.
+type releaseOnClose struct {
 	Handler
 	release func()
 }
 
-func (h lastClose) OnClose(c *Conn, why *CloseError) {
+func (h releaseOnClose) OnClose(c *Conn, why *CloseError) {
 	// The loop cannot stop itself.
 	defer func() { go h.release() }()
 	h.Handler.OnClose(c, why)
@@ -219,7 +221,7 @@ func (s *sharedEngine) release() {
 		last, s.engine = s.engine, nil
 	}
 	s.mu.Unlock()
-	if last != nil { // not under mu: a handler may block, and nobody else must wait for it
+	if last != nil { // not under mu: Stop waits for handlers, and nobody else should
 		_ = last.Stop(context.Background())
 	}
 }

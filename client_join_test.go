@@ -17,11 +17,15 @@ import (
 type script struct {
 	agloop.NopHandler
 	frames []string
+	code   agloop.CloseCode // closes the connection behind them, unless it is 0
 }
 
 func (s *script) OnMessage(c *agloop.Conn, _ agloop.Opcode, _ []byte) {
 	for _, f := range s.frames {
 		c.Send(agloop.Text, []byte(f))
+	}
+	if s.code != 0 {
+		c.Close(s.code, "the script ends")
 	}
 }
 

@@ -21,7 +21,8 @@ import (
 // event and field, an *OrderError, ErrTruncated with the *CloseError when the
 // connection ended first, ErrSlowConsumer, ctx's error. A *FieldError for in
 // itself, and ErrRunActive, are yielded before anything is sent and close nothing. AG-UI knows
-// no message that stops a run: leaving the loop early closes the connection.
+// no message that stops a run: leaving the loop early closes the connection, also when its body
+// panics.
 //
 // Runs of one client come one after another; the events belong to the caller.
 func (c *Client) Run(ctx context.Context, in *agui.RunAgentInput) iter.Seq2[agui.Event, error] {
@@ -41,15 +42,25 @@ func (c *Client) Run(ctx context.Context, in *agui.RunAgentInput) iter.Seq2[agui
 			return
 		}
 		c.inbox.clear()
-		c.conn.SendNow(Text, raw) // dropped when closed: the inbox knows why
-		stream := stream{client: c, decoder: new(event.Decoder)}
-		if err := stream.read(ctx, yield); err != nil {
-			c.conn.Close(closeCodeFor(err), "")
-			if !errors.Is(err, errLeft) {
-				yield(nil, err)
-			}
+		c.conn.SendNow(Text, raw) // dropped on a closed connection: the inbox knows why
+		if err := c.readRun(ctx, yield); err != nil && !errors.Is(err, errCallerLeft) {
+			yield(nil, err)
 		}
 	}
+}
+
+// readRun yields the events of the run whose input was sent, and closes the connection unless
+// that comes to its terminal event.
+func (c *Client) readRun(ctx context.Context, yield func(agui.Event, error) bool) (err error) {
+	err = errCallerLeft // if yield panics
+	defer func() {
+		if err != nil {
+			c.conn.Close(closeCodeFor(err), "")
+			c.inbox.discard()
+		}
+	}()
+	stream := stream{client: c, decoder: new(event.Decoder)}
+	return stream.read(ctx, yield)
 }
 
 // encodeInput is the message that begins a run.
@@ -62,8 +73,11 @@ func encodeInput(in *agui.RunAgentInput) ([]byte, error) {
 	return event.AppendRunAgentInput(nil, in)
 }
 
-// closeCodeFor is what the server is told when a run ends with err.
+// closeCodeFor is the close code for the server when a run ends with err.
 func closeCodeFor(err error) CloseCode {
+	if errors.Is(err, ErrClientClosed) {
+		return CloseNormal // as Close says, whichever of the two comes first
+	}
 	if _, ok := errors.AsType[*FieldError](err); ok {
 		return frame.CloseProtocolError
 	}
@@ -73,15 +87,15 @@ func closeCodeFor(err error) CloseCode {
 	return CloseGoingAway
 }
 
-// errLeft says that the caller left the loop before the terminal event.
-var errLeft = errors.New("caller left the run")
+// errCallerLeft says that the caller left the loop before the terminal event.
+var errCallerLeft = errors.New("caller left the run")
 
 // stream is the pipeline from frames to events of one run.
 type stream struct {
 	client  *Client
 	decoder decoder
 	chunks  agui.Expander
-	halves  joiner
+	joiner  surrogateJoiner
 	order   agui.Order
 	events  []agui.Event
 }
@@ -111,7 +125,7 @@ func (s *stream) read(ctx context.Context, yield func(agui.Event, error) bool) e
 				if s.order.Done() {
 					return nil
 				}
-				return errLeft
+				return errCallerLeft
 			}
 		}
 	}
@@ -134,24 +148,24 @@ func (s *stream) decode(frame []byte) (err error) {
 		return err
 	}
 	if s.events, err = s.chunks.Expand(ev, s.events); err == nil {
-		s.events = s.halves.join(s.events, frame)
+		s.events = s.joiner.join(s.events, frame)
 	}
 	return err
 }
 
-// inbox is the Handler of a client that runs agents: it keeps frames until Run takes
-// them.
+// inbox is the Handler of a client that runs agents: it keeps frames until Run reads them.
 type inbox struct {
 	NopHandler
 	limit int
 
 	// Any goroutine, under mu.
-	mu     sync.Mutex
-	frames []*bufpool.Buffer
-	bytes  int
-	conn   *Conn         // that holds the frames, as the ledger has it; nil before the first and when it is gone
-	err    error         // no more frames will come; those that came are still good
-	signal chan struct{} // holds one token when something changed
+	mu         sync.Mutex
+	frames     []*bufpool.Buffer
+	bytes      int           // that frames take, see eventSize
+	discarding bool          // nobody reads any more: what still comes is dropped
+	conn       *Conn         // for which the ledger counts the frames; nil while it counts none
+	err        error         // no more frames will come; those that came are still good
+	signal     chan struct{} // holds one token when something changed
 }
 
 func newInbox(limit int) *inbox {
@@ -166,28 +180,37 @@ func (b *inbox) OnMessage(c *Conn, op Opcode, payload []byte) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.err != nil {
+	if b.err != nil || b.discarding {
 		return
 	}
-	if b.bytes += len(payload); b.bytes > b.limit {
+	f := bufpool.Get(len(payload)).Append(payload)
+	if size := eventSize(f); b.bytes+size <= b.limit || len(b.frames) == 0 {
+		b.frames = append(b.frames, f)
+		b.bytes += size
+		b.conn = c
+		c.Hold(size)
+	} else {
+		f.Release()
 		b.err = ErrSlowConsumer
 		c.Close(ClosePolicy, "events wait too long")
-	} else {
-		f := bufpool.Get(len(payload)).Append(payload)
-		b.frames = append(b.frames, f)
-		b.conn = c
-		c.Hold(f.Cap())
 	}
 	b.notify()
+}
+
+// eventSize is the memory that an event takes while it waits, in bytes: its buffer, and besides
+// the bufpool.Buffer itself and a pointer to it in a list that doubles when it grows.
+func eventSize(f *bufpool.Buffer) int {
+	const besides = 80 + 2*8
+	return f.Cap() + besides
 }
 
 // OnClose implements Handler.
 func (b *inbox) OnClose(_ *Conn, why *CloseError) {
 	b.mu.Lock()
-	b.unhold(b.frames...) // nobody may ever come for them
+	b.unhold(b.frames...) // perhaps nobody ever reads them
 	b.conn = nil
 	b.mu.Unlock()
-	b.fail(errors.Join(ErrTruncated, why))
+	b.fail(joinErrors(ErrTruncated, why))
 }
 
 // fail ends the inbox with err, unless it has ended.
@@ -212,6 +235,19 @@ func (b *inbox) notify() {
 func (b *inbox) clear() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.drop()
+}
+
+// discard drops the frames, and those that still come on a connection that was closed.
+func (b *inbox) discard() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.discarding = true
+	b.drop()
+}
+
+// drop is called under mu.
+func (b *inbox) drop() {
 	b.unhold(b.frames...)
 	for _, f := range b.frames {
 		f.Release()
@@ -225,7 +261,7 @@ func (b *inbox) unhold(frames ...*bufpool.Buffer) {
 		return
 	}
 	for _, f := range frames {
-		b.conn.Hold(-f.Cap())
+		b.conn.Hold(-eventSize(f))
 	}
 }
 
@@ -240,7 +276,7 @@ func (b *inbox) next(ctx context.Context) (*bufpool.Buffer, error) {
 			f := b.frames[0]
 			b.frames[0] = nil
 			b.frames = b.frames[1:]
-			b.bytes -= len(f.B)
+			b.bytes -= eventSize(f)
 			b.unhold(f)
 			b.mu.Unlock()
 			return f, nil

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
+	"strings"
 
 	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/codec/event"
@@ -70,3 +72,28 @@ type (
 	// PanicError is what a run panicked with: its agent, or what is below it.
 	PanicError = run.PanicError
 )
+
+// joinErrors is errors.Join with a text of one line, as a log wants it.
+func joinErrors(errs ...error) error {
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	switch len(errs) {
+	case 0:
+		return nil
+	case 1:
+		return errs[0]
+	}
+	return &joinedError{errs}
+}
+
+// joinedError is several errors as one.
+type joinedError struct{ errs []error }
+
+func (e *joinedError) Error() string {
+	text := e.errs[0].Error()
+	for _, err := range e.errs[1:] {
+		text += "; " + err.Error()
+	}
+	return strings.ReplaceAll(text, "\n", "; ") // of an errors.Join below
+}
+
+func (e *joinedError) Unwrap() []error { return e.errs }

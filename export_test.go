@@ -1,9 +1,11 @@
 package agloop
 
 import (
+	"log/slog"
 	"time"
 
 	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/memmon"
 )
 
@@ -18,10 +20,10 @@ func (m *PerformanceManager) Held() int64 { return m.ledger.Total() }
 
 // Observe is what the optimizer would be told of the time that f takes.
 func (m *PerformanceManager) Observe(f func()) Observation {
-	var seen view
-	seen.next(m, time.Now())
+	var seen observer
+	seen.observe(m, time.Now())
 	f()
-	o, _ := seen.next(m, time.Now())
+	o, _ := seen.observe(m, time.Now())
 	return o
 }
 
@@ -42,3 +44,31 @@ func (s *Server) OnDecode(hook func(raw []byte, decode func())) {
 
 // Held is what its connections hold, in bytes, by the ledger.
 func (s *Server) Held() int64 { return s.performance.ledger.Total() }
+
+// WithLock calls f with the server's lock held.
+func (s *Server) WithLock(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f()
+}
+
+// Pending is how many bytes wait for the caller of Run.
+func (c *Client) Pending() int {
+	c.inbox.mu.Lock()
+	defer c.inbox.mu.Unlock()
+	return c.inbox.bytes
+}
+
+// FailEngine lets no engine be made until mend is called.
+func (s *Server) FailEngine(err error) (mend func()) {
+	made := s.newEngine
+	s.newEngine = func(int, *memmon.Ledger, *slog.Logger) (*loop.Engine, error) { return nil, err }
+	return func() { s.newEngine = made }
+}
+
+// FailPerformance lets no performance manager be made until mend is called.
+func (s *Server) FailPerformance() (mend func()) {
+	was := s.cfg.Performance
+	s.cfg.Performance.MaxLatency = -1
+	return func() { s.cfg.Performance = was }
+}

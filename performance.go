@@ -29,7 +29,7 @@ type (
 // The profiles there are.
 const (
 	ProfileBalanced   = tune.ProfileBalanced   // the default
-	ProfileLatency    = tune.ProfileLatency    // nothing waits to be gathered
+	ProfileLatency    = tune.ProfileLatency    // no message waits for others
 	ProfileThroughput = tune.ProfileThroughput // the fewest writes per message
 	ProfileMemory     = tune.ProfileMemory     // little is queued, little is kept
 )
@@ -39,7 +39,7 @@ const (
 // may be called from any goroutine.
 type PerformanceManager struct {
 	// Immutable.
-	target      tunable
+	target      performanceTarget
 	base        Tuning // what the host's Limits say
 	log         *slog.Logger
 	slots       *ConnectionPoolManager
@@ -49,23 +49,27 @@ type PerformanceManager struct {
 	serializers *SerializerFactory
 	optimizer   *AdaptiveOptimizer
 
-	// Any goroutine, under mu.
-	mu        sync.Mutex
-	cfg       PerformanceConfig
-	tuning    Tuning // what was asked for: by the host, a profile, or the optimizer
-	tier      MemoryTier
-	actions   TierActions
-	running   bool
-	relieving bool // a goroutine lets go of memory
+	// Any goroutine. Held while the config changes, until every part goes by the new one. It is
+	// taken before the locks of the parts and before mu, and by no loop.
+	changing sync.Mutex
 
-	cutting sync.Mutex // held while connections are cut and until what they held is let go of
+	// Any goroutine, under mu.
+	mu       sync.Mutex
+	cfg      PerformanceConfig // written under changing too
+	tuning   Tuning            // what was asked for: by the host, a profile, or the optimizer
+	tier     MemoryTier
+	actions  TierActions
+	running  bool
+	reducing bool // reduceMemory runs
+
+	cutMu sync.Mutex // held while connections are cut, until what they held is released
 
 	quit chan struct{} // closed by stop; made by start, before there is anybody to read it
 	done sync.WaitGroup
 }
 
-// tunable is what a manager acts on: the doors and loops of a server or a transport.
-type tunable interface {
+// performanceTarget is what a manager acts on: connections and loops of a server or a transport.
+type performanceTarget interface {
 	tune(t Tuning)
 	setMaxConnections(n int)
 	setZeroCopy(on bool)
@@ -75,9 +79,12 @@ type tunable interface {
 	totals(s *metrics.Source)
 }
 
-// newPerformanceManager makes the components; start sets them to work. base holds what
-// the host's Limits say, ledger is the one that the target's engine writes in.
-func newPerformanceManager(cfg PerformanceConfig, base Tuning, ledger *memmon.Ledger, slots *ConnectionPoolManager, target tunable, log *slog.Logger) (*PerformanceManager, error) {
+// newPerformanceManager makes the components; start starts them. base holds what the host's Limits
+// say, ledger is the one that the target's engine writes to.
+func newPerformanceManager(
+	cfg PerformanceConfig, base Tuning, ledger *memmon.Ledger,
+	slots *ConnectionPoolManager, target performanceTarget, log *slog.Logger,
+) (*PerformanceManager, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -85,9 +92,12 @@ func newPerformanceManager(cfg PerformanceConfig, base Tuning, ledger *memmon.Le
 	if err != nil {
 		return nil, err
 	}
-	m := &PerformanceManager{target: target, base: base, log: log, slots: slots, ledger: ledger, serializers: serializers, cfg: cfg}
+	m := &PerformanceManager{
+		target: target, base: base, log: log, slots: slots, ledger: ledger, serializers: serializers, cfg: cfg,
+	}
 	m.memory = memmon.NewMemoryManager(memmon.Config{
-		Budget: cfg.MaxMemoryUsage, InOut: ledger, OnChange: m.tierChanged, OnOverdrawn: m.overdrawn, Logger: log,
+		Budget: cfg.MaxMemoryUsage, InOut: ledger, Logger: log,
+		OnChange: m.tierChanged, OnOverdrawn: m.shareExceeded,
 	})
 	m.collector = metrics.NewMetricsCollector(metrics.CollectorConfig{
 		Interval: cfg.MetricsInterval, Source: m.totals, Profiling: cfg.EnableProfiling,
@@ -110,22 +120,21 @@ func (c *PerformanceConfig) tuning(base Tuning) Tuning {
 	return base
 }
 
-// start begins to watch and to act. Nothing of it is on a loop.
+// start starts the components. None of them runs on a loop.
 func (m *PerformanceManager) start() {
 	m.mu.Lock()
 	m.running = true
 	m.quit = make(chan struct{})
-	m.enact()
-	metricsOn := m.cfg.EnableMetrics
+	m.apply()
+	if m.cfg.EnableMetrics {
+		m.collector.Start() // under mu, as SetConfig stops it
+	}
 	m.mu.Unlock()
 	m.memory.Start()
-	if metricsOn {
-		m.collector.Start()
-	}
 	m.done.Go(m.optimize)
 }
 
-// stop ends what start began and waits for it.
+// stop ends what start began and waits until it has ended.
 func (m *PerformanceManager) stop() {
 	m.mu.Lock()
 	if !m.running {
@@ -140,8 +149,8 @@ func (m *PerformanceManager) stop() {
 	m.done.Wait()
 }
 
-// enact makes what holds take effect. Under mu.
-func (m *PerformanceManager) enact() {
+// apply makes config, tuning and tier take effect. Under mu.
+func (m *PerformanceManager) apply() {
 	t := restrain(m.tier, m.tuning)
 	m.target.tune(t)
 	m.target.setMaxConnections(m.cfg.MaxConcurrentConnections)
@@ -155,27 +164,36 @@ func (m *PerformanceManager) enact() {
 	bufpool.Default.SetMaxBuffer(t.MaxBufferSize)
 }
 
-// setTuning takes a new tuning: of a profile or the optimizer.
+// setTuning sets a new tuning: of a profile or the optimizer.
 func (m *PerformanceManager) setTuning(t Tuning) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.tuning = t
 	if m.running {
-		m.enact()
+		m.apply()
 	}
 }
 
-// Config returns what holds.
+// Config returns the present config.
 func (m *PerformanceManager) Config() PerformanceConfig {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.cfg
 }
 
-// SetConfig changes what holds, at once and for open connections; those beyond a smaller
-// MaxConcurrentConnections stay until they end. The error names the field, and nothing
-// changes.
+// SetConfig changes the config, at once and for open connections; those beyond a smaller
+// MaxConcurrentConnections stay until they end. After several calls at once one of their configs
+// holds as a whole. The error names the field, and nothing changes then.
 func (m *PerformanceManager) SetConfig(cfg PerformanceConfig) error {
+	return m.changeConfig(func(c *PerformanceConfig) { *c = cfg })
+}
+
+// changeConfig replaces the config by what edit makes of it.
+func (m *PerformanceManager) changeConfig(edit func(*PerformanceConfig)) error {
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	cfg := m.Config()
+	edit(&cfg)
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
@@ -186,7 +204,7 @@ func (m *PerformanceManager) SetConfig(cfg PerformanceConfig) error {
 	was := m.cfg
 	m.cfg = cfg
 	if m.running {
-		m.enact()
+		m.apply()
 		switch {
 		case cfg.EnableMetrics && !was.EnableMetrics:
 			m.collector.Start()
@@ -203,7 +221,7 @@ func (m *PerformanceManager) SetConfig(cfg PerformanceConfig) error {
 	return nil
 }
 
-// OptimizeForLatency sets the profile that gathers nothing: the lowest p99.
+// OptimizeForLatency sets the profile in which no message waits for others: the lowest p99.
 func (m *PerformanceManager) OptimizeForLatency() { m.setProfile(ProfileLatency) }
 
 // OptimizeForThroughput sets the profile with the fewest writes per event.
@@ -222,7 +240,7 @@ func (m *PerformanceManager) setProfile(p Profile) { _ = m.optimizer.SetProfile(
 // Profile is the one chosen last. ProfileBalanced until one is.
 func (m *PerformanceManager) Profile() Profile { return m.optimizer.Profile() }
 
-// Tuning is what holds for every connection now, the memory tier's restraint included.
+// Tuning is what holds for every connection now, as the memory tier allows it.
 func (m *PerformanceManager) Tuning() Tuning {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -17,7 +17,7 @@ func (b *MessageBatcher) BatchTimeout() time.Duration { return b.manager.Tuning(
 
 // SetBatch changes the window, for open connections too. The error names the field.
 func (b *MessageBatcher) SetBatch(size int, timeout time.Duration) error {
-	cfg := b.manager.Config()
-	cfg.MessageBatchSize, cfg.MessageBatchTimeout = size, timeout
-	return b.manager.SetConfig(cfg)
+	return b.manager.changeConfig(func(cfg *PerformanceConfig) {
+		cfg.MessageBatchSize, cfg.MessageBatchTimeout = size, timeout
+	})
 }

@@ -11,10 +11,10 @@ import (
 // observeEvery is how often the optimizer looks.
 const observeEvery = time.Second
 
-// optimize feeds the optimizer until the manager stops. It looks at the loops itself, by
-// windows of its own: the collector's are as long as the host wants them.
+// optimize gives observations to the optimizer until the manager stops. It measures windows of its
+// own, since those of the collector are as long as the host wants.
 func (m *PerformanceManager) optimize() {
-	var seen view
+	var seen observer
 	tick := time.NewTicker(observeEvery)
 	defer tick.Stop()
 	for {
@@ -24,7 +24,7 @@ func (m *PerformanceManager) optimize() {
 				seen.started = false
 				continue
 			}
-			if o, ok := seen.next(m, now); ok {
+			if o, ok := seen.observe(m, now); ok {
 				m.optimizer.Observe(now, o)
 			}
 		case <-m.quit:
@@ -33,8 +33,8 @@ func (m *PerformanceManager) optimize() {
 	}
 }
 
-// view turns totals into observations of the time between.
-type view struct {
+// observer turns totals into observations of the time between.
+type observer struct {
 	started      bool
 	at           time.Time
 	cpu          time.Duration
@@ -42,34 +42,34 @@ type view struct {
 	distribution metrics.LoopSnapshot
 }
 
-func (v *view) next(m *PerformanceManager, now time.Time) (o Observation, ok bool) {
-	v.before, v.now = v.now, v.before
-	v.now.Reset()
-	m.totals(&v.now)
-	elapsed, cpu := now.Sub(v.at).Seconds(), metrics.CPUTime()
-	used := (cpu - v.cpu).Seconds()
-	v.at, v.cpu = now, cpu
-	if !v.started {
-		v.started = true
+func (s *observer) observe(m *PerformanceManager, now time.Time) (o Observation, ok bool) {
+	s.before, s.now = s.now, s.before
+	s.now.Reset()
+	m.totals(&s.now)
+	elapsed, cpu := now.Sub(s.at).Seconds(), metrics.CPUTime()
+	used := (cpu - s.cpu).Seconds()
+	s.at, s.cpu = now, cpu
+	if !s.started {
+		s.started = true
 		return o, false
 	}
-	v.distribution.Difference(&v.now.Loops, &v.before.Loops)
-	frames := float64(v.now.Snapshot.FramesOut - v.before.Snapshot.FramesOut)
+	s.distribution.Difference(&s.now.Loops, &s.before.Loops)
+	frames := float64(s.now.Snapshot.FramesOut - s.before.Snapshot.FramesOut)
 	o = Observation{
-		P99Latency:        time.Duration(v.distribution.Latency.Quantile(0.99)),
-		Measured:          v.distribution.Latency.Count > 0,
+		P99Latency:        time.Duration(s.distribution.Latency.Quantile(0.99)),
+		Measured:          s.distribution.Latency.Count > 0,
 		CPUFraction:       min(used/elapsed/float64(runtime.GOMAXPROCS(0)), 1),
-		MemoryFraction:    v.now.MemoryPressure / 100,
+		MemoryFraction:    s.now.MemoryPressure / 100,
 		MessagesPerSecond: frames / elapsed,
-		Connections:       v.now.Connections,
+		Connections:       s.now.Connections,
 	}
 	if frames > 0 {
-		o.WritesPerMessage = float64(v.now.Snapshot.Writes-v.before.Snapshot.Writes) / frames
+		o.WritesPerMessage = float64(s.now.Snapshot.Writes-s.before.Snapshot.Writes) / frames
 	}
 	return o, true
 }
 
-// totals is the source of the collector and of view.
+// totals is the source of the collector and of an observer.
 func (m *PerformanceManager) totals(s *metrics.Source) {
 	m.target.totals(s)
 	s.MemoryUsage = m.memory.GetMemoryUsage()
@@ -90,7 +90,7 @@ func (m *PerformanceManager) GetMetrics() *PerformanceMetrics {
 }
 
 // GetBufferPool returns the pool of buffers, which all servers and transports of the
-// process share: the last to set its size holds.
+// process share: the size that was set last holds.
 func (m *PerformanceManager) GetBufferPool() *BufferPool { return bufpool.Default }
 
 // GetConnectionPoolManager returns the slots of a server; nil for a transport, whose
@@ -103,11 +103,11 @@ func (m *PerformanceManager) GetSerializerFactory() *SerializerFactory { return 
 // GetMetricsCollector returns the collector. It records nothing while metrics are off.
 func (m *PerformanceManager) GetMetricsCollector() *MetricsCollector { return m.collector }
 
-// GetMemoryManager returns the watch over memory.
+// GetMemoryManager returns the manager that watches memory.
 func (m *PerformanceManager) GetMemoryManager() *MemoryManager { return m.memory }
 
 // GetAdaptiveOptimizer returns the optimizer, with its decisions.
 func (m *PerformanceManager) GetAdaptiveOptimizer() *AdaptiveOptimizer { return m.optimizer }
 
-// EnableAdaptiveOptimization lets the optimizer turn the knobs.
+// EnableAdaptiveOptimization lets the optimizer change the tuning.
 func (m *PerformanceManager) EnableAdaptiveOptimization() { m.optimizer.Enable() }

@@ -10,23 +10,23 @@ import (
 
 // TierActions counts what the memory tiers made happen.
 type TierActions struct {
-	Trims       uint64 // the buffer pool gave its idle buffers up
-	Restraints  uint64 // tunings tightened on the way up
-	Relaxations uint64 // and loosened on the way down
+	Trims       uint64 // times the buffer pool gave up its idle buffers
+	Restraints  uint64 // changes to a higher tier, whose tuning allows less
+	Relaxations uint64 // changes to a lower tier, whose tuning allows more
 	Sheddings   uint64 // times new connections began to be refused
 	Cuts        uint64 // connections cut for what they held
-	Returns     uint64 // times garbage was collected and returned to the system
+	Returns     uint64 // times garbage was collected and free memory returned to the system
 }
 
 // How connections are cut.
 const (
 	cutEvery    = 500 * time.Millisecond // in the critical tier, as often as it reads
 	cutAtOnce   = 50                     // connections at a time, in the critical tier
-	releaseTime = 20 * time.Millisecond  // at most, for the loops to let go of what was cut
+	releaseTime = 20 * time.Millisecond  // at most, for the loops to release what was cut
 )
 
-// restrain is t as the tier allows it: elevated gathers half as much before it writes, high
-// lets a quarter wait for each peer.
+// restrain is t as the tier allows it: from Elevated on half as much is gathered for one write,
+// from High on a quarter may wait for each peer.
 func restrain(tier MemoryTier, t Tuning) Tuning {
 	if tier >= memmon.Elevated {
 		t.MessageBatchSize = max(1, t.MessageBatchSize/2)
@@ -40,7 +40,8 @@ func restrain(tier MemoryTier, t Tuning) Tuning {
 	return t
 }
 
-// halved is half of n, but never 0: that is the default of a pool, and no limit of bytes. No limit stays none.
+// halved is half of n, but never 0, which means the default for a pool, and no limit for bytes.
+// What has no limit keeps none.
 func halved(n int) int {
 	if n <= 1 {
 		return n
@@ -56,7 +57,7 @@ func (m *PerformanceManager) tierChanged(c memmon.Change) {
 		return
 	}
 	m.tier = c.To
-	m.enact()
+	m.apply()
 	if c.To > c.From {
 		m.actions.Restraints++
 	} else {
@@ -72,15 +73,16 @@ func (m *PerformanceManager) tierChanged(c memmon.Change) {
 			m.actions.Sheddings++
 		}
 	}
-	if c.To == memmon.Critical && !m.relieving {
-		m.relieving = true
-		m.done.Go(m.relieve)
+	if c.To == memmon.Critical && !m.reducing {
+		m.reducing = true
+		m.done.Go(m.reduceMemory)
 	}
 }
 
-// relieve lets go of memory until the critical tier is left or the manager stops. Most
-// of what is missing may be the host's: so it goes slowly, and leaves a quarter of the share.
-func (m *PerformanceManager) relieve() {
+// reduceMemory cuts connections until the critical tier is left or the manager stops. It goes
+// slowly and leaves a quarter of the share, because it may be the host that uses most of the
+// memory.
+func (m *PerformanceManager) reduceMemory() {
 	tick := time.NewTicker(cutEvery)
 	defer tick.Stop()
 	for m.stillCritical() {
@@ -94,27 +96,27 @@ func (m *PerformanceManager) relieve() {
 	}
 }
 
-// stillCritical ends the relief in the same step in which it says no, so that the next
-// change to critical begins a new one.
+// stillCritical reports whether reduceMemory is to go on. It notes the answer in the same step, so
+// that the next change to critical starts another.
 func (m *PerformanceManager) stillCritical() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.relieving = m.running && m.tier == memmon.Critical
-	return m.relieving
+	m.reducing = m.running && m.tier == memmon.Critical
+	return m.reducing
 }
 
-// overdrawn is called while connections hold more than their share; it runs in the memory
+// shareExceeded is called while connections hold more than their share; it runs in the memory
 // manager's goroutine.
-func (m *PerformanceManager) overdrawn(int64) {
+func (m *PerformanceManager) shareExceeded(int64) {
 	share := m.memory.Last().Share()
 	m.cutDown(share-share/4, math.MaxInt)
 }
 
-// cutDown cuts those connections that hold most until all hold at most so many bytes, and
-// tells whether any was cut. most is how many connections.
+// cutDown cuts the connections that hold most, at most so many, until all of them hold at most so
+// many bytes. It reports whether any was cut.
 func (m *PerformanceManager) cutDown(to int64, most int) (cut bool) {
-	m.cutting.Lock()
-	defer m.cutting.Unlock()
+	m.cutMu.Lock()
+	defer m.cutMu.Unlock()
 	before := m.ledger.Total()
 	if before <= to {
 		return false
@@ -132,8 +134,8 @@ func (m *PerformanceManager) cutDown(to int64, most int) (cut bool) {
 	return true
 }
 
-// awaitRelease waits until the ledger says that what was cut is let go of, so that
-// nothing more is cut for it. Who lets go tells nobody, and may be slow.
+// awaitRelease waits until the ledger shows that what was cut is released, so that nothing more is
+// cut for it. It polls, and not for long: nobody announces a release, and some are slow.
 func (m *PerformanceManager) awaitRelease(to int64) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()

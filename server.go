@@ -2,7 +2,6 @@ package agloop
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -25,8 +24,7 @@ import (
 type ServerConfig struct {
 	// Agent answers the runs of clients, in goroutines of their own.
 	Agent Agent
-	// Handler is the level below, for those who want bytes: it receives
-	// messages on the loops. Exclusive with Agent.
+	// Handler receives messages as bytes, on the loops. Exclusive with Agent.
 	Handler Handler
 
 	// Path of the WebSocket; other paths go to HTTP. "" is "/ws"; AnyPath takes all.
@@ -36,8 +34,7 @@ type ServerConfig struct {
 	HTTP http.Handler
 	// Origins are pages that may connect besides those of the server's own
 	// origin, such as "https://app.example"; "*" is all. Behind a proxy that ends TLS
-	// list the https origin. Clients that send no Origin, which no browser
-	// does, are always let in.
+	// list the https origin. Clients that send no Origin are always let in: they are no browsers.
 	Origins []string
 	// Protocols are the subprotocols offered, in order of preference.
 	Protocols []string
@@ -66,27 +63,29 @@ type ServerConfig struct {
 	Logger *slog.Logger
 }
 
-// Server serves AG-UI over WebSocket. Make one with NewServer; it serves once.
+// Server serves AG-UI over WebSocket. Make one with NewServer. After Shutdown or Close it does not
+// serve again.
 type Server struct {
 	// Immutable.
-	cfg    ServerConfig // limits and rates with their defaults
-	bad    error        // what is wrong with the config
-	log    *slog.Logger
-	decode func(raw []byte) (*agui.RunAgentInput, error)
+	cfg       ServerConfig // limits and rates with their defaults
+	configErr error        // what is wrong with the config; nil if nothing is
+	log       *slog.Logger
+	decode    func(raw []byte) (*agui.RunAgentInput, error)
+	newEngine func(loops int, ledger *memmon.Ledger, log *slog.Logger) (*loop.Engine, error)
 
 	// Any goroutine.
 	decoding admission
+	active   activeSessions
 
 	// Any goroutine, under mu.
 	mu          sync.Mutex
 	state       serverState
 	engine      *loop.Engine
 	door        *loop.Door
-	http        *httpSide
+	http        *httpServer
 	performance *PerformanceManager
 	listeners   map[net.Listener]struct{}
 	addr        net.Addr
-	sessions    map[*session]struct{} // those with an active run
 	accepting   sync.WaitGroup
 }
 
@@ -101,11 +100,11 @@ const (
 // NewServer returns a server. A bad config is reported by Serve.
 func NewServer(cfg ServerConfig) *Server {
 	s := &Server{}
-	s.cfg, s.bad = cfg.parse()
+	s.cfg, s.configErr = cfg.parse()
 	s.log = s.cfg.Logger
 	s.decode, s.decoding.budget = decodeInput, s.decodeBudget
+	s.newEngine = loop.NewEngine
 	s.listeners = make(map[net.Listener]struct{})
-	s.sessions = make(map[*session]struct{})
 	return s
 }
 
@@ -114,8 +113,8 @@ func NewServer(cfg ServerConfig) *Server {
 // replaced. The error is never nil: ErrServerClosed after Shutdown or Close, a
 // *ConfigError naming the field for a bad config, or that of listening.
 func (s *Server) Serve(addr string) error {
-	if s.bad != nil {
-		return s.bad
+	if s.configErr != nil {
+		return s.configErr
 	}
 	network, address := "tcp", strings.TrimPrefix(addr, "tcp://")
 	if path, ok := strings.CutPrefix(addr, "unix://"); ok {
@@ -162,10 +161,10 @@ func (s *Server) ServeListener(ln net.Listener) error {
 	return err
 }
 
-// enter registers a listener, and starts the engine for the first one.
+// addListener registers a listener, and starts the engine for the first one.
 func (s *Server) addListener(ln net.Listener) (*loop.Door, error) {
-	if s.bad != nil {
-		return nil, s.bad
+	if s.configErr != nil {
+		return nil, s.configErr
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -228,7 +227,8 @@ func (c ServerConfig) parse() (_ ServerConfig, err error) {
 // the state of a whole thread.
 const maxInput = 10 << 20
 
-// start makes the engine, the door and what watches them. Under mu.
+// start makes the engine, the door and what watches them. After an error nothing of it is left.
+// Under mu.
 func (s *Server) start() (err error) {
 	handler, tooBig := s.cfg.Handler, []byte(nil)
 	if handler == nil {
@@ -236,10 +236,11 @@ func (s *Server) start() (err error) {
 			return err
 		}
 		handler = agentHandler{s}
-		tooBig = run.Refusal(run.CodeTooLarge, fmt.Sprintf("input has more than %d bytes", s.cfg.Limits.MaxMessage))
+		tooBig = run.Refusal(run.CodeTooLarge,
+			fmt.Sprintf("input has more than %d bytes", s.cfg.Limits.MaxMessage))
 	}
 	ledger := memmon.NewLedger() // before the engine, which writes in it
-	engine, err := loop.NewEngine(s.cfg.Loops, ledger, s.log)
+	engine, err := s.newEngine(s.cfg.Loops, ledger, s.log)
 	if err != nil {
 		return err
 	}
@@ -257,11 +258,11 @@ func (s *Server) start() (err error) {
 		TooBig:         tooBig,
 		HTTP:           http.serve,
 	})
-	performance, err := newPerformanceManager(s.cfg.performanceConfig(door.Slots().Cap()), s.cfg.Limits.Tuning(),
-		ledger, door.Slots(), serverTarget{engine, door}, s.log)
+	performance, err := newPerformanceManager(s.cfg.performanceConfig(door.Slots().Cap()),
+		s.cfg.Limits.Tuning(), ledger, door.Slots(), serverTarget{engine, door}, s.log)
 	if err != nil {
 		http.close()
-		return errors.Join(err, engine.Stop(context.Background()))
+		return joinErrors(err, engine.Stop(context.Background()))
 	}
 	s.engine, s.http, s.door, s.performance = engine, http, door, performance
 	performance.start()
@@ -275,8 +276,9 @@ func (s *Server) Addr() net.Addr {
 	return s.addr
 }
 
-// Ready is nil while the server takes connections, or says why it does not: it does not serve yet, it shuts down, or a
-// handler has blocked a loop for a second. It is what a readiness probe asks.
+// Ready returns nil while the server takes connections. Otherwise it says why it does not: it does
+// not serve yet, it shuts down, or a handler has blocked a loop for a second. A readiness probe
+// asks this.
 func (s *Server) Ready() error {
 	s.mu.Lock()
 	state, engine := s.state, s.engine

@@ -10,19 +10,22 @@ import (
 	"time"
 )
 
-// httpSide runs net/http on the connections that ask for no WebSocket.
-type httpSide struct {
+// httpServer runs net/http on the connections that ask for no WebSocket.
+type httpServer struct {
+	// Immutable.
 	srv   *http.Server
-	conns chan net.Conn
-	done  chan struct{}
-	once  sync.Once
+	conns chan net.Conn // from serve to Accept
+	done  chan struct{} // closed by Close
+
+	// Any goroutine.
+	closing sync.Once
 }
 
-func newHTTPSide(handler http.Handler, log *slog.Logger) *httpSide {
+func newHTTPSide(handler http.Handler, log *slog.Logger) *httpServer {
 	if handler == nil {
 		handler = http.HandlerFunc(DefaultHTTP)
 	}
-	h := &httpSide{
+	h := &httpServer{
 		srv: &http.Server{
 			Handler:           handler,
 			ReadHeaderTimeout: 5 * time.Second,
@@ -49,8 +52,8 @@ func DefaultHTTP(w http.ResponseWriter, r *http.Request) {
 	http.Error(w, "this is a WebSocket endpoint", http.StatusUpgradeRequired)
 }
 
-// take gives a connection to net/http.
-func (h *httpSide) serve(nc net.Conn) {
+// serve gives a connection to net/http.
+func (h *httpServer) serve(nc net.Conn) {
 	select {
 	case h.conns <- nc:
 	case <-h.done:
@@ -58,8 +61,8 @@ func (h *httpSide) serve(nc net.Conn) {
 	}
 }
 
-// Accept, Close and Addr make an httpSide the listener of its own server.
-func (h *httpSide) Accept() (net.Conn, error) {
+// Accept, Close and Addr make an httpServer the listener of its own server.
+func (h *httpServer) Accept() (net.Conn, error) {
 	select {
 	case nc := <-h.conns:
 		return nc, nil
@@ -68,16 +71,16 @@ func (h *httpSide) Accept() (net.Conn, error) {
 	}
 }
 
-func (h *httpSide) Close() error {
-	h.once.Do(func() { close(h.done) })
+func (h *httpServer) Close() error {
+	h.closing.Do(func() { close(h.done) })
 	return nil
 }
 
-func (h *httpSide) Addr() net.Addr { return &net.TCPAddr{} }
+func (h *httpServer) Addr() net.Addr { return &net.TCPAddr{} }
 
-func (h *httpSide) shutdown(ctx context.Context) { _ = h.srv.Shutdown(ctx) }
+func (h *httpServer) shutdown(ctx context.Context) { _ = h.srv.Shutdown(ctx) }
 
-func (h *httpSide) close() {
+func (h *httpServer) close() {
 	_ = h.srv.Close()
 	_ = h.Close()
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/agloop/agloop/run"
 )
 
-// agentHandler joins connections to the agent. A connection gets a session with its
-// first input, and a goroutine only while it has runs to do.
+// agentHandler is the Handler of a server with an Agent. A connection gets a session with its
+// first input, and a goroutine only while it has runs.
 type agentHandler struct{ srv *Server }
 
 func (h agentHandler) OnOpen(*Conn) {}
@@ -29,7 +29,10 @@ func (h agentHandler) OnMessage(c *Conn, op Opcode, payload []byte) {
 	s, ok := c.User().(*session)
 	if !ok {
 		rates := &h.srv.cfg.Rates
-		s = &session{srv: h.srv, conn: c, user: c.User(), starts: loop.NewBucket(rates.Runs, rates.RunsBurst)}
+		s = &session{
+			srv: h.srv, conn: c, user: c.User(),
+			startRate: loop.NewBucket(rates.Runs, rates.RunsBurst),
+		}
 		c.SetUser(s)
 	}
 	s.input(payload)
@@ -37,13 +40,13 @@ func (h agentHandler) OnMessage(c *Conn, op Opcode, payload []byte) {
 
 func (h agentHandler) OnDrain(c *Conn) {
 	if s, ok := c.User().(*session); ok {
-		s.full.drained()
+		s.backpressure.drained()
 	}
 }
 
 func (h agentHandler) OnClose(c *Conn, why *CloseError) {
 	if s, ok := c.User().(*session); ok {
-		s.lose(why)
+		s.connectionGone(why)
 	}
 }
 
@@ -55,45 +58,23 @@ type session struct {
 	user any
 
 	// The session's goroutine.
-	starts *loop.Bucket
+	startRate *loop.Bucket
 
 	// Any goroutine.
-	full backpressure
+	backpressure backpressure
 
 	// Any goroutine, under mu.
-	mu     sync.Mutex
-	line   []place // what waits behind the active run
-	behind int     // refusals that come right behind the active run
-	active bool
-	stop   context.CancelCauseFunc // of the active run
-	cause  error                   // why runs were cancelled
-	gone   bool                    // nobody is answered any more
+	mu         sync.Mutex
+	active     bool                    // it has a goroutine
+	cancelTask context.CancelCauseFunc // of that goroutine's task
+	refused    int                     // inputs that are refused after that task
+	waiting    []waitingInput          // inputs that come after those
+	cause      error                   // why tasks are cancelled
+	gone       bool                    // nobody is answered any more
 }
 
-// begin notes that s has a run. It returns false when the server is stopping.
-func (srv *Server) begin(s *session) bool {
-	srv.mu.Lock()
-	defer srv.mu.Unlock()
-	if srv.state == serverStopping {
-		return false
-	}
-	srv.sessions[s] = struct{}{}
-	return true
-}
-
-// forget notes that s has no run any more.
-func (srv *Server) forget(s *session) {
-	srv.mu.Lock()
-	defer srv.mu.Unlock()
-	delete(srv.sessions, s)
-}
-
-// stopping tells that no run begins any more.
-func (srv *Server) stopping() bool {
-	srv.mu.Lock()
-	defer srv.mu.Unlock()
-	return srv.state == serverStopping
-}
+// stopping reports whether no run begins any more. It costs one atomic load.
+func (srv *Server) stopping() bool { return srv.active.closed.Load() }
 
 // task is what the session's goroutine does next: some refusals, or a run of an input. The
 // zero task is the end.
@@ -103,76 +84,78 @@ type task struct {
 	input   *bufpool.Buffer
 }
 
-// work does a task and those that follow, and ends when there are none.
-func (s *session) work(t task) {
+// doTasks does a task and those that follow, and ends when there are none.
+func (s *session) doTasks(t task) {
 	defer func() {
 		switch v := recover(); {
 		case v != nil: // the session is not to be trusted any more
 			s.panicked(v)
-			s.srv.forget(s)
-		case t.ctx != nil: // runtime.Goexit cannot be stopped, so the rest is another goroutine's
-			go s.work(task{ctx: t.ctx})
+			s.srv.active.remove(s)
+		case t.ctx != nil: // runtime.Goexit ends this goroutine, so another one goes on
+			go s.doTasks(task{ctx: t.ctx})
 		}
 	}()
 	for t.ctx != nil {
 		switch {
 		case t.input != nil:
-			s.do(t.ctx, t.input)
+			s.handleInput(t.ctx, t.input)
 		case t.refused > 0:
-			s.refuse(t.ctx, t.refused)
+			s.refuseInputs(t.ctx, t.refused)
 		}
-		t = s.next()
+		t = s.nextTask()
 	}
 }
 
-// arm makes the context of the next task. Under mu.
-func (s *session) arm() context.Context {
-	ctx, stop := context.WithCancelCause(context.Background())
+// newTaskContext makes the context of the next task. Under mu.
+func (s *session) newTaskContext() context.Context {
+	ctx, cancel := context.WithCancelCause(context.Background())
 	if s.cause != nil {
-		stop(s.cause)
+		cancel(s.cause)
 	}
-	s.stop = stop
+	s.cancelTask = cancel
 	return ctx
 }
 
-// next takes the next task, or ends the session's goroutine.
-func (s *session) next() task {
+// nextTask returns the next task, or ends the session's goroutine.
+func (s *session) nextTask() task {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.srv.stopping() {
-		s.behind += s.clear()
+		s.refused += s.dropWaiting()
 	}
 	switch {
 	case s.gone:
-	case s.behind > 0:
-		t := task{ctx: s.arm(), refused: s.behind}
-		s.behind = 0
+	case s.refused > 0:
+		t := task{ctx: s.newTaskContext(), refused: s.refused}
+		s.refused = 0
 		return t
-	case len(s.line) > 0:
-		first := s.line[0]
-		s.line[0] = place{}
-		s.line, s.behind = s.line[1:], first.refused
-		return task{ctx: s.arm(), input: first.input}
+	case len(s.waiting) > 0:
+		first := s.waiting[0]
+		s.waiting[0] = waitingInput{}
+		s.waiting, s.refused = s.waiting[1:], first.refused
+		return task{ctx: s.newTaskContext(), input: first.input}
 	}
-	s.end()
+	s.becomeIdle()
 	return task{}
 }
 
-// end makes the session idle again. Under mu.
-func (s *session) end() {
-	s.clear()
-	s.behind, s.active, s.stop = 0, false, nil
+// becomeIdle ends the session's work until the next input. Under mu.
+func (s *session) becomeIdle() {
+	s.dropWaiting()
+	s.refused, s.active, s.cancelTask = 0, false, nil
 	s.conn.SetBusy(false)
-	s.srv.forget(s)
+	s.srv.active.remove(s)
 	if s.srv.stopping() {
 		s.conn.Close(CloseGoingAway, "server shuts down")
 	}
 }
 
-// do makes a run of one input. Whatever happens, the input has its terminal event then.
-func (s *session) do(ctx context.Context, raw *bufpool.Buffer) {
-	defer s.stop(nil)
-	done, answers := false, false
+// handleInput makes a run of one input, or refuses it. Whatever happens, the input has its terminal
+// event when this returns.
+func (s *session) handleInput(ctx context.Context, raw *bufpool.Buffer) {
+	defer s.cancelTask(nil)
+	done := false
+	answers := false // run.Do sends the terminal event
 	defer func() {
 		if done {
 			return
@@ -187,66 +170,68 @@ func (s *session) do(ctx context.Context, raw *bufpool.Buffer) {
 		}
 		s.srv.log.Error("agloop: a run ended its goroutine, as FailNow of a test does")
 	}()
-	if input, no := s.read(ctx, raw); input != nil {
+	if input, refused := s.parseInput(ctx, raw); input != nil {
 		answers = true
-		s.run(ctx, input)
-	} else if no.code != "" {
-		run.Refuse(s, no.code, no.message)
+		s.runAgent(ctx, input)
+	} else if refused.code != "" {
+		run.Refuse(s, refused.code, refused.message)
 	}
 	done = true
 }
 
-func (s *session) run(ctx context.Context, input *agui.RunAgentInput) {
+func (s *session) runAgent(ctx context.Context, input *agui.RunAgentInput) {
 	perf := s.srv.performance
 	enc := perf.serializers.Get()
+	setup := run.Setup{
+		Agent: s.srv.cfg.Agent, User: s.user, Encoder: enc, Sink: s, MaxEvent: s.srv.cfg.Limits.MaxEvent,
+	}
 	var err error
-	perf.collector.Do(ctx, pprof.Labels("thread", input.ThreadID, "run", input.RunID), func(ctx context.Context) {
-		err = run.Do(ctx, input, run.Setup{
-			Agent: s.srv.cfg.Agent, User: s.user, Encoder: enc, Sink: s, MaxEvent: s.srv.cfg.Limits.MaxEvent,
-		})
-	})
+	labels := pprof.Labels("thread", input.ThreadID, "run", input.RunID)
+	perf.collector.Do(ctx, labels, func(ctx context.Context) { err = run.Do(ctx, input, setup) })
 	if pe, ok := errors.AsType[*PanicError](err); ok {
-		s.broken(pe)
-		return // with the serializer, which may be what panicked
+		s.closeAfterPanic(pe)
+		return // without giving the serializer back: it may be what panicked
 	}
 	perf.serializers.Put(enc)
 }
 
-// panicked is broken for a panic of the session's own. Call it where that was recovered.
-func (s *session) panicked(v any) { s.broken(&PanicError{Value: v, Stack: debug.Stack()}) }
+// panicked is closeAfterPanic for a panic of the session's own. Call it where that was recovered.
+func (s *session) panicked(v any) { s.closeAfterPanic(&PanicError{Value: v, Stack: debug.Stack()}) }
 
-// broken ends the connection of a run that panicked: what it shares with the next one is
-// in an unknown state.
-func (s *session) broken(pe *PanicError) {
+// closeAfterPanic ends the connection of a run that panicked: what that shares with the next run
+// is in an unknown state.
+func (s *session) closeAfterPanic(pe *PanicError) {
 	s.srv.door.Counters.Panics.Add(1)
 	s.srv.log.LogAttrs(context.Background(), slog.LevelError, "agloop: panic in a run",
 		slog.Any("panic", pe.Value), slog.String("stack", string(pe.Stack)))
 	s.conn.Close(frame.CloseInternal, "")
-	s.lose(pe)
+	s.connectionGone(pe)
 }
 
-// cancel ends the active run of a server that stops.
+// cancel ends the active run of a server that shuts down.
 func (s *session) cancel(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.cancelled(cause)
+	s.cancelTasks(cause)
 }
 
-// lose ends the session with its connection.
-func (s *session) lose(cause error) {
+// connectionGone ends the session with its connection.
+func (s *session) connectionGone(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.gone = true
-	s.cancelled(cause)
+	s.dropWaiting() // now: an agent that ignores its context may go on for long
+	s.refused = 0
+	s.cancelTasks(cause)
 }
 
-// cancelled is called under mu.
-func (s *session) cancelled(cause error) {
+// cancelTasks cancels the task that goes on and those to come. Under mu.
+func (s *session) cancelTasks(cause error) {
 	if s.cause == nil {
 		s.cause = cause
 	}
-	if s.stop != nil {
-		s.stop(cause)
+	if s.cancelTask != nil {
+		s.cancelTask(cause)
 	}
 }
 
@@ -258,9 +243,11 @@ func (s *session) Send(event []byte, urgent bool) bool {
 	} else {
 		r = s.conn.Send(Text, event)
 	}
-	s.full.note(r)
+	s.backpressure.noteResult(r)
 	return r != Dropped
 }
 
-// WaitReady implements run.Sink.
-func (s *session) WaitReady(ctx context.Context) error { return s.full.await(ctx, s.conn, nil) }
+// AwaitDrain implements run.Sink.
+func (s *session) AwaitDrain(ctx context.Context) error {
+	return s.backpressure.await(ctx, s.conn, nil)
+}

@@ -18,13 +18,13 @@ import (
 // refusal is why no run is made of an input.
 type refusal struct{ code, message string }
 
-// read decodes an input, which it drops, and judges it. Without an input and without a
-// refusal the connection closes.
-func (s *session) read(ctx context.Context, raw *bufpool.Buffer) (*agui.RunAgentInput, refusal) {
-	input, isJSON, err := s.decode(ctx, raw)
+// parseInput decodes an input, releases raw, and checks the limits of inputs. It returns an input
+// or why it is refused; neither when it closes the connection.
+func (s *session) parseInput(ctx context.Context, raw *bufpool.Buffer) (*agui.RunAgentInput, refusal) {
+	input, isJSON, err := s.decodeInput(ctx, raw)
 	limits := &s.srv.cfg.Limits
 	switch {
-	case ctx.Err() != nil: // or nobody is there to be told
+	case ctx.Err() != nil: // the server shuts down, or nobody is there to be told
 		return nil, refusal{run.CodeShutdown, shuttingDown}
 	case !isJSON:
 		s.conn.Close(frame.CloseUnsupported, "input is not JSON")
@@ -32,24 +32,28 @@ func (s *session) read(ctx context.Context, raw *bufpool.Buffer) (*agui.RunAgent
 	case err != nil:
 		return nil, refusal{run.CodeBadInput, err.Error()}
 	case len(input.Messages) > limits.MaxInputMessages:
-		return nil, refusal{run.CodeTooLarge, fmt.Sprintf("input has %d messages, at most %d are taken", len(input.Messages), limits.MaxInputMessages)}
+		return nil, refusal{run.CodeTooLarge, fmt.Sprintf("input has %d messages, at most %d are taken",
+			len(input.Messages), limits.MaxInputMessages)}
 	case len(input.Tools) > limits.MaxInputTools:
-		return nil, refusal{run.CodeTooLarge, fmt.Sprintf("input has %d tools, at most %d are taken", len(input.Tools), limits.MaxInputTools)}
-	case !s.starts.Allow():
+		return nil, refusal{run.CodeTooLarge, fmt.Sprintf("input has %d tools, at most %d are taken",
+			len(input.Tools), limits.MaxInputTools)}
+	case !s.startRate.Allow():
 		s.srv.door.RunRefused()
 		return nil, refusal{run.CodeRate, "too many runs in a short time"}
 	}
 	return input, refusal{}
 }
 
-// decode waits until there is memory for it, or ctx ends.
-func (s *session) decode(ctx context.Context, raw *bufpool.Buffer) (input *agui.RunAgentInput, isJSON bool, err error) {
-	defer s.drop(raw)
-	leave, err := s.srv.decoding.acquire(ctx, len(raw.B))
+// decodeInput decodes raw and releases it. It waits until there is memory for that, or ctx ends.
+func (s *session) decodeInput(ctx context.Context, raw *bufpool.Buffer) (
+	input *agui.RunAgentInput, isJSON bool, err error,
+) {
+	defer s.releaseInput(raw)
+	done, err := s.srv.decoding.acquire(ctx, len(raw.B))
 	if err != nil {
 		return nil, false, err
 	}
-	defer leave()
+	defer done()
 	input, err = s.srv.decode(raw.B)
 	return input, err == nil || json.Valid(raw.B), err
 }
@@ -77,44 +81,44 @@ type admission struct {
 	budget func() int64 // in bytes; 0 or less: no bound
 
 	// Any goroutine.
-	gate atomic.Pointer[gate]
+	semaphore atomic.Pointer[sizedSemaphore]
 }
 
-// gate is a semaphore that knows its size.
-type gate struct {
+// sizedSemaphore is a semaphore that knows its size.
+type sizedSemaphore struct {
 	*semaphore.Weighted
 	size int64
 }
 
-// enter waits until an input of n bytes may be decoded, first come first served, and
-// returns what to call when it is. One that costs more than all there is goes in alone. The error is
+// acquire waits until an input of n bytes may be decoded, first come first served. done is to be
+// called when it is. An input that costs more than the whole budget is decoded alone. The error is
 // ctx's.
-func (a *admission) acquire(ctx context.Context, n int) (leave func(), err error) {
-	g := a.current()
-	if g == nil {
+func (a *admission) acquire(ctx context.Context, n int) (done func(), err error) {
+	sem := a.current()
+	if sem == nil {
 		return func() {}, ctx.Err()
 	}
-	cost := min(decodeCost*int64(n), g.size)
-	if err := g.Acquire(ctx, cost); err != nil {
+	cost := min(decodeCost*int64(n), sem.size)
+	if err := sem.Acquire(ctx, cost); err != nil {
 		return nil, err
 	}
-	return func() { g.Release(cost) }, nil
+	return func() { sem.Release(cost) }, nil
 }
 
-// current is the gate of the present budget. What has entered by another leaves by that, so
-// both may be in use for a moment after a change.
-func (a *admission) current() *gate {
+// current is the semaphore of the present budget. What was acquired of another one is released to
+// that, so both may be in use for a moment after a change.
+func (a *admission) current() *sizedSemaphore {
 	size := a.budget()
 	if size <= 0 {
 		return nil
 	}
 	for {
-		g := a.gate.Load()
-		if g != nil && g.size == size {
-			return g
+		old := a.semaphore.Load()
+		if old != nil && old.size == size {
+			return old
 		}
-		fresh := &gate{semaphore.NewWeighted(size), size}
-		if a.gate.CompareAndSwap(g, fresh) {
+		fresh := &sizedSemaphore{semaphore.NewWeighted(size), size}
+		if a.semaphore.CompareAndSwap(old, fresh) {
 			return fresh
 		}
 	}

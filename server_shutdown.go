@@ -2,8 +2,6 @@ package agloop
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"time"
 )
 
@@ -11,21 +9,21 @@ import (
 // DrainTimeout and then cancels them, so that they end with outcome cancelled. No run
 // begins any more: inputs that wait or come are refused with RUN_ERROR, code
 // shutting_down. Every connection is closed with 1001 once it has no run. Shutdown returns
-// when all are gone, or with ctx's error when that ends first; what is left is then closed hard. A handler
-// that blocks its loop does not hold it up: that loop ends when the handler returns.
+// when all are gone, or with ctx's error when that ends first; what is left is cut then. It does
+// not wait longer for a handler that blocks its loop: that loop ends when the handler returns.
 func (s *Server) Shutdown(ctx context.Context) error {
 	if !s.stopAccepting() {
 		return s.stop(ctx)
 	}
-	go s.http.shutdown(ctx) // waits for requests being answered, as we do below
+	go s.http.shutdown(ctx) // it waits for the requests that are being answered
 	s.closeIdle()
 	if d := s.cfg.DrainTimeout; d > 0 {
 		drain, cancel := context.WithTimeout(ctx, d)
-		_ = s.await(drain, func() bool { return s.activeRuns() == 0 })
+		_ = s.poll(drain, func() bool { return s.active.count() == 0 })
 		cancel()
 	}
 	s.cancelRuns()
-	err := s.await(ctx, func() bool { return s.door.Slots().Used() == 0 })
+	err := s.poll(ctx, func() bool { return s.door.Slots().Used() == 0 })
 	s.http.close()
 	if stopErr := s.stop(ctx); err == nil {
 		err = stopErr
@@ -36,8 +34,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // closeWait is how long Close waits for handlers that are being called.
 const closeWait = time.Second
 
-// Close ends the server at once: connections are cut, runs cancelled. It waits a second for handlers that are being
-// called, and returns an error if one goes on.
+// Close ends the server at once: connections are cut, runs cancelled. It waits a second for
+// handlers that are being called, and returns an error if one goes on.
 func (s *Server) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
 	defer cancel()
@@ -49,10 +47,11 @@ func (s *Server) Close() error {
 }
 
 // stopAccepting closes the listeners and waits for their accept loops. It
-// returns false when the server never ran or the engine is not there.
+// returns false when the server never ran.
 func (s *Server) stopAccepting() bool {
 	s.mu.Lock()
 	s.state = serverStopping
+	s.active.close()
 	if s.door != nil {
 		s.door.StopAccepting()
 	}
@@ -74,15 +73,13 @@ func (s *Server) stop(ctx context.Context) error {
 	return s.engine.Stop(ctx)
 }
 
-// closeIdle says goodbye to every connection without a run; those with one are
-// closed by their session when it ends.
+// closeIdle closes every connection without a run; those with one are closed by their session when
+// it ends.
 func (s *Server) closeIdle() {
-	s.mu.Lock()
-	busy := make(map[*Conn]bool, len(s.sessions))
-	for sess := range s.sessions {
+	busy := make(map[*Conn]bool)
+	for _, sess := range s.active.list() {
 		busy[sess.conn] = true
 	}
-	s.mu.Unlock()
 	s.door.Slots().Each(func(c *Conn) {
 		if !busy[c] {
 			c.Close(CloseGoingAway, "server shuts down")
@@ -91,23 +88,14 @@ func (s *Server) closeIdle() {
 }
 
 func (s *Server) cancelRuns() {
-	s.mu.Lock()
-	list := slices.Collect(maps.Keys(s.sessions))
-	s.mu.Unlock()
-	for _, sess := range list { // not under mu: a session locks itself first
+	for _, sess := range s.active.list() {
 		sess.cancel(ErrServerClosed)
 	}
 }
 
-func (s *Server) activeRuns() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.sessions)
-}
-
-// await polls, as net/http's Shutdown does: connections end on many loops, and
-// nobody else needs to be told of the last one.
-func (s *Server) await(ctx context.Context, done func() bool) error {
+// poll waits until done, or ctx ends. It polls, as net/http's Shutdown does, since connections end
+// on many loops and nobody else needs to know which was the last.
+func (s *Server) poll(ctx context.Context, done func() bool) error {
 	pause := time.Millisecond
 	timer := time.NewTimer(pause)
 	defer timer.Stop()

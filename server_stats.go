@@ -17,8 +17,8 @@ type Stats struct {
 // Stats reads the figures without stopping a loop. Before Serve all but
 // Memory are zero.
 func (s *Server) Stats() Stats {
+	st := Stats{Runs: s.active.count()}
 	s.mu.Lock()
-	st := Stats{Runs: len(s.sessions)}
 	engine, door, performance := s.engine, s.door, s.performance
 	s.mu.Unlock()
 	if performance == nil {

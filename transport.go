@@ -23,13 +23,13 @@ import (
 // connection that is being dialled or waits to be, and none for those that are up.
 type Transport struct {
 	// Immutable.
-	cfg     TransportConfig
-	log     *slog.Logger
-	backoff backoff
-	slots   []*slot
-	origins []*origin
-	perf    *PerformanceManager
-	engines func(loops int, ledger *memmon.Ledger, log *slog.Logger) (*loop.Engine, error) // makes one
+	cfg       TransportConfig
+	log       *slog.Logger
+	backoff   backoff
+	slots     []*slot
+	remotes   []*remote
+	perf      *PerformanceManager
+	newEngine func(loops int, ledger *memmon.Ledger, log *slog.Logger) (*loop.Engine, error)
 
 	// Any goroutine.
 	handlers  atomic.Pointer[[]*eventHandler] // replaced under mu
@@ -37,7 +37,7 @@ type Transport struct {
 	eventsOut atomic.Uint64
 	panics    atomic.Uint64
 	unclaimed atomic.Uint64
-	watching  sync.Mutex // held while perf starts or stops; before mu
+	perfMu    sync.Mutex // held while perf starts or stops; before mu
 
 	// Any goroutine, under mu.
 	mu        sync.Mutex
@@ -54,7 +54,7 @@ type transportState uint8
 const (
 	transportIdle transportState = iota
 	transportRunning
-	transportFailing // Start found nobody and clears up
+	transportFailing // Start failed and ends what it began
 	transportStopped
 )
 
@@ -66,13 +66,13 @@ type lifetime struct {
 	ctx      context.Context // of everything dialled
 	cancel   context.CancelFunc
 	up       chan struct{} // closed when the first connection is up
-	tried    chan struct{} // closed when every slot has been tried once
-	gone     chan struct{} // closed when nothing is left
+	allTried chan struct{} // closed when every slot has been tried once
+	gone     chan struct{} // closed when no slot is connected or dials any more
 
 	// Any goroutine, under Transport.mu.
-	isUp    bool
-	untried int // slots whose first attempt goes on
-	alive   int // slots that are connected or being dialled
+	isUp    bool // up is closed
+	untried int  // slots whose first attempt goes on
+	alive   int  // slots that are connected or being dialled
 }
 
 // NewTransport returns a transport that has opened nothing yet. Errors: a
@@ -86,19 +86,19 @@ func NewTransport(config TransportConfig) (*Transport, error) {
 		return nil, err
 	}
 	t := &Transport{
-		cfg:     cfg,
-		log:     cfg.Client.Logger,
-		backoff: backoff{min: cfg.ReconnectMin, max: cfg.ReconnectMax, random: rand.Int64N},
-		engines: loop.NewEngine,
-		arrival: make(chan struct{}),
+		cfg:       cfg,
+		log:       cfg.Client.Logger,
+		backoff:   backoff{min: cfg.ReconnectMin, max: cfg.ReconnectMax, random: rand.Int64N},
+		newEngine: loop.NewEngine,
+		arrival:   make(chan struct{}),
 	}
 	for _, url := range cfg.URLs {
-		t.origins = append(t.origins, newOrigin(url))
+		t.remotes = append(t.remotes, newRemote(url))
 	}
-	t.pool.origins = t.origins
+	t.pool.remotes = t.remotes
 	for range cfg.ConnectionsPerURL {
-		for _, o := range t.origins {
-			t.slots = append(t.slots, &slot{transport: t, origin: o})
+		for _, r := range t.remotes {
+			t.slots = append(t.slots, &slot{transport: t, remote: r})
 		}
 	}
 	if err := t.initPerformance(); err != nil {
@@ -108,19 +108,19 @@ func NewTransport(config TransportConfig) (*Transport, error) {
 }
 
 // Start dials every connection and returns when the first is up; the others are still
-// being dialled then, for as long as it takes. When ctx has a deadline, Start waits
-// for a server that is not there yet until it passes; without one it
+// being dialled then, for as long as it takes. With a deadline of ctx, Start waits
+// until then for a server that is not there yet; without one it
 // fails as soon as each connection has been tried once. After a failure nothing is left
 // running and Start may be called again.
 //
 // Errors: the last of each URL's dialling, with ctx's error when that ended it;
 // ErrTransportStarted; ErrTransportClosed after Stop.
 func (t *Transport) Start(ctx context.Context) error {
-	life, err := t.begin(ctx)
+	life, err := t.beginLifetime(ctx)
 	if err != nil {
 		return err
 	}
-	tried := life.tried
+	tried := life.allTried
 	if _, bounded := ctx.Deadline(); bounded {
 		tried = nil
 	}
@@ -136,15 +136,15 @@ func (t *Transport) Start(ctx context.Context) error {
 	t.mu.Lock()
 	if life.isUp {
 		t.mu.Unlock()
-		t.startPerformance(life)
+		t.startPerformance()
 		return nil
 	}
 	if t.state == transportRunning {
 		t.state = transportFailing
 	}
-	err = t.unreachable(cause)
+	err = t.unreachableError(cause)
 	t.mu.Unlock()
-	stuck := t.end(life)
+	stuck := t.endLifetime(life)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
@@ -154,12 +154,12 @@ func (t *Transport) Start(ctx context.Context) error {
 	default:
 		t.state = transportIdle
 	}
-	return errors.Join(err, stuck)
+	return joinErrors(err, stuck)
 }
 
-// begin starts dialling.
-func (t *Transport) begin(ctx context.Context) (*lifetime, error) {
-	wanted := t.perf.Tuning() // the manager locks itself before us
+// beginLifetime makes an engine and starts dialling.
+func (t *Transport) beginLifetime(ctx context.Context) (*lifetime, error) {
+	tuning := t.perf.Tuning() // before mu, as the manager takes them
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch t.state {
@@ -168,31 +168,33 @@ func (t *Transport) begin(ctx context.Context) (*lifetime, error) {
 	case transportStopped:
 		return nil, ErrTransportClosed
 	}
-	engine, err := t.engines(t.cfg.Loops, t.perf.ledger, t.log)
+	engine, err := t.newEngine(t.cfg.Loops, t.perf.ledger, t.log)
 	if err != nil {
 		return nil, err
 	}
 	life := &lifetime{
-		engine:   engine,
-		endpoint: engine.NewEndpoint(loop.EndpointConfig{Handler: linkHandler{}, Limits: t.cfg.Client.Limits, Log: t.log}),
-		up:       make(chan struct{}), tried: make(chan struct{}), gone: make(chan struct{}),
+		engine: engine,
+		endpoint: engine.NewEndpoint(loop.EndpointConfig{
+			Handler: linkHandler{}, Limits: t.cfg.Client.Limits, Log: t.log,
+		}),
+		up: make(chan struct{}), allTried: make(chan struct{}), gone: make(chan struct{}),
 		untried: len(t.slots), alive: len(t.slots),
 	}
-	life.endpoint.Tune(wanted)
-	// What Start's context carries is for dialling; its end is for Start alone.
+	life.endpoint.Tune(tuning)
+	// Dialling sees the values of Start's context, but goes on when that ends.
 	life.ctx, life.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	t.state, t.lifetime = transportRunning, life
 	for _, s := range t.slots {
 		s.failures, s.dialled, s.tried = 0, false, false
-		go s.restore(life, nil)
+		go s.dialUntilUp(life, nil)
 	}
 	return life, nil
 }
 
 // Stop ends the transport for good: dialling is given up, every connection is closed with
 // 1000, active runs end with ErrClientClosed and waiting ones with ErrTransportClosed. It
-// returns when all connections are gone, which takes at most Client.Limits.CloseTimeout. When
-// one is not a second after that, as with a Client.Dial that ignores its context, what is left is
+// returns when all connections are gone, which takes at most Client.Limits.CloseTimeout. If one is
+// not gone a second later, for example because Client.Dial ignores its context, what is left is
 // cut and the error says so. Further calls wait in the same way. Event handlers may call it.
 func (t *Transport) Stop() error {
 	t.mu.Lock()
@@ -203,14 +205,14 @@ func (t *Transport) Stop() error {
 	if life == nil {
 		return nil
 	}
-	return t.end(life)
+	return t.endLifetime(life)
 }
 
-// end ends an lifetime and waits until nothing is left of it.
-func (t *Transport) end(life *lifetime) error {
+// endLifetime ends life and waits until nothing is left of it.
+func (t *Transport) endLifetime(life *lifetime) error {
 	t.mu.Lock()
 	life.cancel()
-	t.pool.abandon()
+	t.pool.closeWaiters()
 	t.mu.Unlock()
 	for _, l := range t.links() {
 		_ = l.client.Close()
@@ -223,12 +225,12 @@ func (t *Transport) end(life *lifetime) error {
 	case <-life.gone:
 	case <-timer.C:
 		t.mu.Lock()
-		stuck = fmt.Errorf("agloop: %d connections are not gone after %v", life.alive, bound)
+		stuck = fmt.Errorf("agloop: connections not gone after %v: %d", bound, life.alive)
 		t.mu.Unlock()
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
 	defer cancel()
-	return errors.Join(stuck, life.engine.Stop(ctx))
+	return joinErrors(stuck, life.engine.Stop(ctx))
 }
 
 // links are the connections up now.
@@ -243,29 +245,29 @@ func (t *Transport) links() (list []*link) {
 	return list
 }
 
-// retire notes that a slot is at its end. Under mu.
-func (life *lifetime) retire() {
+// slotEnded notes that a slot is neither connected nor dials any more. Under Transport.mu.
+func (life *lifetime) slotEnded() {
 	if life.alive--; life.alive == 0 {
 		close(life.gone)
 	}
 }
 
-// unreachable says why no connection came up. Under mu.
-func (t *Transport) unreachable(cause error) error {
+// unreachableError says why no connection came up. cause is nil or what ended Start. Under mu.
+func (t *Transport) unreachableError(cause error) error {
 	errs := []error{errors.New("agloop: no connection came up"), cause}
-	for _, o := range t.origins {
-		if o.lastErr != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", o.name, o.lastErr))
+	for _, r := range t.remotes {
+		if r.lastErr != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", r.name, r.lastErr))
 		}
 	}
-	return errors.Join(errs...)
+	return joinErrors(errs...)
 }
 
-// AddEventHandler has f called with every event of every run of the transport, before Run
-// yields it, in the goroutine that runs. The events of one run come in order, those of
-// several runs at once; several handlers are called in the order they were added. f may keep
-// the event but must not change it. A panic in f is recovered, counted and logged. remove
-// ends it; f may still be in a call then.
+// AddEventHandler makes every run of the transport call f with each event, before Run yields it
+// and in the same goroutine. The events of one run come in order. Runs that go on at once call f
+// at once. Several handlers are called in the order they were added. f may keep the event but must
+// not change it. A panic in f is recovered, counted and logged. remove ends the calls; one that has
+// begun may still go on.
 func (t *Transport) AddEventHandler(f func(agui.Event)) (remove func()) {
 	h := &eventHandler{f}
 	t.editHandlers(func(list []*eventHandler) []*eventHandler { return append(list, h) })
@@ -281,7 +283,7 @@ func (t *Transport) AddEventHandler(f func(agui.Event)) (remove func()) {
 	}
 }
 
-// IsConnected tells whether at least one connection is up.
+// IsConnected reports whether at least one connection is up.
 func (t *Transport) IsConnected() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

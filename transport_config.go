@@ -11,7 +11,8 @@ import (
 )
 
 // TransportConfig says what a Transport connects to. Start from
-// DefaultTransportConfig, or leave what you do not need at zero, which is the default given beside it.
+// DefaultTransportConfig, or leave what you do not need at zero, which is the default given beside
+// it.
 type TransportConfig struct {
 	// URLs are the servers, "ws://host[:port][/path][?query]". All are connected to
 	// at once and share the runs: they should serve the same agent.
@@ -21,7 +22,7 @@ type TransportConfig struct {
 	// PerformanceConfig.MaxConcurrentConnections.
 	ConnectionsPerURL int
 	// PerformanceConfig is what the PerformanceManager begins with; its batch window
-	// goes before that of Client.Limits. The zero value is DefaultPerformanceConfig with
+	// replaces that of Client.Limits. The zero value is DefaultPerformanceConfig with
 	// the window of Client.Limits and memory by the limits of the process.
 	PerformanceConfig PerformanceConfig
 	// Client is how each connection is dialled. Its Handler must be nil.
@@ -34,8 +35,8 @@ type TransportConfig struct {
 	DialTimeout time.Duration
 	// ReconnectMin and ReconnectMax bound the pause before a connection is dialled
 	// again: after n failures in a row it is uniform between 0 and
-	// min(ReconnectMax, ReconnectMin·2ⁿ). What a server's Retry-After asks for, up to 5 min, is
-	// waited before that. 0 is 100 ms and 30 s.
+	// min(ReconnectMax, ReconnectMin·2ⁿ). A server's Retry-After, up to 5 min, comes before that
+	// pause. 0 is 100 ms and 30 s.
 	ReconnectMin, ReconnectMax time.Duration
 }
 
@@ -97,13 +98,13 @@ func (c *TransportConfig) impliedPerformance() PerformanceConfig {
 	return p
 }
 
-// check judges a config that has its defaults.
+// check returns what is wrong with a config that has its defaults.
 func (c *TransportConfig) check() error {
 	if len(c.URLs) == 0 {
 		return &ConfigError{Field: "URLs", Reason: "must name a server"}
 	}
 	for i, rawURL := range c.URLs {
-		req, _, err := target(rawURL)
+		req, _, err := parseURL(rawURL)
 		switch {
 		case errors.Is(err, ErrTLS):
 			return fmt.Errorf("%w: URLs[%d]", err, i)
@@ -114,7 +115,7 @@ func (c *TransportConfig) check() error {
 			}
 			return &ConfigError{Field: fmt.Sprintf("URLs[%d]", i), Reason: reason}
 		}
-		// What is not fit to be sent would fail at every attempt.
+		// What cannot be sent in a request would fail at every attempt.
 		req.Key, req.Header, req.Protocols = handshake.NewDialKey(), c.Client.Header, c.Client.Protocols
 		if _, err := handshake.AppendDialRequest(nil, req); err != nil {
 			return &ConfigError{Field: "Client", Reason: err.Error()}
@@ -128,7 +129,10 @@ func (c *TransportConfig) check() error {
 	case c.ConnectionsPerURL < 0:
 		return &ConfigError{Field: "ConnectionsPerURL", Reason: "must not be negative"}
 	case most > 0 && c.ConnectionsPerURL > most/len(c.URLs):
-		return &ConfigError{Field: "ConnectionsPerURL", Reason: "makes more connections than PerformanceConfig.MaxConcurrentConnections allows"}
+		return &ConfigError{
+			Field:  "ConnectionsPerURL",
+			Reason: "makes more connections than PerformanceConfig.MaxConcurrentConnections allows",
+		}
 	case c.Loops < 0 || c.Loops > 256:
 		return &ConfigError{Field: "Loops", Reason: "must lie between 0 and 256"}
 	case c.DialTimeout < 0:

@@ -10,7 +10,7 @@ import (
 
 // LendLoops makes the transport run on e, which it stops. Before Start.
 func (t *Transport) LendLoops(e *loop.Engine) {
-	t.engines = func(int, *memmon.Ledger, *slog.Logger) (*loop.Engine, error) { return e, nil }
+	t.newEngine = func(int, *memmon.Ledger, *slog.Logger) (*loop.Engine, error) { return e, nil }
 }
 
 // SetRandom replaces the source of the transport's jitter. Before Start.

@@ -3,7 +3,6 @@ package agloop
 import (
 	"container/list"
 	"context"
-	"errors"
 	"sync/atomic"
 	"time"
 )
@@ -16,27 +15,27 @@ type link struct {
 	inbox    *inbox
 	client   *Client
 	since    time.Time
-	over     chan struct{} // closed when the connection is gone
+	ended    chan struct{} // closed when the connection is gone
 
 	// Any goroutine.
-	taken  atomic.Bool   // a run has it
-	useful atomic.Bool   // a run has received an event on it
-	turn   chan struct{} // holds a token while a SendEvent waits for room and sends
-	full   backpressure
+	busy         atomic.Bool   // a run uses it
+	useful       atomic.Bool   // a run has received an event on it
+	sendToken    chan struct{} // holds a token while a SendEvent waits for the drain and sends
+	backpressure backpressure
 
 	// Any goroutine, under Transport.mu.
-	place   *list.Element // among the free ones
-	closing bool          // nothing can be sent any more
-	gone    bool
-	why     *CloseError // when gone
+	freeElement *list.Element // in remote.free; nil while it is not free
+	unusable    bool          // nothing can be sent any more
+	gone        bool          // ended is closed
+	closeErr    *CloseError   // when gone
 }
 
 func newLink(s *slot, life *lifetime) *link {
 	return &link{
 		slot: s, lifetime: life,
-		inbox: newInbox(s.transport.cfg.Client.MaxPending),
-		over:  make(chan struct{}),
-		turn:  make(chan struct{}, 1),
+		inbox:     newInbox(s.transport.cfg.Client.MaxPending),
+		ended:     make(chan struct{}),
+		sendToken: make(chan struct{}, 1),
 	}
 }
 
@@ -45,55 +44,55 @@ type linkHandler struct{}
 
 func (linkHandler) OnOpen(*Conn) {}
 
-// OnMessage keeps what belongs to a run. What comes while none is on the connection is counted.
+// OnMessage keeps what comes during a run. What comes between two runs is counted and dropped.
 func (linkHandler) OnMessage(c *Conn, op Opcode, payload []byte) {
 	l := c.User().(*link)
-	if op == Text && !l.taken.Load() {
+	if op == Text && !l.busy.Load() {
 		l.slot.transport.unclaimed.Add(1)
 		return
 	}
 	l.inbox.OnMessage(c, op, payload)
 }
 
-func (linkHandler) OnDrain(c *Conn) { c.User().(*link).full.drained() }
+func (linkHandler) OnDrain(c *Conn) { c.User().(*link).backpressure.drained() }
 
 func (linkHandler) OnClose(c *Conn, why *CloseError) {
 	l := c.User().(*link)
 	l.inbox.OnClose(c, why)
-	l.slot.transport.ended(l, why)
+	l.slot.transport.linkEnded(l, why)
 }
 
-// send sends one event when there is room for it. Callers go one by one: room that two of
-// them saw would be filled twice.
+// send sends one event when the connection has drained. One caller at a time does so: two that
+// saw the same drain would both fill it.
 func (l *link) send(ctx context.Context, raw []byte) (SendResult, error) {
 	select {
-	case l.turn <- struct{}{}:
+	case l.sendToken <- struct{}{}:
 	case <-ctx.Done():
 		return Dropped, ctx.Err()
 	}
-	defer func() { <-l.turn }()
-	if err := l.full.await(ctx, l.client.conn, l.over); err != nil {
+	defer func() { <-l.sendToken }()
+	if err := l.backpressure.await(ctx, l.client.conn, l.ended); err != nil {
 		return Dropped, err
 	}
 	r := l.client.conn.Send(Text, raw)
-	l.full.note(r)
+	l.backpressure.noteResult(r)
 	return r, nil
 }
 
-// spent notes that nothing can be sent over l any more, and returns the error that says so.
-func (t *Transport) spent(l *link) error {
+// markUnusable notes that nothing can be sent over l any more, and returns the error that says so.
+func (t *Transport) markUnusable(l *link) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	l.closing = true
-	if l.place != nil {
-		l.slot.origin.free.Remove(l.place)
-		l.place = nil
+	l.unusable = true
+	if l.freeElement != nil {
+		l.slot.remote.free.Remove(l.freeElement)
+		l.freeElement = nil
 	}
 	if t.eventLink == l {
 		t.eventLink = nil
 	}
-	if l.why == nil {
+	if l.closeErr == nil {
 		return ErrEventDropped
 	}
-	return errors.Join(ErrEventDropped, l.why)
+	return joinErrors(ErrEventDropped, l.closeErr)
 }

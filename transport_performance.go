@@ -15,7 +15,7 @@ func (t *Transport) GetPerformanceMetrics() *PerformanceMetrics { return t.perf.
 // GetMemoryUsage is the memory of the process in bytes, as of the last reading; 0 before Start.
 func (t *Transport) GetMemoryUsage() int64 { return t.perf.GetMemoryManager().GetMemoryUsage() }
 
-// EnableAdaptiveOptimization lets the optimizer turn the knobs.
+// EnableAdaptiveOptimization lets the optimizer change the tuning.
 func (t *Transport) EnableAdaptiveOptimization() { t.perf.EnableAdaptiveOptimization() }
 
 // OptimizeForLatency sets the profile with the lowest p99.
@@ -28,17 +28,18 @@ func (t *Transport) OptimizeForThroughput() { t.perf.OptimizeForThroughput() }
 func (t *Transport) OptimizeForMemory() { t.perf.OptimizeForMemory() }
 
 // initPerformance makes the manager, which startPerformance sets to work, and the ledger
-// that the engines of all lifetimes write in.
+// that the engines of all lifetimes write to.
 func (t *Transport) initPerformance() (err error) {
-	t.perf, err = newPerformanceManager(t.cfg.PerformanceConfig, t.cfg.Client.Limits.Tuning(), memmon.NewLedger(), nil, transportTarget{t}, t.log)
+	t.perf, err = newPerformanceManager(t.cfg.PerformanceConfig, t.cfg.Client.Limits.Tuning(),
+		memmon.NewLedger(), nil, transportTarget{t}, t.log)
 	return err
 }
 
-// startPerformance begins to watch, unless Stop was quicker. A manager starts once, so
-// this waits for the first connection that comes up.
-func (t *Transport) startPerformance(life *lifetime) {
-	t.watching.Lock()
-	defer t.watching.Unlock()
+// startPerformance starts the manager, unless Stop came first. A manager starts once, so this is
+// done by the first Start that has a connection.
+func (t *Transport) startPerformance() {
+	t.perfMu.Lock()
+	defer t.perfMu.Unlock()
 	t.mu.Lock()
 	running := t.state == transportRunning
 	t.mu.Unlock()
@@ -47,10 +48,10 @@ func (t *Transport) startPerformance(life *lifetime) {
 	}
 }
 
-// stopPerformance is called once no startPerformance can begin to watch any more.
+// stopPerformance stops the manager. It is called once no startPerformance can start it any more.
 func (t *Transport) stopPerformance() {
-	t.watching.Lock()
-	defer t.watching.Unlock()
+	t.perfMu.Lock()
+	defer t.perfMu.Unlock()
 	t.perf.stop()
 }
 

@@ -6,105 +6,105 @@ import (
 	"net/url"
 )
 
-// pool hands connections to runs, one run at a time for each. All under Transport.mu.
+// pool gives connections to runs, each to one run at a time. All under Transport.mu.
 type pool struct {
-	origins []*origin
+	remotes []*remote
 	waiters list.List // of chan *link: the runs that wait, first come first served
 	up      int       // connections up
 	busy    int       // connections with a run
-	turn    uint64    // of the last pick
+	picks   uint64    // how often a connection was given to a run
 }
 
-// origin is one URL and its connections.
-type origin struct {
+// remote is one URL and its connections.
+type remote struct {
 	// Immutable.
 	url  string
 	name string // url without what may be secret
 
 	// Any goroutine, under Transport.mu.
-	free    list.List // of *link, the longest free first
-	busy    int
-	turn    uint64 // of the last pick
-	lastErr error  // of dialling
+	free     list.List // of *link, the longest free first
+	busy     int
+	lastPick uint64 // pool.picks when a connection of it was given to a run last
+	lastErr  error  // of dialling
 }
 
-func newOrigin(rawURL string) *origin {
-	o := &origin{url: rawURL}
+func newRemote(rawURL string) *remote {
+	r := &remote{url: rawURL}
 	if u, err := url.Parse(rawURL); err == nil {
-		o.name = u.Scheme + "://" + u.Host + u.Path
+		r.name = u.Scheme + "://" + u.Host + u.Path
 	}
-	return o
+	return r
 }
 
-// pick takes a free connection, or nil: of the URL with the fewest runs, then of
-// the one whose turn is longest ago, the connection that has been free for the longest time.
-func (p *pool) pick() *link {
-	var best *origin
-	for _, o := range p.origins {
-		if o.free.Len() > 0 && (best == nil || o.busy < best.busy || o.busy == best.busy && o.turn < best.turn) {
-			best = o
+// takeFree gives a free connection to a run, or returns nil. It prefers the URL with the fewest
+// runs, then the one with the oldest lastPick, and there the connection that is free for longest.
+func (p *pool) takeFree() *link {
+	var best *remote
+	for _, r := range p.remotes {
+		if r.free.Len() > 0 && (best == nil || r.busy < best.busy || r.busy == best.busy && r.lastPick < best.lastPick) {
+			best = r
 		}
 	}
 	if best == nil {
 		return nil
 	}
 	l := best.free.Front().Value.(*link)
-	p.remove(l)
+	p.assign(l)
 	return l
 }
 
-// take gives l to a run.
-func (p *pool) remove(l *link) {
-	o := l.slot.origin
-	if l.place != nil {
-		o.free.Remove(l.place)
-		l.place = nil
+// assign gives l to a run.
+func (p *pool) assign(l *link) {
+	r := l.slot.remote
+	if l.freeElement != nil {
+		r.free.Remove(l.freeElement)
+		l.freeElement = nil
 	}
-	p.turn++
-	o.turn = p.turn
-	o.busy++
+	p.picks++
+	r.lastPick = p.picks
+	r.busy++
 	p.busy++
-	l.taken.Store(true)
+	l.busy.Store(true)
 }
 
-// offer gives a connection nobody uses to the first waiter, or sets it free.
-func (p *pool) offer(l *link) {
+// makeFree gives a connection that no run uses to the first waiter, or keeps it for a later one.
+func (p *pool) makeFree(l *link) {
 	if first := p.waiters.Front(); first != nil {
 		p.waiters.Remove(first)
-		p.remove(l)
-		first.Value.(chan *link) <- l // has room for one
+		p.assign(l)
+		first.Value.(chan *link) <- l // it has a buffer for one
 		return
 	}
-	l.place = l.slot.origin.free.PushBack(l)
+	l.freeElement = l.slot.remote.free.PushBack(l)
 }
 
-// giveBack ends the use of a connection by a run.
-func (p *pool) giveBack(l *link) {
-	l.taken.Store(false)
-	l.slot.origin.busy--
+// release ends the use of a connection by a run.
+func (p *pool) release(l *link) {
+	l.busy.Store(false)
+	l.slot.remote.busy--
 	p.busy--
-	if !l.gone && !l.closing {
-		p.offer(l)
+	if !l.gone && !l.unusable {
+		p.makeFree(l)
 	}
 }
 
-// drop removes a connection that is no longer there.
-func (p *pool) drop(l *link) {
+// linkGone removes a connection that has ended.
+func (p *pool) linkGone(l *link) {
 	p.up--
-	if l.place != nil {
-		l.slot.origin.free.Remove(l.place)
-		l.place = nil
+	if l.freeElement != nil {
+		l.slot.remote.free.Remove(l.freeElement)
+		l.freeElement = nil
 	}
 }
 
-// abandon tells all waiters that nothing will come.
-func (p *pool) abandon() {
+// closeWaiters makes all waiters return ErrTransportClosed.
+func (p *pool) closeWaiters() {
 	for first := p.waiters.Front(); first != nil; first = p.waiters.Front() {
 		close(p.waiters.Remove(first).(chan *link))
 	}
 }
 
-// acquire takes a connection for a run, waiting its turn while all are busy.
+// acquire takes a connection for a run. While all are busy it waits, first come first served.
 func (t *Transport) acquire(ctx context.Context) (*link, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -114,12 +114,12 @@ func (t *Transport) acquire(ctx context.Context) (*link, error) {
 		t.mu.Unlock()
 		return nil, ErrTransportClosed
 	}
-	if l := t.pool.pick(); l != nil { // none is free while somebody waits
+	if l := t.pool.takeFree(); l != nil { // while one is free nobody waits
 		t.mu.Unlock()
 		return l, nil
 	}
 	ready := make(chan *link, 1)
-	place := t.pool.waiters.PushBack(ready)
+	waiter := t.pool.waiters.PushBack(ready)
 	t.mu.Unlock()
 
 	select {
@@ -135,10 +135,10 @@ func (t *Transport) acquire(ctx context.Context) (*link, error) {
 	select {
 	case l := <-ready: // it came at the same moment
 		if l != nil {
-			t.pool.giveBack(l)
+			t.pool.release(l)
 		}
 	default:
-		t.pool.waiters.Remove(place)
+		t.pool.waiters.Remove(waiter)
 	}
 	return nil, ctx.Err()
 }

@@ -19,8 +19,8 @@ import (
 // evenly over the URLs and the connections.
 //
 // Errors are those of Client.Run, and ErrTransportClosed. A run that fails after its
-// input was sent is not repeated: an agent may have acted on it. Like a
-// caller who leaves early, it costs the connection, which is dialled again.
+// input was sent is not repeated: an agent may have acted on it. Its connection is
+// closed and dialled again, as when the caller leaves early.
 func (t *Transport) Run(ctx context.Context, in *agui.RunAgentInput) iter.Seq2[agui.Event, error] {
 	return func(yield func(agui.Event, error) bool) {
 		raw, err := encodeInput(in)
@@ -33,15 +33,18 @@ func (t *Transport) Run(ctx context.Context, in *agui.RunAgentInput) iter.Seq2[a
 			yield(nil, err)
 			return
 		}
-		if err := t.follow(ctx, l, in, yield); err != nil && !errors.Is(err, errLeft) {
+		if err := t.readRun(ctx, l, in, yield); err != nil && !errors.Is(err, errCallerLeft) {
 			yield(nil, err)
 		}
 	}
 }
 
-// follow yields the events of a run and gives its connection back, or ends it.
-func (t *Transport) follow(ctx context.Context, l *link, in *agui.RunAgentInput, yield func(agui.Event, error) bool) (err error) {
-	err = errLeft // should yield panic
+// readRun yields the events of a run. Then it releases the connection, or closes it unless the run
+// came to its terminal event.
+func (t *Transport) readRun(
+	ctx context.Context, l *link, in *agui.RunAgentInput, yield func(agui.Event, error) bool,
+) (err error) {
+	err = errCallerLeft // if yield panics
 	defer func() { t.endRun(l, err) }()
 	serializer := t.perf.serializers.Get()
 	defer t.perf.serializers.Put(serializer)
@@ -49,15 +52,15 @@ func (t *Transport) follow(ctx context.Context, l *link, in *agui.RunAgentInput,
 	labels := pprof.Labels("thread", in.ThreadID, "run", in.RunID)
 	t.perf.collector.Do(ctx, labels, func(ctx context.Context) {
 		err = stream.read(ctx, func(ev agui.Event, err error) bool {
-			t.received(l, ev)
+			t.dispatch(l, ev)
 			return yield(ev, err)
 		})
 	})
 	return err
 }
 
-// launch sends an input over a connection of its own. One that is ending drops it,
-// and nobody has seen it: another is taken.
+// startRun sends an input over a connection of its own. If that is ending and drops the input,
+// nobody has seen it, so another connection is taken.
 func (t *Transport) startRun(ctx context.Context, raw []byte) (*link, error) {
 	for {
 		l, err := t.acquire(ctx)
@@ -67,21 +70,21 @@ func (t *Transport) startRun(ctx context.Context, raw []byte) (*link, error) {
 		l.inbox.clear()
 		l.client.conn.SetBusy(true)
 		r := l.client.conn.SendNow(Text, raw)
-		l.full.note(r)
+		l.backpressure.noteResult(r)
 		if r != Dropped {
 			t.mu.Lock()
 			t.counts.runs++
 			t.mu.Unlock()
 			return l, nil
 		}
-		_ = t.spent(l)
+		_ = t.markUnusable(l)
 		t.mu.Lock()
-		t.pool.giveBack(l)
+		t.pool.release(l)
 		t.mu.Unlock()
 	}
 }
 
-// land gives the connection of a run back.
+// endRun releases the connection of a run, which it closes after an error.
 func (t *Transport) endRun(l *link, err error) {
 	l.client.conn.SetBusy(false)
 	if err != nil {
@@ -93,20 +96,20 @@ func (t *Transport) endRun(l *link, err error) {
 	t.counts.unknown += l.client.unknown.Swap(0)
 	t.counts.stripped += l.client.stripped.Swap(0)
 	if err != nil {
-		l.closing = true
-		if !errors.Is(err, errLeft) {
+		l.unusable = true
+		if !errors.Is(err, errCallerLeft) {
 			t.counts.runsFailed++
 			t.counts.lastErr = err
 		}
 	}
-	t.pool.giveBack(l)
+	t.pool.release(l)
 }
 
 // eventHandler is one call of AddEventHandler.
 type eventHandler struct{ handle func(agui.Event) }
 
-// received passes an event to the handlers.
-func (t *Transport) received(l *link, ev agui.Event) {
+// dispatch calls the handlers with an event.
+func (t *Transport) dispatch(l *link, ev agui.Event) {
 	t.eventsIn.Add(1)
 	l.useful.Store(true)
 	if list := t.handlers.Load(); list != nil {
@@ -142,17 +145,17 @@ func (t *Transport) editHandlers(edit func([]*eventHandler) []*eventHandler) {
 // SendEvent sends one event to the peer, as a text message of its own. AG-UI itself
 // has events travel from agent to client only, so this is for peers that take
 // them, such as a relay; an agloop server with an Agent takes inputs and answers
-// anything else with RUN_ERROR. The event is judged by itself, not by its place in a run.
+// anything else with RUN_ERROR. The event is checked by itself; its order in a run is not.
 //
 // All events go over one connection while that lives, so they arrive in the order of
 // the calls, and over another afterwards. Runs may use the same connection; what the
 // peer answers between runs is dropped and counted, what it answers during
 // one is taken for an event of that run.
 //
-// SendEvent waits until ctx ends while no connection is up, and while more bytes wait
-// for the peer than Limits.SoftLimit: a caller is as fast as the peer. nil means that the event
-// is on its way, not that it arrived. Errors: a *FieldError, ErrEventTooBig,
-// ctx's error, ErrTransportClosed, ErrEventDropped; the event was not sent then.
+// SendEvent waits while no connection is up, and while more bytes wait for the peer than
+// Limits.SoftLimit, until ctx ends. nil means that the event is on its way, not that it arrived.
+// Errors: a *FieldError, ErrEventTooBig, ctx's error, ErrTransportClosed, ErrEventDropped; the
+// event was not sent then.
 func (t *Transport) SendEvent(ctx context.Context, ev agui.Event) error {
 	buf := bufpool.Get(bufpool.MinSize)
 	defer buf.Release()
@@ -174,13 +177,13 @@ func (t *Transport) SendEvent(ctx context.Context, ev agui.Event) error {
 		return err
 	}
 	if sent == Dropped {
-		return t.spent(l)
+		return t.markUnusable(l)
 	}
 	t.eventsOut.Add(1)
 	return nil
 }
 
-// speaker returns the connection that carries events, waiting while there is none.
+// awaitEventLink returns the connection that carries events, waiting while there is none.
 func (t *Transport) awaitEventLink(ctx context.Context) (*link, error) {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -195,7 +198,7 @@ func (t *Transport) awaitEventLink(ctx context.Context) (*link, error) {
 			if t.eventLink != nil {
 				break
 			}
-			if s.link != nil && !s.link.closing {
+			if s.link != nil && !s.link.unusable {
 				t.eventLink = s.link
 			}
 		}

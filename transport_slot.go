@@ -8,16 +8,15 @@ import (
 	"time"
 )
 
-// slot keeps one connection to one URL. While it has none, a goroutine restores it;
-// while it has one, nobody does anything for it.
+// slot keeps one connection to one URL. A goroutine works for it only while it has none, and dials.
 type slot struct {
 	// Immutable.
 	transport *Transport
-	origin    *origin
+	remote    *remote
 
-	// Whoever restores it, otherwise the loop of its connection.
-	failures int  // in a row: dials that failed, connections that came to nothing
-	dialled  bool // since Start
+	// The goroutine that dials; while there is none, the loop of the connection.
+	failures int  // in a row: failed dials, and connections that ended soon
+	dialled  bool // at least once since Start
 
 	// Any goroutine, under Transport.mu.
 	link  *link // nil while there is no connection
@@ -25,8 +24,8 @@ type slot struct {
 }
 
 const (
-	// steady is how long a connection must live to count as a success without a run.
-	steady = 10 * time.Second
+	// stableAfter is how long a connection without a run must live to count as a success.
+	stableAfter = 10 * time.Second
 	// maxRetryAfter bounds what a server may ask for.
 	maxRetryAfter = 5 * time.Minute
 )
@@ -37,8 +36,8 @@ type backoff struct {
 	random   func(n int64) int64 // uniform in [0, n)
 }
 
-// delay spreads the clients of a server that comes back over the whole pause, and behind what
-// the server asked for: those it told the same would come all at once.
+// delay spreads the clients of a server that comes back over the whole pause. What the server asked
+// for comes before that, since it may have asked all of them for the same.
 func (b backoff) delay(failures int, retryAfter time.Duration) time.Duration {
 	bound := b.min
 	for range failures {
@@ -51,20 +50,20 @@ func (b backoff) delay(failures int, retryAfter time.Duration) time.Duration {
 	return min(retryAfter, maxRetryAfter) + time.Duration(b.random(int64(bound)+1))
 }
 
-// restore dials until the slot has a connection or the lifetime is over. lost is why
-// the one before ended, nil for the first.
-func (s *slot) restore(life *lifetime, lost error) {
+// dialUntilUp dials until the slot has a connection or the lifetime is over. lost says why the
+// connection before ended; it is nil for the first.
+func (s *slot) dialUntilUp(life *lifetime, lost error) {
 	t := s.transport
 	for err := lost; ; {
-		if err != nil && !s.pause(life.ctx, err) {
+		if err != nil && !s.waitToRedial(life.ctx, err) {
 			break
 		}
 		var l *link
 		if l, err = s.dial(life); err == nil {
-			if t.connected(life, l) {
+			if t.linkConnected(life, l) {
 				return
 			}
-			err = l.why
+			err = l.closeErr
 			continue
 		}
 		if life.ctx.Err() != nil {
@@ -74,20 +73,20 @@ func (s *slot) restore(life *lifetime, lost error) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	life.retire()
+	life.slotEnded()
 }
 
-// pause waits before dialling again after err, and returns false when it need not be.
-func (s *slot) pause(ctx context.Context, err error) bool {
+// waitToRedial waits before the slot dials again after err, and returns false when ctx ends.
+func (s *slot) waitToRedial(ctx context.Context, err error) bool {
 	t := s.transport
 	var retryAfter time.Duration
 	if de, ok := errors.AsType[*DialError](err); ok {
 		retryAfter = de.RetryAfter
 	}
 	wait := t.backoff.delay(s.failures, retryAfter)
-	if s.failures == 0 { // a server that stays away is not news every time
+	if s.failures == 0 { // the same news once, not at every attempt
 		t.log.LogAttrs(ctx, slog.LevelWarn, "agloop: connection to dial again",
-			slog.String("url", s.origin.name), slog.Any("error", err), slog.Duration("in", wait))
+			slog.String("url", s.remote.name), slog.Any("error", err), slog.Duration("in", wait))
 	}
 	s.failures++
 	timer := time.NewTimer(wait)
@@ -113,7 +112,7 @@ func (s *slot) dial(life *lifetime) (*link, error) {
 
 	ctx, cancel := context.WithTimeout(life.ctx, t.cfg.DialTimeout)
 	defer cancel()
-	req, addr, err := target(s.origin.url)
+	req, addr, err := parseURL(s.remote.url)
 	if err != nil {
 		return nil, err
 	}
@@ -132,11 +131,11 @@ func (s *slot) dial(life *lifetime) (*link, error) {
 	return l, nil
 }
 
-// dialFailed notes an attempt that came to nothing.
+// dialFailed counts an attempt that failed.
 func (t *Transport) dialFailed(life *lifetime, s *slot, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.counts.lastErr, s.origin.lastErr = err, err
+	t.counts.lastErr, s.remote.lastErr = err, err
 	failures := &t.counts.failures
 	_, refused := errors.AsType[*DialError](err)
 	ne, _ := errors.AsType[net.Error](err)
@@ -148,31 +147,30 @@ func (t *Transport) dialFailed(life *lifetime, s *slot, err error) {
 	default:
 		failures.Network++
 	}
-	life.try(s)
+	life.noteAttempt(s)
 }
 
-// try notes that an attempt is over. Under mu.
-func (life *lifetime) try(s *slot) {
+// noteAttempt notes that an attempt of s is over. Under Transport.mu.
+func (life *lifetime) noteAttempt(s *slot) {
 	if s.tried {
 		return
 	}
 	s.tried = true
 	if life.untried--; life.untried == 0 {
-		close(life.tried)
+		close(life.allTried)
 	}
 }
 
-// connected takes a connection that was dialled. It returns false when that has
-// ended already.
-func (t *Transport) connected(life *lifetime, l *link) bool {
+// linkConnected takes a connection that was dialled. It returns false when that has ended already.
+func (t *Transport) linkConnected(life *lifetime, l *link) bool {
 	t.mu.Lock()
-	life.try(l.slot)
+	life.noteAttempt(l.slot)
 	if l.gone {
-		t.lose(l)
+		t.countLost(l)
 		t.mu.Unlock()
 		return false
 	}
-	l.slot.link, l.slot.origin.lastErr = l, nil
+	l.slot.link, l.slot.remote.lastErr = l, nil
 	t.pool.up++
 	over := life.ctx.Err() != nil
 	if !over {
@@ -182,7 +180,7 @@ func (t *Transport) connected(life *lifetime, l *link) bool {
 		}
 		close(t.arrival)
 		t.arrival = make(chan struct{})
-		t.pool.offer(l)
+		t.pool.makeFree(l)
 	}
 	t.mu.Unlock()
 	if over {
@@ -191,34 +189,34 @@ func (t *Transport) connected(life *lifetime, l *link) bool {
 	return true
 }
 
-// ended takes note of a connection that is gone and has it dialled again. On its loop.
-func (t *Transport) ended(l *link, why *CloseError) {
+// linkEnded notes that a connection is gone, and starts dialling again. On its loop.
+func (t *Transport) linkEnded(l *link, why *CloseError) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	l.gone, l.why = true, why
-	close(l.over)
+	l.gone, l.closeErr = true, why
+	close(l.ended)
 	s := l.slot
-	if s.link != l { // connected will see it
+	if s.link != l { // linkConnected will see that it is gone
 		return
 	}
 	s.link = nil
-	t.pool.drop(l)
+	t.pool.linkGone(l)
 	if t.eventLink == l {
 		t.eventLink = nil
 	}
 	if l.lifetime.ctx.Err() != nil {
-		l.lifetime.retire()
+		l.lifetime.slotEnded()
 		return
 	}
-	t.lose(l)
-	if l.useful.Load() || time.Since(l.since) >= steady {
+	t.countLost(l)
+	if l.useful.Load() || time.Since(l.since) >= stableAfter {
 		s.failures = 0
 	}
-	go s.restore(l.lifetime, why)
+	go s.dialUntilUp(l.lifetime, why)
 }
 
-// lose counts a connection that ended by itself. Under mu.
-func (t *Transport) lose(l *link) {
+// countLost counts a connection that ended while the transport runs. Under mu.
+func (t *Transport) countLost(l *link) {
 	t.counts.lost++
-	t.counts.lastErr = l.why
+	t.counts.lastErr = l.closeErr
 }

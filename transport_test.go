@@ -100,7 +100,7 @@ func TestTransportConfigErrorsNameTheField(t *testing.T) {
 	}
 	config := agloop.DefaultTransportConfig()
 	config.URLs = []string{"wss://a"}
-	if _, err := agloop.NewTransport(config); err != nil && !errors.Is(err, agloop.ErrTLS) {
+	if _, err := agloop.NewTransport(config); !errors.Is(err, agloop.ErrTLS) {
 		t.Errorf("wss: %v", err)
 	}
 	if _, err := agloop.NewTransport(agloop.TransportConfig{URLs: []string{"ws://a"}, ReconnectMin: time.Minute}); err != nil {

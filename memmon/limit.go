@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,23 +26,35 @@ type limitFiles struct {
 	cgroups string // the root of the hierarchies
 	meminfo string
 
-	// Any goroutine, under mu, which is held while the files are read: once in limitAge.
-	mu   sync.Mutex
-	last int64 // bytes, math.MaxInt64 when nothing limits
-	at   time.Time
+	// Any goroutine.
+	last    atomic.Pointer[limitReading] // nil before the first
+	reading atomic.Bool                  // somebody reads the files; nobody waits for that
 }
 
-// limit is the least of the cgroups' limits and physical memory, in bytes, at most limitAge old;
-// math.MaxInt64 when none is known.
+// limitReading is what the files said at one moment.
+type limitReading struct {
+	bytes int64 // math.MaxInt64 when nothing limits
+	at    time.Time
+}
+
+// limit is the least of the cgroups' limits and physical memory, in bytes; math.MaxInt64 when
+// none is known. It is at most limitAge old, and the time that reading the files takes.
 func (f *limitFiles) limit() int64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	now := time.Now()
-	// A negative age is a clock that was replaced, as in a test's bubble.
-	if age := now.Sub(f.at); f.at.IsZero() || age < 0 || age >= limitAge {
-		f.last, f.at = f.read(), now
+	last := f.last.Load()
+	if last != nil {
+		// A negative age is a clock that was replaced, as in a test's bubble.
+		if age := now.Sub(last.at); age >= 0 && age < limitAge {
+			return last.bytes
+		}
+		if !f.reading.CompareAndSwap(false, true) {
+			return last.bytes
+		}
+		defer f.reading.Store(false)
 	}
-	return f.last
+	fresh := &limitReading{f.read(), now}
+	f.last.Store(fresh)
+	return fresh.bytes
 }
 
 // read reads the files.

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"runtime/debug"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -112,7 +113,7 @@ func TestLimitFilesAreReadEveryTenSeconds(t *testing.T) {
 		time.Sleep(limitAge)
 		expect(math.MaxInt64)
 		m.write(file, "3000")
-		m.at = time.Now().Add(time.Hour) // by another clock
+		m.last.Load().at = time.Now().Add(time.Hour) // by another clock
 		expect(3000)
 	})
 }
@@ -161,5 +162,49 @@ func TestPhysical(t *testing.T) {
 	}
 	if _, ok := physical(filepath.Join(t.TempDir(), "missing")); ok {
 		t.Error("a figure without a file")
+	}
+}
+
+// TestNobodyWaitsForLimitFiles: who asks while the files are read gets what they said before.
+func TestNobodyWaitsForLimitFiles(t *testing.T) {
+	m := newMachine(t)
+	m.write(m.meminfo, "MemTotal: 2048 kB\n")
+	if got := m.limit(); got != 2<<20 {
+		t.Fatalf("limit %d", got)
+	}
+	if err := os.Remove(m.meminfo); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(m.meminfo, 0o600); err != nil { // opening it waits for a writer
+		t.Fatal(err)
+	}
+	m.last.Store(&limitReading{2 << 20, time.Now().Add(-limitAge)})
+	slow := make(chan int64, 1)
+	go func() { slow <- m.limit() }()
+	for !m.reading.Load() {
+		time.Sleep(time.Millisecond)
+	}
+	quick := make(chan int64, 1)
+	go func() { quick <- m.limit() }()
+	select {
+	case got := <-quick:
+		if got != 2<<20 {
+			t.Errorf("limit %d while the files are read", got)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("it waits for the files")
+	}
+	f, err := os.OpenFile(m.meminfo, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString("MemTotal: 1024 kB\n"); err != nil {
+		t.Error(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+	if got := <-slow; got != 1<<20 {
+		t.Errorf("limit %d, want what the files say now", got)
 	}
 }

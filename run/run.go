@@ -33,8 +33,8 @@ type Sink interface {
 	// not wait for others, and there is room for them. False means that nobody receives
 	// events any more.
 	Send(event []byte, urgent bool) bool
-	// Room waits until the sink wants more, and returns ctx's error when that ends first.
-	WaitReady(ctx context.Context) error
+	// AwaitDrain waits until the sink wants more, and returns ctx's error when that ends first.
+	AwaitDrain(ctx context.Context) error
 }
 
 // Errors of Emit.
@@ -200,7 +200,7 @@ func (r *Run) failInternal() {
 
 // finish sends the terminal event that the agent's result asks for.
 func (r *Run) finish(err error) error {
-	_ = r.sink.WaitReady(r.ctx) // when it is over there is no more to wait for
+	_ = r.sink.AwaitDrain(r.ctx) // when it is over there is no more to wait for
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ended {
@@ -257,13 +257,13 @@ func (r *Run) fail(message, code string) {
 // *agui.OrderError for one out of order, ErrEventTooBig, ErrRunEnded; nothing is sent then
 // and the run goes on. When the run is over or cancelled, the context's error.
 func (r *Run) Emit(ev agui.Event) error {
-	// Room is for one event: who comes meanwhile asks when that is sent. This is not done
-	// under mu, which the end of the run needs without waiting.
+	// What AwaitDrain promises is good for one event, so the next Emit asks when this one is
+	// sent. It waits outside mu, which the end of the run needs at once.
 	if err := r.emitting.acquire(r.ctx); err != nil {
 		return err
 	}
 	defer r.emitting.release()
-	if err := r.sink.WaitReady(r.ctx); err != nil {
+	if err := r.sink.AwaitDrain(r.ctx); err != nil {
 		return err
 	}
 	if e, ok := ev.(*agui.RunFinished); ok && e.ThreadID == "" && e.RunID == "" {

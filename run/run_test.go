@@ -30,7 +30,7 @@ func (s *sink) Send(event []byte, last bool) bool {
 	return true
 }
 
-func (s *sink) WaitReady(ctx context.Context) error { return ctx.Err() }
+func (s *sink) AwaitDrain(ctx context.Context) error { return ctx.Err() }
 
 // types are the types of the events sent, and each was valid JSON.
 func (s *sink) types(t *testing.T) string {
@@ -251,7 +251,7 @@ type rationed struct {
 
 func (s *rationed) Send([]byte, bool) bool { s.taken.Add(1); return true }
 
-func (s *rationed) WaitReady(ctx context.Context) error {
+func (s *rationed) AwaitDrain(ctx context.Context) error {
 	select {
 	case <-s.tokens:
 	case <-ctx.Done():
@@ -387,5 +387,5 @@ func BenchmarkWrite(b *testing.B) {
 
 type countSink struct{ n int }
 
-func (s *countSink) Send([]byte, bool) bool              { s.n++; return true }
-func (s *countSink) WaitReady(ctx context.Context) error { return ctx.Err() }
+func (s *countSink) Send([]byte, bool) bool               { s.n++; return true }
+func (s *countSink) AwaitDrain(ctx context.Context) error { return ctx.Err() }

@@ -26,7 +26,7 @@ type narrow struct {
 	late  int // events sent while it was full
 }
 
-func (s *narrow) WaitReady(context.Context) error {
+func (s *narrow) AwaitDrain(context.Context) error {
 	s.mu.Lock()
 	s.asked++
 	s.full = false

@@ -70,8 +70,8 @@ func TestFiller(t *testing.T) {
 // discard takes events and counts them.
 type discard struct{ events int }
 
-func (d *discard) Send([]byte, bool) bool              { d.events++; return true }
-func (d *discard) WaitReady(ctx context.Context) error { return ctx.Err() }
+func (d *discard) Send([]byte, bool) bool               { d.events++; return true }
+func (d *discard) AwaitDrain(ctx context.Context) error { return ctx.Err() }
 
 // encoder keeps no state for encoding.
 var encoder, _ = event.NewSerializer(event.OptimizedJSON)
