@@ -26,7 +26,7 @@ func sourceRoot(ctx context.Context) (string, error) {
 }
 
 // rig is what a measurement needs: the programs, and how to start them.
-type rig struct {
+type tools struct {
 	root, dir string
 	s         settings
 	bins      []string
@@ -34,8 +34,8 @@ type rig struct {
 }
 
 // newRig builds the load and the servers' programs in dir.
-func newRig(ctx context.Context, root, dir string, s settings, servers []server) (*rig, error) {
-	g := &rig{root: root, dir: dir, s: s, bins: []string{"agloop", "load"}, absent: map[string]string{}}
+func newRig(ctx context.Context, root, dir string, s settings, servers []server) (*tools, error) {
+	g := &tools{root: root, dir: dir, s: s, bins: []string{"agloop", "load"}, absent: map[string]string{}}
 	for _, srv := range servers {
 		if srv.command == "" && !slices.Contains(g.bins, srv.bin) {
 			g.bins = append(g.bins, srv.bin)
@@ -56,7 +56,7 @@ func newRig(ctx context.Context, root, dir string, s settings, servers []server)
 	return g, nil
 }
 
-func (g *rig) build(ctx context.Context, bin string) error {
+func (g *tools) build(ctx context.Context, bin string) error {
 	out := filepath.Join(g.dir, bin)
 	bench := filepath.Join(g.root, "bench")
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", out)
@@ -79,7 +79,7 @@ func (g *rig) build(ctx context.Context, bin string) error {
 }
 
 // key says what was measured and how: a run goes on only from one of the same.
-func (g *rig) key() (string, error) {
+func (g *tools) key() (string, error) {
 	h := sha256.New()
 	for _, bin := range g.bins {
 		b, err := os.ReadFile(filepath.Join(g.dir, bin))

@@ -59,7 +59,7 @@ func runGuard(ctx context.Context, s settings) (int, error) {
 
 // against is the ratio of the CPU per message of the first server to that of the second. Noise and a load at its limit
 // fall on both alike, so no round is refused.
-func (g *rig) against(ctx context.Context, c guarded, pair []server, rounds int) (result.Spread, error) {
+func (g *tools) against(ctx context.Context, c guarded, pair []server, rounds int) (result.Spread, error) {
 	sides := make([]result.Server, len(pair))
 	for range rounds {
 		for i, srv := range pair {

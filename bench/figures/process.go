@@ -49,7 +49,7 @@ func start(dir, addr string, args []string) (*process, error) {
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
 // ready waits until the server accepts connections, and then until its start has settled.
-func (p *process) ready(ctx context.Context) error {
+func (p *process) waitReady(ctx context.Context) error {
 	limit := time.After(10 * time.Second)
 	for {
 		if c, err := net.DialTimeout("tcp", p.addr, time.Second); err == nil {
@@ -66,11 +66,11 @@ func (p *process) ready(ctx context.Context) error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	return rest(ctx, 300*time.Millisecond)
+	return pause(ctx, 300*time.Millisecond)
 }
 
 // rest waits, unless the program is to end.
-func rest(ctx context.Context, d time.Duration) error {
+func pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
@@ -82,14 +82,14 @@ func rest(ctx context.Context, d time.Duration) error {
 func (p *process) alive() error {
 	select {
 	case <-p.done:
-		return fmt.Errorf("server: ended by itself: %v%s", p.cmd.ProcessState, p.lastWords())
+		return fmt.Errorf("server: ended by itself: %v%s", p.cmd.ProcessState, p.outputTail())
 	default:
 		return nil
 	}
 }
 
 // lastWords is the end of what a server that has ended printed.
-func (p *process) lastWords() string {
+func (p *process) outputTail() string {
 	select {
 	case <-p.done:
 		b := bytes.TrimSpace(p.output.Bytes())

@@ -16,7 +16,7 @@ import (
 
 // bench is a run under way.
 type bench struct {
-	rig     *rig
+	rig     *tools
 	run     *result.Run
 	bar     *progress
 	repeats int    // of noisy rounds that are left
@@ -71,7 +71,7 @@ func runBench(ctx context.Context, s settings) (int, error) {
 }
 
 // newBench begins a run, or goes on with one that was cut off.
-func newBench(ctx context.Context, g *rig, out string) (*bench, error) {
+func newBench(ctx context.Context, g *tools, out string) (*bench, error) {
 	b := &bench{rig: g, run: &result.Run{Began: time.Now().UTC().Truncate(time.Second)}}
 	var err error
 	if b.key, err = g.key(); err != nil {

@@ -24,11 +24,11 @@ const grace = int64(100 * time.Millisecond)
 type churnPhase uint8
 
 const (
-	churnFree     churnPhase = iota // to be connected
-	churnUpgrade                    // connecting and upgrading
-	churnEcho                       // the message is sent
-	churnFarewell                   // the echo is right, our close frame is sent
-	churnOver                       // and the server's has come; it should close now
+	churnFree    churnPhase = iota // to be connected
+	churnUpgrade                   // connecting and upgrading
+	churnEcho                      // the message is sent
+	churnClosing                   // the echo is right, our close frame is sent
+	churnOver                      // and the server's has come; it should close now
 )
 
 type cycleConn struct {
@@ -40,19 +40,19 @@ type cycleConn struct {
 // churnMode opens connections, has one message echoed on each, and closes them, a fixed number at a time. The latency is
 // that of the whole cycle, from connect to the end of the stream.
 type churnMode struct {
-	e         *engine
-	payload   []byte
-	message   []byte // the frame, its stamp to be filled in
-	head      int
-	farewell  []byte
-	count     uint32
-	cycles    uint64
-	cut       uint64 // connections the server left open
-	active    int
-	stopped   bool
-	measuring bool
-	latency   latency
-	pacer     *pacer // of an open loop, or nil
+	e          *engine
+	payload    []byte
+	message    []byte // the frame, its stamp to be filled in
+	head       int
+	closeFrame []byte
+	count      uint32
+	cycles     uint64
+	cut        uint64 // connections the server left open
+	active     int
+	stopped    bool
+	measuring  bool
+	latency    latency
+	pacer      *pacer // of an open loop, or nil
 }
 
 func newChurnMode(rate float64) *churnMode {
@@ -62,7 +62,7 @@ func newChurnMode(rate float64) *churnMode {
 	}
 	m.message = appendMasked(nil, opBinary, m.payload)
 	m.head = len(m.message) - churnSize
-	m.farewell = appendMasked(nil, opClose, []byte{0x03, 0xe8}) // 1000, normal closure
+	m.closeFrame = appendMasked(nil, opClose, []byte{0x03, 0xe8}) // 1000, normal closure
 	return m
 }
 
@@ -124,12 +124,12 @@ func (m *churnMode) onMessage(c *conn, f frame) error {
 		binary.LittleEndian.Uint64(f.payload) != stampOf(c.index, c.echo.sent) {
 		return errors.New("echo differs from what was sent")
 	}
-	c.cycle.phase = churnFarewell
-	return m.e.send(c, m.farewell)
+	c.cycle.phase = churnClosing
+	return m.e.send(c, m.closeFrame)
 }
 
 func (m *churnMode) onCloseFrame(c *conn, payload []byte) error {
-	if c.cycle.phase != churnFarewell {
+	if c.cycle.phase != churnClosing {
 		return fmt.Errorf("close frame %x before ours", payload)
 	}
 	// The code comes back (RFC 6455 §5.5.1); a server that sends none has not said that anything was wrong.
@@ -146,7 +146,7 @@ func (m *churnMode) onClose(c *conn, why string) error {
 	switch c.cycle.phase {
 	case churnEcho:
 		return fmt.Errorf("closed before the echo: %s", why)
-	case churnFarewell:
+	case churnClosing:
 		return fmt.Errorf("closed without a close frame: %s", why)
 	}
 	c.cycle.phase = churnFree
@@ -199,7 +199,7 @@ func churnRun(c *common, parallel int, rate, seconds float64, warm time.Duration
 		return nil, err
 	}
 	if !all() {
-		return nil, fmt.Errorf("%d of %d connections did not come to an end: %s", m.active, m.count, m.stuck())
+		return nil, fmt.Errorf("%d of %d connections did not come to an end: %s", m.active, m.count, m.unfinished())
 	}
 
 	var r report
@@ -216,14 +216,14 @@ func churnRun(c *common, parallel int, rate, seconds float64, warm time.Duration
 }
 
 // stuck says where the first connection stands that does not come to an end.
-func (m *churnMode) stuck() string {
+func (m *churnMode) unfinished() string {
 	for i := range m.e.conns {
 		switch m.e.conns[i].cycle.phase {
 		case churnUpgrade:
 			return "no answer to the upgrade"
 		case churnEcho:
 			return "no echo"
-		case churnFarewell:
+		case churnClosing:
 			return "no answer to the close frame"
 		}
 	}

@@ -93,7 +93,7 @@ func stampOf(index int32, count uint32) uint64 { return uint64(uint32(index)) | 
 var mask8 = binary.LittleEndian.Uint64(append(mask[:], mask[:]...))
 
 // push sends n messages in one write, at most as many as the batch has room for.
-func (m *echoMode) push(c *conn, n int, now int64) error {
+func (m *echoMode) sendMessages(c *conn, n int, now int64) error {
 	for i := range n {
 		count := c.echo.sent
 		binary.LittleEndian.PutUint64(m.batch[i*m.size+m.head:], stampOf(c.index, count)^mask8)
@@ -145,7 +145,7 @@ func (m *echoMode) onTurn(c *conn) error {
 	if n == 0 || m.stopped {
 		return nil
 	}
-	return m.push(c, n, m.e.stamp)
+	return m.sendMessages(c, n, m.e.stamp)
 }
 
 func (m *echoMode) onClose(c *conn, why string) error {
@@ -167,7 +167,7 @@ func (m *echoMode) pace(now int64) (next int64, err error) {
 		owed = min(owed, m.most-(c.echo.sent-c.echo.received))
 		for owed > 0 && len(c.out) == 0 {
 			n := min(owed, uint32(m.room))
-			if err := m.push(c, int(n), now); err != nil {
+			if err := m.sendMessages(c, int(n), now); err != nil {
 				return 0, fmt.Errorf("connection %d: %w", c.index, err)
 			}
 			owed -= n
@@ -234,7 +234,7 @@ func echoRun(c *common, s echoSettings) (*report, error) {
 	}
 	m.measuring, m.stopped, e.pace = false, true, nil
 	all := func() bool { return m.received == m.sent }
-	if err := e.rest(c.drain, all); err != nil {
+	if err := e.awaitReplies(c.drain, all); err != nil {
 		return nil, err
 	}
 	if !all() {
@@ -267,7 +267,7 @@ func (m *echoMode) begin(inflight int) error {
 		return nil
 	}
 	for i := range m.e.conns {
-		if err := m.push(&m.e.conns[i], inflight, now); err != nil {
+		if err := m.sendMessages(&m.e.conns[i], inflight, now); err != nil {
 			return err
 		}
 	}

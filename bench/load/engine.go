@@ -211,7 +211,7 @@ func (e *engine) read(c *conn, events uint32) error {
 			return e.close(c, endOfStream)
 		}
 		c.tail = c.tail[:0]
-		if err := e.take(c, e.buf[:kept+n]); err != nil || c.state == closed {
+		if err := e.handleFrames(c, e.buf[:kept+n]); err != nil || c.state == closed {
 			return err
 		}
 		switch {
@@ -228,7 +228,7 @@ func (e *engine) read(c *conn, events uint32) error {
 const endOfStream = "end of stream"
 
 // take hands the frames in b to the mode and keeps what is no whole frame.
-func (e *engine) take(c *conn, b []byte) error {
+func (e *engine) handleFrames(c *conn, b []byte) error {
 	if c.state == upgrading {
 		took, err := e.upgraded(c, b)
 		if err != nil {
@@ -256,7 +256,7 @@ func (e *engine) take(c *conn, b []byte) error {
 		}
 		b = b[took:]
 		if f.op > opBinary || f.op == opContinuation || !f.fin {
-			if err := e.uncommon(c, f); err != nil || c.state == closed {
+			if err := e.handleOther(c, f); err != nil || c.state == closed {
 				return err
 			}
 			continue
@@ -270,7 +270,7 @@ func (e *engine) take(c *conn, b []byte) error {
 }
 
 // uncommon handles what is no whole data message.
-func (e *engine) uncommon(c *conn, f frame) error {
+func (e *engine) handleOther(c *conn, f frame) error {
 	switch f.op {
 	case opPing:
 		e.pings++

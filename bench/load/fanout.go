@@ -172,7 +172,7 @@ func fanoutRun(c *common, conns int, rate float64, size int, seconds float64, wa
 	}
 	e.pace = nil
 	all := func() bool { return m.missing == 0 }
-	if err := e.rest(c.drain, all); err != nil {
+	if err := e.awaitReplies(c.drain, all); err != nil {
 		return nil, err
 	}
 	if !all() {

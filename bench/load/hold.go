@@ -64,7 +64,7 @@ func holdRun(c *common, m *holdMode, conns int) error {
 	if err := unix.SetNonblock(m.in, true); err != nil {
 		return fmt.Errorf("make stdin non-blocking: %w", err)
 	}
-	if err := m.say("ready", func(*report) {}); err != nil {
+	if err := m.answer("ready", func(*report) {}); err != nil {
 		return err
 	}
 	for {
@@ -91,7 +91,7 @@ func holdRun(c *common, m *holdMode, conns int) error {
 }
 
 // say writes one JSON object: done names the word that was carried out.
-func (m *holdMode) say(done string, fill func(*report)) error {
+func (m *holdMode) answer(done string, fill func(*report)) error {
 	var r report
 	r.add("done", done)
 	fill(&r)
@@ -147,12 +147,12 @@ func (m *holdMode) open(limit time.Duration) error {
 		}
 		if now-told >= int64(time.Second) {
 			told = now
-			if err := m.say("", func(r *report) { r.add("opened", e.opened) }); err != nil {
+			if err := m.answer("", func(r *report) { r.add("opened", e.opened) }); err != nil {
 				return err
 			}
 		}
 	}
-	return m.say("open", func(r *report) {
+	return m.answer("open", func(r *report) {
 		r.add("opened", e.opened)
 		r.add("seconds", round(float64(e.now()-begin)/1e9, 3))
 	})

@@ -48,7 +48,7 @@ func (m *holdMode) run(late time.Duration) error {
 	if err != nil {
 		return fmt.Errorf("encode the latencies: %w", err)
 	}
-	return m.say("run", func(r *report) {
+	return m.answer("run", func(r *report) {
 		r.add("runs", runs)
 		r.add("events", e.frames-frames)
 		r.add("seconds", round(seconds, 3))
@@ -84,7 +84,7 @@ func (m *holdMode) ping(limit time.Duration) error {
 	if missing > 0 {
 		return fmt.Errorf("%d of %d connections sent no pong within %v", missing, len(e.conns), limit)
 	}
-	return m.say("ping", func(r *report) {
+	return m.answer("ping", func(r *report) {
 		r.add("pongs", len(e.conns))
 		r.add("seconds", round(float64(e.now()-begin)/1e9, 3))
 		r.add("pinged", e.pings) // by the servers, since the beginning
@@ -105,7 +105,7 @@ func (m *holdMode) pongs(ns int64, alive []bool) (found int, err error) {
 	for i := range e.evs[:n] {
 		ev := &e.evs[i]
 		c := &e.conns[ev.Fd]
-		first, err := m.pong(c, ev.Events, alive)
+		first, err := m.readPongs(c, ev.Events, alive)
 		if err != nil {
 			return found, fmt.Errorf("connection %d: %w", ev.Fd, err)
 		}
@@ -117,7 +117,7 @@ func (m *holdMode) pongs(ns int64, alive []bool) (found int, err error) {
 }
 
 // pong takes all there is, as the engine's read does, and says whether c is heard of for the first time.
-func (m *holdMode) pong(c *conn, events uint32, alive []bool) (first bool, err error) {
+func (m *holdMode) readPongs(c *conn, events uint32, alive []bool) (first bool, err error) {
 	e := m.e
 	if events&(unix.EPOLLRDHUP|unix.EPOLLERR|unix.EPOLLHUP) != 0 || c.state != open {
 		return false, errors.New("lost while pinged")
@@ -156,7 +156,7 @@ func (m *holdMode) pongsIn(c *conn, b []byte, alive []bool) (rest []byte, first 
 			first = first || !alive[c.index]
 			alive[c.index] = true
 		case f.op == opPing || f.op == opClose:
-			if err := m.e.uncommon(c, f); err != nil {
+			if err := m.e.handleOther(c, f); err != nil {
 				return b, first, err
 			}
 		default:

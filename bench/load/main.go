@@ -103,7 +103,7 @@ func (c *common) start(conns int, m mode) (*engine, error) {
 }
 
 // rest waits for the last replies until done, and gives up when none has come for as long as --drain.
-func (e *engine) rest(drain time.Duration, done func() bool) error {
+func (e *engine) awaitReplies(drain time.Duration, done func() bool) error {
 	for !done() {
 		before := e.frames
 		if err := e.until(e.now()+int64(drain), done); err != nil {

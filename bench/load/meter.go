@@ -67,14 +67,14 @@ func (e *engine) clocks(m *meter, pid int) (err error) {
 }
 
 // makeUp is how long the load runs on after a slow reading before the window begins, to make up for what it missed.
-const makeUp = int64(20 * time.Millisecond)
+const catchUp = int64(20 * time.Millisecond)
 
 // measure runs one window. begin is called at its first moment and says when it ends.
 func (e *engine) measure(pid int, begin func(at int64) (end int64)) (a, b meter, err error) {
 	if a, err = e.meter(pid); err != nil {
 		return a, b, err
 	}
-	if err := e.until(e.now()+makeUp, nil); err != nil {
+	if err := e.until(e.now()+catchUp, nil); err != nil {
 		return a, b, err
 	}
 	e.awake = e.ownCore

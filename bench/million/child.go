@@ -95,12 +95,12 @@ func (c *child) stop(ask func(), grace time.Duration) {
 // fleet is servers that share one port, and as many loads that hold the connections.
 type fleet struct {
 	servers, loads []*child
-	heard          chan heard
+	heard          chan loadMessage
 	ended          chan *child
 }
 
 // heard is a message and the number of the load it comes from.
-type heard struct {
+type loadMessage struct {
 	load int
 	message
 	err error
@@ -108,7 +108,7 @@ type heard struct {
 
 // launch starts servers and loads, and returns when all are ready.
 func launch(ctx context.Context, p plan) (f *fleet, err error) {
-	f = &fleet{heard: make(chan heard, p.pairs), ended: make(chan *child, 2*p.pairs)}
+	f = &fleet{heard: make(chan loadMessage, p.pairs), ended: make(chan *child, 2*p.pairs)}
 	defer func() {
 		if err != nil {
 			f.stop(false)
@@ -135,7 +135,7 @@ func launch(ctx context.Context, p plan) (f *fleet, err error) {
 	}
 	for i := range p.pairs {
 		c, err := start(fmt.Sprintf("load %d", i+1), p.load(i), func(line []byte) {
-			h := heard{load: i}
+			h := loadMessage{load: i}
 			if err := json.Unmarshal(line, &h.message); err != nil {
 				h.err = fmt.Errorf("load %d says %q: %w", i+1, line, err)
 			}
@@ -147,7 +147,7 @@ func launch(ctx context.Context, p plan) (f *fleet, err error) {
 		f.loads = append(f.loads, c)
 		go f.watch(c)
 	}
-	_, err = f.wait(ctx, "ready", func(heard) {})
+	_, err = f.wait(ctx, "ready", func(loadMessage) {})
 	return f, err
 }
 
@@ -157,7 +157,7 @@ func (f *fleet) watch(c *child) {
 }
 
 // tell says a word to all loads and waits until all have done it. along gets what they say meanwhile.
-func (f *fleet) tell(ctx context.Context, word string, along func(heard)) ([]message, error) {
+func (f *fleet) command(ctx context.Context, word string, along func(loadMessage)) ([]message, error) {
 	for _, c := range f.loads {
 		if _, err := io.WriteString(c.stdin, word+"\n"); err != nil {
 			return nil, fmt.Errorf("tell %s to %s: %w", c.name, word, err)
@@ -166,7 +166,7 @@ func (f *fleet) tell(ctx context.Context, word string, along func(heard)) ([]mes
 	return f.wait(ctx, word, along)
 }
 
-func (f *fleet) wait(ctx context.Context, word string, along func(heard)) ([]message, error) {
+func (f *fleet) wait(ctx context.Context, word string, along func(loadMessage)) ([]message, error) {
 	list := make([]message, len(f.loads))
 	for left := len(list); left > 0; {
 		select {
@@ -189,7 +189,7 @@ func (f *fleet) wait(ctx context.Context, word string, along func(heard)) ([]mes
 }
 
 // rest lets the connections be, and says so when a process ends meanwhile.
-func (f *fleet) rest(ctx context.Context, d time.Duration) error {
+func (f *fleet) pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-time.After(d):
 		return nil

@@ -163,11 +163,11 @@ func probeOnce(ctx context.Context, p plan) (c cost, tracked bool, err error) {
 		return c, false, err
 	}
 	entries := conntracked()
-	if _, err = fl.tell(ctx, "open", func(heard) {}); err != nil {
+	if _, err = fl.command(ctx, "open", func(loadMessage) {}); err != nil {
 		return c, false, err
 	}
 	tracked = conntracked() >= entries+uint64(p.conns)/2
-	if err = fl.rest(ctx, probeRest); err != nil {
+	if err = fl.pause(ctx, probeRest); err != nil {
 		return c, false, err
 	}
 	b, err := read(fl.servers, fl.loads)
@@ -200,7 +200,7 @@ func measure(ctx context.Context, p plan, s settings, r *report) (err error) {
 
 	began, bar := time.Now(), newProgress(p.conns)
 	opened := make([]int, p.pairs)
-	_, err = fl.tell(ctx, "open", func(h heard) {
+	_, err = fl.command(ctx, "open", func(h loadMessage) {
 		opened[h.load] = h.Opened
 		bar.show(opened)
 	})
@@ -214,7 +214,7 @@ func measure(ctx context.Context, p plan, s settings, r *report) (err error) {
 
 	fmt.Fprintf(os.Stderr, "all open; resting for %v\n", s.settle)
 	cpu, at := cpuOf(fl.servers), time.Now()
-	if err := fl.rest(ctx, s.settle); err != nil {
+	if err := fl.pause(ctx, s.settle); err != nil {
 		return err
 	}
 	r.IdleCores = round((cpuOf(fl.servers)-cpu).Seconds()/time.Since(at).Seconds(), 2)
@@ -227,7 +227,7 @@ func measure(ctx context.Context, p plan, s settings, r *report) (err error) {
 	fmt.Fprintf(os.Stderr, "runs of %d s\n", p.seconds)
 	cpu, at = cpuOf(fl.servers), time.Now()
 	load := cpuOf(fl.loads)
-	runs, err := fl.tell(ctx, "run", func(heard) {})
+	runs, err := fl.command(ctx, "run", func(loadMessage) {})
 	if err != nil {
 		return err
 	}
@@ -240,7 +240,7 @@ func measure(ctx context.Context, p plan, s settings, r *report) (err error) {
 
 	fmt.Fprintln(os.Stderr, "pinging every connection")
 	at = time.Now()
-	pongs, err := fl.tell(ctx, "ping", func(heard) {})
+	pongs, err := fl.command(ctx, "ping", func(loadMessage) {})
 	if err != nil {
 		return err
 	}

@@ -104,7 +104,7 @@ func render(p *plot.Plot, title string, f frame) string {
 	if _, err := canvas.WriteTo(&b); err != nil {
 		panic(err) // a bytes.Buffer takes everything
 	}
-	return dress(b.String(), title, f)
+	return embed(b.String(), title, f)
 }
 
 var (
@@ -114,7 +114,7 @@ var (
 )
 
 // dress makes a stand-alone drawing part of the page: its size, faces and colours are the style sheet's.
-func dress(svg, title string, f frame) string {
+func embed(svg, title string, f frame) string {
 	svg = prelude.ReplaceAllString(svg, fmt.Sprintf(`<svg class="plot" role="img" aria-label="%s" viewBox="0 0 %g %g">`,
 		html.EscapeString(title), f.width.Points(), f.height.Points()))
 	svg = faces.ReplaceAllStringFunc(svg, func(s string) string {

@@ -42,7 +42,7 @@ func linePlot(title string, lines []line, x plot.ConstantTicks, axis, unit strin
 	}
 	p.X.Tick.Marker, p.X.Label.Text = x, axis
 	if !categories {
-		p.X.Tick.Marker = thin(x, width-right-60, p.X.Tick.Label)
+		p.X.Tick.Marker = withoutOverlaps(x, width-right-60, p.X.Tick.Label)
 	}
 	p.X.Padding, p.Y.Padding = 8, 8
 	p.Y.Scale = plot.LogScale{}
@@ -192,7 +192,7 @@ func apart(wanted []vg.Length, gap, low, high vg.Length) []vg.Length {
 }
 
 // thin takes the labels of points away that would touch others; the first and the last stay.
-func thin(ticks plot.ConstantTicks, size vg.Length, s text.Style) plot.ConstantTicks {
+func withoutOverlaps(ticks plot.ConstantTicks, size vg.Length, s text.Style) plot.ConstantTicks {
 	first, last := ticks[0].Value, ticks[len(ticks)-1].Value
 	edge := func(t plot.Tick, side float64) float64 {
 		at := 0.0
