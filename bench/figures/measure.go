@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// longest is the most time that one round may take.
+// longest is the time limit of one round.
 const longest = 3 * time.Minute
 
 // serve starts a server and waits until it is ready.
@@ -38,7 +38,7 @@ func (g *tools) serve(ctx context.Context, srv server) (*process, error) {
 	return p, nil
 }
 
-// loading is a load at work.
+// loading is a running load.
 type loading struct {
 	cmd            *exec.Cmd
 	server         *process

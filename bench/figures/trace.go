@@ -20,7 +20,8 @@ import (
 	"github.com/agloop/agloop/bench/result"
 )
 
-// traceAll counts the system calls of every server and takes agloop's profile, in passes whose times count for nothing.
+// traceAll counts the system calls of every server and takes agloop's profile, in passes whose
+// times are not used.
 func (b *bench) traceAll(ctx context.Context) error {
 	for _, t := range b.rig.s.traced() {
 		if b.rig.s.only.MatchString("calls/" + t.name) {
@@ -64,7 +65,8 @@ func (b *bench) keep() error {
 	return writePartial(b.saved, b.key, b.run)
 }
 
-// calls counts a server's system calls over a whole load, and takes off those that its connections alone cost.
+// calls counts a server's system calls over a whole load, and takes off those that its connections
+// alone cost.
 func (g *tools) calls(ctx context.Context, t traced, srv server) ([]result.PerCall, error) {
 	all, values, err := g.strace(ctx, t, srv, t.load)
 	if err != nil {

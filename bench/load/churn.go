@@ -17,8 +17,9 @@ import (
 // churnSize is the payload of the one message of a connection.
 const churnSize = 128
 
-// grace is how long a server may take to close the socket after the close frames. RFC 6455 §7.1.1 wants it to be the
-// first; after that the load closes, with a reset, for a client's TIME_WAIT would keep its port.
+// grace is how long a server may take to close the socket after the close frames. RFC 6455 §7.1.1
+// wants it to be the first; after that the load closes, with a reset, for a client's TIME_WAIT
+// would keep its port.
 const grace = int64(100 * time.Millisecond)
 
 type churnPhase uint8
@@ -37,8 +38,9 @@ type cycleConn struct {
 	over  int64 // when the server's close frame came
 }
 
-// churnMode opens connections, has one message echoed on each, and closes them, a fixed number at a time. The latency is
-// that of the whole cycle, from connect to the end of the stream.
+// churnMode opens connections, sends one message on each, waits for its echo and closes them, a
+// fixed number at a time. The latency is that of the whole cycle, from connect to the end of the
+// stream.
 type churnMode struct {
 	e          *engine
 	payload    []byte
@@ -106,7 +108,7 @@ func (m *churnMode) cutOff(c *conn) error {
 	if err := unix.SetsockoptLinger(int(c.fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
 		return err
 	}
-	m.e.stamp = c.cycle.over // all that was the server's to do was done then
+	m.e.stamp = c.cycle.over // the server had done all its work then
 	return m.e.close(c, "left open")
 }
 
@@ -132,7 +134,7 @@ func (m *churnMode) onCloseFrame(c *conn, payload []byte) error {
 	if c.cycle.phase != churnClosing {
 		return fmt.Errorf("close frame %x before ours", payload)
 	}
-	// The code comes back (RFC 6455 §5.5.1); a server that sends none has not said that anything was wrong.
+	// The code comes back (RFC 6455 §5.5.1); a server that sends none has reported no error.
 	if len(payload) > 0 && !bytes.HasPrefix(payload, []byte{0x03, 0xe8}) {
 		return fmt.Errorf("our close 1000 was answered with %x", payload)
 	}
@@ -215,7 +217,7 @@ func churnRun(c *common, parallel int, rate, seconds float64, warm time.Duration
 	return &r, nil
 }
 
-// stuck says where the first connection stands that does not come to an end.
+// unfinished returns the phase of the first connection that has not ended.
 func (m *churnMode) unfinished() string {
 	for i := range m.e.conns {
 		switch m.e.conns[i].cycle.phase {

@@ -14,15 +14,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// holdMode holds its part of a great number of connections, which several of these processes open to several servers on
-// one port. Whoever started it says on stdin what to do next, a word a line, and reads one JSON object a line on stdout:
+// holdMode holds its part of a great number of connections, which several of these processes open
+// to several servers on one port. Whoever started it says on stdin what to do next, a word a line,
+// and reads one JSON object a line on stdout:
 //
 //	open   open the connections; once a second how many are, and at the end how long that took
 //	run    ask for a run on one connection in --every, wait for its end, report the latencies
 //	ping   ping every connection and wait for all the pongs
 //	end    reset the connections and leave; the end of stdin does the same
 //
-// Between two words it answers pings. That a connection is closed by the server is an error at any time.
+// Between two words it answers pings. That a connection is closed by the server is an error at any
+// time.
 type holdMode struct {
 	streamMode
 	every int // one connection in so many has a run
@@ -158,7 +160,8 @@ func (m *holdMode) open(limit time.Duration) error {
 	})
 }
 
-// reset closes the connections without a farewell. A million in TIME_WAIT would be in the next one's way.
+// reset closes the connections without a closing handshake. A million in TIME_WAIT would disturb
+// the next run.
 func (m *holdMode) reset() error {
 	for i := range m.e.conns {
 		c := &m.e.conns[i]

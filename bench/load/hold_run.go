@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// run has one run on each of the connections that are to have one, all at a time. Their first tenth is not measured.
+// run has one run on each of the connections that are to have one, all at a time. Their first tenth
+// is not measured.
 func (m *holdMode) run(late time.Duration) error {
 	e := m.e
 	m.finished, m.measuring = 0, false
@@ -43,7 +44,7 @@ func (m *holdMode) run(late time.Duration) error {
 		return fmt.Errorf("%d of %d runs had not finished %v after their time", runs-m.finished, runs, late)
 	}
 	seconds := float64(e.now()-begin) / 1e9
-	// All of them, for a percentile of many processes is none of their percentiles.
+	// All values are sent, because a percentile of all processes cannot be computed from theirs.
 	coded, err := m.latency.h.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
 	if err != nil {
 		return fmt.Errorf("encode the latencies: %w", err)
@@ -66,7 +67,7 @@ func (m *holdMode) ping(limit time.Duration) error {
 		if err := e.send(&e.conns[i], appendMasked(nil, opPing, binary.LittleEndian.AppendUint32(nil, uint32(i)))); err != nil {
 			return err
 		}
-		if i%128 == 127 { // what comes back is not left lying
+		if i%128 == 127 { // read what has arrived meanwhile
 			n, err := m.pongs(0, alive)
 			if err != nil {
 				return err
@@ -91,8 +92,8 @@ func (m *holdMode) ping(limit time.Duration) error {
 	})
 }
 
-// pongs is the engine's wait, but looks at pongs, which that passes over. It counts the connections that are heard of
-// for the first time.
+// pongs waits as the engine does and also reads pongs, which the engine ignores. It counts the
+// connections whose first pong has arrived.
 func (m *holdMode) pongs(ns int64, alive []bool) (found int, err error) {
 	e := m.e
 	n, errno := epollWait(e.ep, e.evs, ns)
@@ -116,7 +117,8 @@ func (m *holdMode) pongs(ns int64, alive []bool) (found int, err error) {
 	return found, nil
 }
 
-// pong takes all there is, as the engine's read does, and says whether c is heard of for the first time.
+// readPongs reads all that has arrived, as the engine's read does, and reports whether it had the
+// first pong of c.
 func (m *holdMode) readPongs(c *conn, events uint32, alive []bool) (first bool, err error) {
 	e := m.e
 	if events&(unix.EPOLLRDHUP|unix.EPOLLERR|unix.EPOLLHUP) != 0 || c.state != open {
