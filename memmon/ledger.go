@@ -22,7 +22,7 @@ type Ledger struct {
 
 // stripe has two cache lines to itself: processors fetch them in pairs.
 type stripe struct {
-	held      atomic.Int64 // below 0 when bytes were removed here that had been added to another stripe
+	held      atomic.Int64 // below 0 when bytes were added to another stripe
 	threshold atomic.Int64 // a count from here on asks for a reading
 	_         [128 - 16]byte
 }

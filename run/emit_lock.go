@@ -26,6 +26,6 @@ func (t *emitLock) acquire(ctx context.Context) error {
 
 func (t *emitLock) release() {
 	if t.waiters.Add(-1) > 0 {
-		t.pass <- struct{}{} // does not block: only the holder sends, after the pass before was received
+		t.pass <- struct{}{} // never blocks: the pass before was received by this holder
 	}
 }

@@ -249,7 +249,7 @@ func (r *Run) finishCancelled() {
 func (r *Run) fail(message, code string) {
 	ev := &agui.RunError{Message: toUTF8(message), Code: &code}
 	if err := r.send(ev, true); errors.Is(err, ErrEventTooBig) {
-		ev.Message = toUTF8(ev.Message[:r.maxEvent/8]) + " …" // a byte takes at most six when escaped
+		ev.Message = toUTF8(ev.Message[:r.maxEvent/8]) + " …" // an escaped byte takes six
 		_ = r.send(ev, true)
 	}
 }
