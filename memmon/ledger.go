@@ -8,7 +8,7 @@ import (
 // stripeCount is a power of two, so that any number picks a stripe by its low bits.
 const stripeCount = 16
 
-// never is a threshold that no count reaches.
+// noThreshold is a threshold that no count reaches.
 const noThreshold = math.MaxInt64
 
 // Ledger counts the bytes that connections hold in and out together, by the capacity of their

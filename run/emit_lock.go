@@ -26,6 +26,6 @@ func (t *emitLock) acquire(ctx context.Context) error {
 
 func (t *emitLock) release() {
 	if t.waiters.Add(-1) > 0 {
-		t.pass <- struct{}{} // never blocks: the pass before was received by this holder
+		t.pass <- struct{}{} // does not block: the holder has received the pass before, if any
 	}
 }

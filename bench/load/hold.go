@@ -92,7 +92,7 @@ func holdRun(c *common, m *holdMode, conns int) error {
 	}
 }
 
-// say writes one JSON object: done names the word that was carried out.
+// answer writes one JSON object: done names the word that was carried out.
 func (m *holdMode) answer(done string, fill func(*report)) error {
 	var r report
 	r.add("done", done)
