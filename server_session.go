@@ -266,7 +266,7 @@ func (s *session) Send(event []byte, urgent bool) bool {
 	return r != Dropped
 }
 
-// Room implements run.Sink.
+// WaitReady implements run.Sink.
 func (s *session) WaitReady(ctx context.Context) error {
 	if !s.pressed.Load() {
 		return ctx.Err()
