@@ -1,6 +1,7 @@
 package agloop_test
 
 import (
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -139,8 +140,8 @@ func contains(list, name string) bool {
 	return false
 }
 
-// TestDoorways holds server and client to aliases, constants and functions that
-// only return.
+// TestDoorways holds server and client to names of the root: aliases, constants, variables, and functions
+// that return one call. That each name exists in the root is the compiler's to check.
 func TestDoorways(t *testing.T) {
 	for _, pkg := range []string{"server", "client"} {
 		files, err := filepath.Glob(pkg + "/*.go")
@@ -148,17 +149,130 @@ func TestDoorways(t *testing.T) {
 			t.Fatal(pkg, files, err)
 		}
 		for _, path := range files {
-			src, err := os.ReadFile(path)
+			if strings.HasSuffix(path, "_test.go") {
+				continue
+			}
+			fset := token.NewFileSet()
+			f, err := parser.ParseFile(fset, path, nil, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for n, line := range strings.Split(string(src), "\n") {
-				for _, bad := range []string{"struct {", "interface {", "if ", "for ", "go "} {
-					if strings.Contains(strings.SplitN(line, "//", 2)[0], bad) && !strings.HasSuffix(path, "_test.go") {
-						t.Errorf("%s:%d: a doorway holds aliases and one-line functions only", path, n+1)
+			for _, fault := range doorwayFaults(f) {
+				t.Errorf("%s: %s", fset.Position(fault.pos), fault.reason)
+			}
+		}
+	}
+}
+
+func TestDoorwayFaults(t *testing.T) {
+	for _, tc := range []struct{ name, src, fault string }{
+		{"alias", "type Server = agloop.Server", ""},
+		{"aliases", "type (\n\tA = agloop.A\n\tB = agloop.B\n)", ""},
+		{"constant", "const Text = agloop.Text", ""},
+		{"variable", "var ErrA, ErrB = agloop.ErrA, agloop.ErrB", ""},
+		{"function", "func New(c Config) *Server { return agloop.NewServer(c) }", ""},
+		{"function of two results", "func Dial(u string) (*C, error) { return agloop.Dial(u) }", ""},
+
+		{"defined type", "type Server agloop.Server", "Server is no alias of a name of agloop"},
+		{"struct", "type Config struct{ A int }", "Config is no alias of a name of agloop"},
+		{"alias of a struct", "type Config = struct{ A int }", "Config is no alias of a name of agloop"},
+		{"alias of a pointer", "type P = *agloop.Server", "P is no alias of a name of agloop"},
+		{"alias of another package", "type L = loop.Limits", "L is no alias of a name of agloop"},
+		{"generic alias", "type S[T any] = agloop.S", "S is no alias of a name of agloop"},
+		{"literal", "const Size = 64", "Size is no name of agloop"},
+		{"expression", "const Big = agloop.Size * 2", "Big is no name of agloop"},
+		{"iota", "const (\n\tA = agloop.A\n\tB\n)", "B is no name of agloop"},
+		{"call", "var Default = agloop.New()", "Default is no name of agloop"},
+		{"zero variable", "var count int", "count is no name of agloop"},
+		{"typed variable", "var Err error = agloop.Err", "Err is no name of agloop"},
+		{"method", "func (s *T) Close() error { return agloop.Close(s) }", "Close must only return one call of agloop"},
+		{"two statements", "func New() *S { s := agloop.NewServer(); return s }", "New must only return one call of agloop"},
+		{"no result", "func Close() { agloop.Close() }", "Close must only return one call of agloop"},
+		{"two calls", "func F() (A, B) { return agloop.A(), agloop.B() }", "F must only return one call of agloop"},
+		{"own call", "func New() *S { return newServer() }", "New must only return one call of agloop"},
+		{"work in an argument", "func New(a int) *S { return agloop.NewServer(a + 1) }", "New must only return one call of agloop"},
+		{"no body", "func New() *S", "New must only return one call of agloop"},
+		{"init", "func init() {}", "init must only return one call of agloop"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			f, err := parser.ParseFile(token.NewFileSet(), "door.go", "package door\n"+tc.src, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, fault := range doorwayFaults(f) {
+				got = append(got, fault.reason)
+			}
+			if strings.Join(got, "; ") != tc.fault {
+				t.Errorf("%s: %q, want %q", tc.src, got, tc.fault)
+			}
+		})
+	}
+}
+
+type doorwayFault struct {
+	pos    token.Pos
+	reason string
+}
+
+// doorwayFaults lists the declarations that are more than a name of the root.
+func doorwayFaults(f *ast.File) (faults []doorwayFault) {
+	fail := func(name *ast.Ident, reason string) {
+		faults = append(faults, doorwayFault{name.Pos(), name.Name + " " + reason})
+	}
+	for _, decl := range f.Decls {
+		switch d := decl.(type) {
+		case *ast.FuncDecl:
+			if d.Recv != nil || !returnsCall(d.Body) {
+				fail(d.Name, "must only return one call of agloop")
+			}
+		case *ast.GenDecl:
+			for _, spec := range d.Specs {
+				switch s := spec.(type) {
+				case *ast.TypeSpec:
+					if !s.Assign.IsValid() || s.TypeParams != nil || !ofRoot(s.Type) {
+						fail(s.Name, "is no alias of a name of agloop")
+					}
+				case *ast.ValueSpec:
+					for i, name := range s.Names {
+						if s.Type != nil || len(s.Values) != len(s.Names) || !ofRoot(s.Values[i]) {
+							fail(name, "is no name of agloop")
+						}
 					}
 				}
 			}
 		}
 	}
+	return faults
+}
+
+// returnsCall reports whether body returns one call of the root with names for arguments.
+func returnsCall(body *ast.BlockStmt) bool {
+	if body == nil || len(body.List) != 1 {
+		return false
+	}
+	ret, ok := body.List[0].(*ast.ReturnStmt)
+	if !ok || len(ret.Results) != 1 {
+		return false
+	}
+	call, ok := ret.Results[0].(*ast.CallExpr)
+	if !ok || !ofRoot(call.Fun) {
+		return false
+	}
+	for _, arg := range call.Args {
+		if _, ok := arg.(*ast.Ident); !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// ofRoot reports whether e is agloop.Name.
+func ofRoot(e ast.Expr) bool {
+	sel, ok := e.(*ast.SelectorExpr)
+	if !ok {
+		return false
+	}
+	pkg, ok := sel.X.(*ast.Ident)
+	return ok && pkg.Name == "agloop"
 }

@@ -38,10 +38,19 @@ const (
 	Backpressure = loop.Backpressure
 	Dropped      = loop.Dropped
 
-	CloseNormal    = frame.CloseNormal
-	CloseGoingAway = frame.CloseGoingAway
-	ClosePolicy    = frame.ClosePolicy
-	CloseTryLater  = frame.CloseTryLater
+	CloseNormal         = frame.CloseNormal
+	CloseGoingAway      = frame.CloseGoingAway
+	CloseProtocolError  = frame.CloseProtocolError
+	CloseUnsupported    = frame.CloseUnsupported
+	CloseNoStatus       = frame.CloseNoStatus
+	CloseAbnormal       = frame.CloseAbnormal
+	CloseInvalidPayload = frame.CloseInvalidPayload
+	ClosePolicy         = frame.ClosePolicy
+	CloseTooBig         = frame.CloseTooBig
+	CloseInternal       = frame.CloseInternal
+	CloseRestart        = frame.CloseRestart
+	CloseTryLater       = frame.CloseTryLater
+	CloseSlowReader     = frame.CloseSlowReader
 
 	// AnyPath as ServerConfig.Path upgrades requests for every path.
 	AnyPath = loop.AnyPath

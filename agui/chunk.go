@@ -2,25 +2,24 @@ package agui
 
 import "slices"
 
-// Expander turns the chunk shorthand into explicit events. The zero value is
-// ready; one Expander follows one stream.
+// Expander turns the chunk shorthand into explicit events. The zero value is ready; one Expander
+// follows one stream.
 //
-// A lane is one owner, the parent agent or a subagent, and has at most one item
-// open by chunks. The item is closed by a chunk with another id, by an explicit
-// event of the same owner that concerns messages, calls, steps, state or
-// reasoning, by CUSTOM, by the end of its subagent, and by everything that
-// concerns the run as a whole.
+// A lane is one owner, the parent agent or a subagent, and has at most one item open by chunks. The
+// item is closed by a chunk with another id, by an explicit event of the same owner that concerns
+// messages, calls, steps, state or reasoning, by CUSTOM, by the end of its subagent, and by
+// everything that concerns the run as a whole.
 type Expander struct {
 	open lanes
 }
 
-// Expand appends to dst what ev stands for: ev itself, preceded by the END of
-// every chunk item it closes, or the expansion of a chunk, which may be nothing.
-// Events of a chunk share its RawEvent and Metadata bytes.
+// Expand appends to dst what ev stands for: ev itself, preceded by the END of every chunk item it
+// closes, or the expansion of a chunk, which may be nothing. Events of a chunk share its RawEvent
+// and Metadata bytes.
 //
-// The error is an [*OrderError] when a chunk continues nothing, is ambiguous,
-// lacks what a first chunk needs, or contradicts its opener, and when an explicit
-// event continues a chunk item; dst and the Expander are then as before.
+// The error is an [*OrderError] when a chunk continues nothing, is ambiguous, lacks what a first
+// chunk needs, or contradicts its opener, and when an explicit event continues a chunk item; dst
+// and the Expander are then as before.
 func (x *Expander) Expand(ev Event, dst []Event) ([]Event, error) {
 	c, ok := asChunk(ev)
 	if !ok {

@@ -1,24 +1,23 @@
-// Package agui holds the nouns of AG-UI 1.0: the 31 events, the messages and
-// the run input they carry, the rules of their order, and the expansion of the
-// chunk shorthand. It does no I/O and imports the standard library only.
+// Package agui holds the types of AG-UI 1.0: the 31 events, the messages and the run input they
+// carry, the rules of their order, and the expansion of the chunk shorthand. It does no I/O and
+// imports the standard library only. Hosts may rely on its API.
 //
 // # Absent and empty
 //
-// The protocol tells an absent member from an empty one, and allows null almost
-// nowhere. The types follow it: a nil pointer, a nil slice and an empty
-// [json.RawMessage] are absent and are not written; a pointer to "" and a slice
-// of length zero are present. Strings that are not pointers are required members
-// and are always written. A closed set (such as [Role]) is a string type whose
-// zero value is absent.
+// In the protocol an absent member differs from an empty one, and null is allowed almost nowhere.
+// The types follow it: a nil pointer, a nil slice and an empty [json.RawMessage] are absent and are
+// not written; a pointer to "" and a slice of length zero are present. Strings that are not
+// pointers are required members and are always written. A closed set (such as [Role]) is a string
+// type whose zero value is absent.
 //
-// The structs carry JSON tags for their members, but the member "type" of an
-// event is not a field: package codec/event writes and reads the wire form, and
-// judges it while doing so. A value built by hand is not judged here.
+// The structs carry JSON tags for their members, but the member "type" of an event is not a field:
+// package codec/event writes and reads the wire form, and checks it while doing so. A value that a
+// program builds is not checked here.
 //
 // # Following a stream
 //
-// A sender checks each event with [Order.Check] before writing it. A reader
-// passes each decoded event through [Expander.Expand] and each result through
-// [Order.Check]; when the stream ends, [Order.Done] tells a finished run from a
-// truncated one. Neither type may be used by two goroutines at once.
+// A sender checks each event with [Order.Check] before writing it. A reader passes each decoded
+// event through [Expander.Expand] and each result through [Order.Check]; when the stream ends,
+// [Order.Done] reports whether the run has ended or was truncated. Neither type may be used by two
+// goroutines at once.
 package agui

@@ -48,8 +48,8 @@ const (
 	EventTypeSubagentError    EventType = "SUBAGENT_ERROR"
 )
 
-// EventTypes returns the 31 event types in the order of their families.
-// The array is a copy and may be kept.
+// EventTypes returns the 31 event types in the order of their families. The array is a copy and may
+// be kept.
 func EventTypes() [31]EventType {
 	return [31]EventType{
 		EventTypeRunStarted, EventTypeRunFinished, EventTypeRunError,
@@ -76,15 +76,14 @@ type Event interface {
 
 // Base holds the optional members common to all events. The zero value has none of them.
 type Base struct {
-	// Timestamp is Unix milliseconds by convention, at most 2^53-1 either way.
-	// It never decides order: arrival does.
+	// Timestamp is Unix milliseconds by convention, at most 2^53-1 either way. It never decides
+	// order: arrival does.
 	Timestamp *int64 `json:"timestamp,omitempty"`
 
-	// SubagentRunID names the subagent the event belongs to; nil is the parent agent.
-	// It must be nil on RUN_STARTED, RUN_FINISHED, RUN_ERROR and MESSAGES_SNAPSHOT,
-	// where the protocol has no such member, and on SUBAGENT_STARTED,
-	// SUBAGENT_FINISHED and SUBAGENT_ERROR, whose own field of this name holds it.
-	// [Owner] reads either.
+	// SubagentRunID names the subagent the event belongs to; nil is the parent agent. It must be
+	// nil on RUN_STARTED, RUN_FINISHED, RUN_ERROR and MESSAGES_SNAPSHOT, where the protocol has no
+	// such member, and on SUBAGENT_STARTED, SUBAGENT_FINISHED and SUBAGENT_ERROR, whose own field
+	// of this name holds it. [Owner] reads either.
 	SubagentRunID *string `json:"subagentRunId,omitempty"`
 
 	// RawEvent is the provider's own event, verbatim: any JSON value except null.
@@ -97,8 +96,8 @@ type Base struct {
 // Common returns b itself, so that structs embedding Base implement [Event].
 func (b *Base) Common() *Base { return b }
 
-// Owner returns the subagent ev belongs to. ok is false when it belongs to the
-// parent agent or is of a type that has no owner.
+// Owner returns the subagent ev belongs to. ok is false when it belongs to the parent agent or is
+// of a type that has no owner.
 func Owner(ev Event) (subagentRunID string, ok bool) {
 	switch e := ev.(type) {
 	case *SubagentStarted:

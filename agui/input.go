@@ -15,7 +15,7 @@ type RunAgentInput struct {
 	// Messages may be empty; nil is empty.
 	Messages []Message `json:"messages"`
 
-	// ProtocolVersion is the client's own version; nil is a client older than the member.
+	// ProtocolVersion is the version of the client; nil is one from before this member existed.
 	ProtocolVersion *string `json:"protocolVersion,omitempty"`
 	ParentRunID     *string `json:"parentRunId,omitempty"`
 
@@ -46,10 +46,10 @@ type Context struct {
 	Value       string `json:"value"`
 }
 
-// ResumeStatus says what became of an interrupt. The zero value is neither.
+// ResumeStatus is the answer to an interrupt. The zero value is not valid.
 type ResumeStatus string
 
-// What becomes of an interrupt.
+// The answers to an interrupt.
 const (
 	ResumeResolved  ResumeStatus = "resolved"
 	ResumeCancelled ResumeStatus = "cancelled"
@@ -70,8 +70,8 @@ const ProtocolVersion = "1.0"
 
 const protocolMajor, protocolMinor = 1, 0
 
-// ParseProtocolVersion splits a version of the form MAJOR.MINOR into its numbers,
-// which compare one by one: 1.10 is newer than 1.9. Anything else is an error.
+// ParseProtocolVersion splits a version of the form MAJOR.MINOR into its numbers, which compare one
+// by one: 1.10 is newer than 1.9. Anything else is an error.
 func ParseProtocolVersion(s string) (major, minor int, err error) {
 	left, right, ok := strings.Cut(s, ".")
 	if ok {
@@ -94,10 +94,10 @@ func versionNumber(s string) (int, bool) {
 	return n, err == nil
 }
 
-// CheckProtocolVersion decides whether a peer that declares version s can be
-// served. A nil s is a peer older than the member and is served, as is any minor
-// of a known major; newer reports that the peer's minor is one this package does
-// not know. The error says that s is not a version or that its major is unknown.
+// CheckProtocolVersion decides whether a peer that declares version s can be served. A nil s is a
+// peer from before versions existed and is served, as is any minor of a known major; newer reports
+// whether the peer's minor is newer than this package's. The error says that s is not a version or
+// that its major is unknown.
 func CheckProtocolVersion(s *string) (newer bool, err error) {
 	if s == nil {
 		return false, nil

@@ -1,7 +1,7 @@
 package agui
 
-// ownerID is who an item belongs to: a subagent, or the parent agent when sub is
-// false. A subagent whose id is "" is not the parent.
+// ownerID is who an item belongs to: a subagent, or the parent agent when sub is false. A subagent
+// whose id is "" is not the parent.
 type ownerID struct {
 	id  string
 	sub bool
@@ -26,7 +26,7 @@ func (o ownerID) tag() *string {
 	return &o.id
 }
 
-// itemKind tells apart the three items a chunk can open. Ids are unique within a kind.
+// itemKind is one of the three kinds of items that a chunk can open. Ids are unique within a kind.
 type itemKind uint8
 
 const (
@@ -35,7 +35,7 @@ const (
 	itemReasoning
 )
 
-// chunk is a *_CHUNK event in one shape for all kinds.
+// chunk is a *_CHUNK event of any kind.
 type chunk struct {
 	kind   itemKind
 	event  EventType
@@ -59,14 +59,14 @@ func asChunk(ev Event) (chunk, bool) {
 	return chunk{}, false
 }
 
-// hasContent reports whether the chunk expands to a content event. A chunk that
-// opens an item carries its metadata on the START as well, so metadata alone
-// needs a content event only on a later chunk.
+// hasContent reports whether the chunk expands to a content event. A chunk that opens an item
+// carries its metadata on the START as well, so metadata alone needs a content event only on a
+// later chunk.
 func (c *chunk) hasContent(opens bool) bool {
 	return c.delta != nil || len(c.base.RawEvent) > 0 || !opens && len(c.base.Metadata) > 0
 }
 
-// lane is the item one owner has open by chunks, with what its opener established.
+// lane is the item that one owner has open by chunks, with the members of the chunk that opened it.
 type lane struct {
 	owner  ownerID
 	kind   itemKind
@@ -97,9 +97,8 @@ func (ls lanes) findItem(kind itemKind, id string) int {
 	return -1
 }
 
-// place finds the lane a chunk belongs to. at is the index of what that lane has
-// open, or -1; opens says that the chunk starts a new item there instead of
-// continuing that one.
+// laneFor finds the lane of a chunk. at is its index, or -1 when the owner has no item open; opens
+// reports whether the chunk starts a new item there instead of continuing the open one.
 func (ls lanes) laneFor(c *chunk) (owner ownerID, at int, opens bool, err error) {
 	owner, at, err = ls.resolve(c)
 	if err != nil {
@@ -135,8 +134,8 @@ func (ls lanes) resolve(c *chunk) (owner ownerID, at int, err error) {
 	if c.id != nil || tag != nil || at >= 0 && ls[at].kind == c.kind {
 		return owner, at, nil
 	}
-	// Neither id nor tag, and nothing of the parent's to continue: the only open
-	// item of the kind is the only thing the chunk can mean.
+	// The chunk has neither id nor owner, and the parent has no item to continue. So it continues
+	// the open item of its kind if there is exactly one.
 	only := -1
 	for i := range ls {
 		if ls[i].kind != c.kind {
@@ -153,7 +152,7 @@ func (ls lanes) resolve(c *chunk) (owner ownerID, at int, err error) {
 	return owner, at, nil
 }
 
-// agree checks that what a later chunk repeats is what the opener established.
+// agree checks that members which a later chunk repeats equal those of the first.
 func (l *lane) agree(c *chunk) error {
 	same := func(later, first *string) bool {
 		return later == nil || first != nil && *later == *first
@@ -164,7 +163,8 @@ func (l *lane) agree(c *chunk) error {
 	return nil
 }
 
-// newLane is the lane that a chunk opens. It keeps copies: the chunk may be reused.
+// newLane returns the lane that a chunk opens. It copies the members, because the chunk may be
+// reused.
 func newLane(owner ownerID, c *chunk) lane {
 	l := lane{owner: owner, kind: c.kind, id: *c.id, name: clonePointer(c.name), parent: clonePointer(c.parent)}
 	if c.kind == itemText {
@@ -182,7 +182,7 @@ func clonePointer(s *string) *string {
 	return new(*s)
 }
 
-// reach is which lanes an event closes before it takes effect.
+// laneScope is the lanes that an event closes before it takes effect.
 type laneScope struct {
 	all   bool // every lane
 	one   bool // the lane of owner
@@ -191,7 +191,7 @@ type laneScope struct {
 
 func (r laneScope) covers(owner ownerID) bool { return r.all || r.one && r.owner == owner }
 
-// reachOf is the reach of an event that is not a chunk.
+// closedBy returns the lanes that an event closes which is not a chunk.
 func closedBy(ev Event) laneScope {
 	switch e := ev.(type) {
 	case *RunStarted, *RunFinished, *RunError, *MessagesSnapshot:
@@ -206,7 +206,8 @@ func closedBy(ev Event) laneScope {
 	return laneScope{one: true, owner: ownerOf(ev.Common().SubagentRunID)}
 }
 
-// continues tells which item ev, an explicit event, adds to or ends.
+// continues returns the item that ev, an explicit event, adds to or ends. ok is false when there is
+// none.
 func continues(ev Event) (kind itemKind, id string, ok bool) {
 	switch e := ev.(type) {
 	case *TextMessageContent:

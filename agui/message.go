@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// MessagesSnapshot restates the conversation: messages are matched by id, new
-// ones appended and missing ones dropped.
+// MessagesSnapshot restates the conversation: messages are matched by id, new ones appended and
+// missing ones dropped.
 type MessagesSnapshot struct {
 	Base
 	// Messages may be empty; nil is empty.
@@ -23,8 +23,8 @@ type Message struct {
 	ID   string `json:"id"`
 	Role Role   `json:"role"`
 
-	// Content is text for developer, system, assistant and reasoning, text or parts
-	// for user and tool, an object for activity. Only an assistant may lack it (nil).
+	// Content is text for developer, system, assistant and reasoning, text or parts for user and
+	// tool, an object for activity. Only an assistant may lack it (nil).
 	Content *Content `json:"content,omitempty"`
 
 	// Name belongs to developer, system, assistant and user.
@@ -78,8 +78,8 @@ type Content struct {
 // TextContent returns a new content of text, for [Message].
 func TextContent(text string) *Content { return &Content{Text: text} }
 
-// MarshalJSON writes the text, the list or the object. It fails when a string is
-// not valid UTF-8, which encoding/json would quietly repair.
+// MarshalJSON writes the text, the list or the object. It fails when a string is not valid UTF-8,
+// which encoding/json would quietly repair.
 func (c Content) MarshalJSON() ([]byte, error) {
 	switch {
 	case c.Parts != nil:

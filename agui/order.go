@@ -28,7 +28,7 @@ const (
 	RuleChunkMixed     = "an item opened by chunks takes no explicit events"
 )
 
-// OrderError is an event that may not stand where it stands.
+// OrderError is an event that is not allowed at its place in the stream.
 type OrderError struct {
 	// Event is the type of the event.
 	Event EventType
@@ -59,8 +59,8 @@ const (
 	phaseFailed
 )
 
-// item is a message, a call, or a reasoning message with the span of the same
-// id. It outlives its end, since its owner stays known until the run ends.
+// item is a message, a call, or a reasoning message with the span of the same id. It is kept after
+// its end, because its owner is checked until the run ends.
 type item struct {
 	owner  ownerID
 	open   bool
@@ -80,16 +80,16 @@ type subagent struct {
 	opened int
 }
 
-// Order verifies the order of one stream of events: one or more runs of one
-// thread, one after the other. The zero value is ready and stands before the
-// first event. It keeps the ids of the active run and forgets them at its end.
+// Order verifies the order of one stream of events: one or more runs of one thread, one after the
+// other. The zero value is ready and stands before the first event. It keeps the ids of the active
+// run and forgets them at its end.
 type Order struct {
 	phase     phase
-	hasThread bool // threadID is the stream's
+	hasThread bool // threadID is set, possibly to ""
 	threadID  string
 	runID     string
 
-	openCount  int // counts openings of the run
+	openCount  int // counts what was opened in the run
 	texts      map[string]*item
 	calls      map[string]*item
 	reasoning  map[string]*item
@@ -103,7 +103,8 @@ type Order struct {
 	recent [3]recent // of texts, calls and reasoning, since the last other event
 }
 
-// recent is the item asked for last: most events continue the message of the event before.
+// recent is the item found last. Most events continue the message of the event before, which then
+// needs no lookup in a map.
 type recent struct {
 	id string
 	it *item
@@ -119,8 +120,8 @@ func (r *recent) find(items map[string]*item, id string) *item {
 // Active reports whether a run has started and not ended.
 func (o *Order) Active() bool { return o.phase == phaseRunning }
 
-// Done reports whether the last event ended a run, in order or not. A stream
-// that ends while Done is false is truncated and must not be taken for a success.
+// Done reports whether the last event ended a run, in order or not. A stream that ends while Done
+// is false is truncated and must not be taken for a success.
 func (o *Order) Done() bool { return o.phase == phaseFinished || o.phase == phaseFailed }
 
 // Failed reports whether the last event was a RUN_ERROR, which may also follow RUN_FINISHED.
@@ -132,12 +133,12 @@ func (o *Order) ThreadID() string { return o.threadID }
 // RunID returns the run started last, or "" before the first RUN_STARTED.
 func (o *Order) RunID() string { return o.runID }
 
-// Check judges ev as the next event of the stream. A chunk is judged as what it
-// expands to. The error is an [*OrderError], and the state is then as before.
-// Nothing of ev but its strings is kept.
+// Check checks ev as the next event of the stream. A chunk is checked as the events it expands to.
+// The error is an [*OrderError], and the state is then as before. Only strings of ev are kept.
 func (o *Order) Check(ev Event) error {
 	if o.phase == phaseRunning && len(o.lanes) == 0 {
-		// Most of a stream is these three, and with no chunks about they need one lookup.
+		// Most events of a stream are of these three types. Without open chunks they need one
+		// lookup.
 		switch e := ev.(type) {
 		case *TextMessageContent:
 			return checkOpen(o.recent[0].find(o.texts, e.MessageID), EventTypeTextMessageContent, e.MessageID, e.SubagentRunID)
@@ -187,7 +188,7 @@ func (o *Order) checkPhase(ev Event) error {
 	return nil
 }
 
-// checkOpen checks that an explicit event may continue or close it.
+// checkOpen checks that an explicit event may continue or close item it.
 func checkOpen(it *item, t EventType, id string, tag *string) error {
 	switch {
 	case it == nil || !it.open:
@@ -200,8 +201,8 @@ func checkOpen(it *item, t EventType, id string, tag *string) error {
 	return nil
 }
 
-// checkStart checks that an item may open: it is not open, or is open by chunks
-// in a lane that r closes first, and its owner is not another.
+// checkStart checks that an item may open: it is not open, or is open by chunks in a lane that r
+// closes first, and its owner is not another.
 func (o *Order) checkStart(it *item, t EventType, kind itemKind, id string, tag *string, r laneScope) error {
 	if it == nil {
 		return nil
@@ -246,7 +247,7 @@ func (o *Order) checkChunk(c *chunk) error {
 	if err != nil || !opens {
 		return err
 	}
-	// What the lane has open ends first; only the same lane is reached.
+	// The open item of the lane ends first. No other lane is closed.
 	r := laneScope{one: true, owner: owner}
 	tag := c.base.SubagentRunID
 	var inherited ownerID

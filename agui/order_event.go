@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// checkEvent judges an event that is not a chunk inside the phase it may stand
-// in, with the lanes in r counted as closed. It changes nothing.
+// checkEvent checks an event that is not a chunk and is allowed in the present phase. It treats the
+// lanes in r as closed and changes nothing.
 func (o *Order) checkEvent(ev Event, r laneScope) error {
 	t, tag := ev.Type(), ev.Common().SubagentRunID
 	switch e := ev.(type) {
@@ -139,7 +139,7 @@ func (o *Order) checkSubagentEnd(t EventType, id string) error {
 	return nil
 }
 
-// apply records an event that checkEvent let pass.
+// apply records an event that checkEvent has accepted.
 func (o *Order) apply(ev Event) {
 	tag := ev.Common().SubagentRunID
 	switch e := ev.(type) {
@@ -169,7 +169,7 @@ func (o *Order) apply(ev Event) {
 		o.calls[e.ToolCallID].open = false
 		o.explicit--
 	case *ToolCallResult:
-		// The result makes a message of its own, whose owner is the executor.
+		// The result is a message of its own, whose owner is who executed the tool.
 		item := o.ensureItem(itemText, e.MessageID, ownerID{})
 		item.owner = ownerOf(tag)
 	case *ReasoningMessageStart:
@@ -226,7 +226,7 @@ func (o *Order) items(kind itemKind) *map[string]*item {
 	return &o.reasoning
 }
 
-// knownItem returns the item, which owner gets if it is new.
+// ensureItem returns the item; a new one gets owner.
 func (o *Order) ensureItem(kind itemKind, id string, owner ownerID) *item {
 	items := o.items(kind)
 	it := (*items)[id]
@@ -254,9 +254,9 @@ func (o *Order) ownActivity(id string, owner ownerID) {
 	o.activities[id] = owner
 }
 
-// seed takes the owners that a restated conversation gives its messages and calls. Of an
-// id that stands twice a snapshot's last owner counts and an input's first: that one is
-// news, and this one only fills in what is not known.
+// adoptOwners records the owners that a list of messages gives its messages and calls. A snapshot
+// replaces owners, so of an id that occurs twice the last one counts. An input only adds owners
+// that are not known, so the first one counts.
 func (o *Order) adoptOwners(messages []Message, snapshot bool) {
 	own := func(kind itemKind, id string, owner ownerID) {
 		if it := o.ensureItem(kind, id, owner); snapshot {
@@ -293,16 +293,16 @@ func (o *Order) closeLanes(r laneScope) {
 	})
 }
 
-// opening is something open, with the event that would close it.
+// opening is an item, step or subagent that is open, with the event that would close it.
 type opening struct {
 	id   string
-	rank int // the order of kinds in which closing is legal and tidy
+	rank int // closing in the order of ranks is allowed by the protocol
 	at   int
 	end  Event
 }
 
-// openings lists what explicit events have open: messages, calls and reasoning
-// first, then steps, then subagents, and within a kind the latest first.
+// openings lists what explicit events have open: messages, calls and reasoning first, then steps,
+// then subagents, and within a kind the latest first.
 func (o *Order) openings() []opening {
 	var list []opening
 	for id, it := range o.texts {
@@ -337,11 +337,10 @@ func (o *Order) openings() []opening {
 	return list
 }
 
-// Open returns the events that close everything open, in an order Check accepts,
-// so that a run can then end with RUN_FINISHED; it changes nothing. Items opened
-// by chunks are not among them: they close by themselves. A subagent is closed
-// by a plain SUBAGENT_FINISHED; send SUBAGENT_ERROR in its place to report a
-// failure. Nil means that nothing is open.
+// Open returns the events that close everything open, in an order Check accepts, so that a run can
+// then end with RUN_FINISHED; it changes nothing. Items opened by chunks are not among them,
+// because the end of the run closes them. A subagent is closed by a plain SUBAGENT_FINISHED; send
+// SUBAGENT_ERROR in its place to report a failure. Nil means that nothing is open.
 func (o *Order) Open() []Event {
 	list := o.openings()
 	if len(list) == 0 {

@@ -48,8 +48,8 @@ type ReasoningMessageEnd struct {
 // Type returns [EventTypeReasoningMessageEnd].
 func (*ReasoningMessageEnd) Type() EventType { return EventTypeReasoningMessageEnd }
 
-// ReasoningMessageChunk stands for the start, content and end of a reasoning
-// message; see [Expander].
+// ReasoningMessageChunk stands for the start, content and end of a reasoning message; see
+// [Expander].
 type ReasoningMessageChunk struct {
 	Base
 	// MessageID is needed on the first chunk of a message.
@@ -69,8 +69,8 @@ const (
 	EncryptedMessage  EncryptedSubtype = "message"
 )
 
-// ReasoningEncryptedValue attaches an opaque value to a tool call or a message.
-// A value for an unknown entity is skipped by its reader, never fatal.
+// ReasoningEncryptedValue attaches an opaque value to a tool call or a message. A value for an
+// unknown entity is skipped by its reader, never fatal.
 type ReasoningEncryptedValue struct {
 	Base
 	Subtype        EncryptedSubtype `json:"subtype"`

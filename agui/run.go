@@ -2,15 +2,15 @@ package agui
 
 import "encoding/json"
 
-// RunStarted opens a run. It is the first event of a stream, and follows the
-// end of the run before it.
+// RunStarted opens a run. It is the first event of a stream, and follows the end of the run before
+// it.
 type RunStarted struct {
 	Base
 	ThreadID string `json:"threadId"`
 	RunID    string `json:"runId"`
 
-	// ProtocolVersion is the server's own version, never an echo of the client's;
-	// nil is a server older than the member.
+	// ProtocolVersion is the server's own version, never an echo of the client's; nil is a server
+	// older than the member.
 	ProtocolVersion *string `json:"protocolVersion,omitempty"`
 	ParentRunID     *string `json:"parentRunId,omitempty"`
 
@@ -37,8 +37,8 @@ type RunFinished struct {
 // Type returns [EventTypeRunFinished].
 func (*RunFinished) Type() EventType { return EventTypeRunFinished }
 
-// RunError ends a run as failed and with it everything that is open. It may
-// stand alone, when a run failed before it started, and may follow RUN_FINISHED.
+// RunError ends a run as failed and with it everything that is open. It may stand alone, when a run
+// failed before it started, and may follow RUN_FINISHED.
 type RunError struct {
 	Base
 	Message string       `json:"message"`
@@ -70,8 +70,8 @@ func (*StepFinished) Type() EventType { return EventTypeStepFinished }
 // OutcomeType says how a run or a subagent ended. The zero value is not an outcome.
 type OutcomeType string
 
-// The outcomes. A run ends with the first three, a subagent with
-// OutcomeSuccess or OutcomeSuspended.
+// The outcomes. A run ends with the first three, a subagent with OutcomeSuccess or
+// OutcomeSuspended.
 const (
 	OutcomeSuccess   OutcomeType = "success"
 	OutcomeInterrupt OutcomeType = "interrupt"
@@ -83,16 +83,16 @@ const (
 type Outcome struct {
 	Type OutcomeType `json:"type"`
 
-	// PendingToolCallIDs, of OutcomeSuccess only, are calls the frontend must answer
-	// in the next input.
+	// PendingToolCallIDs, of OutcomeSuccess only, are calls the frontend must answer in the next
+	// input.
 	PendingToolCallIDs []string `json:"pendingToolCallIds,omitzero"`
 
 	// Interrupts, of OutcomeInterrupt only, must have at least one element there.
 	Interrupts []Interrupt `json:"interrupts,omitempty"`
 }
 
-// Interrupt asks for something before the run can go on; the next input answers
-// it by a [ResumeEntry].
+// Interrupt asks for something before the run can go on; the next input answers it by a
+// [ResumeEntry].
 type Interrupt struct {
 	// ID is unique within the run.
 	ID         string  `json:"id"`
@@ -107,8 +107,8 @@ type Interrupt struct {
 	SubagentRunID *string         `json:"subagentRunId,omitempty"`
 }
 
-// TokenUsage counts tokens of one model. Input and output are totals and the
-// rest parts of them; nil is not zero. Counts are at most 2^53-1.
+// TokenUsage counts tokens of one model. InputTokens, OutputTokens and TotalTokens are totals, the
+// others parts of them. nil is not known, which differs from 0. Counts are at most 2^53-1.
 type TokenUsage struct {
 	Provider              *string `json:"provider,omitempty"`
 	Model                 *string `json:"model,omitempty"`

@@ -41,8 +41,8 @@ type ActivitySnapshot struct {
 // Type returns [EventTypeActivitySnapshot].
 func (*ActivitySnapshot) Type() EventType { return EventTypeActivitySnapshot }
 
-// ActivityDelta patches the content of an activity. A delta for an activity that
-// is not known is skipped by its reader, never fatal.
+// ActivityDelta patches the content of an activity. A delta for an activity that is not known is
+// skipped by its reader, never fatal.
 type ActivityDelta struct {
 	Base
 	MessageID    string `json:"messageId"`
@@ -98,8 +98,8 @@ type PatchOp struct {
 	From *string
 	// Value is what add, replace and test need, null included; empty on the others.
 	Value json.RawMessage
-	// Extra holds members the operation does not use. They are legal and survive;
-	// a key naming a member in use is ignored. Nil is none.
+	// Extra holds members the operation does not use. They are legal and survive; a key naming a
+	// member in use is ignored. Nil is none.
 	Extra map[string]json.RawMessage
 }
 
@@ -116,8 +116,8 @@ func (k PatchOpKind) uses(key string) bool {
 	return false
 }
 
-// MarshalJSON writes the members the operation uses, then those of Extra by key.
-// It fails when a string is not encodable or a value is not valid JSON.
+// MarshalJSON writes the members the operation uses, then those of Extra by key. It fails when a
+// string is not encodable or a value is not valid JSON.
 func (p PatchOp) MarshalJSON() ([]byte, error) {
 	buf := make([]byte, 0, 64+len(p.Path)+len(p.Value))
 	buf = append(buf, `{"op":`...)
@@ -159,8 +159,8 @@ func (p PatchOp) MarshalJSON() ([]byte, error) {
 	return append(buf, '}'), nil
 }
 
-// UnmarshalJSON reads an operation and keeps a copy of every member. It fails
-// when data is not an object or a member in use has the wrong type.
+// UnmarshalJSON reads an operation and keeps a copy of every member. It fails when data is not an
+// object or a member in use has the wrong type.
 func (p *PatchOp) UnmarshalJSON(data []byte) error {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(data, &members); err != nil {

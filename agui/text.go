@@ -1,6 +1,6 @@
 package agui
 
-// Role says who speaks. The zero value is absent.
+// Role is the author of a message. The zero value is absent.
 type Role string
 
 // The roles. A text message has one of the first four; a [Message] any.

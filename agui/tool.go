@@ -5,16 +5,16 @@ type ToolCallStart struct {
 	Base
 	ToolCallID   string `json:"toolCallId"`
 	ToolCallName string `json:"toolCallName"`
-	// ParentMessageID names the message the call belongs to; an untagged call
-	// inherits that message's owner.
+	// ParentMessageID names the message the call belongs to; an untagged call inherits that
+	// message's owner.
 	ParentMessageID *string `json:"parentMessageId,omitempty"`
 }
 
 // Type returns [EventTypeToolCallStart].
 func (*ToolCallStart) Type() EventType { return EventTypeToolCallStart }
 
-// ToolCallArgs appends Delta, a piece of JSON text that may be empty, to the
-// arguments of an open tool call.
+// ToolCallArgs appends Delta, a piece of JSON text that may be empty, to the arguments of an open
+// tool call.
 type ToolCallArgs struct {
 	Base
 	ToolCallID string `json:"toolCallId"`

@@ -18,8 +18,8 @@ type Config struct {
 	MaxBuffer int
 }
 
-// DefaultSize is the number of idle buffers kept if Config.Size is 0.
-const DefaultSize = 1000
+// defaultSize is the number of idle buffers kept if Config.Size is 0.
+const defaultSize = 1000
 
 // Pool lends buffers and keeps those that come back, up to a number and a size that may be changed
 // while it runs. All methods may be called from any goroutine.
@@ -84,7 +84,7 @@ func New(cfg Config) *Pool {
 
 func sizeFrom(n int) int {
 	if n == 0 {
-		return DefaultSize
+		return defaultSize
 	}
 	return max(n, 0)
 }

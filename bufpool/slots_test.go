@@ -9,7 +9,7 @@ import (
 )
 
 func TestSizeIsHonoured(t *testing.T) {
-	for _, tc := range []struct{ size, kept int }{{0, DefaultSize}, {1, 1}, {7, 7}, {8, 8}, {9, 9}, {100, 100}, {-1, 0}} {
+	for _, tc := range []struct{ size, kept int }{{0, defaultSize}, {1, 1}, {7, 7}, {8, 8}, {9, 9}, {100, 100}, {-1, 0}} {
 		p := New(Config{Size: tc.size})
 		const over = 50
 		for round := range 3 {
@@ -80,8 +80,8 @@ func TestSetSizeWhileRunning(t *testing.T) {
 
 	p.SetSize(0)
 	releaseAll(lendMany(p, 2000, 1))
-	if got := p.Buffers(); got != DefaultSize {
-		t.Errorf("%d idle, want the default of %d", got, DefaultSize)
+	if got := p.Buffers(); got != defaultSize {
+		t.Errorf("%d idle, want the default of %d", got, defaultSize)
 	}
 }
 
@@ -106,7 +106,7 @@ func TestSetMaxBufferWhileRunning(t *testing.T) {
 	exact.Release()
 	p.Get(1 << 20).Release()
 	wantStats(t, p, Stats{Gets: 7, Misses: 6, Discards: 4, Idle: 1<<10 + 1<<20, Buffers: 2})
-	if p.Trim(); p.Size() != DefaultSize || p.slotsLeft.Load() != DefaultSize {
+	if p.Trim(); p.Size() != defaultSize || p.slotsLeft.Load() != defaultSize {
 		t.Errorf("%d slots left of %d", p.slotsLeft.Load(), p.Size())
 	}
 }

@@ -1,4 +1,5 @@
-// Package client is the doorway for callers: short names for what package agloop defines.
+// Package client has short names for what a caller needs to run an agent on a server. Package agloop
+// defines them. Hosts may rely on its API.
 //
 //	c, err := client.Dial(ctx, "ws://localhost:8080/ws", client.Config{})
 //	for ev, err := range c.Run(ctx, input) { … }
@@ -10,16 +11,65 @@ import (
 	"github.com/agloop/agloop"
 )
 
+// The client and its configuration.
 type (
-	Client     = agloop.Client
-	Config     = agloop.ClientConfig
-	Stats      = agloop.ClientStats
-	Limits     = agloop.Limits
+	Client = agloop.Client
+	Config = agloop.ClientConfig
+	Stats  = agloop.ClientStats
+	Limits = agloop.Limits
+)
+
+// A handler of messages as bytes, and its connection.
+type (
 	Handler    = agloop.Handler
 	NopHandler = agloop.NopHandler
 	Conn       = agloop.Conn
-	CloseError = agloop.CloseError
-	DialError  = agloop.DialError
+	ConnID     = agloop.ConnID
+	Opcode     = agloop.Opcode
+	SendResult = agloop.SendResult
+	CloseCode  = agloop.CloseCode
+)
+
+const (
+	Text   = agloop.Text
+	Binary = agloop.Binary
+
+	Sent         = agloop.Sent
+	Backpressure = agloop.Backpressure
+	Dropped      = agloop.Dropped
+
+	CloseNormal         = agloop.CloseNormal
+	CloseGoingAway      = agloop.CloseGoingAway
+	CloseProtocolError  = agloop.CloseProtocolError
+	CloseUnsupported    = agloop.CloseUnsupported
+	CloseNoStatus       = agloop.CloseNoStatus
+	CloseAbnormal       = agloop.CloseAbnormal
+	CloseInvalidPayload = agloop.CloseInvalidPayload
+	ClosePolicy         = agloop.ClosePolicy
+	CloseTooBig         = agloop.CloseTooBig
+	CloseInternal       = agloop.CloseInternal
+	CloseRestart        = agloop.CloseRestart
+	CloseTryLater       = agloop.CloseTryLater
+	CloseSlowReader     = agloop.CloseSlowReader
+)
+
+// The errors of Dial, Client.Run and a connection.
+type (
+	ConfigError   = agloop.ConfigError
+	DialError     = agloop.DialError
+	CloseError    = agloop.CloseError
+	ProtocolError = agloop.ProtocolError
+	FieldError    = agloop.FieldError
+	OrderError    = agloop.OrderError
+)
+
+var (
+	ErrTLS          = agloop.ErrTLS
+	ErrRunActive    = agloop.ErrRunActive
+	ErrTruncated    = agloop.ErrTruncated
+	ErrSlowConsumer = agloop.ErrSlowConsumer
+	ErrClientClosed = agloop.ErrClientClosed
+	ErrEngineClosed = agloop.ErrEngineClosed
 )
 
 // Dial connects to a server; see agloop.Dial.

@@ -8,7 +8,7 @@ import (
 // stripeCount is a power of two, so that any number picks a stripe by its low bits.
 const stripeCount = 16
 
-// never is a threshold that no count reaches.
+// noThreshold is a threshold that no count reaches.
 const noThreshold = math.MaxInt64
 
 // Ledger counts the bytes that connections hold in and out together, by the capacity of their
@@ -22,7 +22,7 @@ type Ledger struct {
 
 // stripe has two cache lines to itself: processors fetch them in pairs.
 type stripe struct {
-	held      atomic.Int64 // below 0 when bytes were removed here that had been added to another stripe
+	held      atomic.Int64 // below 0 when bytes were added to another stripe
 	threshold atomic.Int64 // a count from here on asks for a reading
 	_         [128 - 16]byte
 }

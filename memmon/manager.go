@@ -12,8 +12,8 @@ import (
 // grows all the time then takes a thousand readings a second, which is well under 1 % of one core.
 const minReadingInterval = time.Millisecond
 
-// Config is what a MemoryManager is made of. The zero value watches the process against Limit and
-// tells nobody but the log.
+// Config is what a MemoryManager is made of. The zero value compares the process with Limit and
+// only logs changes.
 type Config struct {
 	// Budget is what agloop may hold, in bytes. 0 or less is Limit at the moment of each reading. A
 	// budget above Limit is taken as it is.
@@ -60,7 +60,7 @@ type MemoryManager struct {
 	// Immutable.
 	cfg       Config
 	triggered chan struct{} // a reading is wanted now
-	grown     chan struct{} // the ledger grew: a reading is wanted, minReadingInterval after the last
+	grown     chan struct{} // a reading is wanted, minReadingInterval after the last
 	quit      chan struct{}
 	done      chan struct{}
 

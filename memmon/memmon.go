@@ -37,11 +37,11 @@ type Reading struct {
 	Budget int64 // the limit of Held; 0 when none is known
 }
 
-// InOutShare is the part of the budget that connections may hold in and out together.
-const InOutShare = 0.25
+// inOutShare is the part of the budget that connections may hold in and out together.
+const inOutShare = 0.25
 
-// Share is InOutShare of Budget, in bytes.
-func (r Reading) Share() int64 { return int64(InOutShare * float64(r.Budget)) }
+// Share is inOutShare of Budget, in bytes.
+func (r Reading) Share() int64 { return int64(inOutShare * float64(r.Budget)) }
 
 // excess is by how many bytes connections exceed their share, 0 when they do not.
 func (r Reading) excess() int64 {

@@ -19,9 +19,9 @@ const (
 	Critical             // 95: the largest holders should be closed
 )
 
-// Hysteresis is how far below the boundary of a tier the pressure must fall before a lower tier
+// hysteresis is how far below the boundary of a tier the pressure must fall before a lower tier
 // holds, in percentage points.
-const Hysteresis = 5
+const hysteresis = 5
 
 var tiers = [...]struct {
 	name     string
@@ -48,12 +48,12 @@ func (t Tier) String() string {
 func (t Tier) Interval() time.Duration { return tiers[min(t, Critical)].interval }
 
 // next is the tier after a reading of percent. It goes up past every boundary that is reached, and
-// down past every boundary that lies at least Hysteresis points above.
+// down past every boundary that lies at least hysteresis points above.
 func (t Tier) next(percent float64) Tier {
 	for t < Critical && percent >= tiers[t+1].floor {
 		t++
 	}
-	for t > Normal && percent <= tiers[t].floor-Hysteresis {
+	for t > Normal && percent <= tiers[t].floor-hysteresis {
 		t--
 	}
 	return t

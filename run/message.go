@@ -8,16 +8,15 @@ import (
 	"github.com/agloop/agloop/agui"
 )
 
-// TextMessage is an assistant message that is being streamed. Use it from one
-// goroutine at a time.
+// TextMessage is an assistant message that is being streamed. Use it from one goroutine at a time.
 type TextMessage struct {
 	run   *Run
 	event agui.TextMessageContent
 	text  splitter
 }
 
-// TextMessage starts a message of the assistant: TEXT_MESSAGE_START with a fresh id.
-// Errors as Emit.
+// TextMessage starts a message of the assistant: TEXT_MESSAGE_START with a fresh id. Errors as
+// Emit.
 func (r *Run) TextMessage() (*TextMessage, error) {
 	m := &TextMessage{run: r}
 	m.event.MessageID = newID("msg-")
@@ -30,9 +29,8 @@ func (r *Run) TextMessage() (*TextMessage, error) {
 // ID is the message's id.
 func (m *TextMessage) ID() string { return m.event.MessageID }
 
-// Write sends the next piece of text: TEXT_MESSAGE_CONTENT. A piece may end inside a
-// character, as tokens of some models do; the rest of it is expected to
-// begin the next. Errors as Emit.
+// Write sends the next piece of text: TEXT_MESSAGE_CONTENT. A piece may end inside a character, as
+// tokens of some models do, if the next piece begins with its remaining bytes. Errors as Emit.
 func (m *TextMessage) Write(text string) error {
 	if m.event.Delta = m.text.complete(text); m.event.Delta == "" {
 		return nil
@@ -50,16 +48,15 @@ func (m *TextMessage) Close() error {
 	return m.run.Emit(&agui.TextMessageEnd{MessageID: m.event.MessageID})
 }
 
-// ToolCall is a call of a tool whose arguments are being streamed. Use it from one
-// goroutine at a time.
+// ToolCall is a call of a tool whose arguments are being streamed. Use it from one goroutine at a
+// time.
 type ToolCall struct {
 	run   *Run
 	event agui.ToolCallArgs
 	text  splitter
 }
 
-// ToolCall starts a call of the named tool: TOOL_CALL_START with a fresh id.
-// Errors as Emit.
+// ToolCall starts a call of the named tool: TOOL_CALL_START with a fresh id. Errors as Emit.
 func (r *Run) ToolCall(name string) (*ToolCall, error) {
 	c := &ToolCall{run: r}
 	c.event.ToolCallID = newID("call-")
@@ -72,8 +69,8 @@ func (r *Run) ToolCall(name string) (*ToolCall, error) {
 // ID is the call's id.
 func (c *ToolCall) ID() string { return c.event.ToolCallID }
 
-// Write sends the next piece of the arguments' JSON: TOOL_CALL_ARGS. Pieces are
-// treated as those of a TextMessage. Errors as Emit.
+// Write sends the next piece of the arguments' JSON: TOOL_CALL_ARGS. Pieces are treated as those of
+// a TextMessage. Errors as Emit.
 func (c *ToolCall) Write(args string) error {
 	if c.event.Delta = c.text.complete(args); c.event.Delta == "" {
 		return nil
@@ -91,10 +88,10 @@ func (c *ToolCall) Close() error {
 	return c.run.Emit(&agui.ToolCallEnd{ToolCallID: c.event.ToolCallID})
 }
 
-// splitter keeps the start of a character until the rest of it comes.
+// splitter keeps the first bytes of a character until its other bytes come.
 type splitter struct{ partial string }
 
-// whole returns what is complete of the text so far.
+// complete returns the text so far without an incomplete character at its end, which is kept.
 func (s *splitter) complete(text string) string {
 	if s.partial != "" {
 		text = s.partial + text
@@ -116,7 +113,7 @@ func (s *splitter) complete(text string) string {
 	return text
 }
 
-// rest returns what never became a character, as the replacement character.
+// flush returns an incomplete character, for which no more bytes will come, as U+FFFD.
 func (s *splitter) flush() string {
 	held := s.partial
 	s.partial = ""

@@ -1,7 +1,9 @@
-// Package run is the life of one AG-UI run, from its input to its terminal event.
-// It knows an agent and a sink, not a socket: the order of events is enforced,
-// a producer faster than its reader is slowed, and every run ends with exactly one
-// terminal event, whatever the agent does.
+// Package run runs an agent on one input, from RUN_STARTED to the terminal event. Hosts may rely on
+// its API.
+//
+// It knows an agent and a sink, and no socket. It enforces the order of events, slows an agent that
+// is faster than its reader, and ends every run with exactly one terminal event, whatever the agent
+// does.
 package run
 
 import (
@@ -15,25 +17,26 @@ import (
 	"github.com/agloop/agloop/codec/event"
 )
 
-// Agent produces the events of a run. Run is called in a goroutine of its own
-// for each input; see Run for what its result means.
+// Agent produces the events of a run. Run is called in a goroutine of its own for each input; see
+// Run for what its result means.
 type Agent interface {
 	Run(ctx context.Context, run *Run) error
 }
 
-// AgentFunc is a function as an Agent.
+// AgentFunc makes a function an Agent.
 type AgentFunc func(ctx context.Context, run *Run) error
 
 // Run calls f.
 func (f AgentFunc) Run(ctx context.Context, run *Run) error { return f(ctx, run) }
 
-// Sink takes the encoded events of a run, in order.
+// Sink receives the encoded events of a run, in order. Its methods are called by any goroutine,
+// Send by one at a time.
 type Sink interface {
-	// Send queues one event, which it copies. urgent marks the events that end a run: they do
-	// not wait for others, and there is room for them. False means that nobody receives
-	// events any more.
+	// Send queues a copy of one event and reports whether somebody still receives events. urgent
+	// marks the events that end a run: they must not wait for others, nor be refused for a limit.
 	Send(event []byte, urgent bool) bool
-	// AwaitDrain waits until the sink wants more, and returns ctx's error when that ends first.
+	// AwaitDrain waits until the sink accepts another event, or returns ctx's error when ctx ends
+	// first.
 	AwaitDrain(ctx context.Context) error
 }
 
@@ -43,7 +46,7 @@ var (
 	ErrRunEnded    = errors.New("agloop: run has had its terminal event")
 )
 
-// PanicError is what a run panicked with: its agent, or what encodes and sends its events.
+// PanicError is a panic of the agent, or of the code that encodes and sends its events.
 type PanicError struct {
 	Value any
 	Stack []byte
@@ -51,15 +54,15 @@ type PanicError struct {
 
 func (e *PanicError) Error() string { return fmt.Sprintf("agloop: run panicked: %v", e.Value) }
 
-// Run is one run, as its agent sees it. All methods may be called from any
-// goroutine; events leave in the order of the calls.
+// Run is one run, as its agent sees it. All methods may be called from any goroutine; events are
+// sent in the order of the calls.
 //
-// RUN_STARTED has been sent before the agent is called. When the agent returns
-// nil, RUN_FINISHED follows, unless the agent has emitted a terminal event itself, as it does
-// to give a result or an interrupt. When it returns an error or panics, or leaves
-// something open, or ends its goroutine with runtime.Goexit, RUN_ERROR follows. When its context was cancelled, because the peer
-// went away or the server shuts down, whatever is open is closed and
-// RUN_FINISHED with outcome cancelled follows.
+// RUN_STARTED has been sent before the agent is called. When the agent returns nil, RUN_FINISHED
+// follows, unless the agent has emitted a terminal event itself, as it does to give a result or an
+// interrupt. When it returns an error or panics, or leaves something open, or ends its goroutine
+// with runtime.Goexit, RUN_ERROR follows. When its context was cancelled, because the peer went
+// away or the server shuts down, whatever is open is closed and RUN_FINISHED with outcome cancelled
+// follows.
 type Run struct {
 	// Input is what the client sent. It belongs to the run.
 	Input *agui.RunAgentInput
@@ -74,7 +77,7 @@ type Run struct {
 	maxEvent int
 
 	// Any goroutine.
-	emitting emitLock // of the Emit that waits for room and sends
+	emitting emitLock // held by the Emit that waits for the sink and sends
 
 	// Any goroutine, under mu.
 	mu    sync.Mutex
@@ -86,13 +89,13 @@ type Run struct {
 	exited bool // the agent has called runtime.Goexit
 }
 
-// errGoexit is what an agent says that ends its goroutine, as FailNow of a test does.
+// errGoexit is the error of an agent that calls runtime.Goexit, as FailNow of a test does.
 var errGoexit = errors.New("agloop: agent ended its goroutine")
 
 // errSinkGone cancels a run whose events nobody receives any more.
 var errSinkGone = errors.New("agloop: connection is gone")
 
-// Encoder makes the bytes of an event, see event.Append.
+// Encoder encodes events. AppendEvent appends one to dst, as event.Append does.
 type Encoder interface {
 	AppendEvent(dst []byte, ev agui.Event) ([]byte, error)
 }
@@ -106,11 +109,11 @@ type Setup struct {
 	MaxEvent int // the largest encoded event, in bytes; Emit refuses larger ones
 }
 
-// Do runs the agent on input, sending its events to the sink, and returns after the
-// terminal event. The error is the agent's, a *PanicError
-// if it panicked, the cause when the run was cancelled, nil when it ended well. An input
-// that does not fit into RUN_STARTED is answered with RUN_ERROR alone, and the error says so.
-// When the agent calls runtime.Goexit, Do sends the terminal event and the goroutine ends.
+// Do runs the agent on input, sending its events to the sink, and returns after the terminal event.
+// The error is the agent's, a *PanicError if it panicked, the cause when the run was cancelled, nil
+// when it ended well. An input that does not fit into RUN_STARTED is answered with RUN_ERROR alone,
+// and the error says so. When the agent calls runtime.Goexit, Do sends the terminal event and the
+// goroutine ends.
 func Do(ctx context.Context, input *agui.RunAgentInput, with Setup) (err error) {
 	r := &Run{Input: input, User: with.User, enc: with.Encoder, sink: with.Sink, maxEvent: with.MaxEvent}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
@@ -143,19 +146,20 @@ func (r *Run) do(agent Agent) error {
 		ProtocolVersion: new(agui.ProtocolVersion),
 	}
 	if err := r.emit(started); err != nil {
-		// What it repeats of the input is too big, or nobody is there to receive either.
+		// The ids that it repeats are too long. If nobody receives events, Refuse does nothing.
 		Refuse(r.sink, CodeBadInput, err.Error())
 		return err
 	}
 	return r.finish(r.callAgent(agent))
 }
 
-// Refuse sends the RUN_ERROR that answers an input no run is made of.
+// Refuse sends the RUN_ERROR for an input for which no run is started.
 func Refuse(sink Sink, code, message string) { sink.Send(Refusal(code, message), true) }
 
 // Refusal is the RUN_ERROR that Refuse sends, encoded.
 func Refusal(code, message string) []byte {
-	b, _ := event.Append(nil, &agui.RunError{Message: toUTF8(message), Code: &code}) // it asks for valid text alone
+	// The only possible error is text that is not UTF-8.
+	b, _ := event.Append(nil, &agui.RunError{Message: toUTF8(message), Code: &code})
 	return b
 }
 
@@ -165,7 +169,7 @@ const (
 	CodeTooLarge   = "input_too_large"
 	CodeRate       = "rate_limited"
 	CodeBusy       = "too_many_inputs" // more wait on the connection than may
-	CodeShutdown   = "shutting_down"   // the server takes no runs any more
+	CodeShutdown   = "shutting_down"   // the server starts no runs any more
 	CodeAgent      = "agent_error"
 	CodePanic      = "agent_panic"
 	CodeInternal   = "internal_error"
@@ -188,7 +192,7 @@ func (r *Run) callAgent(agent Agent) (err error) {
 	return err
 }
 
-// abandon ends a run that cannot end as it should.
+// failInternal ends a run after a panic outside the agent.
 func (r *Run) failInternal() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -200,7 +204,7 @@ func (r *Run) failInternal() {
 
 // finish sends the terminal event that the agent's result asks for.
 func (r *Run) finish(err error) error {
-	_ = r.sink.AwaitDrain(r.ctx) // when it is over there is no more to wait for
+	_ = r.sink.AwaitDrain(r.ctx) // the terminal event is sent in any case
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ended {
@@ -225,11 +229,13 @@ func (r *Run) finish(err error) error {
 	return nil
 }
 
-// cancelled closes everything in order and ends the run. Under mu.
+// finishCancelled closes everything that is open and ends the run. Under mu.
 func (r *Run) finishCancelled() {
 	for _, end := range r.order.Open() {
 		if err := r.send(end, true); err != nil {
-			r.fail(err.Error(), CodeIncomplete) // STEP_FINISHED is longer than the STEP_STARTED that just went through
+			// STEP_FINISHED is longer than STEP_STARTED and may exceed the limit where that did
+			// not.
+			r.fail(err.Error(), CodeIncomplete)
 			return
 		}
 	}
@@ -248,17 +254,16 @@ func (r *Run) fail(message, code string) {
 	}
 }
 
-// Emit sends one event of any type. It waits while the connection is above its
-// soft limit, so an agent is as fast as its reader. The event may be reused when Emit
-// returns.
+// Emit sends one event of any type. It waits while the connection is above its soft limit, so an
+// agent is as fast as its reader. The event may be reused when Emit returns.
 //
-// RunFinished with empty ids gets those of the run; after it, or RunError, the agent
-// should return. Errors: a *event.FieldError for a malformed event, an
-// *agui.OrderError for one out of order, ErrEventTooBig, ErrRunEnded; nothing is sent then
-// and the run goes on. When the run is over or cancelled, the context's error.
+// RunFinished with empty ids gets those of the run; after it, or RunError, the agent should return.
+// Errors: a *event.FieldError for a malformed event, an *agui.OrderError for one out of order,
+// ErrEventTooBig, ErrRunEnded; nothing is sent then and the run goes on. When the run is over or
+// cancelled, the context's error.
 func (r *Run) Emit(ev agui.Event) error {
-	// What AwaitDrain promises is good for one event, so the next Emit asks when this one is
-	// sent. It waits outside mu, which the end of the run needs at once.
+	// A sink that is ready accepts one event, so the next Emit must ask after this one has sent.
+	// That needs a lock of its own, because the end of the run locks mu and must not wait here.
 	if err := r.emitting.acquire(r.ctx); err != nil {
 		return err
 	}
@@ -290,7 +295,7 @@ func isTerminal(ev agui.Event) bool {
 	return false
 }
 
-// send encodes, judges and queues one event. Under mu.
+// send encodes, checks and queues one event. Under mu.
 func (r *Run) send(ev agui.Event, urgent bool) error {
 	b, err := r.enc.AppendEvent(r.buf[:0], ev)
 	if err != nil {
@@ -313,7 +318,8 @@ func (r *Run) send(ev agui.Event, urgent bool) error {
 	return nil
 }
 
-// CheckSize returns an ErrEventTooBig that names ev when its size in bytes, encoded, is above most.
+// CheckSize returns an error that wraps ErrEventTooBig and names ev when size, its length in bytes
+// when encoded, is above most.
 func CheckSize(ev agui.Event, size, most int) error {
 	if size <= most {
 		return nil

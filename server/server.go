@@ -1,4 +1,5 @@
-// Package server is the doorway for hosts: short names for what package agloop defines.
+// Package server has short names for what a host needs to serve an agent. Package agloop defines
+// them. Hosts may rely on its API.
 //
 //	srv := server.New(server.Config{Agent: agent})
 //	err := srv.Serve(":8080")
@@ -6,39 +7,106 @@ package server
 
 import "github.com/agloop/agloop"
 
+// The server and its configuration.
 type (
 	Server         = agloop.Server
 	Config         = agloop.ServerConfig
 	Stats          = agloop.Stats
 	Limits         = agloop.Limits
 	Rates          = agloop.Rates
-	Agent          = agloop.Agent
-	AgentFunc      = agloop.AgentFunc
-	Run            = agloop.Run
-	TextMessage    = agloop.TextMessage
-	ToolCall       = agloop.ToolCall
-	Handler        = agloop.Handler
-	NopHandler     = agloop.NopHandler
-	Conn           = agloop.Conn
-	Opcode         = agloop.Opcode
-	SendResult     = agloop.SendResult
-	CloseCode      = agloop.CloseCode
-	CloseError     = agloop.CloseError
+	Refusals       = agloop.Refusals
 	UpgradeRequest = agloop.UpgradeRequest
-	UpgradeError   = agloop.UpgradeError
+)
+
+// AnyPath as Config.Path upgrades requests for every path.
+const AnyPath = agloop.AnyPath
+
+// An agent and what it writes to.
+type (
+	Agent       = agloop.Agent
+	AgentFunc   = agloop.AgentFunc
+	Run         = agloop.Run
+	TextMessage = agloop.TextMessage
+	ToolCall    = agloop.ToolCall
+)
+
+// A handler of messages as bytes, and its connections.
+type (
+	Handler    = agloop.Handler
+	NopHandler = agloop.NopHandler
+	Conn       = agloop.Conn
+	ConnID     = agloop.ConnID
+	Opcode     = agloop.Opcode
+	SendResult = agloop.SendResult
+	CloseCode  = agloop.CloseCode
 )
 
 const (
-	Text         = agloop.Text
-	Binary       = agloop.Binary
+	Text   = agloop.Text
+	Binary = agloop.Binary
+
 	Sent         = agloop.Sent
 	Backpressure = agloop.Backpressure
 	Dropped      = agloop.Dropped
-	AnyPath      = agloop.AnyPath
+
+	CloseNormal         = agloop.CloseNormal
+	CloseGoingAway      = agloop.CloseGoingAway
+	CloseProtocolError  = agloop.CloseProtocolError
+	CloseUnsupported    = agloop.CloseUnsupported
+	CloseNoStatus       = agloop.CloseNoStatus
+	CloseAbnormal       = agloop.CloseAbnormal
+	CloseInvalidPayload = agloop.CloseInvalidPayload
+	ClosePolicy         = agloop.ClosePolicy
+	CloseTooBig         = agloop.CloseTooBig
+	CloseInternal       = agloop.CloseInternal
+	CloseRestart        = agloop.CloseRestart
+	CloseTryLater       = agloop.CloseTryLater
+	CloseSlowReader     = agloop.CloseSlowReader
 )
 
-// ErrServerClosed is what Serve returns after Shutdown or Close.
-var ErrServerClosed = agloop.ErrServerClosed
+// The performance system.
+type (
+	PerformanceConfig  = agloop.PerformanceConfig
+	PerformanceManager = agloop.PerformanceManager
+	PerformanceMetrics = agloop.PerformanceMetrics
+	Profile            = agloop.Profile
+	Tuning             = agloop.Tuning
+	MemoryTier         = agloop.MemoryTier
+	SerializerType     = agloop.SerializerType
+)
+
+const (
+	ProfileBalanced   = agloop.ProfileBalanced
+	ProfileLatency    = agloop.ProfileLatency
+	ProfileThroughput = agloop.ProfileThroughput
+	ProfileMemory     = agloop.ProfileMemory
+
+	OptimizedJSON = agloop.OptimizedJSON
+	JSON          = agloop.JSON
+)
+
+// The errors of a server, an agent and a connection.
+type (
+	ConfigError   = agloop.ConfigError
+	CloseError    = agloop.CloseError
+	ProtocolError = agloop.ProtocolError
+	UpgradeError  = agloop.UpgradeError
+	FieldError    = agloop.FieldError
+	OrderError    = agloop.OrderError
+	PanicError    = agloop.PanicError
+)
+
+var (
+	ErrServerClosed          = agloop.ErrServerClosed
+	ErrEngineClosed          = agloop.ErrEngineClosed
+	ErrEventTooBig           = agloop.ErrEventTooBig
+	ErrRunEnded              = agloop.ErrRunEnded
+	ErrSerializerUnavailable = agloop.ErrSerializerUnavailable
+)
 
 // New returns a server; see agloop.NewServer.
 func New(cfg Config) *Server { return agloop.NewServer(cfg) }
+
+// DefaultPerformanceConfig returns the defaults of Config.Performance; see
+// agloop.DefaultPerformanceConfig.
+func DefaultPerformanceConfig() PerformanceConfig { return agloop.DefaultPerformanceConfig() }

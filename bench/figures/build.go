@@ -16,7 +16,7 @@ import (
 
 const module = "github.com/agloop/agloop/bench"
 
-// sourceRoot is where the library's source tree begins.
+// sourceRoot is the root of the library's source tree.
 func sourceRoot(ctx context.Context) (string, error) {
 	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", module).Output()
 	if err != nil {
@@ -25,17 +25,17 @@ func sourceRoot(ctx context.Context) (string, error) {
 	return filepath.Dir(strings.TrimSpace(string(out))), nil
 }
 
-// rig is what a measurement needs: the programs, and how to start them.
-type rig struct {
+// tools are the programs that a measurement needs, and how to start them.
+type tools struct {
 	root, dir string
 	s         settings
 	bins      []string
 	absent    map[string]string // programs that cannot be built here, and why
 }
 
-// newRig builds the load and the servers' programs in dir.
-func newRig(ctx context.Context, root, dir string, s settings, servers []server) (*rig, error) {
-	g := &rig{root: root, dir: dir, s: s, bins: []string{"agloop", "load"}, absent: map[string]string{}}
+// newRig builds the load and the servers in dir.
+func newRig(ctx context.Context, root, dir string, s settings, servers []server) (*tools, error) {
+	g := &tools{root: root, dir: dir, s: s, bins: []string{"agloop", "load"}, absent: map[string]string{}}
 	for _, srv := range servers {
 		if srv.command == "" && !slices.Contains(g.bins, srv.bin) {
 			g.bins = append(g.bins, srv.bin)
@@ -48,7 +48,7 @@ func newRig(ctx context.Context, root, dir string, s settings, servers []server)
 			return nil, ctx.Err()
 		}
 		if err != nil && bin == epollc.bin {
-			g.absent[bin] = err.Error() // a machine without a C compiler still has everything else
+			g.absent[bin] = err.Error() // without a C compiler only the C server is missing
 		} else if err != nil {
 			return nil, fmt.Errorf("build %s: %w", bin, err)
 		}
@@ -56,7 +56,7 @@ func newRig(ctx context.Context, root, dir string, s settings, servers []server)
 	return g, nil
 }
 
-func (g *rig) build(ctx context.Context, bin string) error {
+func (g *tools) build(ctx context.Context, bin string) error {
 	out := filepath.Join(g.dir, bin)
 	bench := filepath.Join(g.root, "bench")
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", out)
@@ -78,8 +78,8 @@ func (g *rig) build(ctx context.Context, bin string) error {
 	return nil
 }
 
-// key says what was measured and how: a run goes on only from one of the same.
-func (g *rig) key() (string, error) {
+// key says what was measured and how. A run continues only a run with the same key.
+func (g *tools) key() (string, error) {
 	h := sha256.New()
 	for _, bin := range g.bins {
 		b, err := os.ReadFile(filepath.Join(g.dir, bin))

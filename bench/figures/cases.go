@@ -8,7 +8,7 @@ import (
 	"github.com/agloop/agloop/bench/result"
 )
 
-// workload is one thing measured: a load, and the servers that bear it. The first is agloop.
+// workload is a load and the servers that are measured under it. The first is agloop.
 type workload struct {
 	name, group, title string
 	path               string
@@ -16,20 +16,20 @@ type workload struct {
 	servers            []server
 	measure            result.Measure
 	beside             []result.Measure
-	steady             string // the figure that must not spread too far; empty: that of measure
+	steady             string // the figure whose spread is limited; empty: that of measure
 	sweep              *result.Sweep
 	half               *half
 	pairs              int // servers and loads at once; 0 is 1
 }
 
-// half makes the load depend on what each server can do: it gets half of that.
+// half gives each server half of the load that it can serve at most.
 type half struct {
-	from  string // the case that tells
+	from  string // the case that measures the most
 	key   string
 	flags func(v float64) []string
 }
 
-// What is measured beside a case's own figure: what is msg, event or conn, many their name.
+// The measures beside a case's own figure. what is msg, event or conn, many their plural.
 func besides(what, many string) []result.Measure {
 	return []result.Measure{
 		{Key: what + "s_per_s", Name: many, Unit: "1/s", More: true},
@@ -132,7 +132,7 @@ func (s settings) echo(size, inflight int) workload {
 		seconds, servers = 0.75*s.seconds, s.with(sweepEchoes)
 	}
 	if size >= 16<<10 && inflight > 1 {
-		conns = 16 // what is under way fits the sockets' buffers and the cache better
+		conns = 16 // so that the messages in flight fit into the sockets' buffers and the cache
 	}
 	return workload{
 		name: fmt.Sprintf("echo/size=%d/inflight=%d", size, inflight), group: "echo",
@@ -150,8 +150,8 @@ func echoLoad(conns, inflight, size int, seconds float64) []string {
 	}
 }
 
-// stream is a case of runs that emit that many events a second in bursts, or a few more: bursts come a whole number of
-// times a second.
+// stream is a case of runs that emit about so many events a second, in bursts whose number per
+// second is rounded up to a whole one.
 func (s settings) stream(events, burst int) workload {
 	seconds := 6
 	if events > 20 {
@@ -210,7 +210,7 @@ func churnLoad(seconds float64) []string {
 	return []string{"churn", "--conns", "256", "--rate", "8000", "--seconds", decimal(seconds), "--warm", "500ms"}
 }
 
-// halfLoads are latency at half of what each server can do: in a closed loop on as many connections, or on one core.
+// halfLoads measure latency at half of the load that each server can serve at most.
 func (s settings) halfLoads() []workload {
 	stream := s.stream(20, 1)
 	return []workload{

@@ -11,8 +11,9 @@ import (
 	"github.com/agloop/agloop/bench/result"
 )
 
-// guarded is a case with the most that agloop's CPU per message may be of bare gnet's. The bounds are generous: a
-// shared machine must not fail them, and a copy or a system call more for each message must.
+// guarded is a case with the most that agloop's CPU per message may be of bare gnet's. The bounds
+// are generous: a shared machine must not fail them, and a copy or a system call more for each
+// message must.
 type guarded struct {
 	inflight int
 	most     float64
@@ -20,7 +21,8 @@ type guarded struct {
 
 var guards = []guarded{{32, 1.6}, {1, 1.4}}
 
-// runGuard measures agloop beside bare gnet for half a minute, and fails when the ratio has grown out of bounds twice.
+// runGuard measures agloop and bare gnet in turn for half a minute. It fails when the ratio has
+// exceeded its bound twice.
 func runGuard(ctx context.Context, s settings) (int, error) {
 	root, err := sourceRoot(ctx)
 	if err != nil {
@@ -57,9 +59,9 @@ func runGuard(ctx context.Context, s settings) (int, error) {
 	return 0, nil
 }
 
-// against is the ratio of the CPU per message of the first server to that of the second. Noise and a load at its limit
-// fall on both alike, so no round is refused.
-func (g *rig) against(ctx context.Context, c guarded, pair []server, rounds int) (result.Spread, error) {
+// against is the ratio of the CPU per message of the first server to that of the second. Noise and
+// a load at its limit affect both, so no round is refused.
+func (g *tools) against(ctx context.Context, c guarded, pair []server, rounds int) (result.Spread, error) {
 	sides := make([]result.Server, len(pair))
 	for range rounds {
 		for i, srv := range pair {

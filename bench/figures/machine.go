@@ -19,7 +19,7 @@ import (
 )
 
 // describe says what is measured, and on what.
-func describe(ctx context.Context, g *rig) result.Machine {
+func describe(ctx context.Context, g *tools) result.Machine {
 	return result.Machine{
 		CPU: field("/proc/cpuinfo", "model name"), Cores: runtime.NumCPU(), Memory: memory(),
 		Kernel: strings.TrimSpace(file("/proc/sys/kernel/osrelease")), Go: runtime.Version(),
@@ -58,7 +58,7 @@ func loadAverage() string {
 // busyCores is what all programs together use for a while in which this one uses nothing.
 func busyCores(ctx context.Context, d time.Duration) (float64, error) {
 	before, began := busyTicks(file("/proc/stat")), time.Now()
-	if err := rest(ctx, d); err != nil {
+	if err := pause(ctx, d); err != nil {
 		return 0, err
 	}
 	after := busyTicks(file("/proc/stat"))
@@ -85,7 +85,7 @@ func commit(ctx context.Context, root string) string {
 }
 
 // versions are those of the rivals, as they were really linked.
-func versions(ctx context.Context, g *rig) []result.Version {
+func versions(ctx context.Context, g *tools) []result.Version {
 	var out []result.Version
 	if info, err := buildinfo.ReadFile(filepath.Join(g.dir, "rivals")); err == nil {
 		for _, d := range info.Deps {

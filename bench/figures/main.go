@@ -7,18 +7,20 @@
 //	figures render   draws bench/report again from its results.json, its targets judged anew
 //	figures readme   puts the main table of bench/report into README.md
 //
-// It builds cmd/agloop, bench/rivals and bench/load into a temporary directory, then for each case runs server after
-// server, round after round (A B A B …), each time a fresh process on a port of its own: whatever else the machine does
-// meanwhile falls on all alike. The server has one core and the load another, unless PIN=0. What a server spends is read
-// from the outside, by the load, from /proc.
+// It builds cmd/agloop, bench/rivals and bench/load into a temporary directory, then for each case
+// runs server after server, round after round (A B A B …), each time a fresh process on a port of
+// its own: so that other work of the machine affects all of them. The server has one core and the
+// load another, unless PIN=0. What a server spends is read from the outside, by the load, from
+// /proc.
 //
-// A round is not reported when the load was at its limit, or when others used the machine; a noisy one is first repeated,
-// up to three times, as long as no more than a fifth of all rounds were. A case of which agloop's own rounds lie further
-// than 50 % apart is not reported at all. When more than a third of all rounds are refused, the run is no report, and
-// what was saved before stays. See noise.go.
+// A round is not reported when the load was at its limit, or when others used the machine; a noisy
+// one is first repeated, up to three times, as long as no more than a fifth of all rounds were. A
+// case of which agloop's own rounds lie further than 50 % apart is not reported at all. When more
+// than a third of all rounds are refused, the run is no report, and what was saved before stays.
+// See noise.go.
 //
-// It ends with status 1 when a round failed, for a server that loses messages has no figures, and with status 3 when the
-// machine is not quiet enough to measure.
+// It ends with status 1 when a round failed, for a server that loses messages has no figures, and
+// with status 3 when the machine is not quiet enough to measure.
 //
 // The environment sets what is measured:
 //
@@ -57,7 +59,8 @@ const (
 	noisy  = 3
 )
 
-// Children die with the thread that started them (see start), so that must be the one thread that lives to the end.
+// Children die with the thread that started them (see start), so that must be the one thread that
+// lives to the end.
 func init() { runtime.LockOSThread() }
 
 func main() {

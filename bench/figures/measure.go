@@ -13,11 +13,11 @@ import (
 	"time"
 )
 
-// longest is the most time that one round may take.
+// longest is the time limit of one round.
 const longest = 3 * time.Minute
 
 // serve starts a server and waits until it is ready.
-func (g *rig) serve(ctx context.Context, srv server) (*process, error) {
+func (g *tools) serve(ctx context.Context, srv server) (*process, error) {
 	addr, err := freeAddr()
 	if err != nil {
 		return nil, err
@@ -31,21 +31,21 @@ func (g *rig) serve(ctx context.Context, srv server) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.ready(ctx); err != nil {
+	if err := p.waitReady(ctx); err != nil {
 		p.stop()
 		return nil, err
 	}
 	return p, nil
 }
 
-// loading is a load at work.
+// loading is a running load.
 type loading struct {
 	cmd            *exec.Cmd
 	server         *process
 	stdout, stderr bytes.Buffer
 }
 
-func (g *rig) load(ctx context.Context, p *process, path string, args []string) (*loading, error) {
+func (g *tools) load(ctx context.Context, p *process, path string, args []string) (*loading, error) {
 	args = append([]string{}, args...)
 	args = append(args, "--url", "ws://"+p.addr+path, "--pid", strconv.Itoa(p.pid()), "--json")
 	if g.s.pin {
@@ -60,7 +60,7 @@ func (g *rig) load(ctx context.Context, p *process, path string, args []string) 
 // finish waits for the load's report.
 func (l *loading) finish() (map[string]float64, error) {
 	if err := l.cmd.Wait(); err != nil {
-		return nil, fmt.Errorf("load: %w: %s%s", err, bytes.TrimSpace(l.stderr.Bytes()), l.server.lastWords())
+		return nil, fmt.Errorf("load: %w: %s%s", err, bytes.TrimSpace(l.stderr.Bytes()), l.server.outputTail())
 	}
 	if err := l.server.alive(); err != nil {
 		return nil, err
@@ -69,7 +69,7 @@ func (l *loading) finish() (map[string]float64, error) {
 }
 
 // round is one measurement: fresh servers, and a load on each.
-func (g *rig) round(ctx context.Context, srv server, path string, args []string, pairs int) (map[string]float64, error) {
+func (g *tools) round(ctx context.Context, srv server, path string, args []string, pairs int) (map[string]float64, error) {
 	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
 	var loads []*loading

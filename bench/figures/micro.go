@@ -11,7 +11,7 @@ import (
 	"github.com/agloop/agloop/bench/result"
 )
 
-// microBenchmarks runs the library's own, which need no server and no load.
+// microBenchmarks runs the benchmarks of go test, which need no server and no load.
 func microBenchmarks(ctx context.Context, root string) ([]result.Micro, error) {
 	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$",
 		"-bench", "^Benchmark(Events|GetRelease|Slots|SlotsParallel|Wheel|Queue)$",
@@ -25,7 +25,7 @@ func microBenchmarks(ctx context.Context, root string) ([]result.Micro, error) {
 	return found, nil
 }
 
-// allocated is what the tests say that hold the library to 0 allocations.
+// allocated is the result of the tests that allow the library 0 allocations.
 type allocated struct {
 	passed, failed int
 	err            error

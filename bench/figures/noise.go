@@ -7,7 +7,7 @@ import (
 	"github.com/agloop/agloop/bench/result"
 )
 
-// What makes a measurement worthless.
+// Limits beyond which a measurement is refused.
 const (
 	mostOther   = 0.15    // cores that neither server nor load used during a window
 	mostSteal   = 0.05    // share of the time that the hypervisor gave to others
@@ -23,7 +23,7 @@ const (
 	tooNoisy    = "machine too noisy: "
 )
 
-// judge says why a round must not be reported, and whether another try may do better.
+// judge returns why a round must not be reported, or "", and reports whether it should be repeated.
 func judge(v map[string]float64) (refused string, again bool) {
 	switch {
 	case v["other_cores"] > mostOther:
@@ -36,7 +36,7 @@ func judge(v map[string]float64) (refused string, again bool) {
 	return "", false
 }
 
-// unsteady says why a whole case must not be reported, or nothing.
+// unsteady returns why a whole case must not be reported, or "".
 func unsteady(c *result.Case, key string) string {
 	s := c.Servers[0].Spread(key)
 	if s.N < 2 || s.Min <= 0 || s.Max/s.Min-1 <= mostSpread {
@@ -45,7 +45,7 @@ func unsteady(c *result.Case, key string) string {
 	return fmt.Sprintf(tooNoisy+"%s's rounds lie %.0f %% apart", c.Servers[0].Name, 100*(s.Max/s.Min-1))
 }
 
-// refuse takes the values of all rounds of a case away.
+// refuse removes the values of all rounds of a case.
 func refuse(c *result.Case, why string) {
 	for i := range c.Servers {
 		for j := range c.Servers[i].Rounds {

@@ -15,7 +15,7 @@ func firstLine(s string) string {
 	return line
 }
 
-// oneLine is an error as a table can have it.
+// oneLine is the text of an error on one line, for a table.
 func oneLine(err error) string {
 	words := strings.Join(strings.Fields(err.Error()), " ")
 	if len(words) > 400 {
@@ -24,7 +24,8 @@ func oneLine(err error) string {
 	return words
 }
 
-// busyTicks sums the first line of /proc/stat, without idle, iowait and the guests, which are in user already.
+// busyTicks sums the first line of /proc/stat, without idle, iowait and the guests, which are in
+// user already.
 func busyTicks(stat string) float64 {
 	f := strings.Fields(firstLine(stat))
 	if len(f) < 9 || f[0] != "cpu" {
@@ -59,8 +60,8 @@ func parseCalls(table string) map[string]float64 {
 	return out
 }
 
-// perMessage divides what a workload's calls are above those of opening and closing its connections. Calls rarer than
-// one in a thousand messages are not about messages.
+// perMessage divides what a workload's calls are above those of opening and closing its
+// connections. Calls rarer than one in a thousand messages are not about messages.
 func perMessage(all, connections map[string]float64, messages float64) []result.PerCall {
 	var out []result.PerCall
 	for name, n := range all {
@@ -94,13 +95,14 @@ func parseHot(report string, n int) []result.Symbol {
 	return out[:min(n, len(out))]
 }
 
-// groups of micro-benchmarks, by the function's name. BenchmarkEvents has its group in the name of the case.
+// groups of micro-benchmarks, by the function's name. BenchmarkEvents has its group in the name of
+// the case.
 var groups = map[string]string{
 	"GetRelease": "pool", "Slots": "slots", "SlotsParallel": "slots", "Queue": "batch", "Wheel": "timer",
 }
 
-// parseMicro reads what go test -bench -benchmem prints. Lines of one benchmark become one Micro with all its counts.
-// procs is GOMAXPROCS, which ends the names when it is not 1.
+// parseMicro reads what go test -bench -benchmem prints. Lines of one benchmark become one Micro
+// with all its counts. procs is GOMAXPROCS, which ends the names when it is not 1.
 func parseMicro(output string, procs int) []result.Micro {
 	var out []result.Micro
 	for line := range strings.Lines(output) {
@@ -144,7 +146,8 @@ func parseMicro(output string, procs int) []result.Micro {
 	return out
 }
 
-// microOf names what a benchmark measures: Events/encode/TYPE/by=encoding-json, or Slots and what comes behind it.
+// microOf names what a benchmark measures: Events/encode/TYPE/by=encoding-json, or Slots and what
+// comes behind it.
 func microOf(name string) (m result.Micro, ok bool) {
 	head, rest, _ := strings.Cut(name, "/")
 	if head != "Events" {

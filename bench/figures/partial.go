@@ -11,7 +11,7 @@ import (
 	"github.com/agloop/agloop/bench/result"
 )
 
-// partial is a run that is not done. The key tells the programs and the settings of it.
+// partial is a run that has not ended. The key identifies its programs and settings.
 type partial struct {
 	Key string      `json:"key"`
 	Run *result.Run `json:"run"`
@@ -29,7 +29,7 @@ func readPartial(file, key string) (*result.Run, error) {
 	if p.Key != key || p.Run == nil {
 		return nil, errors.New(file + " is of other programs or settings")
 	}
-	// Cases that noise spoilt have another chance.
+	// Cases that were refused for noise are measured again.
 	p.Run.Cases = slices.DeleteFunc(p.Run.Cases, spoilt)
 	return p.Run, nil
 }
@@ -49,7 +49,7 @@ func writePartial(file, key string, run *result.Run) error {
 	return writeJSON(file, partial{key, run})
 }
 
-// writeJSON replaces a file whole or not at all.
+// writeJSON replaces a file atomically.
 func writeJSON(file string, v any) error {
 	b, err := json.MarshalIndent(v, "", "\t")
 	if err != nil {

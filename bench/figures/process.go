@@ -23,7 +23,7 @@ func freeAddr() (string, error) {
 	return ln.Addr().String(), nil
 }
 
-// process is a server that this program started, and the only kind of process it ever ends.
+// process is a server that this program has started. It ends no other processes.
 type process struct {
 	cmd    *exec.Cmd
 	addr   string
@@ -34,7 +34,7 @@ type process struct {
 func start(dir, addr string, args []string) (*process, error) {
 	p := &process{cmd: exec.Command(args[0], args[1:]...), addr: addr, done: make(chan struct{})}
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, &p.output, &p.output
-	// Should this program be killed, its servers must not stay behind.
+	// When this program is killed, its servers must end, too.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
@@ -48,8 +48,9 @@ func start(dir, addr string, args []string) (*process, error) {
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
-// ready waits until the server accepts connections, and then until its start has settled.
-func (p *process) ready(ctx context.Context) error {
+// waitReady waits until the server accepts connections, and then for a moment until it has started
+// fully.
+func (p *process) waitReady(ctx context.Context) error {
 	limit := time.After(10 * time.Second)
 	for {
 		if c, err := net.DialTimeout("tcp", p.addr, time.Second); err == nil {
@@ -66,11 +67,11 @@ func (p *process) ready(ctx context.Context) error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	return rest(ctx, 300*time.Millisecond)
+	return pause(ctx, 300*time.Millisecond)
 }
 
-// rest waits, unless the program is to end.
-func rest(ctx context.Context, d time.Duration) error {
+// pause waits for d, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
@@ -82,14 +83,14 @@ func rest(ctx context.Context, d time.Duration) error {
 func (p *process) alive() error {
 	select {
 	case <-p.done:
-		return fmt.Errorf("server: ended by itself: %v%s", p.cmd.ProcessState, p.lastWords())
+		return fmt.Errorf("server: ended by itself: %v%s", p.cmd.ProcessState, p.outputTail())
 	default:
 		return nil
 	}
 }
 
-// lastWords is the end of what a server that has ended printed.
-func (p *process) lastWords() string {
+// outputTail is the end of the output of a server that has ended.
+func (p *process) outputTail() string {
 	select {
 	case <-p.done:
 		b := bytes.TrimSpace(p.output.Bytes())
@@ -99,7 +100,7 @@ func (p *process) lastWords() string {
 	}
 }
 
-// stop ends the server and gives the kernel a moment to bury its connections.
+// stop ends the server and waits a moment until the kernel has closed its connections.
 func (p *process) stop() {
 	p.cmd.Process.Kill()
 	<-p.done

@@ -28,7 +28,8 @@ func reportIn(root string) string { return filepath.Join(root, "bench", "report"
 
 var errNoReport = errors.New("this run is not a report")
 
-// publish writes the report into out, unless too much of the run was refused. Without out it prints it.
+// publish writes the report into out, unless too many rounds were refused. Without out it prints
+// the report.
 func publish(ctx context.Context, root string, run *result.Run, out string) error {
 	saved := filepath.Join(cmp.Or(out, reportIn(root)), benchFile)
 	change, err := changes(ctx, saved, page.Benchfmt(run))

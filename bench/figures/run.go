@@ -16,7 +16,7 @@ import (
 
 // bench is a run under way.
 type bench struct {
-	rig     *rig
+	rig     *tools
 	run     *result.Run
 	bar     *progress
 	repeats int    // of noisy rounds that are left
@@ -70,8 +70,8 @@ func runBench(ctx context.Context, s settings) (int, error) {
 	return b.finish(ctx, out)
 }
 
-// newBench begins a run, or goes on with one that was cut off.
-func newBench(ctx context.Context, g *rig, out string) (*bench, error) {
+// newBench begins a run, or continues an interrupted one.
+func newBench(ctx context.Context, g *tools, out string) (*bench, error) {
 	b := &bench{rig: g, run: &result.Run{Began: time.Now().UTC().Truncate(time.Second)}}
 	var err error
 	if b.key, err = g.key(); err != nil {
@@ -99,7 +99,7 @@ func newBench(ctx context.Context, g *rig, out string) (*bench, error) {
 	return b, nil
 }
 
-// all measures case after case, and then what has no rounds.
+// all measures the cases one after another, and then what has no rounds.
 func (b *bench) all(ctx context.Context, cases []workload) error {
 	began, before := time.Now(), b.run.Seconds
 	rounds := 0
@@ -169,7 +169,8 @@ func (b *bench) present(servers []server) []server {
 	})
 }
 
-// measure runs server after server, round after round: whatever else the machine does meanwhile falls on all alike.
+// measure runs server after server, round after round, so that other work of the machine affects
+// all of them.
 func (b *bench) measure(ctx context.Context, w workload) (result.Case, error) {
 	c := result.Case{Name: w.name, Group: w.group, Title: w.title, Measure: w.measure, Beside: w.beside, Sweep: w.sweep}
 	loads := make([][]string, len(w.servers))
@@ -206,7 +207,7 @@ func (b *bench) measure(ctx context.Context, w workload) (result.Case, error) {
 	return c, nil
 }
 
-// round measures until the machine is quiet enough, or patience ends.
+// round measures until the machine is quiet enough or no repeats are left.
 func (b *bench) round(ctx context.Context, w workload, srv server, load []string) result.Round {
 	if load == nil {
 		return result.Round{Refused: failedRound + "what it can do at most was not found out"}
@@ -227,8 +228,8 @@ func (b *bench) round(ctx context.Context, w workload, srv server, load []string
 	}
 }
 
-// loadOf is a workload's load; for half loads it depends on what the server did at full load, which is measured now if
-// the run has no case that tells. It is nil when that fails.
+// loadOf is a workload's load; for half loads it depends on what the server did at full load, which
+// is measured now if the run has no case that tells. It is nil when that fails.
 func (b *bench) loadOf(ctx context.Context, w workload, srv server) ([]string, error) {
 	if w.half == nil {
 		return w.load, nil

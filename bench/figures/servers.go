@@ -43,7 +43,7 @@ var (
 	sweepEchoes = []server{agloopEcho, epollc, gnet, gorilla, gws, nbio}
 )
 
-// shown is the command of a server that is not ours, without where on this machine it lies.
+// shown is the command of a server that is not ours, without its directory.
 func (srv server) shown() string {
 	program, args, _ := strings.Cut(srv.command, " ")
 	return strings.TrimSpace(filepath.Base(program) + " " + args)

@@ -121,7 +121,7 @@ func parseHooks(v string) ([]server, error) {
 	return out, nil
 }
 
-// words are what a report says of the settings, and what two runs must share for one to go on from the other.
+// words describe the settings in a report. A run continues another one only if these are equal.
 func (s settings) words() []string {
 	cores := "neither server nor load bound to a core"
 	if s.pin {

@@ -14,14 +14,14 @@ const (
 	notMeasured = "not measured"
 )
 
-// finding is what a run says of a target.
+// finding is the result of a run for a target.
 type finding struct {
 	got  result.Spread
 	who  string // it is compared with, or where it was found
 	lack string // what is not in it, and why
 }
 
-// target is one the project has set itself.
+// target is a performance target of the project.
 type target struct {
 	text string
 	most float64
@@ -36,14 +36,14 @@ const (
 
 var (
 	uws        = []string{"uws", "uWebSockets"}
-	goroutines = []string{"gorilla", "coder", "gws", "gobwas"} // as their documentation has them used
+	goroutines = []string{"gorilla", "coder", "gws", "gobwas"} // used as documented
 	libraries  = []string{"gorilla", "coder", "gws", "nbio", "gobwas"}
 
 	noUWS = "uWebSockets is C++ and in no registry of Go or Debian; name it with RIVAL='uws=COMMAND'"
 )
 
-// targets are in the order in which a report has them. CPU and memory are ratios of one run: agloop's figure divided by
-// the other's.
+// targets are in the order in which a report has them. CPU and memory are ratios of one run:
+// agloop's figure divided by the other's.
 var targets = []target{
 	{
 		text: "echo, 32 in flight: no more CPU per message than uWebSockets", most: 1,
@@ -104,7 +104,8 @@ func outcomes(run *result.Run, alloc allocated) []result.Target {
 	return append(out, tagOutcome(run, "poll_opt"), tagOutcome(run, "gc_opt"))
 }
 
-// reconsidered are the outcomes of a saved run. What cannot be told from it, such as tests that ran beside it, stays.
+// reconsidered are the outcomes of a saved run by the present targets. Outcomes that do not come
+// from its figures, such as those of tests, stay.
 func reconsidered(run *result.Run) []result.Target {
 	now := outcomes(run, allocated{})
 	for i := range now {
@@ -270,7 +271,8 @@ const (
 	atMost  = 1.02
 )
 
-// tagOutcome recommends a build tag or not. The target is to know; Got is the best that it does.
+// tagOutcome recommends a build tag or not. The target is met when that is known; Got is its best
+// effect.
 func tagOutcome(run *result.Run, tag string) result.Target {
 	t := result.Target{
 		Text: "build tag " + tag + ": measured, and recommended if it saves 3 % of the CPU of an echo and costs nothing elsewhere",

@@ -20,7 +20,8 @@ import (
 	"github.com/agloop/agloop/bench/result"
 )
 
-// traceAll counts the system calls of every server and takes agloop's profile, in passes whose times count for nothing.
+// traceAll counts the system calls of every server and takes agloop's profile, in passes whose
+// times are not used.
 func (b *bench) traceAll(ctx context.Context) error {
 	for _, t := range b.rig.s.traced() {
 		if b.rig.s.only.MatchString("calls/" + t.name) {
@@ -64,8 +65,9 @@ func (b *bench) keep() error {
 	return writePartial(b.saved, b.key, b.run)
 }
 
-// calls counts a server's system calls over a whole load, and takes off those that its connections alone cost.
-func (g *rig) calls(ctx context.Context, t traced, srv server) ([]result.PerCall, error) {
+// calls counts a server's system calls over a whole load, and takes off those that its connections
+// alone cost.
+func (g *tools) calls(ctx context.Context, t traced, srv server) ([]result.PerCall, error) {
 	all, values, err := g.strace(ctx, t, srv, t.load)
 	if err != nil {
 		return nil, err
@@ -83,7 +85,7 @@ func (g *rig) calls(ctx context.Context, t traced, srv server) ([]result.PerCall
 	return perMessage(all, connections, n), nil
 }
 
-func (g *rig) strace(ctx context.Context, t traced, srv server, load []string) (map[string]float64, map[string]float64, error) {
+func (g *tools) strace(ctx context.Context, t traced, srv server, load []string) (map[string]float64, map[string]float64, error) {
 	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
 	p, err := g.serve(ctx, srv)
@@ -127,7 +129,7 @@ type discard struct{}
 func (discard) Write(b []byte) (int, error) { return len(b), nil }
 
 // hot samples agloop under load.
-func (g *rig) hot(ctx context.Context, t traced) ([]result.Symbol, error) {
+func (g *tools) hot(ctx context.Context, t traced) ([]result.Symbol, error) {
 	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
 	p, err := g.serve(ctx, t.servers[0])
@@ -140,7 +142,7 @@ func (g *rig) hot(ctx context.Context, t traced) ([]result.Symbol, error) {
 		return nil, err
 	}
 	samples := filepath.Join(g.dir, "perf.data")
-	err = rest(ctx, 2*time.Second) // connections are open then, and what starts has started
+	err = pause(ctx, 2*time.Second) // connections are open then, and what starts has started
 	if err == nil {
 		out, e := exec.CommandContext(ctx, "perf", "record", "-q", "-e", "cpu-clock", "-F", "997", "-o", samples,
 			"-p", strconv.Itoa(p.pid()), "--", "sleep", "2").CombinedOutput()

@@ -5,11 +5,11 @@ import (
 	"strconv"
 )
 
-// traced is a case as strace and perf see it: slow under the one, long enough for the other.
+// traced is a case for strace and perf: slower for the one, and long enough for the other.
 type traced struct {
 	name, path string
 	load       []string // under strace
-	open       []string // the same connections and nothing on them; nil where opening them is what is measured
+	open       []string // the connections alone; nil where they are what is measured
 	total      string   // load's key that counts the messages of a whole run
 	hot        []string // under perf
 	servers    []server
@@ -20,7 +20,7 @@ func (s settings) traced() []traced {
 	rests := func(conns int) []string {
 		return []string{"idle", "--conns", strconv.Itoa(conns), "--settle", "100ms", "--hold", "100ms"}
 	}
-	slow := func(load []string) []string { return append(load, "--warm", "0s") } // the last of a flag counts
+	slow := func(load []string) []string { return append(load, "--warm", "0s") } // later flags win
 	echo := func(inflight int) traced {
 		return traced{
 			name: s.echo(128, inflight).name, path: "/", load: slow(echoLoad(64, inflight, 128, 1.5)), open: rests(64), total: "checked",

@@ -27,8 +27,9 @@ func parseValues(line []byte) (map[string]float64, error) {
 	return values, nil
 }
 
-// merge is the report of several loads that ran at once: what a process weighs or does in a second is summed up, the
-// rest, which is per connection, averaged. Each load takes the other pairs for strangers, so that figure goes.
+// merge is the report of several loads that ran at once. Figures of a process, such as memory and
+// rates, are added up; figures of a connection are averaged. The figure for other processes is
+// dropped, because each load counts the other pairs in it.
 func merge(all []map[string]float64) map[string]float64 {
 	if len(all) == 1 {
 		return all[0]

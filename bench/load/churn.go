@@ -17,18 +17,19 @@ import (
 // churnSize is the payload of the one message of a connection.
 const churnSize = 128
 
-// grace is how long a server may take to close the socket after the close frames. RFC 6455 §7.1.1 wants it to be the
-// first; after that the load closes, with a reset, for a client's TIME_WAIT would keep its port.
+// grace is how long a server may take to close the socket after the close frames. RFC 6455 §7.1.1
+// wants it to be the first; after that the load closes, with a reset, for a client's TIME_WAIT
+// would keep its port.
 const grace = int64(100 * time.Millisecond)
 
 type churnPhase uint8
 
 const (
-	churnFree     churnPhase = iota // to be connected
-	churnUpgrade                    // connecting and upgrading
-	churnEcho                       // the message is sent
-	churnFarewell                   // the echo is right, our close frame is sent
-	churnOver                       // and the server's has come; it should close now
+	churnFree    churnPhase = iota // to be connected
+	churnUpgrade                   // connecting and upgrading
+	churnEcho                      // the message is sent
+	churnClosing                   // the echo is right, our close frame is sent
+	churnOver                      // and the server's has come; it should close now
 )
 
 type cycleConn struct {
@@ -37,22 +38,23 @@ type cycleConn struct {
 	over  int64 // when the server's close frame came
 }
 
-// churnMode opens connections, has one message echoed on each, and closes them, a fixed number at a time. The latency is
-// that of the whole cycle, from connect to the end of the stream.
+// churnMode opens connections, sends one message on each, waits for its echo and closes them, a
+// fixed number at a time. The latency is that of the whole cycle, from connect to the end of the
+// stream.
 type churnMode struct {
-	e         *engine
-	payload   []byte
-	message   []byte // the frame, its stamp to be filled in
-	head      int
-	farewell  []byte
-	count     uint32
-	cycles    uint64
-	cut       uint64 // connections the server left open
-	active    int
-	stopped   bool
-	measuring bool
-	latency   latency
-	pacer     *pacer // of an open loop, or nil
+	e          *engine
+	payload    []byte
+	message    []byte // the frame, its stamp to be filled in
+	head       int
+	closeFrame []byte
+	count      uint32
+	cycles     uint64
+	cut        uint64 // connections the server left open
+	active     int
+	stopped    bool
+	measuring  bool
+	latency    latency
+	pacer      *pacer // of an open loop, or nil
 }
 
 func newChurnMode(rate float64) *churnMode {
@@ -62,7 +64,7 @@ func newChurnMode(rate float64) *churnMode {
 	}
 	m.message = appendMasked(nil, opBinary, m.payload)
 	m.head = len(m.message) - churnSize
-	m.farewell = appendMasked(nil, opClose, []byte{0x03, 0xe8}) // 1000, normal closure
+	m.closeFrame = appendMasked(nil, opClose, []byte{0x03, 0xe8}) // 1000, normal closure
 	return m
 }
 
@@ -106,7 +108,7 @@ func (m *churnMode) cutOff(c *conn) error {
 	if err := unix.SetsockoptLinger(int(c.fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
 		return err
 	}
-	m.e.stamp = c.cycle.over // all that was the server's to do was done then
+	m.e.stamp = c.cycle.over // the server had done all its work then
 	return m.e.close(c, "left open")
 }
 
@@ -124,15 +126,15 @@ func (m *churnMode) onMessage(c *conn, f frame) error {
 		binary.LittleEndian.Uint64(f.payload) != stampOf(c.index, c.echo.sent) {
 		return errors.New("echo differs from what was sent")
 	}
-	c.cycle.phase = churnFarewell
-	return m.e.send(c, m.farewell)
+	c.cycle.phase = churnClosing
+	return m.e.send(c, m.closeFrame)
 }
 
 func (m *churnMode) onCloseFrame(c *conn, payload []byte) error {
-	if c.cycle.phase != churnFarewell {
+	if c.cycle.phase != churnClosing {
 		return fmt.Errorf("close frame %x before ours", payload)
 	}
-	// The code comes back (RFC 6455 §5.5.1); a server that sends none has not said that anything was wrong.
+	// The code comes back (RFC 6455 §5.5.1); a server that sends none has reported no error.
 	if len(payload) > 0 && !bytes.HasPrefix(payload, []byte{0x03, 0xe8}) {
 		return fmt.Errorf("our close 1000 was answered with %x", payload)
 	}
@@ -146,7 +148,7 @@ func (m *churnMode) onClose(c *conn, why string) error {
 	switch c.cycle.phase {
 	case churnEcho:
 		return fmt.Errorf("closed before the echo: %s", why)
-	case churnFarewell:
+	case churnClosing:
 		return fmt.Errorf("closed without a close frame: %s", why)
 	}
 	c.cycle.phase = churnFree
@@ -199,7 +201,7 @@ func churnRun(c *common, parallel int, rate, seconds float64, warm time.Duration
 		return nil, err
 	}
 	if !all() {
-		return nil, fmt.Errorf("%d of %d connections did not come to an end: %s", m.active, m.count, m.stuck())
+		return nil, fmt.Errorf("%d of %d connections did not come to an end: %s", m.active, m.count, m.unfinished())
 	}
 
 	var r report
@@ -215,15 +217,15 @@ func churnRun(c *common, parallel int, rate, seconds float64, warm time.Duration
 	return &r, nil
 }
 
-// stuck says where the first connection stands that does not come to an end.
-func (m *churnMode) stuck() string {
+// unfinished returns the phase of the first connection that has not ended.
+func (m *churnMode) unfinished() string {
 	for i := range m.e.conns {
 		switch m.e.conns[i].cycle.phase {
 		case churnUpgrade:
 			return "no answer to the upgrade"
 		case churnEcho:
 			return "no echo"
-		case churnFarewell:
+		case churnClosing:
 			return "no answer to the close frame"
 		}
 	}

@@ -20,12 +20,14 @@ const (
 	wsAccept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 )
 
-// perAddress is how many connections leave from one source address. The usual range has 28,232 ports, and the kernel
-// tries the even ones first: from 14,116 on it searches, and opening costs the load more than the server.
+// perAddress is how many connections leave from one source address. The usual range has 28,232
+// ports, and the kernel tries the even ones first: from 14,116 on it searches, and opening costs
+// the load more than the server.
 const perAddress = 10000
 
-// addresses is how many source addresses connections that come and go take in turn. A server that closes first keeps
-// each pair of ports for a minute; 249 times the range of ports is more than a minute can use.
+// addresses is how many source addresses connections that come and go take in turn. A server that
+// closes first keeps each pair of ports for a minute; 249 times the range of ports is more than a
+// minute can use.
 const addresses = 249
 
 type target struct {
@@ -56,13 +58,14 @@ func parseTarget(raw string) (t target, err error) {
 	return t, nil
 }
 
-// sources hands out the addresses that connections leave from.
+// sources are the source addresses of the connections.
 type sources struct {
 	first  uint32 // 0: the kernel chooses
 	spread bool   // each connection from the next address, instead of perAddress from each
 }
 
-// sourcesFor chooses for conns connections: what was given, or 127.0.0.2 and on where one address has too few ports.
+// sourcesFor chooses the source addresses of conns connections: those given, or 127.0.0.2 and
+// following if one address has too few ports.
 func sourcesFor(t target, given string, conns int, comeAndGo bool) (s sources, err error) {
 	s.spread = comeAndGo
 	first := netip.AddrFrom4([4]byte{127, 0, 0, 2})
@@ -142,7 +145,8 @@ func (e *engine) connected(c *conn) error {
 	return e.send(c, e.target.request)
 }
 
-// upgraded checks the server's answer and returns how many bytes of b it takes: none while it is incomplete.
+// upgraded checks the server's answer and returns how many bytes of b it takes: none while it is
+// incomplete.
 func (e *engine) upgraded(c *conn, b []byte) (int, error) {
 	head, _, whole := bytes.Cut(b, []byte("\r\n\r\n"))
 	if !whole {

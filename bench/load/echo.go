@@ -13,12 +13,13 @@ import (
 	"time"
 )
 
-// stampSize is the part of each payload that names the connection and counts its messages. It is checked in every
-// reply, so none can be lost, doubled, reordered or sent to another connection unseen.
+// stampSize is the part of each payload that names the connection and counts its messages. It is
+// checked in every reply, so that no message is lost, doubled, reordered or sent to another
+// connection unnoticed.
 const stampSize = 8
 
-// sampled says how often the rest of a reply is compared too. It is prime, so that connections served in turn all get
-// their turn at this as well.
+// sampled is how often a whole reply is compared. It is prime, so that this happens on all
+// connections when they are served in turn.
 const sampled = 61
 
 type echoConn struct {
@@ -26,10 +27,11 @@ type echoConn struct {
 	due            int // replies of this turn, to be answered with as many messages
 }
 
-// echoMode sends messages and checks what comes back, in one of two ways. In a closed loop each connection keeps the same
-// number of messages under way, and a reply brings the next message about; that finds the most a server can do, and the
-// latencies are service times, for a server that stalls is asked for less meanwhile. In an open loop messages have times
-// at which they are due, and latency counts from there: what a stall holds up is counted with all its waiting.
+// echoMode sends messages and checks what comes back, in one of two ways. In a closed loop each
+// connection keeps the same number of messages under way, and a reply brings the next message
+// about; that finds the most a server can do, and the latencies are service times, for a server
+// that stalls is asked for less meanwhile. In an open loop messages have times at which they are
+// due, and latency counts from there: what a stall holds up is counted with all its waiting.
 type echoMode struct {
 	e        *engine
 	payload  []byte // what every message carries behind its stamp
@@ -54,7 +56,7 @@ type echoMode struct {
 	from  int64 // begin of the window: what was due before is not recorded
 }
 
-// mostBatch keeps a write small enough to be taken in one piece.
+// mostBatch is the largest write, so that the kernel accepts it in one piece.
 const mostBatch = 64 << 10
 
 func newEchoMode(size, room int) *echoMode {
@@ -92,8 +94,8 @@ func stampOf(index int32, count uint32) uint64 { return uint64(uint32(index)) | 
 
 var mask8 = binary.LittleEndian.Uint64(append(mask[:], mask[:]...))
 
-// push sends n messages in one write, at most as many as the batch has room for.
-func (m *echoMode) push(c *conn, n int, now int64) error {
+// sendMessages sends n messages in one write, at most as many as fit into the batch.
+func (m *echoMode) sendMessages(c *conn, n int, now int64) error {
 	for i := range n {
 		count := c.echo.sent
 		binary.LittleEndian.PutUint64(m.batch[i*m.size+m.head:], stampOf(c.index, count)^mask8)
@@ -145,7 +147,7 @@ func (m *echoMode) onTurn(c *conn) error {
 	if n == 0 || m.stopped {
 		return nil
 	}
-	return m.push(c, n, m.e.stamp)
+	return m.sendMessages(c, n, m.e.stamp)
 }
 
 func (m *echoMode) onClose(c *conn, why string) error {
@@ -157,8 +159,8 @@ func (m *echoMode) due(c *conn, count uint32) int64 {
 	return m.pacer.due(int64(count)*int64(len(m.e.conns)) + int64(c.index))
 }
 
-// pace sends what is due. Connections that have as much under way as they may, or whose socket takes no more, owe the
-// rest and send it in a later turn.
+// pace sends what is due. Connections with as many messages in flight as allowed, or whose socket
+// accepts no more, send the others in a later turn.
 func (m *echoMode) pace(now int64) (next int64, err error) {
 	total, conns := m.pacer.count(now), int64(len(m.e.conns))
 	for i := max(m.dealt, total-conns); i < total; i++ {
@@ -167,7 +169,7 @@ func (m *echoMode) pace(now int64) (next int64, err error) {
 		owed = min(owed, m.most-(c.echo.sent-c.echo.received))
 		for owed > 0 && len(c.out) == 0 {
 			n := min(owed, uint32(m.room))
-			if err := m.push(c, int(n), now); err != nil {
+			if err := m.sendMessages(c, int(n), now); err != nil {
 				return 0, fmt.Errorf("connection %d: %w", c.index, err)
 			}
 			owed -= n
@@ -234,7 +236,7 @@ func echoRun(c *common, s echoSettings) (*report, error) {
 	}
 	m.measuring, m.stopped, e.pace = false, true, nil
 	all := func() bool { return m.received == m.sent }
-	if err := e.rest(c.drain, all); err != nil {
+	if err := e.awaitReplies(c.drain, all); err != nil {
 		return nil, err
 	}
 	if !all() {
@@ -267,7 +269,7 @@ func (m *echoMode) begin(inflight int) error {
 		return nil
 	}
 	for i := range m.e.conns {
-		if err := m.push(&m.e.conns[i], inflight, now); err != nil {
+		if err := m.sendMessages(&m.e.conns[i], inflight, now); err != nil {
 			return err
 		}
 	}

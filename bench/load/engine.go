@@ -19,14 +19,15 @@ const (
 	closed
 )
 
-// mode is what the load does with its connections. All methods are called by the engine, on its one thread.
+// mode is what the load does with its connections. All methods are called by the engine, on its one
+// thread.
 type mode interface {
 	onMessage(c *conn, f frame) error // one whole text or binary frame
 	onTurn(c *conn) error             // after the frames of one read
 	onClose(c *conn, why string) error
 }
 
-// lifecycle is what a mode also has whose connections come and go.
+// lifecycle is what a mode also has that opens and closes connections while it measures.
 type lifecycle interface {
 	onOpen(c *conn) error                       // the upgrade is done
 	onCloseFrame(c *conn, payload []byte) error // instead of an answer to it
@@ -57,7 +58,7 @@ type engine struct {
 	base   time.Time
 
 	ownCore bool  // nobody else runs here
-	awake   bool  // does not sleep while it waits
+	awake   bool  // polls without sleeping while it waits
 	idle    int64 // nanoseconds waited awake
 
 	// pace, if there is one, does what is due by now and says when to ask it again.
@@ -72,7 +73,7 @@ type engine struct {
 	bound     int // most handshakes at once
 	opened    int
 
-	stamp  int64  // when the read being served came back; the one reading of the clock in a turn of a connection
+	stamp  int64  // when the present read returned; the clock is read once for each
 	reads  uint64 // reads that brought frames
 	frames uint64 // data frames
 	pings  uint64
@@ -115,7 +116,7 @@ func (e *engine) openAll(limit time.Duration) error {
 	return nil
 }
 
-// until serves to a point in time. done, if given, may end it sooner.
+// until serves the connections until a time. done, if given, may end it earlier.
 func (e *engine) until(at int64, done func() bool) error {
 	for {
 		now := e.now()
@@ -193,8 +194,9 @@ func (e *engine) serve(c *conn, events uint32) error {
 	return nil
 }
 
-// read takes all there is: one read, for the sockets are edge-triggered and a read that leaves room in the buffer has
-// emptied the socket. What comes later is announced anew; an end that was announced with the last bytes is not.
+// read reads all that has arrived. Usually that is one read: a read that does not fill the buffer
+// has emptied the socket, which is edge-triggered and reports later bytes again. An end that was
+// reported together with the last bytes is not reported again.
 func (e *engine) read(c *conn, events uint32) error {
 	for {
 		kept := copy(e.buf, c.tail)
@@ -211,7 +213,7 @@ func (e *engine) read(c *conn, events uint32) error {
 			return e.close(c, endOfStream)
 		}
 		c.tail = c.tail[:0]
-		if err := e.take(c, e.buf[:kept+n]); err != nil || c.state == closed {
+		if err := e.handleFrames(c, e.buf[:kept+n]); err != nil || c.state == closed {
 			return err
 		}
 		switch {
@@ -227,8 +229,8 @@ func (e *engine) read(c *conn, events uint32) error {
 
 const endOfStream = "end of stream"
 
-// take hands the frames in b to the mode and keeps what is no whole frame.
-func (e *engine) take(c *conn, b []byte) error {
+// handleFrames passes the frames in b to the mode and keeps an incomplete one.
+func (e *engine) handleFrames(c *conn, b []byte) error {
 	if c.state == upgrading {
 		took, err := e.upgraded(c, b)
 		if err != nil {
@@ -256,7 +258,7 @@ func (e *engine) take(c *conn, b []byte) error {
 		}
 		b = b[took:]
 		if f.op > opBinary || f.op == opContinuation || !f.fin {
-			if err := e.uncommon(c, f); err != nil || c.state == closed {
+			if err := e.handleOther(c, f); err != nil || c.state == closed {
 				return err
 			}
 			continue
@@ -269,8 +271,8 @@ func (e *engine) take(c *conn, b []byte) error {
 	return e.mode.onTurn(c)
 }
 
-// uncommon handles what is no whole data message.
-func (e *engine) uncommon(c *conn, f frame) error {
+// handleOther handles a frame that is no whole data message.
+func (e *engine) handleOther(c *conn, f frame) error {
 	switch f.op {
 	case opPing:
 		e.pings++
@@ -342,7 +344,7 @@ func (e *engine) watch(op int, c *conn) error {
 	return unix.EpollCtl(e.ep, op, int(c.fd), &ev)
 }
 
-// close forgets the connection. The mode says whether that is an error.
+// close removes the connection. The mode reports whether that is an error.
 func (e *engine) close(c *conn, why string) error {
 	was := c.state
 	unix.Close(int(c.fd))

@@ -17,8 +17,9 @@ type fanoutConn struct {
 	next   uint64 // sequence number of the message that must come next
 }
 
-// fanoutMode publishes on the first connection and checks that every connection gets every message once and in order.
-// It is an open loop: messages are published when they are due, and each delivery's latency counts from there.
+// fanoutMode publishes on the first connection and checks that every connection gets every message
+// once and in order. It is an open loop: messages are published when they are due, and each
+// delivery's latency counts from there.
 type fanoutMode struct {
 	e       *engine
 	pacer   *pacer
@@ -62,7 +63,7 @@ func (m *fanoutMode) onMessage(c *conn, f frame) error {
 	}
 	k := &c.fanout
 	if !k.joined {
-		// Whatever probe comes first; from then on none may be missing.
+		// The first message may be any probe; from then on none may be missing.
 		k.joined, k.next = true, got
 		m.joined++
 		m.missing += int64(m.sent - got)
@@ -90,8 +91,8 @@ func (m *fanoutMode) onClose(c *conn, why string) error {
 	return fmt.Errorf("closed with %d deliveries to come: %s", m.sent-c.fanout.next, why)
 }
 
-// join publishes probes until every connection has got one: a server may answer the upgrade before it has added the
-// connection to those it sends to.
+// join publishes probes until every connection has got one: a server may answer the upgrade before
+// it has added the connection to those it sends to.
 func (m *fanoutMode) join(limit time.Duration) error {
 	all := func() bool { return m.joined == len(m.e.conns) && m.missing == 0 }
 	for deadline := m.e.now() + int64(limit); !all(); {
@@ -172,7 +173,7 @@ func fanoutRun(c *common, conns int, rate float64, size int, seconds float64, wa
 	}
 	e.pace = nil
 	all := func() bool { return m.missing == 0 }
-	if err := e.rest(c.drain, all); err != nil {
+	if err := e.awaitReplies(c.drain, all); err != nil {
 		return nil, err
 	}
 	if !all() {

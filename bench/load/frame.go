@@ -34,8 +34,8 @@ type frame struct {
 	payload []byte
 }
 
-// parseFrame reads the first frame of b and returns how many bytes it took.
-// Zero bytes and no error mean that b ends inside the frame.
+// parseFrame reads the first frame of b and returns its length in bytes. Zero bytes and no error
+// mean that b ends inside the frame.
 func parseFrame(b []byte) (f frame, n int, err error) {
 	if len(b) < 2 {
 		return f, 0, nil

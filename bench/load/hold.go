@@ -14,15 +14,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// holdMode holds its part of a great number of connections, which several of these processes open to several servers on
-// one port. Whoever started it says on stdin what to do next, a word a line, and reads one JSON object a line on stdout:
+// holdMode holds its part of a great number of connections, which several of these processes open
+// to several servers on one port. Whoever started it says on stdin what to do next, a word a line,
+// and reads one JSON object a line on stdout:
 //
 //	open   open the connections; once a second how many are, and at the end how long that took
 //	run    ask for a run on one connection in --every, wait for its end, report the latencies
 //	ping   ping every connection and wait for all the pongs
 //	end    reset the connections and leave; the end of stdin does the same
 //
-// Between two words it answers pings. That a connection is closed by the server is an error at any time.
+// Between two words it answers pings. That a connection is closed by the server is an error at any
+// time.
 type holdMode struct {
 	streamMode
 	every int // one connection in so many has a run
@@ -64,7 +66,7 @@ func holdRun(c *common, m *holdMode, conns int) error {
 	if err := unix.SetNonblock(m.in, true); err != nil {
 		return fmt.Errorf("make stdin non-blocking: %w", err)
 	}
-	if err := m.say("ready", func(*report) {}); err != nil {
+	if err := m.answer("ready", func(*report) {}); err != nil {
 		return err
 	}
 	for {
@@ -90,8 +92,8 @@ func holdRun(c *common, m *holdMode, conns int) error {
 	}
 }
 
-// say writes one JSON object: done names the word that was carried out.
-func (m *holdMode) say(done string, fill func(*report)) error {
+// answer writes one JSON object: done names the word that was carried out.
+func (m *holdMode) answer(done string, fill func(*report)) error {
 	var r report
 	r.add("done", done)
 	fill(&r)
@@ -147,18 +149,19 @@ func (m *holdMode) open(limit time.Duration) error {
 		}
 		if now-told >= int64(time.Second) {
 			told = now
-			if err := m.say("", func(r *report) { r.add("opened", e.opened) }); err != nil {
+			if err := m.answer("", func(r *report) { r.add("opened", e.opened) }); err != nil {
 				return err
 			}
 		}
 	}
-	return m.say("open", func(r *report) {
+	return m.answer("open", func(r *report) {
 		r.add("opened", e.opened)
 		r.add("seconds", round(float64(e.now()-begin)/1e9, 3))
 	})
 }
 
-// reset closes the connections without a farewell. A million in TIME_WAIT would be in the next one's way.
+// reset closes the connections without a closing handshake. A million in TIME_WAIT would disturb
+// the next run.
 func (m *holdMode) reset() error {
 	for i := range m.e.conns {
 		c := &m.e.conns[i]

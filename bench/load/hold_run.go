@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// run has one run on each of the connections that are to have one, all at a time. Their first tenth is not measured.
+// run has one run on each of the connections that are to have one, all at a time. Their first tenth
+// is not measured.
 func (m *holdMode) run(late time.Duration) error {
 	e := m.e
 	m.finished, m.measuring = 0, false
@@ -43,12 +44,12 @@ func (m *holdMode) run(late time.Duration) error {
 		return fmt.Errorf("%d of %d runs had not finished %v after their time", runs-m.finished, runs, late)
 	}
 	seconds := float64(e.now()-begin) / 1e9
-	// All of them, for a percentile of many processes is none of their percentiles.
+	// All values are sent, because a percentile of all processes cannot be computed from theirs.
 	coded, err := m.latency.h.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
 	if err != nil {
 		return fmt.Errorf("encode the latencies: %w", err)
 	}
-	return m.say("run", func(r *report) {
+	return m.answer("run", func(r *report) {
 		r.add("runs", runs)
 		r.add("events", e.frames-frames)
 		r.add("seconds", round(seconds, 3))
@@ -66,7 +67,7 @@ func (m *holdMode) ping(limit time.Duration) error {
 		if err := e.send(&e.conns[i], appendMasked(nil, opPing, binary.LittleEndian.AppendUint32(nil, uint32(i)))); err != nil {
 			return err
 		}
-		if i%128 == 127 { // what comes back is not left lying
+		if i%128 == 127 { // read what has arrived meanwhile
 			n, err := m.pongs(0, alive)
 			if err != nil {
 				return err
@@ -84,15 +85,15 @@ func (m *holdMode) ping(limit time.Duration) error {
 	if missing > 0 {
 		return fmt.Errorf("%d of %d connections sent no pong within %v", missing, len(e.conns), limit)
 	}
-	return m.say("ping", func(r *report) {
+	return m.answer("ping", func(r *report) {
 		r.add("pongs", len(e.conns))
 		r.add("seconds", round(float64(e.now()-begin)/1e9, 3))
 		r.add("pinged", e.pings) // by the servers, since the beginning
 	})
 }
 
-// pongs is the engine's wait, but looks at pongs, which that passes over. It counts the connections that are heard of
-// for the first time.
+// pongs waits as the engine does and also reads pongs, which the engine ignores. It counts the
+// connections whose first pong has arrived.
 func (m *holdMode) pongs(ns int64, alive []bool) (found int, err error) {
 	e := m.e
 	n, errno := epollWait(e.ep, e.evs, ns)
@@ -105,7 +106,7 @@ func (m *holdMode) pongs(ns int64, alive []bool) (found int, err error) {
 	for i := range e.evs[:n] {
 		ev := &e.evs[i]
 		c := &e.conns[ev.Fd]
-		first, err := m.pong(c, ev.Events, alive)
+		first, err := m.readPongs(c, ev.Events, alive)
 		if err != nil {
 			return found, fmt.Errorf("connection %d: %w", ev.Fd, err)
 		}
@@ -116,8 +117,9 @@ func (m *holdMode) pongs(ns int64, alive []bool) (found int, err error) {
 	return found, nil
 }
 
-// pong takes all there is, as the engine's read does, and says whether c is heard of for the first time.
-func (m *holdMode) pong(c *conn, events uint32, alive []bool) (first bool, err error) {
+// readPongs reads all that has arrived, as the engine's read does, and reports whether it had the
+// first pong of c.
+func (m *holdMode) readPongs(c *conn, events uint32, alive []bool) (first bool, err error) {
 	e := m.e
 	if events&(unix.EPOLLRDHUP|unix.EPOLLERR|unix.EPOLLHUP) != 0 || c.state != open {
 		return false, errors.New("lost while pinged")
@@ -156,7 +158,7 @@ func (m *holdMode) pongsIn(c *conn, b []byte, alive []bool) (rest []byte, first 
 			first = first || !alive[c.index]
 			alive[c.index] = true
 		case f.op == opPing || f.op == opClose:
-			if err := m.e.uncommon(c, f); err != nil {
+			if err := m.e.handleOther(c, f); err != nil {
 				return b, first, err
 			}
 		default:

@@ -6,18 +6,19 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// longest is the largest latency that is told apart; what is longer counts as this.
+// longest is the largest latency that is recorded; a longer one counts as this.
 const longest = int64(time.Minute)
 
-// latency is a histogram of nanoseconds: 64 ns apart up to 131 µs, above that 3 significant digits, 170 KB in all.
-// Recording takes about 3 ns and allocates nothing.
+// latency is a histogram of nanoseconds: 64 ns apart up to 131 µs, above that 3 significant digits,
+// 170 KB in all. Recording takes about 3 ns and allocates nothing.
 type latency struct {
 	h *hdrhistogram.Histogram
 }
 
 func newLatency() latency { return latency{hdrhistogram.New(100, longest, 3)} }
 
-// record counts one latency. A negative one is no latency, but two readings of a clock taken in the other order.
+// record counts one latency. A negative one comes from two readings of the clock in the wrong
+// order, and counts as 0.
 func (l latency) record(ns int64) {
 	_ = l.h.RecordValue(min(max(ns, 0), longest)) // in range, so never refused
 }

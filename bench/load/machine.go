@@ -11,12 +11,13 @@ import (
 	"time"
 )
 
-// others is the CPU that every process but the skipped ones has spent so far, in ticks, with what their ended children
-// left them. It is a sum over processes, which are charged for what they used to the nanosecond; /proc/stat counts whom
-// a timer interrupt hits, and misses nearly all that sleeps and wakes as often as a paced load does.
+// others is the CPU that every process but the skipped ones has spent so far, in ticks, with what
+// their ended children left them. It is a sum over processes, which are charged for what they used
+// to the nanosecond; /proc/stat counts whom a timer interrupt hits, and misses nearly all that
+// sleeps and wakes as often as a paced load does.
 //
-// TCP on the loopback is charged to whoever sent or read. What of it is put off is done by threads of the kernel
-// (ksoftirqd), and counts apart: nobody else caused it.
+// TCP on the loopback is charged to whoever sent or read. What of it is put off is done by threads
+// of the kernel (ksoftirqd), and counts apart: nobody else caused it.
 func others(skip ...int) (sum, deferred int64, err error) {
 	names, err := readDirNames("/proc")
 	if err != nil {
@@ -29,7 +30,7 @@ func others(skip ...int) (sum, deferred int64, err error) {
 		}
 		f, comm, err := stat(pid)
 		if err != nil {
-			continue // it has ended, or is none of ours to see
+			continue // it has ended, or may not be read
 		}
 		for _, field := range []int{utime, stime, cutime, cstime} {
 			n, err := strconv.ParseInt(string(f[field]), 10, 64)
@@ -55,7 +56,8 @@ func readDirNames(dir string) ([]string, error) {
 	return f.Readdirnames(-1)
 }
 
-// stolen is the time that the host gave to others while a core had something to do, and how many cores there are.
+// stolen is the time that the host gave to others while a core had something to do, and how many
+// cores there are.
 func stolen() (steal time.Duration, cores int, err error) {
 	b, err := os.ReadFile("/proc/stat")
 	if err != nil {

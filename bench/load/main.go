@@ -44,7 +44,8 @@ func (c *common) register(fs *flag.FlagSet, url string) {
 }
 
 func main() {
-	// One thread does everything, and nothing is allocated while it measures: a collection could only disturb.
+	// One thread does everything and allocates nothing while it measures, so the collector would
+	// only disturb.
 	runtime.LockOSThread()
 	debug.SetGCPercent(-1)
 
@@ -89,7 +90,7 @@ func (c *common) start(conns int, m mode) (*engine, error) {
 			return nil, err
 		}
 	}
-	// Timers of a thread are late by 50 µs unless it says that it minds.
+	// The timers of a thread are up to 50 µs late unless its timer slack is reduced.
 	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("timer slack: %w", err)
 	}
@@ -102,8 +103,9 @@ func (c *common) start(conns int, m mode) (*engine, error) {
 	return e, err
 }
 
-// rest waits for the last replies until done, and gives up when none has come for as long as --drain.
-func (e *engine) rest(drain time.Duration, done func() bool) error {
+// awaitReplies waits for the last replies until done, or until none has come for the time of
+// --drain.
+func (e *engine) awaitReplies(drain time.Duration, done func() bool) error {
 	for !done() {
 		before := e.frames
 		if err := e.until(e.now()+int64(drain), done); err != nil {

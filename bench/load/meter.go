@@ -27,7 +27,7 @@ type meter struct {
 	isOpenLoop bool
 }
 
-// meter reads quickly first, so that what takes its time does so outside a window that ends here.
+// meter reads the clocks first, so that slow readings are outside a window that ends here.
 func (e *engine) meter(pid int) (m meter, err error) {
 	if err := e.clocks(&m, pid); err != nil {
 		return m, err
@@ -66,15 +66,16 @@ func (e *engine) clocks(m *meter, pid int) (err error) {
 	return err
 }
 
-// makeUp is how long the load runs on after a slow reading before the window begins, to make up for what it missed.
-const makeUp = int64(20 * time.Millisecond)
+// catchUp is how long the load runs after a slow reading before the window begins, to send what has
+// become due meanwhile.
+const catchUp = int64(20 * time.Millisecond)
 
 // measure runs one window. begin is called at its first moment and says when it ends.
 func (e *engine) measure(pid int, begin func(at int64) (end int64)) (a, b meter, err error) {
 	if a, err = e.meter(pid); err != nil {
 		return a, b, err
 	}
-	if err := e.until(e.now()+makeUp, nil); err != nil {
+	if err := e.until(e.now()+catchUp, nil); err != nil {
 		return a, b, err
 	}
 	e.awake = e.ownCore
@@ -123,22 +124,25 @@ func (r *report) windowOf(a, b meter, pid int, what string, count uint64) {
 	r.add("frames_per_read", round(ratio(float64(b.frames-a.frames), float64(b.reads-a.reads)), 3))
 }
 
-// kept reports which share of the frames asked for came in the window. Below 1 the server did not keep the rate: its
-// CPU per frame then holds for full load, not for the load asked, and its latencies for the frames that came. Above 1 it was
-// still at what had been asked before the window.
+// kept reports which share of the frames asked for came in the window. Below 1 the server did not
+// keep the rate: its CPU per frame then holds for full load, not for the load asked, and its
+// latencies for the frames that came. Above 1 it was still at what had been asked before the
+// window.
 func (r *report) kept(a, b meter, perSecond float64) {
 	r.add("kept", round(float64(b.frames-a.frames)/perSecond/(float64(b.at-a.at)/1e9), 4))
 }
 
-// userPart splits CPU time as the kernel's ticks do. The ticks alone are too coarse, 10 ms each, and the clock that
-// counts nanoseconds does not split; with no ticks at all there is nothing to go by, and all counts as the kernel's.
+// userPart splits CPU time as the kernel's ticks do. The ticks alone are too coarse, 10 ms each,
+// and the clock that counts nanoseconds does not split; with no ticks at all there is nothing to go
+// by, and all counts as the kernel's.
 func userPart(all time.Duration, user, sys int64) time.Duration {
 	return time.Duration(ratio(float64(user), float64(user+sys)) * float64(all))
 }
 
-// saturated says whether the load is what limited the result. It is one thread. In a closed loop, more than 0.9 of a
-// core is no harm while the server uses what it may (95 % of it, since both sides wait for each other now and then),
-// for then more load would find little more server. An open loop should send on time, and above 0.9 it does not.
+// saturated reports whether the load has limited the result. It is one thread. In a closed loop,
+// more than 0.9 of a core is no harm while the server uses what it may (95 % of it, since both
+// sides wait for each other now and then), for then more load would find little more server. An
+// open loop should send on time, and above 0.9 it does not.
 func saturated(load, server, serverMay float64, openLoop bool) bool {
 	return load > 0.9 && (openLoop || server < 0.95*serverMay)
 }

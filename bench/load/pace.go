@@ -1,11 +1,12 @@
 package main
 
-// pacer says when each message of an open loop is due: evenly in time, whatever has come back. Message i is due at
-// begin + i×step, so a reply's latency needs no more than the number in its stamp.
+// pacer says when each message of an open loop is due: evenly in time, whatever has come back.
+// Message i is due at begin + i×step, so a reply's latency needs no more than the number in its
+// stamp.
 type pacer struct {
 	begin int64
 	step  float64 // nanoseconds from one message to the next
-	late  latency // by how much messages left after they were due: the load's own share of their latency
+	late  latency // how late messages were sent: the load's own share of their latency
 }
 
 func newPacer(rate float64) *pacer { return &pacer{step: 1e9 / rate, late: newLatency()} }
@@ -17,7 +18,7 @@ func (p *pacer) count(now int64) int64 {
 	if now < p.begin {
 		return 0
 	}
-	n := int64(float64(now-p.begin) / p.step) // off by one at most, for division does not undo multiplication
+	n := int64(float64(now-p.begin) / p.step) // off by at most one, by rounding
 	for p.due(n) <= now {
 		n++
 	}
@@ -27,6 +28,7 @@ func (p *pacer) count(now int64) int64 {
 	return n
 }
 
-// outstanding is the most messages that a connection of an open loop has under way. What is due beyond it waits, and
-// its latency goes on counting; a server that lets it come to this does not keep up, which kept tells.
+// outstanding is the most messages that a connection of an open loop has under way. What is due
+// beyond it waits, and its latency goes on counting; such a server does not keep up, which the
+// figure kept shows.
 const outstanding = 4096

@@ -13,7 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cpuTime is the CPU a process has spent so far, user and system, threads that ended included. pid 0 is this process.
+// cpuTime is the CPU a process has spent so far, user and system, threads that ended included. pid
+// 0 is this process.
 func cpuTime(pid int) (time.Duration, error) {
 	clock := int32(unix.CLOCK_PROCESS_CPUTIME_ID)
 	if pid != 0 {
@@ -26,7 +27,7 @@ func cpuTime(pid int) (time.Duration, error) {
 	return cpuTimeStat(pid)
 }
 
-// tick is what the kernel tells user space that a tick is, whatever its own timer does.
+// tick is the length of a tick in /proc, which does not depend on the kernel's own timer.
 const tick = 10 * time.Millisecond
 
 // cpuTimeStat reads the same in ticks, for kernels that refuse another process's clock.
@@ -35,9 +36,9 @@ func cpuTimeStat(pid int) (time.Duration, error) {
 	return time.Duration(user+sys) * tick, err
 }
 
-// ticks is the CPU a process has spent so far, in its own code and in the kernel. The kernel knows the sum to the
-// nanosecond and splits it by what it found at each timer interrupt. Interrupts served meanwhile, the loopback's share
-// of TCP among them, count as the kernel's.
+// ticks is the CPU a process has spent so far, in its own code and in the kernel. The kernel knows
+// the sum to the nanosecond and splits it by what it found at each timer interrupt. Interrupts
+// served meanwhile, the loopback's share of TCP among them, count as the kernel's.
 func ticks(pid int) (user, sys int64, err error) {
 	f, _, err := stat(pid)
 	if err != nil {
@@ -77,7 +78,8 @@ func stat(pid int) (fields [][]byte, name []byte, err error) {
 	return fields, b[first+1 : last], nil
 }
 
-// residentSet is a process's memory in bytes as the kernel counts it, which is quick and right to some hundred KB.
+// residentSet is a process's memory in bytes as the kernel counts it, which is quick and right to
+// some hundred KB.
 func residentSet(pid int) (int64, error) {
 	name := fmt.Sprintf("/proc/%d/statm", pid)
 	b, err := os.ReadFile(name)
@@ -128,7 +130,7 @@ func readMemory(pid int) (m memory, err error) {
 	return m, nil
 }
 
-// kb finds "\nkey   123 kB" and answers it in bytes, or 0.
+// kb finds "\nkey 123 kB" and returns it in bytes, or 0.
 func kb(file []byte, key string) int64 {
 	_, rest, found := bytes.Cut(file, []byte("\n"+key))
 	if !found {
@@ -159,7 +161,8 @@ func pin(cpu int) error {
 	return nil
 }
 
-// raiseFiles lifts the soft limit on descriptors to the hard one and says no when that is not enough.
+// raiseFiles lifts the soft limit on descriptors to the hard one and says no when that is not
+// enough.
 func raiseFiles(need int) error {
 	var lim unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {

@@ -65,8 +65,8 @@ func (m *streamMode) input(index int32) []byte {
 func (m *streamMode) perRun() int { return m.rate * m.length * m.burst }
 
 func (m *streamMode) onMessage(c *conn, f frame) error {
-	// Most events are contents that begin with their type. They are known by that, and decoded now and then; any
-	// other event, and any other order of members, is always decoded.
+	// Most events are contents that begin with their type. These are recognised by their bytes and
+	// decoded only sometimes; any other event, and any other order of members, is always decoded.
 	if c.run.phase == wantContent && (m.contents+1)%sampled != 0 && f.op == opText &&
 		bytes.HasPrefix(f.payload, contentPrefix) && f.payload[len(f.payload)-1] == '}' {
 		m.content(&c.run)
@@ -120,10 +120,11 @@ func (m *streamMode) step(c *conn, ev *event) error {
 	return nil
 }
 
-// content counts a content event and takes its latency, from the time its burst was due. Burst k of a run, the first
-// being 1, is due k intervals after RUN_STARTED came: servers start their ticker right behind it, and the earliest burst
-// of most runs comes within 40 µs of the time so found. When RUN_STARTED itself was held up the clock began too late, and
-// a burst comes before it is due. That sets the clock back: a run counts from its start or its earliest burst so far.
+// content counts a content event and takes its latency, from the time its burst was due. Burst k of
+// a run, the first being 1, is due k intervals after RUN_STARTED came: servers start their ticker
+// right behind it, and the earliest burst of most runs comes within 40 µs of the time so found.
+// When RUN_STARTED itself was held up the clock began too late, and a burst comes before it is due.
+// That sets the clock back: a run counts from its start or its earliest burst so far.
 func (m *streamMode) content(r *runConn) {
 	r.contents++
 	m.contents++
@@ -193,7 +194,8 @@ func streamRun(c *common, m *streamMode, runs int, warm, late time.Duration) (*r
 	}
 	a, b, err := e.measure(c.pid, func(int64) int64 {
 		m.measuring = true
-		// A server that sends the first burst at once ends a run one interval early; the window ends one before that.
+		// A server that sends the first burst at once ends a run one interval early; the window
+		// ends one before that.
 		return begin + int64(m.length)*int64(time.Second) - 2*interval
 	})
 	if err != nil {
@@ -225,7 +227,8 @@ func streamRun(c *common, m *streamMode, runs int, warm, late time.Duration) (*r
 	return &r, nil
 }
 
-// startAll sends the inputs evenly over one interval, so that the bursts of different runs do not fall together.
+// startAll sends the inputs evenly over one interval, so that the bursts of different runs do not
+// fall together.
 func (m *streamMode) startAll(interval int64) error {
 	begin, runs := m.e.now(), int64(len(m.e.conns))
 	for i := range runs {

@@ -8,9 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// These three skip the scheduler's bookkeeping around a system call (about 50 ns, and a monitor thread kept awake).
-// The first two never block, the sockets being non-blocking. epollWait may: nothing else runs in this process, the
-// collector is off, and a thread asleep in it holds up nobody.
+// These three skip the scheduler's bookkeeping around a system call (about 50 ns, and a monitor
+// thread kept awake). The first two never block, the sockets being non-blocking. epollWait may:
+// nothing else runs in this process, the collector is off, and a thread asleep in it holds up
+// nobody.
 
 func sysRead(fd int32, b []byte) (int, unix.Errno) {
 	n, _, e := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)),

@@ -17,7 +17,8 @@ import (
 	"time"
 )
 
-// message is what a load says on a line of its stdout. Done names the word that it has carried out, or is empty.
+// message is what a load says on a line of its stdout. Done names the word that it has carried out,
+// or is empty.
 type message struct {
 	Done    string  `json:"done"`
 	Opened  int     `json:"opened"`
@@ -29,7 +30,7 @@ type message struct {
 	Pinged  uint64  `json:"pinged"`
 }
 
-// child is a process that this program started, and the only kind of process it ever ends.
+// child is a process that this program has started. It ends no other processes.
 type child struct {
 	name  string
 	cmd   *exec.Cmd
@@ -47,12 +48,13 @@ func (c *child) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// start runs a program. line is called with each line of its stdout, and when there are no more the child is done.
+// start runs a program. line is called with each line of its stdout, and when there are no more the
+// child is done.
 func start(name string, args []string, line func([]byte)) (*child, error) {
 	c := &child{name: name, cmd: exec.Command(args[0], args[1:]...), done: make(chan struct{})}
 	c.cmd.Stderr = c
-	// Should this program be killed, its children must not stay behind; a Ctrl-C at the terminal is for this program,
-	// which then ends them in order.
+	// When this program is killed, its children must end, too. Ctrl-C at the terminal is only for
+	// this program, which then ends them in order.
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	var err error
 	if c.stdin, err = c.cmd.StdinPipe(); err != nil {
@@ -95,12 +97,12 @@ func (c *child) stop(ask func(), grace time.Duration) {
 // fleet is servers that share one port, and as many loads that hold the connections.
 type fleet struct {
 	servers, loads []*child
-	heard          chan heard
+	heard          chan loadMessage
 	ended          chan *child
 }
 
-// heard is a message and the number of the load it comes from.
-type heard struct {
+// loadMessage is a message with the number of the load that has sent it.
+type loadMessage struct {
 	load int
 	message
 	err error
@@ -108,7 +110,7 @@ type heard struct {
 
 // launch starts servers and loads, and returns when all are ready.
 func launch(ctx context.Context, p plan) (f *fleet, err error) {
-	f = &fleet{heard: make(chan heard, p.pairs), ended: make(chan *child, 2*p.pairs)}
+	f = &fleet{heard: make(chan loadMessage, p.pairs), ended: make(chan *child, 2*p.pairs)}
 	defer func() {
 		if err != nil {
 			f.stop(false)
@@ -135,7 +137,7 @@ func launch(ctx context.Context, p plan) (f *fleet, err error) {
 	}
 	for i := range p.pairs {
 		c, err := start(fmt.Sprintf("load %d", i+1), p.load(i), func(line []byte) {
-			h := heard{load: i}
+			h := loadMessage{load: i}
 			if err := json.Unmarshal(line, &h.message); err != nil {
 				h.err = fmt.Errorf("load %d says %q: %w", i+1, line, err)
 			}
@@ -147,7 +149,7 @@ func launch(ctx context.Context, p plan) (f *fleet, err error) {
 		f.loads = append(f.loads, c)
 		go f.watch(c)
 	}
-	_, err = f.wait(ctx, "ready", func(heard) {})
+	_, err = f.wait(ctx, "ready", func(loadMessage) {})
 	return f, err
 }
 
@@ -156,8 +158,9 @@ func (f *fleet) watch(c *child) {
 	f.ended <- c
 }
 
-// tell says a word to all loads and waits until all have done it. along gets what they say meanwhile.
-func (f *fleet) tell(ctx context.Context, word string, along func(heard)) ([]message, error) {
+// command sends a word to all loads and waits until all have carried it out. along is called with
+// their messages meanwhile.
+func (f *fleet) command(ctx context.Context, word string, along func(loadMessage)) ([]message, error) {
 	for _, c := range f.loads {
 		if _, err := io.WriteString(c.stdin, word+"\n"); err != nil {
 			return nil, fmt.Errorf("tell %s to %s: %w", c.name, word, err)
@@ -166,7 +169,7 @@ func (f *fleet) tell(ctx context.Context, word string, along func(heard)) ([]mes
 	return f.wait(ctx, word, along)
 }
 
-func (f *fleet) wait(ctx context.Context, word string, along func(heard)) ([]message, error) {
+func (f *fleet) wait(ctx context.Context, word string, along func(loadMessage)) ([]message, error) {
 	list := make([]message, len(f.loads))
 	for left := len(list); left > 0; {
 		select {
@@ -188,8 +191,8 @@ func (f *fleet) wait(ctx context.Context, word string, along func(heard)) ([]mes
 	return list, nil
 }
 
-// rest lets the connections be, and says so when a process ends meanwhile.
-func (f *fleet) rest(ctx context.Context, d time.Duration) error {
+// pause waits for d with open connections, and returns an error when a process ends meanwhile.
+func (f *fleet) pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-time.After(d):
 		return nil
@@ -200,13 +203,13 @@ func (f *fleet) rest(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// stop ends the loads, which reset their connections, then the servers. In a hurry nobody is asked twice.
+// stop ends the loads, which reset their connections, and then the servers.
 func (f *fleet) stop(inOrder bool) {
 	grace := 2 * time.Second
 	if inOrder {
 		grace = time.Minute
 	}
-	go func() { // nobody may be stuck telling us something
+	go func() { // a load must not block on sending a message
 		for range f.heard {
 		}
 	}()

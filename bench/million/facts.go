@@ -51,7 +51,7 @@ func readFacts() (f facts, err error) {
 			}
 		}
 	}
-	// Without the module there is nothing that tracks.
+	// Without the module no connection is tracked.
 	f.conntrackMax, f.conntrackUsed = figure("/proc/sys/net/netfilter/nf_conntrack_max"), conntracked()
 	f.tcpUsed = tcpPages()
 	f.threadsUsed = threads()
@@ -98,7 +98,7 @@ func threads() uint64 {
 	return n
 }
 
-// kilobytes finds "key:  123 kB" and answers it in bytes, or 0.
+// kilobytes finds "key: 123 kB" and returns it in bytes, or 0.
 func kilobytes(text, key string) uint64 {
 	for line := range strings.Lines(text) {
 		if name, rest, _ := strings.Cut(line, ":"); name == key {
@@ -113,7 +113,8 @@ func kilobytes(text, key string) uint64 {
 	return 0
 }
 
-// groupRoom is what the control groups of this process leave of a limit, from its own one up to the root.
+// groupRoom is what the control groups of this process leave of a limit, from its own one up to the
+// root.
 func groupRoom(controller, limit2, used2, limit1, used1 string) uint64 {
 	room := unlimited
 	for line := range strings.Lines(file("/proc/self/cgroup")) {

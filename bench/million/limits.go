@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	serverFiles = 512   // descriptors of a server that are no connections: the library leaves 256 free, the runtime has its own
+	serverFiles = 512   // of a server, not for connections: the library leaves 256 free
 	loadFiles   = 64    // the same of a load
 	perAddress  = 10000 // connections from one source address, as load has it
 	addresses   = 60000 // source addresses at the most: 127.1.0.1 and on
@@ -17,14 +17,14 @@ const (
 
 // facts are the limits of the machine, and what is used of them.
 type facts struct {
-	filesHard, nrOpen                    uint64 // descriptors of one process, and the most that its limit can be raised to
+	filesHard, nrOpen                    uint64 // descriptors of a process: limit and highest limit
 	fileMax, fileUsed                    uint64
 	portLow, portHigh                    uint64
 	backlog                              uint64 // net.core.somaxconn
 	tcpPages, tcpUsed                    uint64 // of net.ipv4.tcp_mem and /proc/net/sockstat
-	tracked                              bool   // connections of the loopback are in conntrack, as the probe saw
+	tracked                              bool   // conntrack has the connections of the loopback
 	conntrackMax, conntrackUsed          uint64
-	memoryFree, memoryTotal              uint64 // bytes; free within the control group, if it has a limit
+	memoryFree, memoryTotal              uint64 // bytes; within the control group's limit
 	pids, threadsMax, nproc, threadsUsed uint64
 	groupTasks                           uint64 // tasks that the control group still allows
 	watches                              uint64 // fs.epoll.max_user_watches
@@ -32,7 +32,8 @@ type facts struct {
 
 func (f *facts) ports() uint64 { return sub(f.portHigh+1, f.portLow) }
 
-// cost is what one connection takes, and what a server and its load take before the first, as the probe measured.
+// cost is what one connection takes, and what a server and its load take before the first, as the
+// probe measured.
 type cost struct {
 	Server   float64 `json:"server_bytes"` // user memory
 	Load     float64 `json:"load_bytes"`
@@ -53,9 +54,9 @@ type bound struct {
 	Raise string `json:"raise"`
 }
 
-// perServer is how many connections a server may have on average, so that the one that SO_REUSEPORT gives most stays
-// below its descriptors. The kernel deals them out by a hash, so the number of one server is binomial: seven standard
-// deviations above the mean are passed by none.
+// perServer is how many connections a server may have on average, so that the one that SO_REUSEPORT
+// gives most stays below its descriptors. The kernel deals them out by a hash, so the number of one
+// server is binomial: seven standard deviations above the mean are passed by none.
 func perServer(files uint64) uint64 {
 	if files <= serverFiles {
 		return 0
@@ -65,7 +66,8 @@ func perServer(files uint64) uint64 {
 	return min(uint64(root*root), files-loadFiles)
 }
 
-// handshakes is how many a load may have in flight, so that those which fall on one listener fit its backlog.
+// handshakes is how many handshakes a load may have in flight, so that those of one listener fit
+// into its backlog.
 func handshakes(backlog uint64) uint64 {
 	return max(1, min(32, backlog/4))
 }
@@ -90,7 +92,7 @@ func bounds(f facts, c cost, want uint64) []bound {
 		named{sub(f.nproc, f.threadsUsed), "RLIMIT_NPROC"},
 		named{f.groupTasks, "pids.max of the control group"},
 	)
-	// A tenth stays to the rest of the machine.
+	// A tenth is left for other processes.
 	allowed := (threads - threads/10) / max(1, c.Threads)
 	add("RLIMIT_NOFILE and "+which,
 		fmt.Sprintf("%s descriptors a process, %s threads free, %d a server and its load",
@@ -102,7 +104,8 @@ func bounds(f facts, c cost, want uint64) []bound {
 		sub(f.fileMax, f.fileUsed+pairs*(serverFiles+loadFiles))/2,
 		fmt.Sprintf("sysctl -w fs.file-max=%d", f.fileUsed+pairs*(serverFiles+loadFiles)+2*want))
 
-	// A load takes perAddress connections from each address, so that fewer ports stop it at the first one.
+	// A load takes perAddress connections from each address, so that fewer ports stop it at the
+	// first one.
 	byPorts := uint64(perAddress * addresses)
 	if f.ports() < perAddress {
 		byPorts = f.ports()
@@ -124,7 +127,8 @@ func bounds(f facts, c cost, want uint64) []bound {
 	add("net.netfilter.nf_conntrack_max", has, tracked,
 		fmt.Sprintf("sysctl -w net.netfilter.nf_conntrack_max=%d, or iptables -t raw -I OUTPUT -o lo -j NOTRACK", f.conntrackUsed+want))
 
-	// Above the second figure of tcp_mem sockets get less, above the third none; the third is what counts here.
+	// Above the second figure of tcp_mem sockets get less, above the third none; the third is what
+	// counts here.
 	pages := unlimited
 	if c.TCPPages > 0 {
 		pages = uint64(float64(sub(f.tcpPages, f.tcpUsed)) / c.TCPPages)

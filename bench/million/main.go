@@ -1,14 +1,17 @@
 //go:build linux
 
-// Command million holds as many live connections as the machine's limits allow, and says what each takes.
+// Command million holds as many live connections as the machine's limits allow, and says what each
+// takes.
 //
-// Servers (agloop stream) share one port by SO_REUSEPORT, and as many loads (load hold) connect to it from source
-// addresses of their own in 127.0.0.0/8. Probes of 10,000 connections measure first what one takes; with that every
-// limit of the machine is turned into a number of connections, and the smallest is what is held. One connection in a
-// hundred then has a run of 10 bursts a second, whose latencies are measured; the others rest. At the end every one is
-// pinged, and must answer: one that is lost ends the program with status 1.
+// Servers (agloop stream) share one port by SO_REUSEPORT, and as many loads (load hold) connect to
+// it from source addresses of their own in 127.0.0.0/8. Probes of 10,000 connections measure first
+// what one takes; with that every limit of the machine is turned into a number of connections, and
+// the smallest is what is held. One connection in a hundred then has a run of 10 bursts a second,
+// whose latencies are measured; the others are idle. At the end every one is pinged and must
+// answer; one that does not ends the program with status 1.
 //
-// It prints Markdown and writes it to OUT/million.md, the figures to OUT/million.json; progress goes to stderr.
+// It prints Markdown and writes it to OUT/million.md, the figures to OUT/million.json; progress
+// goes to stderr.
 //
 //	CONNS=1000000     connections, if the limits allow them
 //	SETTLE=10s        time from the last connection until the memory is read, the servers' garbage being gone
@@ -39,7 +42,8 @@ const (
 	probeRest  = 2 * time.Second
 )
 
-// Children die with the thread that started them (see start), so that must be the one thread that lives to the end.
+// Children die with the thread that started them (see start), so that must be the one thread that
+// lives to the end.
 func init() { runtime.LockOSThread() }
 
 func main() {
@@ -132,8 +136,8 @@ func million(ctx context.Context) error {
 	return r.write(s.out)
 }
 
-// probe finds out what a connection takes, and whether the loopback is tracked. Of several it takes the middle one, for
-// the kernel's memory is everybody's.
+// probe finds out what a connection takes, and whether the loopback is tracked. Of several it takes
+// the middle one, for the kernel's memory is everybody's.
 func probe(ctx context.Context, dir string, f facts, conns int) (c cost, tracked bool, err error) {
 	fmt.Fprintf(os.Stderr, "%d probes of %s connections\n", probes, thousands(uint64(conns)))
 	var list []cost
@@ -163,11 +167,11 @@ func probeOnce(ctx context.Context, p plan) (c cost, tracked bool, err error) {
 		return c, false, err
 	}
 	entries := conntracked()
-	if _, err = fl.tell(ctx, "open", func(heard) {}); err != nil {
+	if _, err = fl.command(ctx, "open", func(loadMessage) {}); err != nil {
 		return c, false, err
 	}
 	tracked = conntracked() >= entries+uint64(p.conns)/2
-	if err = fl.rest(ctx, probeRest); err != nil {
+	if err = fl.pause(ctx, probeRest); err != nil {
 		return c, false, err
 	}
 	b, err := read(fl.servers, fl.loads)
@@ -177,7 +181,8 @@ func probeOnce(ctx context.Context, p plan) (c cost, tracked bool, err error) {
 	grown := func(a, b uint64) float64 { return max(0, apart(a, b, p.conns)) }
 	return cost{
 		Server: grown(a.servers, b.servers), Load: grown(a.loads, b.loads),
-		// The sum of all small objects misses nothing, unless somebody else freed some meanwhile.
+		// The sum of all small objects is complete, unless other processes have freed some
+		// meanwhile.
 		Kernel:   max(grown(a.kernel(), b.kernel()), grown(sum(a.caches), sum(b.caches))),
 		TCPPages: grown(a.tcpPages, b.tcpPages),
 		Pair:     a.servers + a.loads,
@@ -200,7 +205,7 @@ func measure(ctx context.Context, p plan, s settings, r *report) (err error) {
 
 	began, bar := time.Now(), newProgress(p.conns)
 	opened := make([]int, p.pairs)
-	_, err = fl.tell(ctx, "open", func(h heard) {
+	_, err = fl.command(ctx, "open", func(h loadMessage) {
 		opened[h.load] = h.Opened
 		bar.show(opened)
 	})
@@ -214,7 +219,7 @@ func measure(ctx context.Context, p plan, s settings, r *report) (err error) {
 
 	fmt.Fprintf(os.Stderr, "all open; resting for %v\n", s.settle)
 	cpu, at := cpuOf(fl.servers), time.Now()
-	if err := fl.rest(ctx, s.settle); err != nil {
+	if err := fl.pause(ctx, s.settle); err != nil {
 		return err
 	}
 	r.IdleCores = round((cpuOf(fl.servers)-cpu).Seconds()/time.Since(at).Seconds(), 2)
@@ -227,7 +232,7 @@ func measure(ctx context.Context, p plan, s settings, r *report) (err error) {
 	fmt.Fprintf(os.Stderr, "runs of %d s\n", p.seconds)
 	cpu, at = cpuOf(fl.servers), time.Now()
 	load := cpuOf(fl.loads)
-	runs, err := fl.tell(ctx, "run", func(heard) {})
+	runs, err := fl.command(ctx, "run", func(loadMessage) {})
 	if err != nil {
 		return err
 	}
@@ -240,7 +245,7 @@ func measure(ctx context.Context, p plan, s settings, r *report) (err error) {
 
 	fmt.Fprintln(os.Stderr, "pinging every connection")
 	at = time.Now()
-	pongs, err := fl.tell(ctx, "ping", func(heard) {})
+	pongs, err := fl.command(ctx, "ping", func(loadMessage) {})
 	if err != nil {
 		return err
 	}

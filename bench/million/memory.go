@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// caches are the kernel's slab caches that a connection's objects come from, apart from those that everything shares.
+// caches are the kernel's slab caches that a connection's objects come from, apart from those that
+// everything shares.
 var caches = []string{
 	"TCP", "sock_inode_cache", "dentry", "filp", "eventpoll_epi", "ep_head", "tcp_bind_bucket", "tcp_bind2_bucket",
 	"request_sock_TCP", "skbuff_head_cache", "skbuff_small_head", "skbuff_fclone_cache",
@@ -63,7 +64,8 @@ func slabs(text string) map[string]uint64 {
 	for line := range strings.Lines(text) {
 		f := strings.Fields(line)
 		for _, name := range caches {
-			// name active total size perslab pagesperslab : … : slabdata active_slabs num_slabs sharedavail
+			// name active total size perslab pagesperslab : … : slabdata active_slabs num_slabs
+			// sharedavail
 			if len(f) > 14 && f[0] == name {
 				pages, _ := strconv.ParseUint(f[5], 10, 64)
 				count, _ := strconv.ParseUint(f[14], 10, 64)

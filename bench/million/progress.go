@@ -11,7 +11,8 @@ import (
 	"golang.org/x/term"
 )
 
-// progress says on stderr how many connections are open: as a bar on a terminal, else a line a second.
+// progress says on stderr how many connections are open: as a bar on a terminal, else a line a
+// second.
 type progress struct {
 	total int
 	bar   *progressbar.ProgressBar

@@ -27,22 +27,22 @@ type report struct {
 	Machine result.Machine `json:"machine"`
 	Asked   int            `json:"asked"`
 	Conns   int            `json:"conns"` // held
-	Bound   string         `json:"bound"` // the limit that stood in the way of those asked for, or ""
+	Bound   string         `json:"bound"` // the limit that allowed no more, or ""
 	Bounds  []bound        `json:"bounds"`
 	Probe   cost           `json:"probe"`
 
 	Servers     int     `json:"servers"`
 	OpenSeconds float64 `json:"open_seconds"`
-	AcceptRate  float64 `json:"accept_rate"` // connections per second, all servers, from the first to the last
+	AcceptRate  float64 `json:"accept_rate"` // connections per second of all servers
 	Settle      float64 `json:"settle_seconds"`
 	IdleCores   float64 `json:"idle_server_cores"`
 
-	ServerBytes  float64            `json:"server_bytes"` // all the servers have, divided by the connections
-	GrowthBytes  float64            `json:"growth_bytes"` // of it, what came after the first connection
+	ServerBytes  float64            `json:"server_bytes"` // all of the servers' memory
+	GrowthBytes  float64            `json:"growth_bytes"` // of that, after the first connection
 	LoadBytes    float64            `json:"load_bytes"`
 	KernelBytes  float64            `json:"kernel_bytes"` // both ends
 	TableBytes   float64            `json:"page_table_bytes"`
-	CacheBytes   map[string]float64 `json:"cache_bytes,omitempty"` // of the kernel's caches, both ends
+	CacheBytes   map[string]float64 `json:"cache_bytes,omitempty"` // kernel's caches, both ends
 	MachineBytes float64            `json:"machine_bytes"`         // by which MemAvailable fell
 	TCPPages     float64            `json:"tcp_pages"`
 

@@ -10,8 +10,8 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// logRange widens positive values to the next 1, 2 or 5, so that the axis begins and ends with a tick. Values close
-// together get at least a factor of 2.
+// logRange widens positive values to the next 1, 2 or 5, so that the axis begins and ends with a
+// tick. Values close together get at least a factor of 2.
 func logRange(values []float64) (low, high float64) {
 	low, high = math.Inf(1), 0
 	for _, v := range values {
@@ -41,7 +41,8 @@ func step(v float64, up bool) float64 {
 	return best
 }
 
-// logTicks are at 1, 2, 5, 10 … where there is room for their labels, and else at the powers of ten.
+// logTicks are at 1, 2, 5, 10 … where there is room for their labels, and else at the powers of
+// ten.
 func logTicks(low, high float64, unit string, size vg.Length, style text.Style, vertical bool) plot.ConstantTicks {
 	var major, minor []float64
 	for decade := math.Pow(10, math.Floor(math.Log10(low))); decade <= high*1.001; decade *= 10 {
@@ -55,8 +56,8 @@ func logTicks(low, high float64, unit string, size vg.Length, style text.Style, 
 			}
 		}
 	}
-	// Powers of ten have the first claim on the room. What stands between them is labelled only if all of it fits: some
-	// of it would make the eye count.
+	// Powers of ten are labelled first. The ticks between them are labelled only if all labels fit,
+	// because a few would be hard to read.
 	taken := place(nil, major, low, high, unit, size, style, vertical)
 	if with := place(taken, minor, low, high, unit, size, style, vertical); len(major) < 2 || len(with) == len(major)+len(minor) {
 		taken = with

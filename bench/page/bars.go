@@ -10,7 +10,8 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// bars draws where time goes, one row per symbol: the server's own code in its colour, the kernel's pale.
+// bars draws where time goes, one row per symbol: the server's own code in its colour, the kernel's
+// pale.
 func bars(title string, who role, spots []result.Symbol, width vg.Length) string {
 	const left, right = 232, 46
 	var most float64

@@ -11,8 +11,9 @@ import (
 	"github.com/agloop/agloop/bench/result"
 )
 
-// Benchfmt is the run in the Go benchmark format: a line for each round with the case's figure and its rates, and one for
-// each count of a microbenchmark. Microseconds become nanoseconds, which benchstat knows as seconds and prints as such.
+// Benchfmt is the run in the Go benchmark format: a line for each round with the case's figure and
+// its rates, and one for each count of a microbenchmark. Microseconds become nanoseconds, which
+// benchstat knows as seconds and prints as such.
 func Benchfmt(run *result.Run) []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, "goos: %s\ngoarch: %s\npkg: github.com/agloop/agloop/bench\n", runtime.GOOS, runtime.GOARCH)
@@ -74,7 +75,8 @@ func moreIsBetter(run *result.Run) []string {
 	return out
 }
 
-// benchUnit makes a unit of a key: server_us_per_msg is server-ns/msg, bytes_per_conn B/conn, msgs_per_s msg/s.
+// benchUnit makes a unit of a key: server_us_per_msg is server-ns/msg, bytes_per_conn B/conn,
+// msgs_per_s msg/s.
 func benchUnit(m result.Measure) (unit string, factor float64) {
 	factor = 1
 	over, under, per := strings.Cut(m.Key, "_per_")

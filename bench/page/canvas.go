@@ -17,8 +17,8 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
-// The page has a light and a dark scheme, so a plot must not know its colours. It is drawn with ink, colours that stand
-// for the style sheet's variables and are replaced by them in the end.
+// The page has a light and a dark scheme, so a plot cannot have fixed colours. It is drawn with
+// ink: placeholder colours that are replaced by variables of the style sheet in the end.
 func ink(n uint8) color.Color { return color.RGBA{1, 1, n, 255} }
 
 var (
@@ -45,8 +45,9 @@ func variable(n int) string {
 	return "var(--hue-" + strconv.Itoa(n-10) + ")"
 }
 
-// Two plots of the narrow width fill the page side by side at about their own size, and on a phone one is not shrunk
-// beyond reading. A plot that is alone in its section is also drawn wide, and the style sheet chooses.
+// Two plots of the narrow width fill the page side by side at about their own size, and on a phone
+// one is not shrunk beyond reading. A plot that is alone in its section is also drawn wide, and the
+// style sheet chooses.
 const (
 	narrow   vg.Length = 440
 	wide     vg.Length = 800
@@ -54,7 +55,8 @@ const (
 	fontSize           = 13
 )
 
-// frame is the size of a plot and of the gutters beside and above its data, which plotters may write into.
+// frame is the size of a plot and of the gutters beside and above its data, which plotters may
+// write into.
 type frame struct {
 	width, height, left, right, top vg.Length
 }
@@ -72,7 +74,7 @@ func bold(s text.Style) text.Style {
 	return s
 }
 
-// lift raises text to the middle of the row that its letters seem to be below of.
+// lift raises text, whose letters would otherwise seem to be below the middle of the row.
 const lift = 1.3
 
 var label = style(inkText, fontSize, draw.XLeft, draw.YCenter)
@@ -102,9 +104,9 @@ func render(p *plot.Plot, title string, f frame) string {
 	p.Draw(draw.Crop(draw.New(canvas), f.left, -f.right, 2, -2-f.top))
 	var b bytes.Buffer
 	if _, err := canvas.WriteTo(&b); err != nil {
-		panic(err) // a bytes.Buffer takes everything
+		panic(err) // writing to a bytes.Buffer cannot fail
 	}
-	return dress(b.String(), title, f)
+	return embed(b.String(), title, f)
 }
 
 var (
@@ -113,8 +115,9 @@ var (
 	colours = regexp.MustCompile(`#0101([0-9A-F]{2})`)
 )
 
-// dress makes a stand-alone drawing part of the page: its size, faces and colours are the style sheet's.
-func dress(svg, title string, f frame) string {
+// embed makes a stand-alone drawing a part of the page: size, fonts and colours come from the style
+// sheet.
+func embed(svg, title string, f frame) string {
 	svg = prelude.ReplaceAllString(svg, fmt.Sprintf(`<svg class="plot" role="img" aria-label="%s" viewBox="0 0 %g %g">`,
 		html.EscapeString(title), f.width.Points(), f.height.Points()))
 	svg = faces.ReplaceAllStringFunc(svg, func(s string) string {

@@ -128,7 +128,7 @@ func groupSections(run *result.Run, group string) []section {
 	return []section{s}
 }
 
-// caseFigure is the plot of a case. which tells it from the others of its section.
+// caseFigure is the plot of a case. which names it among the others of its section.
 func caseFigure(run *result.Run, c *result.Case, which string) figure {
 	f := figure{Finding: finding(c), Title: upper(c.Title), Note: againstFloor(c)}
 	if which != "" {
@@ -141,7 +141,7 @@ func caseFigure(run *result.Run, c *result.Case, which string) figure {
 	return f
 }
 
-// telling is the case for the heading: that with the most servers, and of several the last.
+// telling is the case for the heading: the last of those with the most servers.
 func telling(cases []*result.Case) *result.Case {
 	best := cases[0]
 	for _, c := range cases {
@@ -156,7 +156,8 @@ func allIn(some, all []*result.Case) bool {
 	return !slices.ContainsFunc(some, func(c *result.Case) bool { return !slices.Contains(all, c) })
 }
 
-// casesOf are the cases of a section. The sweep of the echo cases over many sizes has a section of its own.
+// casesOf are the cases of a section. The sweep of the echo cases over many sizes has a section of
+// its own.
 func casesOf(run *result.Run, group string) []*result.Case {
 	var out, all []*result.Case
 	for i := range run.Cases {
@@ -175,7 +176,8 @@ func casesOf(run *result.Run, group string) []*result.Case {
 	return out
 }
 
-// alone says whether a case has a plot of its own, not only a point in the plot of its sweep.
+// alone reports whether a case has a plot of its own and is not only a point in the plot of its
+// sweep.
 func alone(c *result.Case, among []*result.Case) bool {
 	return c.Sweep == nil || points(c, among) <= 4 || part(c.Name, "size") == "128"
 }
@@ -241,7 +243,7 @@ func sweepFinding(sweep []*result.Case) string {
 		}
 		_, what, of := strings.Cut(text, " times ")
 		if of && what == said {
-			text = strings.TrimSuffix(text, " "+what) // 17 times less than gorilla at 1, 5.0 times at 8
+			text = strings.TrimSuffix(text, " "+what) // 17 times less at 1, 5.0 times at 8
 		}
 		said = what
 		ends = append(ends, text+" at "+where(c))

@@ -147,7 +147,8 @@ func (p pair) gain() float64 {
 	return p.its / p.own
 }
 
-// dumbbells joins agloop's figure and the other's by a line, one row each; the gain is at the right.
+// dumbbells joins agloop's figure and the other's by a line, one row each; the gain is at the
+// right.
 func dumbbells(title string, rows []pair, unit string, width vg.Length) string {
 	var names, gains []string
 	var values []float64

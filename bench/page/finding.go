@@ -8,7 +8,7 @@ import (
 	"github.com/agloop/agloop/bench/result"
 )
 
-// finding says what a case found: agloop's figure, and how the nearest rival's compares.
+// finding is the result of a case: agloop's figure, and its ratio to that of the nearest rival.
 func finding(c *result.Case) string {
 	us := c.Server(ours)
 	if us == nil || us.Spread(c.Measure.Key).N == 0 {

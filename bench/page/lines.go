@@ -21,7 +21,8 @@ type line struct {
 
 type point struct{ x, y float64 }
 
-// linePlot draws lines of a point at least, with their names at their ends. x is logarithmic unless its ticks are categories.
+// linePlot draws lines of a point at least, with their names at their ends. x is logarithmic unless
+// its ticks are categories.
 func linePlot(title string, lines []line, x plot.ConstantTicks, axis, unit string, categories bool, width vg.Length) string {
 	var names []string
 	var values []float64
@@ -42,7 +43,7 @@ func linePlot(title string, lines []line, x plot.ConstantTicks, axis, unit strin
 	}
 	p.X.Tick.Marker, p.X.Label.Text = x, axis
 	if !categories {
-		p.X.Tick.Marker = thin(x, width-right-60, p.X.Tick.Label)
+		p.X.Tick.Marker = withoutOverlaps(x, width-right-60, p.X.Tick.Label)
 	}
 	p.X.Padding, p.Y.Padding = 8, 8
 	p.Y.Scale = plot.LogScale{}
@@ -113,7 +114,8 @@ func (l line) figures(c draw.Canvas, p *plot.Plot, unit string) {
 	}
 }
 
-// endLabels writes the names beside the last points, apart from each other, with a thin line from where they belong.
+// endLabels writes the names beside the last points, apart from each other, with a thin line from
+// where they belong.
 func endLabels(c draw.Canvas, p *plot.Plot, lines []line, unit string) {
 	type end struct {
 		line
@@ -156,8 +158,8 @@ func endLabels(c draw.Canvas, p *plot.Plot, lines []line, unit string) {
 	}
 }
 
-// apart moves sorted places as little as makes them a gap apart, and keeps them between low and high if they fit. Those
-// that would touch become a block around the middle of what they wanted.
+// apart moves sorted places as little as makes them a gap apart, and keeps them between low and
+// high if they fit. Those that would touch become a block around the middle of what they wanted.
 func apart(wanted []vg.Length, gap, low, high vg.Length) []vg.Length {
 	type block struct {
 		n     vg.Length
@@ -191,8 +193,9 @@ func apart(wanted []vg.Length, gap, low, high vg.Length) []vg.Length {
 	return out
 }
 
-// thin takes the labels of points away that would touch others; the first and the last stay.
-func thin(ticks plot.ConstantTicks, size vg.Length, s text.Style) plot.ConstantTicks {
+// withoutOverlaps removes the labels of points that would touch others; the first and the last
+// stay.
+func withoutOverlaps(ticks plot.ConstantTicks, size vg.Length, s text.Style) plot.ConstantTicks {
 	first, last := ticks[0].Value, ticks[len(ticks)-1].Value
 	edge := func(t plot.Tick, side float64) float64 {
 		at := 0.0

@@ -35,7 +35,7 @@ func TestThinKeepsTheEnds(t *testing.T) {
 		{Value: 100, Label: "100 B"},
 	}
 	var got []string
-	for _, tick := range thin(ticks, 300, label) {
+	for _, tick := range withoutOverlaps(ticks, 300, label) {
 		got = append(got, tick.Label)
 	}
 	if want := []string{"1 B", "", "30 B", "", "100 B"}; !slices.Equal(got, want) {

@@ -7,7 +7,8 @@ import (
 	"github.com/agloop/agloop/bench/result"
 )
 
-// Markdown is the run in headings, findings and tables. change is what benchstat says against an earlier run, or empty.
+// Markdown is the run in headings, findings and tables. change is what benchstat says against an
+// earlier run, or empty.
 func Markdown(run *result.Run, change string) []byte {
 	r := newReport(run, change)
 	var b strings.Builder

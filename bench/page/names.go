@@ -14,7 +14,7 @@ const ours = "agloop"
 // libraries are what a Go program would otherwise use.
 var libraries = []string{"gorilla", "gws", "nbio", "coder", "gobwas"}
 
-// floors do as little as can be done: they show how much there was to gain at all.
+// floors are servers that do as little as possible. They show how much can be gained at most.
 var floors = []string{"epollc", "gnet"}
 
 // role decides how a server is drawn.
@@ -48,7 +48,7 @@ func part(name, key string) string {
 	return ""
 }
 
-// spoken says a k=v of a case's name as one would.
+// spoken is a k=v of a case's name in words.
 func spoken(p string) string {
 	k, v, ok := strings.Cut(p, "=")
 	if !ok {
@@ -71,7 +71,7 @@ func spoken(p string) string {
 	return k + " " + v
 }
 
-// workload says a case's name as one would: echo, 128 B, 32 in flight.
+// workload is a case's name in words: echo, 128 B, 32 in flight.
 func workload(name string) string {
 	parts := strings.Split(name, "/")
 	for i, p := range parts {
@@ -80,7 +80,7 @@ func workload(name string) string {
 	return strings.Join(parts, ", ")
 }
 
-// short is what tells the case from its neighbours: 32 in flight.
+// short is the part of the name in which the case differs from others of its sweep: 32 in flight.
 func short(c *result.Case, among []*result.Case) string {
 	var out []string
 	for p := range strings.SplitSeq(c.Name, "/") {

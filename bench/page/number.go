@@ -13,7 +13,7 @@ func Number(v float64) string {
 	if v == 0 || math.IsNaN(v) || math.IsInf(v, 0) {
 		return strconv.FormatFloat(v, 'g', -1, 64)
 	}
-	rounded, _ := strconv.ParseFloat(strconv.FormatFloat(v, 'e', 2, 64), 64) // 9.996 is 10.0 and not 10.00
+	rounded, _ := strconv.ParseFloat(strconv.FormatFloat(v, 'e', 2, 64), 64) // 9.996 is 10.0
 	digits := 2 - int(math.Floor(math.Log10(math.Abs(rounded))))
 	s := strconv.FormatFloat(v, 'f', min(max(digits, 0), 6), 64)
 	if whole, _, fraction := strings.Cut(s, "."); !fraction {

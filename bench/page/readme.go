@@ -61,8 +61,8 @@ func named(c *result.Case, name string) *result.Server {
 	return nil
 }
 
-// mainCases are idle memory, echoes of 128 bytes with 1 and 32 in flight, bursts of 1, 4 and 8 at one rate, the largest
-// fan-out and churn.
+// mainCases are idle memory, echoes of 128 bytes with 1 and 32 in flight, bursts of 1, 4 and 8 at
+// one rate, the largest fan-out and churn.
 func mainCases(run *result.Run) []*result.Case {
 	var out []*result.Case
 	pick := func(group string, want func(*result.Case) bool, most int) {

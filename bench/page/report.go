@@ -43,7 +43,7 @@ type key struct{ Class, Name string }
 type table struct {
 	Caption string
 	Head    []string
-	Left    int // so many columns of text; the rest are numbers, and the last is text again if it has no head
+	Left    int // columns of text; then numbers, and text again in a last one without a head
 	Rows    []row
 	Note    string
 }
@@ -107,7 +107,7 @@ type score struct {
 
 type target struct {
 	Class, Outcome, Text, Figure, Bound, Spread, Why string
-	Meter                                            template.CSS // where the figure stands, the bound in the middle
+	Meter                                            template.CSS // see meter
 }
 
 func newScore(targets []result.Target) score {
@@ -135,7 +135,8 @@ func newScore(targets []result.Target) score {
 	return s
 }
 
-// meter puts the bound in the middle and four times it at the end. Nothing has no place on it.
+// meter puts the bound in the middle and four times the bound at the end. A missing figure is not
+// shown.
 func meter(got, most float64) template.CSS {
 	if got <= 0 || most <= 0 {
 		return ""

@@ -16,7 +16,8 @@ func head(m result.Measure) string {
 	return m.Name + ", " + m.Unit
 }
 
-// caseTable has one row for each server, in the order of the plot. The ratio is the median of the rounds' ratios.
+// caseTable has one row for each server, in the order of the plot. The ratio is the median of the
+// rounds' ratios.
 func caseTable(c *result.Case) table {
 	t := table{
 		Caption: upper(c.Title), Left: 1,
@@ -56,7 +57,8 @@ func caseTable(c *result.Case) table {
 	return t
 }
 
-// besides are the measures of the further columns. Where latency is the measure, all percentiles come first.
+// besides are the measures of the further columns. Where latency is the measure, all percentiles
+// come first.
 func besides(c *result.Case) []result.Measure {
 	if c.Group != "halfload" {
 		return c.Beside
@@ -70,7 +72,8 @@ func besides(c *result.Case) []result.Measure {
 	return out
 }
 
-// columnUnit is the unit that keeps the largest figure of a column short, and what it is in the measure's own.
+// columnUnit is the unit that keeps the largest figure of a column short, and what it is in the
+// measure's own.
 func columnUnit(c *result.Case, m result.Measure) (string, float64) {
 	var most float64
 	for i := range c.Servers {
@@ -82,8 +85,8 @@ func columnUnit(c *result.Case, m result.Measure) (string, float64) {
 	return m.Unit, 1
 }
 
-// sweepTable has one row for each server and a column for each point: medians, or with ratio the ratios of agloop's
-// figure to the server's.
+// sweepTable has one row for each server and a column for each point: medians, or with ratio the
+// ratios of agloop's figure to the server's.
 func sweepTable(sweep []*result.Case, ratio string) table {
 	c := sweep[0]
 	t := table{Caption: head(c.Measure) + ", " + c.Sweep.Plot, Left: 1, Head: []string{"server"}}

@@ -1,5 +1,5 @@
-// Package result holds what one run of the benchmarks found: bench/figures fills it in, bench/page draws it, and
-// bench/report keeps it from one run to the next.
+// Package result holds what one run of the benchmarks found: bench/figures fills it in, bench/page
+// draws it, and bench/report keeps it from one run to the next.
 package result
 
 import (
@@ -18,7 +18,7 @@ type Run struct {
 	Hot     []Hot     `json:"hot,omitempty"`
 	Targets []Target  `json:"targets,omitempty"`
 	Notes   []string  `json:"notes,omitempty"`  // what was not measured, and why
-	Change  string    `json:"change,omitempty"` // against the run saved before, as benchstat says it
+	Change  string    `json:"change,omitempty"` // since the run before, by benchstat
 }
 
 // Machine is where and on what it was measured.
@@ -41,9 +41,9 @@ type Version struct {
 
 // Case is one workload against several servers.
 type Case struct {
-	Name    string    `json:"name"`  // of letters, digits, - and /; unique: echo/size=128/inflight=32
-	Group   string    `json:"group"` // the section of the report: idle, echo, stream, fanout, churn, halfload, tags
-	Title   string    `json:"title"` // a sentence without a full stop: server CPU per echo, 128 B, 32 in flight
+	Name    string    `json:"name"`  // unique, such as echo/size=128/inflight=32
+	Group   string    `json:"group"` // section of the report, such as echo
+	Title   string    `json:"title"` // such as: server CPU per echo, 128 B, 32 in flight
 	Measure Measure   `json:"measure"`
 	Beside  []Measure `json:"beside"`
 	Servers []Server  `json:"servers"` // the first is agloop
@@ -74,7 +74,7 @@ type Server struct {
 // Round has values, or the reason why they are not reported.
 type Round struct {
 	Values  map[string]float64 `json:"values,omitempty"`
-	Refused string             `json:"refused,omitempty"` // load saturated; machine too noisy; failed: …
+	Refused string             `json:"refused,omitempty"` // why it has no values, or ""
 }
 
 // Micro is one line of go test -bench, all its counts.
@@ -114,7 +114,7 @@ type Symbol struct {
 
 // Target is one of the project's targets and its outcome.
 type Target struct {
-	Text    string  `json:"text"`    // echo with 32 in flight: no more CPU per message than uWebSockets
+	Text    string  `json:"text"`    // what the target asks for
 	Most    float64 `json:"most"`    // bound of Got
 	Got     float64 `json:"got"`     // the ratio, or the figure
 	Spread  string  `json:"spread"`  // of Got over the rounds: 1.02–1.09
@@ -153,7 +153,8 @@ func (s *Server) Spread(key string) Spread {
 	return SpreadOf(v)
 }
 
-// Ratio divides a figure of s by that of other, round by round: what disturbed a round disturbed both.
+// Ratio divides a figure of s by that of other, round by round: what disturbed a round disturbed
+// both.
 func (s *Server) Ratio(other *Server, key string) Spread {
 	var v []float64
 	for i, r := range s.Rounds {

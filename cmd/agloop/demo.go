@@ -34,7 +34,7 @@ func demo(args []string, stdout, stderr io.Writer) int {
 // newDemo returns the server and what it answers over HTTP. The optimizer is off until somebody
 // switches it on, so that a profile stays as it was chosen; the page says so.
 func newDemo() (*server.Server, *http.ServeMux) {
-	// The mux needs the server for its figures and the server needs the mux.
+	// The server is made with the mux, and the routes of the mux need the server.
 	mux := http.NewServeMux()
 	srv := server.New(server.Config{
 		Agent: server.AgentFunc(scriptedAgent),
@@ -45,8 +45,8 @@ func newDemo() (*server.Server, *http.ServeMux) {
 	return srv, mux
 }
 
-// browsable is an address a browser on this machine can open: nobody browses to
-// the wildcard address.
+// browsable is an address that a browser on this machine can open, which the wildcard address is
+// not.
 func browsable(a net.Addr) string {
 	host, port, err := net.SplitHostPort(a.String())
 	if err != nil {
@@ -58,7 +58,7 @@ func browsable(a net.Addr) string {
 	return net.JoinHostPort(host, port)
 }
 
-// demoRoutes adds what srv, which must be serving by the time of a request for its figures, answers over HTTP.
+// demoRoutes adds the HTTP routes of the demo. srv must be serving when its figures are requested.
 func demoRoutes(mux *http.ServeMux, srv *server.Server) {
 	files, err := fs.Sub(page, "page")
 	if err != nil {
@@ -66,7 +66,7 @@ func demoRoutes(mux *http.ServeMux, srv *server.Server) {
 	}
 	mux.Handle("GET /", pageHeaders(http.FileServerFS(files)))
 	mux.HandleFunc("GET /ping", agloop.DefaultHTTP)
-	mux.HandleFunc("GET /ws", agloop.DefaultHTTP) // those who ask for no upgrade are told to
+	mux.HandleFunc("GET /ws", agloop.DefaultHTTP) // answers 426 to requests without an upgrade
 	mux.Handle("GET /metrics", prom.Handler(prom.NewCollector(
 		func() *metrics.PerformanceMetrics { return srv.GetPerformanceManager().GetMetrics() },
 		func(s *metrics.Source) { srv.GetPerformanceManager().GetMetricsCollector().Totals(s) },
@@ -76,7 +76,7 @@ func demoRoutes(mux *http.ServeMux, srv *server.Server) {
 		out.pageTuning = tuningOf(srv.GetPerformanceManager())
 		writeJSON(w, out)
 	})
-	// No other page may turn the knobs of a demo that its visitor happens to run.
+	// Pages of other origins must not change the tuning of a demo on the visitor's machine.
 	mux.Handle("POST /profile", http.NewCrossOriginProtection().Handler(
 		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			changeTuning(w, r, srv.GetPerformanceManager())
@@ -97,7 +97,8 @@ func pageHeaders(next http.Handler) http.Handler {
 	})
 }
 
-// pageStats are the figures the page shows. Totals, so that each page makes its own rates.
+// pageStats are the figures that the page shows. They are totals, from which the page computes
+// rates.
 type pageStats struct {
 	Connections uint64 `json:"connections"` // WebSockets open now
 	Runs        int    `json:"runs"`
@@ -113,8 +114,8 @@ func statsOf(s server.Stats) pageStats {
 		Runs: s.Runs, MessagesIn: s.MessagesIn,
 		FramesOut: s.FramesOut, BytesOut: s.BytesOut, Writes: s.Writes,
 	}
-	// s.Connections would count the very connection that asks, too. The counters are
-	// read one after another, so a close may show before its open.
+	// s.Connections includes the connection of this request. The counters are read one after
+	// another, so a connection may be counted as closed before it is counted as opened.
 	if s.Opened > s.Closed {
 		out.Connections = s.Opened - s.Closed
 	}

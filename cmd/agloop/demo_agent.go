@@ -9,9 +9,9 @@ import (
 	"github.com/agloop/agloop/server"
 )
 
-// scriptedAgent plays the part of a model: it reads the last thing the person said
-// and follows one of four scripts. It keeps nothing between runs; what a resumed
-// run needs is in its input, as AG-UI intends.
+// scriptedAgent stands in for a model: it reads the last message of the user and follows one of
+// four scripts. It keeps nothing between runs, because in AG-UI the input has all that a resumed
+// run needs.
 func scriptedAgent(ctx context.Context, run *server.Run) error {
 	s := &stage{ctx: ctx, run: run}
 	words := lastWords(run.Input.Messages)
@@ -61,7 +61,7 @@ func mentions(words string, wanted ...string) bool {
 	return false
 }
 
-// changedSubject says whether the person left the question open and said something else.
+// changedSubject reports whether the user cancelled the question and wrote something else.
 func changedSubject(in *agui.RunAgentInput) bool {
 	for _, r := range in.Resume {
 		if r.Status != agui.ResumeCancelled {
@@ -71,7 +71,7 @@ func changedSubject(in *agui.RunAgentInput) bool {
 	return len(in.Messages) > 0 && in.Messages[len(in.Messages)-1].Role == agui.RoleUser
 }
 
-// approved says whether every interrupt was resolved with {"approved": true}.
+// approved reports whether every interrupt was resolved with {"approved": true}.
 func approved(resume []agui.ResumeEntry) bool {
 	for _, r := range resume {
 		var answer struct {
@@ -84,7 +84,7 @@ func approved(resume []agui.ResumeEntry) bool {
 	return true
 }
 
-// answer measures the person's words with a tool and talks about them.
+// answer measures the user's words with a tool and answers with the result.
 func (s *stage) answer(words string) error {
 	m := measure(words)
 	return s.play(
@@ -98,7 +98,7 @@ func (s *stage) answer(words string) error {
 	)
 }
 
-// askFirst finds a table and ends the run with a question to the person.
+// askFirst finds a table and ends the run with a question to the user.
 func (s *stage) askFirst(b booking) error {
 	return s.play(
 		s.plan("Book a table", "Understand the wish", "Find a free table", "Ask you first", "Book it"),
@@ -115,7 +115,7 @@ func (s *stage) askFirst(b booking) error {
 	)
 }
 
-// goOn is the run after the person's answer.
+// resume is the run after the user's answer.
 func (s *stage) resume(b booking, yes bool) error {
 	acts := []act{
 		s.plan("Book a table", "Understand the wish", "Find a free table", "Ask you first", "Book it"),
@@ -137,7 +137,7 @@ func (s *stage) resume(b booking, yes bool) error {
 	)...)
 }
 
-// burst speaks many words at a time, so that several events share a write.
+// burst sends many words at a time, so that several events share a write.
 func (s *stage) burst() error {
 	const ticks = 60
 	m, err := s.run.TextMessage()
@@ -160,7 +160,7 @@ func (s *stage) burst() error {
 	return m.Close()
 }
 
-// burstWords are twelve.
+// burstWords has twelve words.
 const burstWords = "one run, one socket, many words, each word in its own frame; "
 
 // interrupt ends the run and asks whether b should be booked.

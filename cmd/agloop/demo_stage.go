@@ -12,18 +12,18 @@ import (
 	"github.com/agloop/agloop/server"
 )
 
-// stage is what a script needs to be played: the run, and the plan shown beside it.
+// stage is the run of a script, and the plan that the page shows for it.
 type stage struct {
 	ctx   context.Context
 	run   *server.Run
 	steps []string
-	done  int // steps behind us; the next one is active
+	done  int // finished steps; the next one is active
 }
 
-// act is one move of a script.
+// act is one action of a script.
 type act = func() error
 
-// play does acts until one fails.
+// play performs acts until one fails.
 func (s *stage) play(acts ...act) error {
 	for _, a := range acts {
 		if err := a(); err != nil {
@@ -33,7 +33,7 @@ func (s *stage) play(acts ...act) error {
 	return nil
 }
 
-// pause waits n times as long as a token takes, which is never quite the same.
+// pause waits for the time of n tokens, 30 to 60 ms each at random.
 func (s *stage) pause(n int) error {
 	t := time.NewTimer(time.Duration(n) * (30*time.Millisecond + rand.N(30*time.Millisecond)))
 	defer t.Stop()
@@ -64,7 +64,7 @@ func (s *stage) say(text string) error {
 	return m.Close()
 }
 
-// tool streams a call of a tool and answers it.
+// tool streams a call of a tool and sends its result.
 func (s *stage) tool(name string, args, result any) error {
 	argsJSON, err := json.Marshal(args)
 	if err != nil {
@@ -89,7 +89,7 @@ func (s *stage) tool(name string, args, result any) error {
 	if err := call.Close(); err != nil {
 		return err
 	}
-	if err := s.pause(8); err != nil { // the tool at work
+	if err := s.pause(8); err != nil { // the time that the tool takes
 		return err
 	}
 	return s.run.Emit(&agui.ToolCallResult{
@@ -119,7 +119,7 @@ type planStep struct {
 	Status string `json:"status"` // waiting, active, done or skipped
 }
 
-// plan is the state of a run from here on: a title and steps, the first of them active.
+// plan sets the state of the run to a title and steps, the first of them active.
 func (s *stage) plan(title string, steps ...string) act {
 	return func() error {
 		s.steps, s.done = steps, 0
@@ -138,12 +138,12 @@ func (s *stage) plan(title string, steps ...string) act {
 	}
 }
 
-// next finishes the active step and begins the one behind it.
+// next marks the active step as done and begins the next one.
 func (s *stage) next() act {
 	return func() error { return s.endStep("done") }
 }
 
-// skip leaves the active step undone.
+// skip marks the active step as skipped and begins the next one.
 func (s *stage) skip() act {
 	return func() error { return s.endStep("skipped") }
 }
@@ -173,7 +173,7 @@ func stepPath(i int) string { return fmt.Sprintf("/plan/steps/%d/status", i) }
 func replace(path string, value any) agui.PatchOp {
 	raw, err := json.Marshal(value)
 	if err != nil {
-		panic(err) // strings and numbers always have a JSON form
+		panic(err) // strings and numbers can always be encoded
 	}
 	return agui.PatchOp{Op: agui.PatchReplace, Path: path, Value: raw}
 }

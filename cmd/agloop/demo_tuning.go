@@ -19,14 +19,14 @@ type pageTuning struct {
 	BatchSize      int            `json:"batchSize"`      // messages that end a window
 	BatchTimeoutMS float64        `json:"batchTimeoutMs"` // 0 when nothing waits
 	MemoryTier     string         `json:"memoryTier"`
-	MemoryPressure float64        `json:"memoryPressure"` // percent of the budget
+	MemoryPressure float64        `json:"memoryPressure"` // percent
 	LastDecision   *pageDecision  `json:"lastDecision"`   // null when there was none
 }
 
 type pageDecision struct {
 	Toward     agloop.Profile `json:"toward"`
 	Reason     string         `json:"reason"`
-	SecondsAgo float64        `json:"secondsAgo"` // a time of day would need two clocks that agree
+	SecondsAgo float64        `json:"secondsAgo"` // no time of day, because the page's clock may differ
 }
 
 func tuningOf(m *agloop.PerformanceManager) pageTuning {
@@ -56,7 +56,7 @@ var (
 	errMediaType    = errors.New("send application/json or application/x-www-form-urlencoded")
 )
 
-// mostOfChange is how long the body of a change may be, in bytes.
+// mostOfChange is the largest body of a change, in bytes.
 const mostOfChange = 1 << 10
 
 // readChange reads a change from JSON or a form.
@@ -97,8 +97,8 @@ func readChange(w http.ResponseWriter, r *http.Request) (c tuningChange, err err
 	return c, nil
 }
 
-// changeTuning answers POST /profile with the tuning that holds from then on. A bad
-// request changes nothing.
+// changeTuning answers POST /profile with the tuning that holds from then on. A bad request changes
+// nothing.
 func changeTuning(w http.ResponseWriter, r *http.Request, m *agloop.PerformanceManager) {
 	c, err := readChange(w, r)
 	var p agloop.Profile
@@ -114,7 +114,7 @@ func changeTuning(w http.ResponseWriter, r *http.Request, m *agloop.PerformanceM
 		return
 	}
 	if p != "" {
-		_ = m.SetProfile(p) // one there is
+		_ = m.SetProfile(p) // checked by parseProfile
 	}
 	if c.Adaptive != nil {
 		if optimizer := m.GetAdaptiveOptimizer(); *c.Adaptive {

@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// measures is what the measure_text tool finds out.
+// measures is the result of the measure_text tool.
 type measures struct {
 	Words   int     `json:"words"`
 	Letters int     `json:"letters"`
@@ -40,8 +40,8 @@ func measure(text string) measures {
 	return m
 }
 
-// reply is the answer to words: it quotes them, says what was measured, has a
-// thought about them and explains what is to be seen.
+// reply is the answer to words: it quotes them, says what was measured, adds a remark and explains
+// what the page shows.
 func reply(words string, m measures) string {
 	if m.Words == 0 {
 		return "You wrote “" + clip(words, 60) + "”, which has no word in it to talk about. Silence is an answer too, but a short one to stream."
@@ -52,7 +52,7 @@ func reply(words string, m measures) string {
 			"in a WebSocket frame of its own; the plan beside it is a state that small patches keep up to date.")
 }
 
-// quoteSentence quotes text at the end of a sentence, which ends only once.
+// quoteSentence quotes text at the end of a sentence, with one full stop.
 func quoteSentence(text string) string {
 	if strings.HasSuffix(text, ".") || strings.HasSuffix(text, "!") ||
 		strings.HasSuffix(text, "?") || strings.HasSuffix(text, "…") {
@@ -111,7 +111,7 @@ func clip(text string, n int) string {
 	return strings.TrimSpace(string(runes[:n])) + "…"
 }
 
-// booking is the wish for a table that a message speaks of.
+// booking is the table that a message asks for.
 type booking struct {
 	party int
 	day   string

@@ -15,8 +15,8 @@ func (echoServer) OnMessage(c *server.Conn, op server.Opcode, payload []byte) {
 	c.Reply(op, payload)
 }
 
-// echoLimits are wide enough for conformance suites, which send messages of many
-// MiB in pieces of a few bytes, and for load tools that let connections rest.
+// echoLimits are wide enough for conformance suites, which send messages of many MiB in pieces of a
+// few bytes, and for load tools with idle connections.
 func echoLimits() server.Limits {
 	return server.Limits{
 		MaxMessage:     64 << 20,

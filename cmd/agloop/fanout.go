@@ -13,7 +13,7 @@ import (
 type fanoutServer struct {
 	server.NopHandler
 
-	mu    sync.RWMutex // loops come and go
+	mu    sync.RWMutex // locked by several loops
 	conns map[*server.Conn]struct{}
 }
 

@@ -1,5 +1,5 @@
-// Command agloop serves a demo of AG-UI over WebSocket, the servers that load and
-// conformance tools talk to, and a client that prints the events of a run.
+// Command agloop serves a demo of AG-UI over WebSocket, the servers that load and conformance tools
+// talk to, and a client that prints the events of a run.
 package main
 
 import (
@@ -90,7 +90,7 @@ func parse(flags *flag.FlagSet, args []string) (code int, ok bool) {
 	return exitOK, true
 }
 
-// fail reports err in the name of a command.
+// fail prints err with the name of the command and returns the exit code.
 func fail(stderr io.Writer, name string, err error) int {
 	fmt.Fprintf(stderr, "agloop %s: %v\n", name, err)
 	return exitFailed

@@ -7,7 +7,7 @@ import (
 	"github.com/agloop/agloop"
 )
 
-// profiles are all there are, in the order in which people are offered them.
+// profiles are all profiles, in the order in which they are listed.
 var profiles = []agloop.Profile{
 	agloop.ProfileBalanced, agloop.ProfileLatency, agloop.ProfileThroughput, agloop.ProfileMemory,
 }

@@ -54,8 +54,8 @@ func newInput(thread, message, props string) *agui.RunAgentInput {
 	return in
 }
 
-// printRun writes each event of a run as one line of JSON. It returns nil only
-// when the run ended with RUN_FINISHED.
+// printRun writes each event of a run as one line of JSON. It returns nil only when the run ended
+// with RUN_FINISHED.
 func printRun(ctx context.Context, url string, in *agui.RunAgentInput, out io.Writer) error {
 	c, err := client.Dial(ctx, url, client.Config{})
 	if err != nil {

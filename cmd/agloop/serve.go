@@ -16,8 +16,8 @@ import (
 	"github.com/agloop/agloop/server"
 )
 
-// drainTimeout bounds a graceful shutdown: runs in flight end as cancelled and
-// what waits for the peers is sent.
+// drainTimeout limits a graceful shutdown, in which active runs end as cancelled and waiting bytes
+// are sent.
 const drainTimeout = 10 * time.Second
 
 // listening is where a command listens.
@@ -26,7 +26,7 @@ type listening struct {
 	reusePort bool
 }
 
-// listenFlags registers the flags of a listening.
+// listenFlags registers the flags that say where a command listens.
 func listenFlags(flags *flag.FlagSet, addr string) *listening {
 	l := new(listening)
 	flags.StringVar(&l.addr, "addr", addr, "`address` to listen on")
@@ -35,7 +35,7 @@ func listenFlags(flags *flag.FlagSet, addr string) *listening {
 }
 
 func (l *listening) listen() (net.Listener, error) {
-	// The kernel's keepalive is redundant: the library pings silent peers.
+	// The library pings silent peers, so the kernel's keepalive is not needed.
 	lc := net.ListenConfig{KeepAlive: -1}
 	if l.reusePort {
 		lc.Control = sharePort
@@ -43,9 +43,9 @@ func (l *listening) listen() (net.Listener, error) {
 	return lc.Listen(context.Background(), "tcp", l.addr)
 }
 
-// serve runs srv at l until SIGINT or SIGTERM and then shuts it down. A second
-// signal ends the process at once. ready is called with the address when the server has
-// started, before the first connection is taken.
+// serve runs srv at l until SIGINT or SIGTERM and then shuts it down. A second signal ends the
+// process at once. ready is called with the address when the server has started, before the first
+// connection is accepted.
 func serve(name string, l *listening, srv *server.Server, stderr io.Writer, ready func(net.Addr)) int {
 	ln, err := l.listen()
 	if err != nil {
@@ -80,8 +80,8 @@ func serve(name string, l *listening, srv *server.Server, stderr io.Writer, read
 	return exitOK
 }
 
-// readyListener calls ready when it is first asked for a connection: the server has then
-// started, and has taken none.
+// readyListener calls ready at the first Accept. The server has then started and has not accepted
+// anything.
 type readyListener struct {
 	net.Listener
 	ready func()
@@ -93,10 +93,10 @@ func (l *readyListener) Accept() (net.Conn, error) {
 	return l.Listener.Accept()
 }
 
-// spareProcessor gives the scheduler one P more than there are loops. With as many
-// busy loops as Ps, the scheduler's monitor takes the P away in every system call
-// that lasts longer than 20 µs, and the loop waits to get one back. An explicit
-// GOMAXPROCS in the environment wins.
+// spareProcessor sets GOMAXPROCS to one more than there are loops. With as many busy loops as
+// processors of the scheduler, its monitor takes the processor from a loop in every system call
+// that lasts longer than 20 µs, and the loop must wait for another one. GOMAXPROCS in the
+// environment has precedence.
 func spareProcessor(loops int) {
 	if loops > 0 && os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(loops + 1)

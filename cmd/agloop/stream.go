@@ -22,8 +22,8 @@ type streamProps struct {
 	Seconds float64 `json:"seconds"` // length of the run
 }
 
-// parseStreamProps reads props; members that are absent have defaults, members
-// that are unknown are ignored, as everywhere in AG-UI.
+// parseStreamProps reads props. Absent members have defaults and unknown ones are ignored, as
+// everywhere in AG-UI.
 func parseStreamProps(raw json.RawMessage) (streamProps, error) {
 	p := streamProps{Rate: 10, Burst: 4, Delta: 24, Seconds: 60}
 	if len(raw) > 0 {
@@ -66,8 +66,8 @@ func streamAgent(ctx context.Context, run *server.Run) error {
 	if err := run.Emit(&agui.TextMessageStart{MessageID: id, Role: agui.RoleAssistant}); err != nil {
 		return err
 	}
-	// One event and one timestamp serve the whole run: Emit has encoded the event
-	// when it returns, so a token costs no allocation here.
+	// One event and one timestamp are used for the whole run, so that a token costs no allocation
+	// here. Emit has encoded the event when it returns.
 	var now int64
 	token := &agui.TextMessageContent{MessageID: id, Delta: filler(props.Delta)}
 	token.Timestamp = &now
@@ -87,8 +87,9 @@ func streamAgent(ctx context.Context, run *server.Run) error {
 	return run.Emit(&agui.TextMessageEnd{MessageID: id})
 }
 
-// sleepUntil sleeps until due, or at most a second longer than ctx lives. Where a burst is late the next is not, as it would
-// be after a ticker's lost tick; and a channel to wait for, or two, cost more.
+// sleepUntil sleeps until due, or until at most a second after the end of ctx. After a late burst
+// the next one is in time, which it would not be with a ticker, whose ticks are lost. Waiting for a
+// channel would cost more.
 func sleepUntil(ctx context.Context, due time.Time) error {
 	for ctx.Err() == nil {
 		left := time.Until(due)
@@ -120,7 +121,7 @@ func stream(args []string, stdout, stderr io.Writer) int {
 		Loops:   *loops,
 	})
 	return serve("stream", at, srv, stderr, func(a net.Addr) {
-		_ = srv.GetPerformanceManager().SetProfile(profile) // one there is
+		_ = srv.GetPerformanceManager().SetProfile(profile) // checked by parseProfile
 		fmt.Fprintf(stdout, "agloop stream: ws://%s/ws\n", a)
 	})
 }

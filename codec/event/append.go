@@ -10,12 +10,12 @@ import (
 	"github.com/agloop/agloop/agui"
 )
 
-// appender writes an event member by member and judges each as it goes. The
-// first failure stays in reason and field, and the bytes are then worth nothing.
+// appender appends an event member by member and checks each member. It keeps the first failure in
+// reason and field; the bytes must then not be used.
 //
-// Its methods take a member as it stands before a string, `,"name":"`, and leave the
-// last quote out before anything else. Every member brings its comma; an object's
-// brace takes the place of the first one.
+// The parameter member of its methods is a member's name with all that surrounds it before a
+// string, `,"name":"`. The last quote is left out before other values. Every member begins with its
+// comma, and the brace of an object replaces the comma of its first member.
 type appender struct {
 	dst    []byte
 	depth  int // how many containers are open
@@ -24,7 +24,7 @@ type appender struct {
 	failed int // the depth that field is relative to
 }
 
-// The kinds of values that are JSON already.
+// The schemas of values that are JSON already.
 var (
 	anyValue  = plainField("", schemaAny)
 	dataValue = plainField("", schemaData)
@@ -48,7 +48,7 @@ func (a *appender) open(head string, b *agui.Base) {
 	}
 }
 
-// openUntagged is open for an event whose Base may not name a subagent.
+// openUntagged is open for an event whose Base must not name a subagent, for the given reason.
 func (a *appender) openUntagged(head string, b *agui.Base, reason string) {
 	if b.SubagentRunID != nil {
 		a.fail(`,"subagentRunId":"`, reason)
@@ -152,14 +152,14 @@ func (a *appender) raw(member string, raw []byte, f *schemaField) {
 	}
 }
 
-// maybe is raw for a value that may be absent.
+// optionalRaw is raw for a value that may be absent.
 func (a *appender) optionalRaw(member string, raw []byte, f *schemaField) {
 	if len(raw) > 0 {
 		a.raw(member, raw, f)
 	}
 }
 
-// json appends a value, or returns what is wrong with it and where.
+// json appends a value. If the value does not fit f it also returns the reason and the place.
 func (a *appender) json(raw []byte, f *schemaField) (place, reason string) {
 	if len(raw) == 0 {
 		return "", "required but missing"
@@ -176,14 +176,14 @@ func (a *appender) json(raw []byte, f *schemaField) (place, reason string) {
 	return place, reason
 }
 
-// begin opens an object; its members follow, and end.
+// beginObject begins an object. Its members are appended next, then endObject is called.
 func (a *appender) beginObject(member string) (start int) {
 	a.name(member)
 	a.depth++
 	return len(a.dst)
 }
 
-// end closes the object that was opened at start.
+// endObject ends the object that begins at start.
 func (a *appender) endObject(member string, start int) {
 	a.closeObject(start)
 	if a.depth--; a.failed > a.depth {
@@ -191,7 +191,7 @@ func (a *appender) endObject(member string, start int) {
 	}
 }
 
-// brace makes the members from start on an object.
+// closeObject puts braces around the members that begin at start.
 func (a *appender) closeObject(start int) {
 	if len(a.dst) == start {
 		a.dst = append(a.dst, '{', '}')
@@ -225,8 +225,8 @@ func (a *appender) list(member string, n int) iter.Seq[int] {
 	}
 }
 
-// union tells of objects of several kinds which members each kind has: those in
-// members, a bit each. The schema decides.
+// union says which members each of several kinds of objects has, by the schema. In a set of
+// members, bit i is members[i].
 type union struct {
 	tag     string
 	members []string
@@ -262,8 +262,8 @@ func unionOf(u *schemaUnion, tag string, members ...string) *union {
 	return union
 }
 
-// kind checks the members of an object by its tag: present holds which of the
-// union's members it has.
+// checkKind checks that an object has the members of the kind that its tag names. present says for
+// each of u.members whether the object has it.
 func (a *appender) checkKind(u *union, tag string, present ...bool) unionKind {
 	kind, known := u.kinds[tag]
 	if !known {

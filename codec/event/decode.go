@@ -12,36 +12,35 @@ import (
 	"github.com/bytedance/sonic/decoder"
 )
 
-// sonicJSON fills structs from documents that a schemaWalk has judged and
-// cleaned, so its own laxness does not matter. Strings are copied one by one: a
-// kept string must not pin the message it came in.
+// sonicJSON fills structs from documents that a schemaWalk has checked and cleaned, so it need not
+// be strict itself. It copies each string, because one that is kept must not keep the whole message
+// alive.
 var sonicJSON = sonic.Config{CopyString: true}.Froze()
 
-// Decoder decodes the events of one stream. The zero value is ready. It keeps
-// the ids it minted for retired events, and buffers. Two goroutines may not use
-// one at once, and it must not be copied after first use.
+// Decoder decodes the events of one stream. The zero value is ready. It keeps buffers, and the ids
+// that it has made for retired events. Only one goroutine may use a Decoder at a time, and it must
+// not be copied after first use.
 type Decoder struct {
 	walk     schemaWalk
 	thinking thinking
 	lastID   string // most events name the same message as the one before
 }
 
-// DecodeEvent decodes one event. Retired forms are translated first, then the
-// event is judged: an event of unknown type, or one with an unknown value where
-// it cannot do without, is dropped (ev and err are nil); unknown members and
-// elements are stripped; each with a note. Integers may be spelled with a
-// fraction or an exponent, and of a member that stands twice the last counts.
+// DecodeEvent decodes one event. It translates retired forms first. Then it drops an event of
+// unknown type, or with an unknown value in a required member (ev and err are nil), and strips
+// unknown members and elements; each with a note. Integers may have a fraction or an exponent of
+// ten. Of a member that occurs twice the last one counts.
 //
-// data is borrowed: nothing returned points into it. The error is a [*FieldError]
-// and fatal to the run: a known member is malformed or missing, an array of
-// patch operations has more than 1024, values nest deeper than 64 levels, or
-// data is not one JSON object with a type.
+// data is borrowed: nothing returned points into it. The error is a [*FieldError] and fatal to the
+// run: a known member is malformed or missing, an array of patch operations has more than 1024,
+// values nest deeper than 64 levels, or data is not one JSON object with a type.
 func (d *Decoder) DecodeEvent(data []byte) (ev agui.Event, notes []Note, err error) {
 	w := &d.walk
 	w.reset(data, false)
 	shape, verdict := d.judge()
 	if verdict != schemaKeep {
-		// Perhaps only because the first of two members of the same name was judged.
+		// The reason may be the first of two members of the same name, of which only the last
+		// counts.
 		if last, twice := dedup(data); twice {
 			w.reset(last, false)
 			shape, verdict = d.judge()
@@ -60,8 +59,8 @@ func (d *Decoder) DecodeEvent(data []byte) (ev agui.Event, notes []Note, err err
 	return ev, notes, err
 }
 
-// judge finds the shape of the document and walks it. A document whose event
-// disappears has its note and is schemaUnknown.
+// judge finds the shape of the document and checks the document by it. An event that must be
+// dropped gets a note and is schemaUnknown.
 func (d *Decoder) judge() (*schemaShape, schemaVerdict) {
 	w := &d.walk
 	tag, verdict := w.eventType()
@@ -123,7 +122,7 @@ func (w *schemaWalk) eventType() (scanText, schemaVerdict) {
 	return tag, schemaKeep
 }
 
-// drop checks that a document of unknown type is JSON at all.
+// drop checks that a document of unknown type is JSON, and notes that it is dropped.
 func (w *schemaWalk) drop(plain string) schemaVerdict {
 	if !w.jsonScan.skipValue() || !w.finish() {
 		return schemaFatal
@@ -135,8 +134,9 @@ func (w *schemaWalk) drop(plain string) schemaVerdict {
 	return schemaUnknown
 }
 
-// build makes the event from the document just judged. Where it takes members by
-// their place, the edits need not be made: what they remove has no place.
+// build makes the event from the document that was just checked. The frequent types are built from
+// the places of their members, which do not include what the edits remove; the others are decoded
+// after the edits were made.
 func (d *Decoder) build(shape *schemaShape) (agui.Event, error) {
 	w := &d.walk
 	switch shape.event {
@@ -210,7 +210,8 @@ func (d *Decoder) base() agui.Base {
 	return b
 }
 
-// id is str for an identifier: the string of the event before is used again if equal.
+// id is str for an identifier. It returns the string of the event before if that is equal, to save
+// an allocation.
 func (d *Decoder) id(member int) string {
 	t := d.walk.members[member]
 	if t.escaped || string(d.walk.data[t.start:t.end]) != d.lastID {
@@ -243,13 +244,14 @@ func (d *Decoder) patch(member int) []agui.PatchOp {
 	return patchOf(d.walk.data[t.start:t.end])
 }
 
-// warm makes encoding/json, which stands behind content parts, prepare itself too.
+// warm is an event whose content parts are decoded by encoding/json, which prepares itself at first
+// use.
 const warm = `{"type":"MESSAGES_SNAPSHOT","messages":[{"id":"","role":"user",` +
 	`"content":[{"type":"image","source":{"type":"url","value":""}}]}]}`
 
-// Pretouch compiles what decoding needs, which otherwise happens at first use of
-// each type. The first call takes some 120 ms, later ones nothing: call it at start,
-// not on an event loop. The error comes from the compiler and leaves decoding usable.
+// Pretouch compiles the decoders of all types, which otherwise happens at the first use of each.
+// The first call takes about 120 ms and later ones no time, so call it at start and not on an event
+// loop. The error comes from the compiler; decoding works in spite of it.
 func Pretouch() error { return pretouch() }
 
 var pretouch = sync.OnceValue(func() error {

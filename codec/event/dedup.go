@@ -1,8 +1,8 @@
 package event
 
-// dedup returns a copy of the JSON document in which every object keeps
-// only the last of the members that have the same name. twice reports that there
-// were such; it is false when data is not JSON.
+// dedup returns a copy of a JSON document in which every object keeps only the last of the members
+// that have the same name. twice reports whether there were such members; it is false when data is
+// not JSON.
 func dedup(data []byte) (out []byte, twice bool) {
 	s := dedupScan{jsonScan: jsonScan{data: data}}
 	out, ok := s.dedup(make([]byte, 0, len(data)))

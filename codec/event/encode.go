@@ -8,20 +8,20 @@ import (
 	"github.com/agloop/agloop/agui"
 )
 
-// walks lends walks to functions that belong to no stream.
+// walks are reused by functions that have no Decoder.
 var walks = sync.Pool{New: func() any { return new(schemaWalk) }}
 
-// Why an event may not name a subagent in its Base.
+// The reasons why an event must not name a subagent in its Base.
 const (
 	noTag = "no such member here"
-	// The field of Base hides behind the event's own and would vanish in silence.
+	// The event has a field of the same name, which hides that of Base, so it would be lost
+	// unnoticed.
 	hiddenTag = "set in Base, where this event does not keep it"
 )
 
-// Append appends ev in its wire form to dst. It judges the event as a reader
-// would, and stricter: whatever a reader would strip, drop or refuse is a
-// [*FieldError], and dst is then returned as it was. Its spare capacity may have
-// been written to. ev is only read.
+// Append appends the JSON of ev to dst. Whatever a reader would strip, drop or refuse is a
+// [*FieldError]; then dst is returned as it was, though its spare capacity may have been written
+// to. ev is not changed.
 func Append(dst []byte, ev agui.Event) ([]byte, error) {
 	if ev == nil {
 		return dst, &FieldError{Reason: "no event"}

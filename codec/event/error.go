@@ -1,10 +1,10 @@
 package event
 
-// FieldError is an event or an input that breaks the protocol. It is fatal to
-// the run when read and means that nothing was written when written.
+// FieldError is an event or an input that breaks the protocol. When reading it ends the run; when
+// writing it means that nothing was written.
 type FieldError struct {
-	// Event is the type of the event, "RunAgentInput" for an input, or "" when the
-	// bytes are no event at all.
+	// Event is the type of the event, "RunAgentInput" for an input, or "" when the bytes are no
+	// event at all.
 	Event string
 	// Field is the place, such as "messages[2].content"; "" is the whole.
 	Field string
@@ -24,17 +24,17 @@ func (e *FieldError) Error() string {
 	return s + e.Reason
 }
 
-// NoteKind says what became of something that is no error. The zero value is none.
+// NoteKind is what was done with a part of an event that is no error. The zero value is none.
 type NoteKind uint8
 
 const (
-	// NoteDropped is an event that disappeared whole.
+	// NoteDropped is an event that was left out.
 	NoteDropped NoteKind = iota + 1
-	// NoteStripped is a member or an element that disappeared.
+	// NoteStripped is a member or an element that was left out.
 	NoteStripped
 	// NoteTranslated is a retired form that was turned into its present one.
 	NoteTranslated
-	// NoteWarned is something kept that deserves attention: a newer protocol version.
+	// NoteWarned is a newer protocol version, which is kept.
 	NoteWarned
 )
 
@@ -53,7 +53,7 @@ func (k NoteKind) String() string {
 	return "none"
 }
 
-// Note reports one such thing, for a log or a counter.
+// Note reports something that was left out, translated or unusual, for a log or a counter.
 type Note struct {
 	Kind NoteKind
 	// Event is the type the event came with, at most 64 bytes of it, or "RunAgentInput".

@@ -9,11 +9,10 @@ const inputName = "RunAgentInput"
 // maxID is how long the threadId and runId of an input may be.
 const maxID = 128
 
-// DecodeRunAgentInput decodes what a client sends to start a run, by the rules
-// of [Decoder.DecodeEvent]; nothing is ever dropped whole. A protocol version
-// newer in its minor number only is noted. data is borrowed: nothing returned
-// points into it. The error is a [*FieldError] that names the member; such an
-// input is refused before any event.
+// DecodeRunAgentInput decodes what a client sends to start a run, by the rules of
+// [Decoder.DecodeEvent]; an input is never dropped. A protocol version newer in its minor number
+// only is noted. data is borrowed: nothing returned points into it. The error is a [*FieldError]
+// that names the member; such an input is refused before any event.
 func DecodeRunAgentInput(data []byte) (*agui.RunAgentInput, []Note, error) {
 	w := walks.Get().(*schemaWalk)
 	defer walks.Put(w)
@@ -96,9 +95,9 @@ func (w *schemaWalk) judgeInput(data []byte) {
 	}
 }
 
-// CheckInputIDs refuses a threadId or runId that is longer than 128 bytes or
-// holds a control character. The protocol allows both; a server that logs ids
-// and keys maps with them need not. The error is a [*FieldError].
+// CheckInputIDs refuses a threadId or runId that is longer than 128 bytes or holds a control
+// character. The protocol allows both; a server that logs ids and keys maps with them need not. The
+// error is a [*FieldError].
 func CheckInputIDs(in *agui.RunAgentInput) error {
 	if reason := checkID(in.ThreadID); reason != "" {
 		return &FieldError{Event: inputName, Field: "threadId", Reason: reason}

@@ -50,7 +50,7 @@ func (a *appender) toolCall(c *agui.ToolCall) {
 	a.optionalRaw(`,"metadata":"`, c.Metadata, &openValue)
 }
 
-// content appends a content that must be as f says.
+// content appends a content that must fit f.
 func (a *appender) content(c *agui.Content, f *schemaField) {
 	const member = `,"content":"`
 	switch {

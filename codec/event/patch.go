@@ -9,7 +9,7 @@ import (
 	"github.com/agloop/agloop/agui"
 )
 
-// patchOf reads a list of patch operations that has been judged.
+// patchOf reads a list of patch operations that has been checked.
 func patchOf(data []byte) []agui.PatchOp {
 	s := jsonScan{data: data}
 	ops := []agui.PatchOp{}
@@ -25,8 +25,8 @@ func patchOf(data []byte) []agui.PatchOp {
 	return ops
 }
 
-// patchMember is a member of an operation, whose meaning depends on the verb,
-// which may come later.
+// patchMember is a member of an operation. Its meaning depends on the verb, which may come after
+// it.
 type patchMember struct {
 	name, text scanText // text is the inside of a string
 	start, end int
@@ -116,7 +116,7 @@ func (a *appender) patch(member string, ops []agui.PatchOp) {
 	a.dst = append(a.dst, ']')
 }
 
-// patchOp appends one operation, or returns what is wrong with it.
+// patchOp appends one operation. It returns the reason if the operation is not valid.
 func (a *appender) patchOp(op *agui.PatchOp) string {
 	needsFrom, needsValue := patchNeedsFrom(op.Op), patchNeedsValue(op.Op)
 	switch {

@@ -23,13 +23,14 @@ var retiredTypes = map[string]retired{
 	"THINKING_TEXT_MESSAGE_END":     {agui.EventTypeReasoningMessageEnd, false, true},
 }
 
-// thinking holds the ids minted for retired events, which had none.
+// thinking holds the ids made for retired events, which had none.
 type thinking struct {
 	span    string
 	message string
 }
 
-// mint returns the id for an event of form r and remembers it as long as needed.
+// idFor returns the id for an event of form r and keeps it until the event that ends the span or
+// message.
 func (t *thinking) idFor(r retired) string {
 	held := &t.message
 	if r.event == agui.EventTypeReasoningStart || r.event == agui.EventTypeReasoningEnd {
@@ -48,8 +49,8 @@ func (t *thinking) idFor(r retired) string {
 	return id
 }
 
-// translate rewrites the retired event in data, a JSON object, to form r. The
-// title of THINKING_START has no place in the present form and is lost.
+// translate rewrites the retired event in data, a JSON object, to form r. The title of
+// THINKING_START is lost, because the present form has no such member.
 func (t *thinking) translate(data []byte, r retired) ([]byte, error) {
 	s := jsonScan{data: data}
 	out := make([]byte, 0, len(data)+96)
@@ -92,8 +93,8 @@ func (t *thinking) translate(data []byte, r retired) ([]byte, error) {
 	return append(out, '}'), nil
 }
 
-// binaryPart translates the retired part at pos to the media part of its MIME
-// family. A part with neither data nor url has no present form and is unknown.
+// binaryPart translates the retired part at pos to the media part of its MIME family. A part with
+// neither data nor url has no present form and is schemaUnknown.
 func (w *schemaWalk) binaryPart() schemaVerdict {
 	start := w.pos
 	if !w.jsonScan.skipValue() {

@@ -9,8 +9,8 @@ import (
 // scanMaxDepth is how deep containers may nest in an event or an input.
 const scanMaxDepth = 64
 
-// jsonScan reads JSON strictly after RFC 8259, over borrowed bytes and without
-// allocating. A method that fails leaves the reason in reason and pos near it.
+// jsonScan reads JSON strictly by RFC 8259, from borrowed bytes and without allocating. A method
+// that fails sets reason, and leaves pos near the failure.
 type jsonScan struct {
 	data   []byte
 	pos    int
@@ -44,7 +44,7 @@ func (s *jsonScan) peek() byte {
 	return 0
 }
 
-// enter and leave bracket a container.
+// descend goes into the container at whose bracket pos stands; ascend goes out of it.
 func (s *jsonScan) descend() bool {
 	if s.depth++; s.depth > scanMaxDepth {
 		return s.fail("nested deeper than 64 levels")
@@ -58,7 +58,7 @@ func (s *jsonScan) ascend() {
 	s.pos++
 }
 
-// value skips any value.
+// skipValue skips any value and checks that it is JSON.
 func (s *jsonScan) skipValue() bool {
 	switch c := s.peek(); {
 	case c == '"':
@@ -160,9 +160,9 @@ const (
 	scanHighs = 0x8080808080808080
 )
 
-// scanSpecial marks the high bit of the bytes of word that are a quote, a
-// backslash, a control character or not ASCII. A byte above the first marked one
-// may be marked wrongly, so only the lowest mark counts.
+// scanSpecial marks the high bit of the bytes of word that are a quote, a backslash, a control
+// character or not ASCII. Bytes above the lowest marked one may be marked wrongly, so only the
+// lowest mark may be used.
 func scanSpecial(word uint64) uint64 {
 	quote := word ^ scanOnes*'"'
 	slash := word ^ scanOnes*'\\'
@@ -209,7 +209,7 @@ func (s *jsonScan) text() (scanText, bool) {
 			return t, s.fail("not valid JSON: control character in a string")
 		case c >= utf8.RuneSelf:
 			unicode = true
-			// Runs of non-ASCII text are judged as a whole at the end of the string.
+			// Text that is not ASCII is checked at the end of the string, all at once.
 			for i < len(data) && data[i] >= utf8.RuneSelf {
 				i++
 			}
@@ -253,8 +253,8 @@ func scanHex(b []byte) (rune, bool) {
 	return r, true
 }
 
-// scanNumber is a number's place in the data; whole says it has neither fraction
-// nor exponent.
+// scanNumber is a number's place in the data. whole reports whether it has neither fraction nor
+// exponent.
 type scanNumber struct {
 	start, end int
 	whole      bool
@@ -308,7 +308,7 @@ func scanDigits(data []byte, i int) int {
 	return i
 }
 
-// finish checks that only white space is left.
+// finish checks that only white space follows.
 func (s *jsonScan) finish() bool {
 	if s.peek() != 0 || s.pos < len(s.data) {
 		return s.fail("not valid JSON: something follows the value")

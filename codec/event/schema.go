@@ -26,8 +26,8 @@ type schemaField struct {
 	kind     schemaKind
 	required bool
 
-	// retiredNull marks null as an old spelling of absent; stateNull one that is
-	// still tolerated and no news.
+	// With retiredNull, null is a retired form of absent and is noted. With stateNull it is
+	// accepted as absent without a note.
 	retiredNull bool
 	stateNull   bool
 
@@ -39,19 +39,19 @@ type schemaField struct {
 	max    int // 0 is no limit
 }
 
-// schemaObject is an object of the protocol. Unknown members stay in an open
-// one and are unknown material in a closed one.
+// schemaObject is an object of the protocol. Unknown members are kept in an open one and stripped
+// from a closed one.
 type schemaObject struct {
 	open     bool
 	fields   []schemaField
 	required uint32 // bit i: fields[i] is required
 }
 
-// schemaUnion is a set of objects told apart by the string in the member tag.
+// schemaUnion is a set of objects that differ by the string in the member tag.
 type schemaUnion struct {
 	tag      string
 	variants map[string]*schemaObject
-	// binary marks the parts of messages, where the retired part of that name is translated.
+	// binary is true for the parts of messages, where the retired part "binary" is translated.
 	binary bool
 }
 
@@ -84,7 +84,8 @@ func (o *schemaObject) find(s *jsonScan, name scanText) int {
 	return -1
 }
 
-// The builders below name a member, then what it is. Members are optional unless wrapped in mustField.
+// The builders below name a member, then what it is. Members are optional unless wrapped in
+// mustField.
 
 func mustField(f schemaField) schemaField {
 	f.required = true

@@ -2,9 +2,8 @@ package event
 
 import "github.com/agloop/agloop/agui"
 
-// The places of the members common to all events; their own members follow from
-// schemaOwn on. Events without an owner have no schemaTag, and their own members
-// start there.
+// The places of the members common to all events. An event's own members follow from schemaOwn on.
+// Events without an owner do not have schemaTag, and their own members begin there.
 const (
 	schemaType = iota
 	schemaTime

@@ -85,8 +85,7 @@ var schemaSource = &schemaUnion{tag: "type", variants: map[string]*schemaObject{
 	),
 }}
 
-// schemaParts is the union of content parts. Those of messages have retired
-// forms, those of a tool result never had any.
+// schemaParts is the union of content parts. Only those of messages have retired forms.
 func schemaParts(ofMessage bool) *schemaUnion {
 	metadata := plainField("metadata", schemaData)
 	media := metadata

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// value judges the value at pos as a member or an element.
+// value checks the value at pos, of a member or an element, by f.
 func (w *schemaWalk) value(f *schemaField) schemaVerdict {
 	c := w.peek()
 	if c == 'n' {
@@ -96,7 +96,7 @@ func (w *schemaWalk) stringOf(f *schemaField, c byte) schemaVerdict {
 	return w.fatal("must be " + strings.Join(f.set, " or "))
 }
 
-// schemaIsPointer is the grammar of RFC 6901, section 3.
+// schemaIsPointer reports whether t is a JSON Pointer (RFC 6901 §3).
 func schemaIsPointer(t scanText, s *jsonScan) bool {
 	text := s.data[t.start:t.end]
 	if t.escaped {
@@ -127,7 +127,7 @@ func (w *schemaWalk) integerValue(f *schemaField, c byte) schemaVerdict {
 	v, err := strconv.ParseInt(text, 10, 64)
 	plain := err == nil && text != "-0"
 	if !n.whole {
-		// 5.0 and 5e3 are integers too, in a spelling that Go's decoders refuse.
+		// 5.0 and 5e3 are integers, too, which Go's decoders refuse in this form.
 		var float float64
 		if float, err = strconv.ParseFloat(text, 64); float != math.Trunc(float) {
 			return w.fatal("must be an integer")
@@ -150,8 +150,8 @@ func (w *schemaWalk) integerValue(f *schemaField, c byte) schemaVerdict {
 	return schemaKeep
 }
 
-// tagged judges one object of a union. The tag may stand anywhere in the object,
-// so it is looked up first.
+// tagged checks one object of a union. The tag may be anywhere in the object, so it is looked up
+// first.
 func (w *schemaWalk) tagged(u *schemaUnion, c byte) schemaVerdict {
 	if c != '{' {
 		return w.fatal("must be an object")
@@ -180,7 +180,7 @@ func (w *schemaWalk) tagged(u *schemaUnion, c byte) schemaVerdict {
 	return schemaUnknown
 }
 
-// lookup finds the string in member name of the object at pos and stays there.
+// lookup finds the string in the member name of the object at pos, and does not move pos.
 func (w *schemaWalk) lookup(name string) (scanText, bool) {
 	s := w.jsonScan
 	s.depth, s.pos = 0, s.pos+1

@@ -6,17 +6,17 @@ import (
 	"strings"
 )
 
-// schemaVerdict is what is to become of a value.
+// schemaVerdict is the result of checking a value.
 type schemaVerdict uint8
 
 const (
 	schemaFatal   schemaVerdict = iota // reason says why
 	schemaKeep                         // nothing is wrong with it
 	schemaRemove                       // it reads as absent
-	schemaUnknown                      // it is unknown material; its place decides
+	schemaUnknown                      // it is unknown: stripped, or the object around it is
 )
 
-// schemaEdit replaces a stretch of the data. Edits are in order and apart.
+// schemaEdit replaces a part of the data by text. Edits are in order and do not overlap.
 type schemaEdit struct {
 	start, end int
 	text       string
@@ -28,8 +28,8 @@ type schemaStep struct {
 	index int
 }
 
-// schemaWalk judges one document. Reading, it notes what it would strip or
-// translate and collects edits that do so; strict, for writing, it fails there.
+// schemaWalk checks one document by its schema. When reading, it notes what must be stripped or
+// translated and collects the edits for that. When strict, for writing, it fails there.
 type schemaWalk struct {
 	jsonScan
 	strict bool
@@ -39,8 +39,8 @@ type schemaWalk struct {
 	path   []schemaStep
 	steps  [16]schemaStep // room for path
 
-	// Of the document's own members: where they are, by their place in the schema.
-	// A string's place is without the quotes; the end of an absent member is 0.
+	// Where the document's own members are, in the order of the schema. A string is without its
+	// quotes; the end of an absent member is 0.
 	members [schemaMembers]scanText
 	time    int64
 	last    scanText // the string read last
@@ -57,7 +57,7 @@ func (w *schemaWalk) reset(data []byte, strict bool) {
 	w.members = [schemaMembers]scanText{}
 }
 
-// release lets go of everything borrowed.
+// release drops the references to borrowed bytes.
 func (w *schemaWalk) release() {
 	w.data = nil
 	w.notes = nil
@@ -102,8 +102,7 @@ func (w *schemaWalk) note(kind NoteKind) {
 	w.notes = append(w.notes, Note{Kind: kind, Event: w.event, Path: w.place()})
 }
 
-// object judges the object at whose brace pos stands. top is true for the
-// document's own.
+// object checks the object at whose brace pos stands. top is true for the document itself.
 func (w *schemaWalk) object(o *schemaObject, top bool) schemaVerdict {
 	verdict := schemaKeep
 	if !w.descend() {
@@ -126,7 +125,7 @@ func (w *schemaWalk) object(o *schemaObject, top bool) schemaVerdict {
 		if i := o.find(&w.jsonScan, name); i >= 0 {
 			f := &o.fields[i]
 			if seen&(1<<i) != 0 {
-				return w.fatal("a member stands twice") // the caller takes the last and tries again
+				return w.fatal("a member stands twice") // the caller tries again after dedup
 			}
 			seen |= 1 << i
 			w.push(f.name, 0)
@@ -139,8 +138,8 @@ func (w *schemaWalk) object(o *schemaObject, top bool) schemaVerdict {
 				w.recordMember(i, f, at)
 			}
 			if got == schemaUnknown && f.required {
-				// The object lacks what it needs: its own place decides. Go on, since the rest
-				// must still be JSON.
+				// The object is then unknown, too. The rest of it is still checked, because it must
+				// be JSON.
 				verdict = schemaUnknown
 			} else if got == schemaUnknown {
 				list.strip()
@@ -189,7 +188,7 @@ func (w *schemaWalk) recordMember(i int, f *schemaField, at int) {
 	}
 }
 
-// unknown judges a member that o does not know, whose name has been read.
+// unknown handles a member that is not in o and whose name has been read.
 func (w *schemaWalk) unknown(o *schemaObject, name scanText, list *memberEdits) schemaVerdict {
 	if o.open {
 		if !w.jsonScan.skipValue() {
@@ -213,8 +212,8 @@ func (w *schemaWalk) unknown(o *schemaObject, name scanText, list *memberEdits) 
 	return schemaRemove
 }
 
-// schemaKept follows the members or elements of one container and makes the
-// edits that take some out together with a comma.
+// memberEdits makes the edits that remove members or elements of one container, each with one
+// comma.
 type memberEdits struct {
 	w       *schemaWalk
 	before  int // where the one before ended
@@ -222,16 +221,15 @@ type memberEdits struct {
 	over    int // where this one ended
 	edits   int // how many there were before this one
 	notes   int
-	kept    bool // one before this stays
-	removed bool // this one goes
+	kept    bool // one before this is kept
+	removed bool // this one is removed
 }
 
 func (k *memberEdits) start(at int) {
 	k.at, k.edits, k.notes = at, len(k.w.edits), len(k.w.notes)
 }
 
-// strip notes that the current one goes as unknown material, and all that was
-// noted about its inside is moot.
+// strip notes that the current one is stripped, and drops the notes about what is inside it.
 func (k *memberEdits) strip() {
 	k.w.notes = k.w.notes[:k.notes]
 	k.w.note(NoteStripped)
@@ -241,7 +239,7 @@ func (k *memberEdits) end(removed bool) {
 	k.over, k.removed = k.w.pos, removed
 }
 
-// follow makes the edit, once it is known whether another one comes.
+// follow makes the edit for the last one, when it is known whether another one follows.
 func (k *memberEdits) follow(more bool) {
 	switch {
 	case !k.removed:

@@ -9,26 +9,24 @@ import (
 	"github.com/agloop/agloop/agui"
 )
 
-// ErrSerializerUnavailable says that no serializer of a type exists. It comes
-// wrapped in an error that names the type.
+// ErrSerializerUnavailable means that there is no serializer of a type. It is wrapped in an error
+// that names the type.
 var ErrSerializerUnavailable = errors.New("agloop: serializer unavailable")
 
-// SerializerType says how events become bytes and back. The zero value is
-// OptimizedJSON.
+// SerializerType is a way to encode and decode events. The zero value is OptimizedJSON.
 type SerializerType uint8
 
-// The serializers. Peers cannot tell the first two apart: what they write has the
-// same JSON value.
+// The serializers. The first two write the same JSON values, so a peer need not know which is used.
 const (
-	// OptimizedJSON writes events member by member and reads the frequent ones by
-	// place; sonic decodes the rest. It is [Append] and [Decoder].
+	// OptimizedJSON is [Append] and [Decoder]: it writes events member by member, builds the
+	// frequent ones from the places of their members, and decodes the others by sonic.
 	OptimizedJSON SerializerType = iota
-	// JSON writes and reads all events by encoding/json. It costs three to seven times as
-	// much over all types, ten times and more on single ones, and is there to compare
-	// with. What it refuses to write goes through [Append] as well, for the error.
+	// JSON writes and reads all events by encoding/json, for comparison. It costs three to seven
+	// times as much over all types, and ten times and more for some. An event that it refuses to
+	// write also goes through [Append], for the error.
 	JSON
-	// Protobuf is a name that configurations may hold. No serializer of it exists so
-	// far: asking for one is [ErrSerializerUnavailable].
+	// Protobuf is reserved. There is no such serializer yet: asking for one is
+	// [ErrSerializerUnavailable].
 	Protobuf
 
 	serializerTypes = iota
@@ -44,9 +42,8 @@ func (t SerializerType) String() string {
 	return "SerializerType(" + strconv.Itoa(int(t)) + ")"
 }
 
-// ParseSerializerType returns the type with the name s, whatever its case. That
-// the name is known does not mean that there is a serializer. The error wraps
-// [ErrSerializerUnavailable].
+// ParseSerializerType returns the type with the name s, in any case of letters. There need not be a
+// serializer of that type. The error wraps [ErrSerializerUnavailable].
 func ParseSerializerType(s string) (SerializerType, error) {
 	for i, name := range serializerNames {
 		if strings.EqualFold(s, name) {
@@ -56,23 +53,21 @@ func ParseSerializerType(s string) (SerializerType, error) {
 	return 0, fmt.Errorf("%w: %.32q is none of %s", ErrSerializerUnavailable, s, strings.Join(serializerNames[:], ", "))
 }
 
-// Serializer turns the events of one stream into bytes and back. It keeps what the
-// stream has shown so far: the ids minted for retired events. All serializers
-// accept and refuse the same events of package agui, with equal errors. Two
-// goroutines may not use one at once.
+// Serializer encodes and decodes the events of one stream. It keeps the ids that it has made for
+// retired events of the stream. All serializers accept and refuse the same events of package agui,
+// with equal errors. Only one goroutine may use a Serializer at a time.
 type Serializer interface {
-	// AppendEvent appends ev to dst, with the guarantees of [Append]. The error
-	// is a [*FieldError].
+	// AppendEvent appends ev to dst, with the guarantees of [Append]. The error is a [*FieldError].
 	AppendEvent(dst []byte, ev agui.Event) ([]byte, error)
-	// DecodeEvent decodes one event, with the guarantees of [Decoder.DecodeEvent]:
-	// data is borrowed, a dropped event is nil. The error is a [*FieldError].
+	// DecodeEvent decodes one event, with the guarantees of [Decoder.DecodeEvent]: data is
+	// borrowed, a dropped event is nil. The error is a [*FieldError].
 	DecodeEvent(data []byte) (agui.Event, []Note, error)
 	// Type returns the type of the serializer, which never changes.
 	Type() SerializerType
 }
 
-// NewSerializer returns a serializer for a new stream. The error is
-// [ErrSerializerUnavailable] and names t.
+// NewSerializer returns a serializer for a new stream. The error is [ErrSerializerUnavailable] and
+// names t.
 func NewSerializer(t SerializerType) (Serializer, error) {
 	switch t {
 	case OptimizedJSON:
@@ -83,14 +78,14 @@ func NewSerializer(t SerializerType) (Serializer, error) {
 	return nil, fmt.Errorf("%w: %s", ErrSerializerUnavailable, t)
 }
 
-// Pooled is a serializer that goes from stream to stream, as all that NewSerializer
-// returns are. A new one is lent.
+// Pooled is a serializer that can be reused for another stream. All that NewSerializer returns are.
+// A new one is lent.
 type Pooled interface {
 	Serializer
 	// Lend begins a new stream.
 	Lend()
-	// TakeBack forgets the stream and everything it held. Until it is lent again nobody
-	// may use it or take it back a second time; with the build tag aguidebug either panics.
+	// TakeBack ends the stream and drops all its state. Until the next Lend nobody may use the
+	// serializer or call TakeBack again; with the build tag aguidebug either panics.
 	TakeBack()
 }
 

@@ -4,8 +4,8 @@ package event
 
 import "sync/atomic"
 
-// serializerLoan knows whether a serializer is lent. The zero value is lent: what
-// NewSerializer returns belongs to the caller.
+// serializerLoan checks that a serializer is used only while it is lent. The zero value is lent,
+// because what NewSerializer returns belongs to the caller.
 type serializerLoan struct{ over atomic.Bool }
 
 func (l *serializerLoan) begin() { l.over.Store(false) }

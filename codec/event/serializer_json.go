@@ -7,15 +7,15 @@ import (
 	"github.com/agloop/agloop/agui"
 )
 
-// jsonSerializer leaves the bytes to encoding/json and the judgement to the schema.
+// jsonSerializer encodes and decodes by encoding/json and checks by the schema.
 type jsonSerializer struct {
 	loan    serializerLoan
-	decoder Decoder // its walk also judges what was written
+	decoder Decoder // its walk also checks what was written
 	sink    jsonSink
 	encoder *json.Encoder // writes to sink
 }
 
-// jsonSink lets an encoder append to a slice that belongs to somebody else.
+// jsonSink is a Writer that appends to a slice.
 type jsonSink struct{ dst []byte }
 
 func (s *jsonSink) Write(p []byte) (int, error) {
@@ -42,8 +42,7 @@ func (s *jsonSerializer) AppendEvent(dst []byte, ev agui.Event) ([]byte, error) 
 	if err == nil && !jsonDoubtful(ev, out[start:]) {
 		return out, nil
 	}
-	// Append sees what the bytes no longer show, and its error is the one that
-	// every serializer gives.
+	// Append finds errors that cannot be seen in the bytes, and all serializers return its error.
 	if _, refusal := Append(out, ev); refusal != nil {
 		return dst[:start], refusal
 	}
@@ -53,8 +52,8 @@ func (s *jsonSerializer) AppendEvent(dst []byte, ev agui.Event) ([]byte, error) 
 	return out, nil
 }
 
-// encode appends ev by encoding/json and judges what came out. The error is a
-// *FieldError; the slice holds dst in any case.
+// encode appends ev by encoding/json and checks the result. The error is a *FieldError; the slice
+// begins with dst in any case.
 func (s *jsonSerializer) encode(dst []byte, ev agui.Event) ([]byte, error) {
 	name := string(ev.Type())
 	shape := schemaEvents[name]
@@ -93,8 +92,8 @@ func (s *jsonSerializer) encode(dst []byte, ev agui.Event) ([]byte, error) {
 	return dst, nil
 }
 
-// jsonForm returns ev, or a copy of it where encoding/json would write a zero
-// value that the wire does not have.
+// jsonForm returns ev, or a copy where encoding/json would write a zero value that the protocol
+// does not allow.
 func jsonForm(ev agui.Event) agui.Event {
 	switch e := ev.(type) {
 	case *agui.StateDelta:
@@ -132,7 +131,7 @@ func jsonForm(ev agui.Event) agui.Event {
 	return ev
 }
 
-// jsonDoubtful reports that ev may be wrong in a way that out, though legal, hides.
+// jsonDoubtful reports whether ev may have an error that cannot be seen in out.
 func jsonDoubtful(ev agui.Event, out []byte) bool {
 	switch e := ev.(type) {
 	case *agui.StateDelta:
@@ -153,8 +152,8 @@ func jsonDoubtful(ev agui.Event, out []byte) bool {
 	return bytes.Contains(out, []byte("\ufffd")) || bytes.Contains(out, []byte(`\ufffd`))
 }
 
-// jsonOddPatch reports an operation with a member that its verb does not have. Such
-// an object is open, so that the schema would let it pass as one of the others.
+// jsonOddPatch reports whether an operation has a member that its verb does not have. The schema
+// does not find that, because the objects of patch operations are open.
 func jsonOddPatch(ops []agui.PatchOp) bool {
 	for i := range ops {
 		op := &ops[i]
@@ -173,7 +172,8 @@ func (s *jsonSerializer) DecodeEvent(data []byte) (agui.Event, []Note, error) {
 	w.reset(data, false)
 	shape, verdict := d.judge()
 	if verdict != schemaKeep {
-		// Perhaps only because the first of two members of the same name was judged.
+		// The reason may be the first of two members of the same name, of which only the last
+		// counts.
 		if last, twice := dedup(data); twice {
 			w.reset(last, false)
 			shape, verdict = d.judge()
@@ -192,7 +192,7 @@ func (s *jsonSerializer) DecodeEvent(data []byte) (agui.Event, []Note, error) {
 	return nil, w.notes, nil
 }
 
-// build makes the event from the document just judged.
+// build makes the event from the document that was just checked.
 func (s *jsonSerializer) build(shape *schemaShape) (agui.Event, error) {
 	w := &s.decoder.walk
 	ev := agui.New(shape.event)

@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// appendText appends s as the inside of a JSON string. ok is false when s is
-// not valid UTF-8, and what was appended is then worth nothing.
+// appendText appends s as the inside of a JSON string. ok is false when s is not valid UTF-8; the
+// appended bytes must then not be used.
 func appendText(dst []byte, s string) (_ []byte, ok bool) {
 	i := plainEnd(s, 0)
 	if i == len(s) {
@@ -36,8 +36,8 @@ func appendText(dst []byte, s string) (_ []byte, ok bool) {
 	return append(dst, s[done:]...), true
 }
 
-// plainEnd returns the index of the first byte of s from i on that is a quote, a
-// backslash, a control character or not ASCII, or len(s).
+// plainEnd returns the index of the first byte of s from i on that is a quote, a backslash, a
+// control character or not ASCII, or len(s).
 func plainEnd(s string, i int) int {
 	for len(s)-i >= 8 {
 		b := s[i : i+8]
@@ -75,10 +75,9 @@ func appendEscape(dst []byte, c byte) []byte {
 	return append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 }
 
-// DeltaHalves returns the halves of surrogate pairs that the delta of an event begins and
-// ends with, or 0. Their other halves are not in it: a peer that cuts a text between
-// UTF-16 units puts them into two deltas, and decoding makes U+FFFD of each. event is what
-// DecodeEvent took.
+// DeltaHalves returns the half of a surrogate pair with which the delta of an event begins, and
+// that with which it ends, or 0. A peer that cuts a text between UTF-16 units puts the two halves
+// into two deltas, and decoding makes U+FFFD of each. event is the input of DecodeEvent.
 func DeltaHalves(event []byte) (low, high rune) {
 	if !bytes.Contains(event, []byte(`\ud`)) && !bytes.Contains(event, []byte(`\uD`)) {
 		return 0, 0
@@ -110,8 +109,8 @@ func eventEscape(text []byte) rune {
 	return r
 }
 
-// eventDelta returns the inside of the event's own delta, if that is a string. Of two of
-// the same name the last counts.
+// eventDelta returns the inside of the event's own delta, if that is a string. Of two members of
+// that name the last one counts.
 func eventDelta(event []byte) (text []byte) {
 	s := jsonScan{data: event}
 	if s.peek() != '{' || !s.descend() {

@@ -13,32 +13,31 @@ import (
 
 // DialRequest is what a client asks for in its opening handshake.
 type DialRequest struct {
-	// Host is the Host field: a name or address, with the port unless it is
-	// the scheme's default.
+	// Host is the Host field: a name or address, with the port unless it is the scheme's default.
 	Host string
-	// Target is the escaped path, with the query if there is one. It begins
-	// with a slash; "" means "/".
+	// Target is the escaped path, with the query if there is one. It begins with a slash; "" means
+	// "/".
 	Target string
 	// Key comes from [NewDialKey]; [ParseDialResponse] needs it again.
 	Key string
 	// Protocols are the offered subprotocols in order of preference.
 	Protocols []string
-	// Header holds further fields, such as Authorization, Cookie and Origin.
-	// The fields of the handshake itself may not stand in it.
+	// Header holds further fields, such as Authorization, Cookie and Origin. The fields of the
+	// handshake itself may not stand in it.
 	Header http.Header
 }
 
 // DialError says why an opening handshake failed.
 type DialError struct {
-	// Status is the response's HTTP status; 0 when there was no response that
-	// could be read, or the request was not fit to be sent.
+	// Status is the response's HTTP status; 0 when there was no response that could be read, or the
+	// request was not fit to be sent.
 	Status int
-	// StatusText is the phrase that came with Status, if it was legible.
+	// StatusText is the reason phrase of the response, if it has only valid bytes.
 	StatusText string
-	// Reason says what was wrong, in this library's words.
+	// Reason says what was wrong, in words of this library.
 	Reason string
-	// RetryAfter is how long the server asks the client to wait, 0 when it
-	// does not. It is the server's word: callers bound it.
+	// RetryAfter is how long the server asks the client to wait, 0 when it does not. It may be any
+	// time: callers should limit it.
 	RetryAfter time.Duration
 }
 
@@ -53,18 +52,16 @@ func (e *DialError) Error() string {
 	return s
 }
 
-// NewDialKey returns a fresh Sec-WebSocket-Key: 16 random bytes in base64,
-// RFC 6455 §4.1.
+// NewDialKey returns a fresh Sec-WebSocket-Key: 16 random bytes in base64, RFC 6455 §4.1.
 func NewDialKey() string {
 	var nonce [16]byte
 	_, _ = rand.Read(nonce[:]) // never fails: it ends the program instead
 	return base64.StdEncoding.EncodeToString(nonce[:])
 }
 
-// AppendDialRequest appends the opening handshake to dst. When a part of r is
-// not fit to stand in a head, it returns dst as it was and a *[DialError]
-// without a status: nothing a caller passes in can add lines to the request.
-// Fields of r.Header are written in the order of their names.
+// AppendDialRequest appends the opening handshake to dst. When a part of r is not valid in a head,
+// it returns dst as it was and a *[DialError] without a status, so that no value can add lines to
+// the request. Fields of r.Header are written in the order of their names.
 func AppendDialRequest(dst []byte, r DialRequest) ([]byte, error) {
 	if r.Target == "" {
 		r.Target = "/"
@@ -101,8 +98,8 @@ func AppendDialRequest(dst []byte, r DialRequest) ([]byte, error) {
 	return append(dst, "\r\n"...), nil
 }
 
-// dialFault returns what is wrong with r, "" if nothing is. Values are not
-// quoted: they may be credentials.
+// dialFault returns what is wrong with r, or "". It does not quote values, which may be
+// credentials.
 func dialFault(r *DialRequest) string {
 	if _, _, ok := cutHost([]byte(r.Host)); !ok {
 		return "bad host"
@@ -135,8 +132,8 @@ func dialFault(r *DialRequest) string {
 	return ""
 }
 
-// dialReserved reports whether a field belongs to the handshake, or would
-// announce a body or change how the connection is used.
+// dialReserved reports whether a field belongs to the handshake, or would announce a body or change
+// how the connection is used.
 func dialReserved(name string) bool {
 	name = strings.ToLower(name)
 	switch name {

@@ -7,11 +7,10 @@ import (
 	"time"
 )
 
-// ParseDialResponse judges one complete response head, as [ScanHead] measures
-// it, against the key and the subprotocols of the request. It returns the
-// selected element of protocols, "" when the server chose none. Anything but a
-// flawless 101 is a *[DialError]; that includes interim responses, which no
-// server sends to a handshake in practice.
+// ParseDialResponse checks one complete response head, as [ScanHead] measures it, against the key
+// and the subprotocols of the request. It returns the selected element of protocols, "" when the
+// server chose none. Anything but a valid 101 is a *[DialError], other interim responses included,
+// which no server sends to a handshake in practice.
 func ParseDialResponse(head []byte, key string, protocols []string) (protocol string, err error) {
 	line, rest, strict := cutLine(head)
 	status, text, ok := dialStatusLine(line)
@@ -37,9 +36,8 @@ func ParseDialResponse(head []byte, key string, protocols []string) (protocol st
 	return protocol, nil
 }
 
-// dialStatusLine splits HTTP-version SP status-code SP [ reason-phrase ], RFC
-// 9112 §4. The last space may be missing with the phrase, as some servers have
-// it.
+// dialStatusLine splits HTTP-version SP status-code SP [ reason-phrase ], RFC 9112 §4. The last
+// space may be missing with the phrase, as some servers have it.
 func dialStatusLine(line []byte) (status int, text string, ok bool) {
 	const versionLen = len("HTTP/1.1")
 	if len(line) < versionLen+len(" 101") || !isHTTPVersion(line[:versionLen]) || line[versionLen] != ' ' {
@@ -61,8 +59,7 @@ func dialStatusLine(line []byte) (status int, text string, ok bool) {
 	return status, text, true
 }
 
-// responseParser is the state of one walk over the fields; fault is the first
-// breach.
+// responseParser is the state of one pass over the fields. fault is the first error, or "".
 type responseParser struct {
 	fault string
 
@@ -132,7 +129,7 @@ func (p *responseParser) field(line []byte) {
 	}
 }
 
-// once keeps the value of a field that may stand only once.
+// setOnce keeps the value of a field that may occur only once.
 func (p *responseParser) setOnce(field *[]byte, value []byte) {
 	p.require(*field == nil, "repeated header field")
 	*field = value
@@ -146,8 +143,8 @@ func (p *responseParser) judge(key string, protocols []string) (protocol string)
 	var buf [28]byte
 	p.require(bytes.Equal(p.accept, appendAccept(buf[:0], key)), "missing or bad Sec-WebSocket-Accept") // item 4
 	p.require(!p.extension, "extension nobody asked for")                                               // item 5
-	// RFC 9112 §6.1 and RFC 9110 §8.6: a 1xx has no body. Whoever believes
-	// the length sees one where the frames are.
+	// RFC 9112 §6.1 and RFC 9110 §8.6: a 1xx has no body. A proxy that trusts the length would take
+	// the frames for one.
 	p.require(!p.coding && (p.length == nil || string(p.length) == "0"), "body announced with 101")
 
 	if p.protocol == nil {
@@ -162,8 +159,8 @@ func (p *responseParser) judge(key string, protocols []string) (protocol string)
 	return ""
 }
 
-// dialRetryAfter reads Retry-After, RFC 9110 §10.2.3: seconds, or a date, which
-// is taken relative to the response's own Date. It returns 0 for neither.
+// dialRetryAfter reads Retry-After, RFC 9110 §10.2.3: seconds, or a date, which is taken relative
+// to the response's own Date. It returns 0 for neither.
 func dialRetryAfter(value, date []byte) time.Duration {
 	// Nine digits cannot overflow and last thirty years.
 	if len(value) > 0 && len(value) <= 9 && value[0] != '+' && value[0] != '-' {

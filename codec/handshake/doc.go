@@ -1,7 +1,10 @@
-// Package handshake reads and writes the opening handshake of RFC 6455, in both
-// roles: a server finds the end of a head with [ScanHead] and judges it with
-// [ParseRequest], a client writes its own with [AppendDialRequest] and judges the
-// answer with [ParseDialResponse]. It does no I/O and starts no goroutine.
+// Package handshake reads and writes the opening handshake of RFC 6455 for both sides. A server
+// finds the end of a head with [ScanHead] and checks it with [ParseRequest]; a client writes its
+// request with [AppendDialRequest] and checks the response with [ParseDialResponse]. It does no I/O
+// and starts no goroutine.
+//
+// It is a building block of agloop: its API may change in any minor release, except for what
+// package agloop names by an alias.
 //
 // It imports the standard library alone.
 package handshake

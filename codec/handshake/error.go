@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// UpgradeError refuses an opening handshake. The connection is of no further
-// use: write [UpgradeError.AppendResponse] and close. The errors this package
-// returns are shared and must not be changed.
+// UpgradeError refuses an opening handshake. The connection cannot be used afterwards: write
+// [UpgradeError.AppendResponse] and close it. The errors that this package returns are shared and
+// must not be changed.
 type UpgradeError struct {
 	// Status is the HTTP status; one outside 400–599 is sent as 500.
 	Status int
-	// Reason is the response's body, for the people at the other end.
+	// Reason is the body of the response, for people.
 	Reason string
-	// Header is one additional field line, "Name: value" without a line end.
-	// It is left out when it is not a valid field line.
+	// Header is one additional field line, "Name: value" without a line end. It is left out when it
+	// is not a valid field line.
 	Header string
-	// RetryAfter is sent in whole seconds, rounded up. Zero leaves the field
-	// out, except with status 503, which always carries one second or more.
+	// RetryAfter is sent in whole seconds, rounded up. Zero leaves the field out, except with
+	// status 503, which always carries one second or more.
 	RetryAfter time.Duration
 }
 

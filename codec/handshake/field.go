@@ -33,7 +33,7 @@ var classes = func() (class [256]uint8) {
 
 type byteString interface{ ~string | ~[]byte }
 
-// only reports whether every byte of s is of the class.
+// consistsOf reports whether every byte of s is of the class.
 func consistsOf[T byteString](s T, class uint8) bool {
 	for i := range len(s) {
 		if classes[s[i]]&class == 0 {
@@ -68,7 +68,7 @@ func lowerByte(c byte) byte {
 	return c
 }
 
-// cutLine cuts the first line off b. strict tells whether it ended in
+// cutLine cuts the first line off b. strict reports whether it ended in
 // CRLF, RFC 9112 §2.2; a line that ends in LF alone, or not at all, is cut too.
 func cutLine(b []byte) (line, rest []byte, strict bool) {
 	n := bytes.IndexByte(b, '\n')
@@ -82,9 +82,9 @@ func cutLine(b []byte) (line, rest []byte, strict bool) {
 	return line, rest, false
 }
 
-// cutField splits a field line at its colon, RFC 9112 §5. strict tells
+// cutField splits a field line at its colon, RFC 9112 §5. strict reports
 // whether the name is a token right up to the colon, §5.1, and the value holds
-// no control bytes, RFC 9110 §5.5. Otherwise the parts are the best reading.
+// no control bytes, RFC 9110 §5.5. Otherwise the parts are what other parsers would most likely read.
 func cutField(line []byte) (name, value []byte, strict bool) {
 	n := 0
 	for n < len(line) && classes[line[n]]&tokenByte != 0 {
@@ -137,9 +137,8 @@ func listHas(list []byte, token string) (has, tokens bool) {
 }
 
 // cutHost splits uri-host [ ":" port ], RFC 9110 §7.2. The port is -1
-// when absent or empty. Registered names are held to unreserved bytes: that
-// covers every name in use and leaves no room for user information, escapes or
-// lists.
+// when absent or empty. Registered names may have only unreserved bytes:
+// all names in use do, and user information, escapes and lists are excluded.
 func cutHost(host []byte) (name []byte, port int, ok bool) {
 	if len(host) > 0 && host[0] == '[' {
 		n := bytes.IndexByte(host, ']')

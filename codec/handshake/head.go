@@ -2,16 +2,14 @@ package handshake
 
 import "bytes"
 
-// HeadLimits bounds what a peer may send before the blank line that ends an
-// HTTP head. In every field zero means the default and a negative value means
-// no limit.
+// HeadLimits bounds what a peer may send before the blank line that ends an HTTP head. In every
+// field zero means the default and a negative value means no limit.
 type HeadLimits struct {
 	// MaxBytes limits the whole head, blank line included. Default 8 KiB.
 	MaxBytes int
 	// MaxFields limits the field lines. Default 64.
 	MaxFields int
-	// MaxRequestLine limits the first line in bytes, without its line end.
-	// Default 4 KiB.
+	// MaxRequestLine limits the first line in bytes, without its line end. Default 4 KiB.
 	MaxRequestLine int
 }
 
@@ -32,25 +30,23 @@ func limitOr(value, fallback int) int {
 	return min(value, noLimit)
 }
 
-// ScanHead looks for the end of a request or response head. buf holds all
-// bytes received so far, from is the offset the previous call returned, 0 at
-// first: no byte is looked at twice, so arrivals of one byte cost linear time
-// in total.
+// ScanHead looks for the end of a request or response head. buf holds all bytes received so far,
+// from is the offset the previous call returned, 0 at first. No byte is searched twice, so a head
+// that arrives byte by byte costs linear time in total.
 //
-// head is the length of the head including its blank line, 0 while more bytes
-// are needed; bytes behind the head are not looked at. err is an
-// *[UpgradeError]: 414 for a first line that is too long, 431 for a head with
-// too many bytes or fields. The outcome does not depend on how buf arrived.
+// head is the length of the head including its blank line, 0 while more bytes are needed; bytes
+// behind the head are not looked at. err is an *[UpgradeError]: 414 for a first line that is too
+// long, 431 for a head with too many bytes or fields. The outcome does not depend on how buf
+// arrived.
 //
-// Lines that end in a bare LF count as lines here, as they do for net/http,
-// so that a plain HTTP client that sends them gets its answer at once; the
-// parsers refuse them in a WebSocket handshake.
+// Lines that end in LF alone count as lines here, as they do for net/http, so that a plain HTTP
+// client that sends them gets its answer at once. The parsers refuse them in a WebSocket handshake.
 func ScanHead(buf []byte, from int, lim HeadLimits) (head, next int, err error) {
 	maxBytes := limitOr(lim.MaxBytes, defaultMaxBytes)
 	firstLine := limitOr(lim.MaxRequestLine, defaultMaxRequestLine) + len("\r\n")
 
-	// Judged once, when the arrivals cross the limit. It comes before the
-	// search: a first line without an end cannot have a head's end in it.
+	// This is checked once, when the bytes received first exceed the limit. It comes before the
+	// search, because a first line without an end cannot contain the end of the head.
 	if firstLine <= maxBytes && from < firstLine && len(buf) >= firstLine &&
 		bytes.IndexByte(buf[:firstLine], '\n') < 0 {
 		return 0, from, errLongLine
@@ -66,7 +62,7 @@ func ScanHead(buf []byte, from int, lim HeadLimits) (head, next int, err error) 
 		if !blankLine(buf[:at]) {
 			continue
 		}
-		// Two line ends are not fields': the first line's and the blank one's.
+		// Two lines are no fields: the first one and the blank one.
 		if bytes.Count(buf[:at], lineFeed)-2 > limitOr(lim.MaxFields, defaultMaxFields) {
 			return 0, from, errManyFields
 		}
@@ -80,8 +76,7 @@ func ScanHead(buf []byte, from int, lim HeadLimits) (head, next int, err error) 
 
 var lineFeed = []byte{'\n'}
 
-// blankLine reports whether b, which ends in LF, ends in an empty line
-// after another line.
+// blankLine reports whether b, which ends in LF, ends in an empty line after another line.
 func blankLine(b []byte) bool {
 	i := len(b) - 2
 	if i >= 0 && b[i] == '\r' {

@@ -5,22 +5,20 @@ import (
 	"fmt"
 )
 
-// OriginPolicy decides which web pages may open a connection. Browsers let any
-// page connect to any host and send that host's cookies along, so the server
-// has to check. The zero policy admits pages of the server's own origin and
-// clients that send no Origin, which no browser does.
+// OriginPolicy decides which web pages may open a connection. Browsers let any page connect to any
+// host and send that host's cookies along, so the server has to check. The zero policy admits pages
+// of the server's own origin and clients that send no Origin, which no browser does.
 type OriginPolicy struct {
-	// Allowed lists further origins as browsers write them, scheme, host and
-	// port if not the default: "https://a.com", "https://a.com:8443". "*"
-	// allows any.
+	// Allowed lists further origins as browsers write them, scheme, host and port if not the
+	// default: "https://a.com", "https://a.com:8443". "*" allows any.
 	Allowed []string
 	// RequireOrigin refuses requests without an Origin field.
 	RequireOrigin bool
 }
 
-// Validate reports an entry of Allowed that could never match: with a path, a
-// trailing slash, a wildcard inside, or upper case. It also refuses "null",
-// which any page can take on in a sandboxed frame; "*" says the same openly.
+// Validate reports an entry of Allowed that could never match: with a path, a trailing slash, a
+// wildcard inside, or upper case. It also refuses "null", because any page can have that origin in
+// a sandboxed frame; use "*" to allow any page.
 func (p OriginPolicy) Validate() error {
 	for _, entry := range p.Allowed {
 		if entry != "*" && !isOrigin([]byte(entry)) {
@@ -30,14 +28,12 @@ func (p OriginPolicy) Validate() error {
 	return nil
 }
 
-// Check returns an *[UpgradeError] with status 403 for an origin that is not
-// allowed. origin is nil when the request had none. host is the Host field and
-// tls tells whether the client reached it by https: behind a proxy that ends
-// TLS, what the proxy says, not what arrived.
+// Check returns an *[UpgradeError] with status 403 for an origin that is not allowed. origin is nil
+// when the request had none. host is the Host field and tls reports whether the client used https.
+// Behind a proxy that ends TLS, it is what the proxy says and not how the request arrived.
 //
-// Origins are compared as browsers serialise them, RFC 6454 §6.2, so one with
-// upper case letters, user information or a path is refused. Host is compared
-// in any case.
+// Origins are compared as browsers serialise them, RFC 6454 §6.2, so one with upper case letters,
+// user information or a path is refused. Host is compared in any case.
 func (p OriginPolicy) Check(origin, host []byte, tls bool) error {
 	if origin == nil {
 		if p.RequireOrigin {
@@ -67,8 +63,7 @@ type webOrigin struct {
 	port int
 }
 
-// sameOrigin compares an origin, and what was read of it, with an entry
-// of the policy.
+// sameOrigin reports whether origin, whose parsed form is o, equals an entry of the policy.
 func sameOrigin(origin []byte, entry string, o webOrigin, parsed bool) bool {
 	if !parsed {
 		// Other schemes, of apps and extensions, have no default port.
@@ -97,14 +92,13 @@ func cutOrigin(b []byte) (o webOrigin, ok bool) {
 		return o, false
 	}
 	o.name, o.port, ok = cutHost(b)
-	// A colon without a port is no serialisation.
+	// A serialised origin has no colon without a port.
 	ok = ok && b[len(b)-1] != ':'
 	o.port = portOf(o.port, o.tls)
 	return o, ok
 }
 
-// anyOrigin reports whether b is scheme "://" host [ ":" port ] in lower
-// case, of any scheme.
+// isOrigin reports whether b is scheme "://" host [ ":" port ] in lower case, of any scheme.
 func isOrigin(b []byte) bool {
 	scheme, rest, ok := bytes.Cut(b, []byte("://"))
 	if !ok || !isToken(scheme) || hasUpper(b) {

@@ -2,11 +2,11 @@ package handshake
 
 import "bytes"
 
-// maxProtocols bounds the list a server walks per handshake.
+// maxProtocols limits the subprotocols that a server compares in one handshake.
 const maxProtocols = 16
 
-// Request is one parsed request head. Its byte slices are views: valid
-// until the head's buffer is reused.
+// Request is one parsed request head. Its byte slices are views: valid until the head's buffer is
+// reused.
 type Request struct {
 	Method  []byte
 	Target  []byte // as sent
@@ -22,14 +22,13 @@ type Request struct {
 	offered   int
 }
 
-// Protocols returns the subprotocols in the client's order of preference, 16
-// at most; valid until the head's buffer is reused.
+// Protocols returns the subprotocols in the client's order of preference, 16 at most; valid until
+// the head's buffer is reused.
 func (r *Request) Protocols() [][]byte { return r.protocols[:r.offered] }
 
-// Field returns the value of the first field of that name, nil when there is
-// none; valid until the head's buffer is reused. name is in lower case. It
-// walks the head, so it suits the few fields a host asks for, such as cookie
-// and authorization.
+// Field returns the value of the first field of that name, nil when there is none; valid until the
+// head's buffer is reused. name is in lower case. It reads the whole head each time, so it is meant
+// for a few fields, such as cookie and authorization.
 func (r *Request) Field(name string) []byte {
 	_, rest, _ := cutLine(r.head)
 	for len(rest) > 0 {
@@ -46,11 +45,10 @@ func (r *Request) Field(name string) []byte {
 
 // ParseRequest reads one complete head, as [ScanHead] measures it.
 //
-// upgrade tells whether the request asks for a WebSocket: an Upgrade field
-// names websocket, in any case. When it does not, the request is somebody
-// else's to serve or refuse: err is nil, whatever the head looks like, and req
-// holds what could be read. When it does, err is nil only for a flawless
-// handshake, otherwise an *[UpgradeError] with status 400, 405, 426 or 505.
+// upgrade reports whether the request asks for a WebSocket: an Upgrade field names websocket, in
+// any case of letters. When it does not, an HTTP handler must answer: err is nil even if the head
+// has errors, and req holds what could be read. When it does, err is nil for a valid handshake, and
+// otherwise an *[UpgradeError] with status 400, 405, 426 or 505.
 func ParseRequest(head []byte) (req Request, upgrade bool, err error) {
 	p := requestParser{req: Request{head: head}}
 	line, rest, strict := cutLine(head)
@@ -82,8 +80,8 @@ func ParseRequest(head []byte) (req Request, upgrade bool, err error) {
 	return p.req, true, nil
 }
 
-// requestParser is the state of one walk over a head. The first breach is kept
-// in fault and told only at the end, when it is known whose request it is.
+// requestParser is the state of one pass over a head. fault is the first error. It is reported only
+// at the end, when it is known whether the request asks for a WebSocket.
 type requestParser struct {
 	req   Request
 	fault *UpgradeError
@@ -126,8 +124,8 @@ func (p *requestParser) requestLine(line []byte) (version []byte) {
 	return version
 }
 
-// absolute takes the authority off an absolute-form target, which a server
-// must accept, RFC 9112 §3.2.2 and RFC 6455 §4.2.1 item 1.
+// parseAbsolute splits an absolute-form target, which a server must accept, RFC 9112 §3.2.2 and RFC
+// 6455 §4.2.1 item 1.
 func (p *requestParser) parseAbsolute() bool {
 	target := p.req.Target
 	for _, scheme := range [...]string{"http://", "https://"} {
@@ -150,8 +148,8 @@ func (p *requestParser) parseAbsolute() bool {
 	return false
 }
 
-// fold is an obsolete continuation line, refused by RFC 9112 §5.2. Others join
-// it to the field before it, so it can still be what asks for the upgrade.
+// foldedLine handles an obsolete continuation line, which RFC 9112 §5.2 refuses. Other servers join
+// it to the field before it, so it may still be what asks for the upgrade.
 func (p *requestParser) foldedLine(line []byte) {
 	p.require(false, errFold)
 	if has, _ := listHas(line, "websocket"); has && p.inUpgrade {
@@ -178,8 +176,7 @@ func (p *requestParser) field(line []byte) {
 			p.upgrades++
 			has, _ := listHas(value, "websocket")
 			p.upgrade = p.upgrade || has
-			// A list would let an intermediary choose another protocol than
-			// the one answered here.
+			// A list would let an intermediary choose another protocol than the one answered here.
 			p.require(p.upgrades == 1 && equalFold(value, "websocket"), errUpgrade)
 		}
 	case len("connection"):
@@ -211,14 +208,14 @@ func (p *requestParser) field(line []byte) {
 	}
 }
 
-// once keeps the value of a field that may stand only once.
+// setOnce keeps the value of a field that may occur only once.
 func (p *requestParser) setOnce(field *[]byte, value []byte) {
 	p.require(*field == nil, errDuplicate)
 	*field = value
 }
 
-// offer adds the tokens of one Sec-WebSocket-Protocol field. There may be
-// several fields, each with one token or more, RFC 6455 §11.3.4.
+// offer adds the tokens of one Sec-WebSocket-Protocol field. There may be several fields, each with
+// one token or more, RFC 6455 §11.3.4.
 func (p *requestParser) offer(list []byte) {
 	before := p.req.offered
 	for len(list) > 0 {
@@ -237,7 +234,7 @@ func (p *requestParser) offer(list []byte) {
 	p.require(p.req.offered > before, errProtocol)
 }
 
-// judge checks what the whole head amounts to, RFC 6455 §4.2.1.
+// judge checks the head as a whole, RFC 6455 §4.2.1.
 func (p *requestParser) judge(version []byte) *UpgradeError {
 	req := &p.req
 	host, _, hostOK := cutHost(req.Host)
@@ -255,7 +252,7 @@ func (p *requestParser) judge(version []byte) *UpgradeError {
 	case !p.connection: // item 4
 		return errConnection
 	case p.body:
-		// Whoever believes the length sees a body where the frames are.
+		// A proxy that trusts the length would take the frames for a body.
 		return errBody
 	case string(req.Version) != "13": // item 6
 		return errVersion
@@ -265,15 +262,14 @@ func (p *requestParser) judge(version []byte) *UpgradeError {
 	return nil
 }
 
-// isHTTPVersion reports whether v is HTTP "/" DIGIT "." DIGIT, RFC 9112
-// §2.3.
+// isHTTPVersion reports whether v is HTTP "/" DIGIT "." DIGIT, RFC 9112 §2.3.
 func isHTTPVersion(v []byte) bool {
 	return len(v) == len("HTTP/1.1") && string(v[:5]) == "HTTP/" && v[6] == '.' &&
 		'0' <= v[5] && v[5] <= '9' && '0' <= v[7] && v[7] <= '9'
 }
 
-// validEscapes reports whether every percent sign in path begins an escape,
-// RFC 3986 §2.1. Queries are not held to it: browsers send them as typed.
+// validEscapes reports whether every percent sign in path begins an escape, RFC 3986 §2.1. Queries
+// are not held to it, because browsers do not escape them.
 func validEscapes(path []byte) bool {
 	for {
 		n := bytes.IndexByte(path, '%')
