@@ -6,6 +6,7 @@ import (
 
 	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/internal/testkit"
 )
 
 // TestSmallEventsCountForWhatTheyTake: a flood of them takes no more memory than MaxPending.
@@ -24,7 +25,7 @@ func TestSmallEventsCountForWhatTheyTake(t *testing.T) {
 	n, last := 0, error(nil)
 	for _, err := range c.Run(t.Context(), &agui.RunAgentInput{ThreadID: "t", RunID: "r"}) {
 		if n == 0 {
-			await(t, func() bool { return srv.Stats().Connections == 0 })
+			testkit.Await(t, "the connection is gone", func() bool { return srv.Stats().Connections == 0 })
 			if held := c.Pending(); held > pending || held < pending-1000 {
 				t.Errorf("%d bytes wait, want up to %d", held, pending)
 			}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/agloop/agloop"
+	"github.com/agloop/agloop/internal/testkit"
 )
 
 // TestRunsDoNotNeedTheServersLock: a loop must not wait for who holds it, such as a Serve that
@@ -26,11 +27,11 @@ func TestRunsDoNotNeedTheServersLock(t *testing.T) {
 			if got != helloTypes {
 				t.Errorf("got %s", got)
 			}
-		case <-time.After(5 * time.Second):
+		case <-time.After(testkit.Patience):
 			t.Error("a run waits for the server's lock")
 		}
 	})
-	await(t, func() bool { return srv.Stats().Runs == 0 })
+	testkit.Await(t, "the run has ended", func() bool { return srv.Stats().Runs == 0 })
 }
 
 // TestWaitingInputsGoBeforeTheRun: what waits on a connection that is gone is given back at once,
@@ -48,9 +49,9 @@ func TestWaitingInputsGoBeforeTheRun(t *testing.T) {
 	for i := range 5 {
 		w.send(inputOf(strconv.Itoa(i+1), 1000))
 	}
-	await(t, func() bool { return srv.Held() >= 5*1000 })
-	w.nc.Close()
-	await(t, func() bool { return srv.Held() == 0 })
+	testkit.Await(t, "inputs wait", func() bool { return srv.Held() >= 5*1000 })
+	w.Close()
+	testkit.Await(t, "nothing is held", func() bool { return srv.Held() == 0 })
 	if st := srv.Stats(); st.Runs != 1 {
 		t.Errorf("%d runs", st.Runs)
 	}

@@ -70,7 +70,8 @@ func NewEngine(loops int, ledger *memmon.Ledger, log *slog.Logger) (*Engine, err
 	for i := range loops {
 		l, err := e.addLoop(i)
 		if err != nil {
-			return nil, errors.Join(err, e.Stop(context.Background()))
+			_ = e.Stop(context.Background()) // the first error is the cause
+			return nil, err
 		}
 		e.loops = append(e.loops, l)
 	}

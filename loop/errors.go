@@ -30,7 +30,7 @@ func (e *CloseError) Error() string {
 		s += " by the peer"
 	}
 	if e.Reason != "" {
-		s += ": " + e.Reason
+		s += fmt.Sprintf(": %q", e.Reason) // the peer's words may have line ends
 	}
 	if e.Cause != nil {
 		s += ": " + e.Cause.Error()
