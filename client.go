@@ -16,30 +16,30 @@ import (
 
 // ClientConfig says how a Client connects. Every zero is the default given beside it.
 type ClientConfig struct {
-	// Handler receives messages as bytes, on a loop; Run is of no use then.
-	// nil is a client that runs agents.
+	// Handler receives messages as bytes, on a loop; Run is of no use then. nil is a client that
+	// runs agents.
 	Handler Handler
 	// Header holds further fields of the request, such as Authorization or Origin.
 	Header http.Header
 	// Protocols are the subprotocols to offer, in order of preference.
 	Protocols []string
-	// Dial opens the connection below. nil is a net.Dialer. It must give a
-	// *net.TCPConn or *net.UnixConn.
+	// Dial opens the connection below. nil is a net.Dialer. It must give a *net.TCPConn or
+	// *net.UnixConn.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// MaxPending bounds the memory of events that wait for the caller of Run, in bytes. An event
 	// takes a buffer, whose size is a power of two from 256 bytes up, and about 100 bytes besides.
 	// One event may always wait. More end the run with ErrSlowConsumer: a reactor cannot stop
 	// reading. 0 is 16 MiB, or Limits.MaxMessage if that is more.
 	MaxPending int
-	// Limits bound the connection. IdleTimeout is off unless set: whether a
-	// connection is worth keeping is the server's business.
+	// Limits bound the connection. IdleTimeout is off unless set: whether a connection is worth
+	// keeping is the server's business.
 	Limits Limits
 	// Logger receives warnings and errors. nil is slog.Default.
 	Logger *slog.Logger
 }
 
-// Client is one connection to a server of AG-UI. All clients of a process share
-// one set of loops, which ends with the last of them.
+// Client is one connection to a server of AG-UI. All clients of a process share one set of loops,
+// which ends with the last of them.
 type Client struct {
 	// Immutable.
 	conn     *Conn
@@ -54,8 +54,8 @@ type Client struct {
 }
 
 // Dial connects to rawURL, "ws://host[:port][/path][?query]". ctx bounds it, and
-// Limits.HandshakeTimeout does. Errors: a *ConfigError or *url.Error, ErrTLS for
-// wss, those of dialling, a *DialError when the server does not upgrade.
+// Limits.HandshakeTimeout does. Errors: a *ConfigError or *url.Error, ErrTLS for wss, those of
+// dialling, a *DialError when the server does not upgrade.
 func Dial(ctx context.Context, rawURL string, cfg ClientConfig) (*Client, error) {
 	req, addr, err := parseURL(rawURL)
 	if err != nil {

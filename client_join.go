@@ -10,9 +10,9 @@ import (
 	"github.com/agloop/agloop/codec/event"
 )
 
-// surrogateJoiner puts together the characters that a peer cut in two: the first half is escaped
-// at the end of a delta, the second at the start of the next delta of the same item. The decoder
-// makes U+FFFD of either. The zero value is ready; one joiner is for one stream.
+// surrogateJoiner puts together the characters that a peer cut in two: the first half is escaped at
+// the end of a delta, the second at the start of the next delta of the same item. The decoder makes
+// U+FFFD of either. The zero value is ready; one joiner is for one stream.
 type surrogateJoiner struct{ halves []highHalf }
 
 // highHalf is the first half of a character whose second half may come.

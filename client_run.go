@@ -12,17 +12,16 @@ import (
 	"github.com/agloop/agloop/codec/frame"
 )
 
-// Run sends in and yields the events of the run, decoded, chunks expanded, order
-// verified, up to its terminal event: RUN_FINISHED, or RUN_ERROR, which is an event
-// and no error. Events of unknown type are left out and counted, see Stats. A character
-// that was cut in two halves of a surrogate pair comes whole, with the later delta.
+// Run sends in and yields the events of the run, decoded, chunks expanded, order verified, up to
+// its terminal event: RUN_FINISHED, or RUN_ERROR, which is an event and no error. Events of unknown
+// type are left out and counted, see Stats. A character that was cut in two halves of a surrogate
+// pair comes whole, with the later delta.
 //
-// An error ends the sequence and closes the connection: a *FieldError naming
-// event and field, an *OrderError, ErrTruncated with the *CloseError when the
-// connection ended first, ErrSlowConsumer, ctx's error. A *FieldError for in
-// itself, and ErrRunActive, are yielded before anything is sent and close nothing. AG-UI knows
-// no message that stops a run: leaving the loop early closes the connection, also when its body
-// panics.
+// An error ends the sequence and closes the connection: a *FieldError naming event and field, an
+// *OrderError, ErrTruncated with the *CloseError when the connection ended first, ErrSlowConsumer,
+// ctx's error. A *FieldError for in itself, and ErrRunActive, are yielded before anything is sent
+// and close nothing. AG-UI knows no message that stops a run: leaving the loop early closes the
+// connection, also when its body panics.
 //
 // Runs of one client come one after another; the events belong to the caller.
 func (c *Client) Run(ctx context.Context, in *agui.RunAgentInput) iter.Seq2[agui.Event, error] {
@@ -49,8 +48,8 @@ func (c *Client) Run(ctx context.Context, in *agui.RunAgentInput) iter.Seq2[agui
 	}
 }
 
-// readRun yields the events of the run whose input was sent, and closes the connection unless
-// that comes to its terminal event.
+// readRun yields the events of the run whose input was sent, and closes the connection unless that
+// comes to its terminal event.
 func (c *Client) readRun(ctx context.Context, yield func(agui.Event, error) bool) (err error) {
 	err = errCallerLeft // if yield panics
 	defer func() {
@@ -197,8 +196,8 @@ func (b *inbox) OnMessage(c *Conn, op Opcode, payload []byte) {
 	b.notify()
 }
 
-// eventSize is the memory that an event takes while it waits, in bytes: its buffer, and besides
-// the bufpool.Buffer itself and a pointer to it in a list that doubles when it grows.
+// eventSize is the memory that an event takes while it waits, in bytes: its buffer, and besides the
+// bufpool.Buffer itself and a pointer to it in a list that doubles when it grows.
 func eventSize(f *bufpool.Buffer) int {
 	const besides = 80 + 2*8
 	return f.Cap() + besides

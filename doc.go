@@ -37,16 +37,17 @@
 //
 // Locks are taken from left to right. Nothing of the host's is called while one is held.
 //
-//	Server.mu                                       state, engine, listeners
-//	session.mu → sessions.mu, Conn.mu               the inputs of one connection
-//	inbox.mu → Conn.mu                              the events that wait for Client.Run
-//	PerformanceManager.mu → Transport.mu            what holds takes effect
-//	Transport.watching → PerformanceManager.mu      start and stop of the manager
-//	Transport.mu                                    links, waiting runs, counts
-//	backpressure.mu → Conn.mu                       who waits for OnDrain
+//	Server.mu → PerformanceManager.mu                state, engine, door, listeners
+//	Transport.perfMu → PerformanceManager.mu         start and stop of the manager
+//	PerformanceManager.changing → those of tune, memmon and metrics → PerformanceManager.mu
+//	PerformanceManager.cutMu → PerformanceManager.mu
+//	PerformanceManager.mu → Transport.mu             what holds is applied
+//	session.mu → activeSessions.mu, Conn.mu          the inputs of one connection
+//	inbox.mu → Conn.mu                               the events that wait for Client.Run
+//	backpressure.mu → Conn.mu                        who waits for OnDrain
 //
-// A loop takes session.mu, inbox.mu, Transport.mu and backpressure.mu, so these are held for a few
-// instructions only. Locks of package loop come last; see there.
+// Loops take session.mu, activeSessions.mu, inbox.mu, backpressure.mu and Transport.mu, so these
+// are held for a few instructions only. Locks of package loop come last; see there.
 //
 // # What is promised
 //

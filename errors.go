@@ -22,28 +22,28 @@ var (
 	ErrServerClosed = fmt.Errorf("agloop: server closed: %w", net.ErrClosed)
 	// errNotServing is what Server.Ready returns before Serve.
 	errNotServing = errors.New("agloop: server does not serve yet")
-	// ErrTLS is returned by Dial for wss URLs: TLS on the loops is not there yet.
-	// Terminate TLS in front of the server until then.
+	// ErrTLS is returned by Dial for wss URLs: TLS on the loops is not there yet. Terminate TLS in
+	// front of the server until then.
 	ErrTLS = errors.New("agloop: wss is not supported yet")
 	// ErrRunActive is yielded by Client.Run while another run of the client is active.
 	ErrRunActive = errors.New("agloop: a run is active on this client")
-	// ErrTruncated is yielded by Client.Run when the connection ended before the
-	// run's terminal event; it comes with the *CloseError.
+	// ErrTruncated is yielded by Client.Run when the connection ended before the run's terminal
+	// event; it comes with the *CloseError.
 	ErrTruncated = errors.New("agloop: run truncated: connection ended before its terminal event")
-	// ErrSlowConsumer is yielded by Client.Run when events waited that the
-	// caller did not take; see ClientConfig.MaxPending.
+	// ErrSlowConsumer is yielded by Client.Run when events waited that the caller did not take; see
+	// ClientConfig.MaxPending.
 	ErrSlowConsumer = errors.New("agloop: events arrive faster than they are taken")
 	// ErrClientClosed is yielded by Client.Run after Close.
 	ErrClientClosed = fmt.Errorf("agloop: client closed: %w", net.ErrClosed)
 
-	// ErrTransportClosed is returned by everything that needs a running transport
-	// before Start and after Stop.
+	// ErrTransportClosed is returned by everything that needs a running transport before Start and
+	// after Stop.
 	ErrTransportClosed = fmt.Errorf("agloop: transport is not running: %w", net.ErrClosed)
 	// ErrTransportStarted is returned by Start when the transport runs already.
 	ErrTransportStarted = errors.New("agloop: transport is started")
-	// ErrEventDropped is returned by SendEvent when the connection ended with the event
-	// unsent; it comes with the *CloseError where that is known. A connection cut
-	// for reading too slowly is one of them.
+	// ErrEventDropped is returned by SendEvent when the connection ended with the event unsent; it
+	// comes with the *CloseError where that is known. A connection cut for reading too slowly is
+	// one of them.
 	ErrEventDropped = fmt.Errorf("agloop: event was not sent: %w", net.ErrClosed)
 
 	ErrEngineClosed = loop.ErrEngineClosed // a loop was needed after its engine stopped

@@ -34,9 +34,9 @@ const (
 	ProfileMemory     = tune.ProfileMemory     // little is queued, little is kept
 )
 
-// PerformanceManager coordinates the performance system of one server or transport: it
-// owns the components, and what they decide takes effect through it alone. All methods
-// may be called from any goroutine.
+// PerformanceManager coordinates the performance system of one server or transport: it owns the
+// components, and what they decide takes effect through it alone. All methods may be called from
+// any goroutine.
 type PerformanceManager struct {
 	// Immutable.
 	target      performanceTarget
@@ -230,8 +230,8 @@ func (m *PerformanceManager) OptimizeForThroughput() { m.setProfile(ProfileThrou
 // OptimizeForMemory sets the profile that keeps and queues least.
 func (m *PerformanceManager) OptimizeForMemory() { m.setProfile(ProfileMemory) }
 
-// SetProfile sets any profile; ProfileBalanced is what the config says. The error is a
-// *ConfigError for a name that is no profile.
+// SetProfile sets any profile; ProfileBalanced is what the config says. The error is a *ConfigError
+// for a name that is no profile.
 func (m *PerformanceManager) SetProfile(p Profile) error { return m.optimizer.SetProfile(p) }
 
 // setProfile is SetProfile for one there is.

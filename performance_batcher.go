@@ -5,8 +5,8 @@ import "time"
 // GetMessageBatcher returns the batch window.
 func (m *PerformanceManager) GetMessageBatcher() *MessageBatcher { return &MessageBatcher{m} }
 
-// MessageBatcher is the batch window of a server or transport: messages that follow each
-// other closely leave in one write.
+// MessageBatcher is the batch window of a server or transport: messages that follow each other
+// closely leave in one write.
 type MessageBatcher struct{ manager *PerformanceManager }
 
 // BatchSize is the number of messages that end a window now.

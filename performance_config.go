@@ -17,15 +17,15 @@ const (
 )
 
 // PerformanceConfig sets the performance system of one Server or Transport. Start from
-// DefaultPerformanceConfig; the zero value as a whole means the default of where it
-// stands. Every field can be changed while running, through PerformanceManager.SetConfig.
+// DefaultPerformanceConfig; the zero value as a whole means the default of where it stands. Every
+// field can be changed while running, through PerformanceManager.SetConfig.
 type PerformanceConfig struct {
-	// MaxConcurrentConnections bounds the connections, by the descriptor limit of the
-	// process at the most. Default 1000. A transport has as many as its config names.
+	// MaxConcurrentConnections bounds the connections, by the descriptor limit of the process at
+	// the most. Default 1000. A transport has as many as its config names.
 	MaxConcurrentConnections int
 
-	// MessageBatchSize and MessageBatchTimeout are the batch window, see Limits. Default
-	// 10 messages, 5 ms.
+	// MessageBatchSize and MessageBatchTimeout are the batch window, see Limits. Default 10
+	// messages, 5 ms.
 	MessageBatchSize    int
 	MessageBatchTimeout time.Duration
 
@@ -36,8 +36,8 @@ type PerformanceConfig struct {
 	// EnableMemoryPooling keeps buffers at all. Default true.
 	EnableMemoryPooling bool
 
-	// EnableMetrics records latencies and computes rates. Without it the optimizer acts on
-	// memory alone. Default true.
+	// EnableMetrics records latencies and computes rates. Without it the optimizer acts on memory
+	// alone. Default true.
 	EnableMetrics bool
 	// MetricsInterval is the time over which rates are computed. Default 10 s.
 	MetricsInterval time.Duration
@@ -46,16 +46,16 @@ type PerformanceConfig struct {
 
 	// MaxLatency is the p99 above which the optimizer moves toward latency. Default 50 ms.
 	MaxLatency time.Duration
-	// MaxMemoryUsage bounds what agloop holds for its connections, in bytes: never the
-	// host's own heap. In and out together connections may hold a quarter of it; those that
-	// hold most are cut beyond that. Default 80 MiB; 0 is the least of GOMEMLIMIT, the
-	// cgroup's limit and physical memory, which bounds the process's live heap in any case.
+	// MaxMemoryUsage bounds what agloop holds for its connections, in bytes: never the host's own
+	// heap. In and out together connections may hold a quarter of it; those that hold most are cut
+	// beyond that. Default 80 MiB; 0 is the least of GOMEMLIMIT, the cgroup's limit and physical
+	// memory, which bounds the process's live heap in any case.
 	MaxMemoryUsage int64
 
 	// MessageSerializerType encodes and decodes events. Default OptimizedJSON.
 	MessageSerializerType SerializerType
-	// EnableZeroCopy delivers messages as slices of the read buffer, valid until the
-	// handler returns; without it every message is a copy that may be kept. Default true.
+	// EnableZeroCopy delivers messages as slices of the read buffer, valid until the handler
+	// returns; without it every message is a copy that may be kept. Default true.
 	EnableZeroCopy bool
 }
 

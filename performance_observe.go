@@ -80,8 +80,8 @@ func (m *PerformanceManager) totals(s *metrics.Source) {
 	s.PoolInUse, s.PoolIdle = bufpool.Default.InUse(), bufpool.Default.Idle()
 }
 
-// GetMetrics returns the figures of now, or nil when metrics are off. It costs some
-// microseconds and stops no loop.
+// GetMetrics returns the figures of now, or nil when metrics are off. It costs some microseconds
+// and stops no loop.
 func (m *PerformanceManager) GetMetrics() *PerformanceMetrics {
 	if !m.Config().EnableMetrics {
 		return nil
@@ -89,12 +89,12 @@ func (m *PerformanceManager) GetMetrics() *PerformanceMetrics {
 	return m.collector.Collect()
 }
 
-// GetBufferPool returns the pool of buffers, which all servers and transports of the
-// process share: the size that was set last holds.
+// GetBufferPool returns the pool of buffers, which all servers and transports of the process share:
+// the size that was set last holds.
 func (m *PerformanceManager) GetBufferPool() *BufferPool { return bufpool.Default }
 
-// GetConnectionPoolManager returns the slots of a server; nil for a transport, whose
-// connections are as many as its config names.
+// GetConnectionPoolManager returns the slots of a server; nil for a transport, whose connections
+// are as many as its config names.
 func (m *PerformanceManager) GetConnectionPoolManager() *ConnectionPoolManager { return m.slots }
 
 // GetSerializerFactory returns the serializers of events.

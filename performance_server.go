@@ -12,9 +12,9 @@ func (s *Server) GetPerformanceManager() *PerformanceManager {
 	return s.performance
 }
 
-// performanceConfig is what the config asks for. A server that says nothing is bounded
-// by the process's limits rather than by the figures of DefaultPerformanceConfig, and
-// keeps the window of its Limits. slots is how many connections the door takes.
+// performanceConfig is what the config asks for. A server that says nothing is bounded by the
+// process's limits rather than by the figures of DefaultPerformanceConfig, and keeps the window of
+// its Limits. slots is how many connections the door takes.
 func (c *ServerConfig) performanceConfig(slots int) PerformanceConfig {
 	p := c.Performance
 	if p != (PerformanceConfig{}) {

@@ -10,10 +10,10 @@ import (
 // serializerTypes is how many types have a name; the last constant is the largest.
 const serializerTypes = Protobuf + 1
 
-// SerializerFactory lends serializers, one to each stream, and takes them back for
-// the next. Getting and putting allocate nothing once as many exist as are in use
-// at a time; the collector frees idle ones. The zero value lends OptimizedJSON. All
-// methods may be called from any goroutine. It must not be copied after first use.
+// SerializerFactory lends serializers, one to each stream, and takes them back for the next.
+// Getting and putting allocate nothing once as many exist as are in use at a time; the collector
+// frees idle ones. The zero value lends OptimizedJSON. All methods may be called from any
+// goroutine. It must not be copied after first use.
 type SerializerFactory struct {
 	// Any goroutine, atomic
 	current atomic.Uint32 // a SerializerType that there is a serializer of
@@ -24,8 +24,8 @@ type SerializerFactory struct {
 	idle [serializerTypes]sync.Pool
 }
 
-// NewSerializerFactory returns a factory that lends serializers of type t. The
-// error is [ErrSerializerUnavailable] and names t.
+// NewSerializerFactory returns a factory that lends serializers of type t. The error is
+// [ErrSerializerUnavailable] and names t.
 func NewSerializerFactory(t SerializerType) (*SerializerFactory, error) {
 	f := new(SerializerFactory)
 	if err := f.SetType(t); err != nil {
@@ -37,9 +37,9 @@ func NewSerializerFactory(t SerializerType) (*SerializerFactory, error) {
 // Type returns the type that Get lends.
 func (f *SerializerFactory) Type() SerializerType { return SerializerType(f.current.Load()) }
 
-// SetType changes what Get lends from now on. Serializers already lent stay what
-// they are: a stream is of one type from its first event to its last. The error is
-// [ErrSerializerUnavailable], names t, and nothing has changed.
+// SetType changes what Get lends from now on. Serializers already lent stay what they are: a stream
+// is of one type from its first event to its last. The error is [ErrSerializerUnavailable], names
+// t, and nothing has changed.
 func (f *SerializerFactory) SetType(t SerializerType) error {
 	if _, err := event.NewSerializer(t); err != nil {
 		return err
@@ -62,10 +62,9 @@ func (f *SerializerFactory) Get() event.Serializer {
 	return s
 }
 
-// Put takes s back when its stream is over, whatever the type lent now. Nobody may
-// use s after that or put it a second time; with the build tag aguidebug either
-// panics, as does putting what no factory lends, which otherwise is left
-// to the collector.
+// Put takes s back when its stream is over, whatever the type lent now. Nobody may use s after that
+// or put it a second time; with the build tag aguidebug either panics, as does putting what no
+// factory lends, which otherwise is left to the collector.
 func (f *SerializerFactory) Put(s event.Serializer) {
 	own, ok := s.(event.Pooled)
 	if !ok {
@@ -79,6 +78,5 @@ func (f *SerializerFactory) Put(s event.Serializer) {
 // Gets returns how many serializers have been lent so far.
 func (f *SerializerFactory) Gets() uint64 { return f.gets.Load() }
 
-// News returns how many of them had to be made. The share that was reused is
-// 1 - News/Gets.
+// News returns how many of them had to be made. The share that was reused is 1 - News/Gets.
 func (f *SerializerFactory) News() uint64 { return f.news.Load() }

@@ -19,8 +19,8 @@ import (
 	"github.com/agloop/agloop/run"
 )
 
-// ServerConfig says what a Server does. Agent or Handler must be set; every
-// other zero is the default given beside it.
+// ServerConfig says what a Server does. Agent or Handler must be set; every other zero is the
+// default given beside it.
 type ServerConfig struct {
 	// Agent answers the runs of clients, in goroutines of their own.
 	Agent Agent
@@ -29,18 +29,18 @@ type ServerConfig struct {
 
 	// Path of the WebSocket; other paths go to HTTP. "" is "/ws"; AnyPath takes all.
 	Path string
-	// HTTP serves requests that ask for no WebSocket at Path. nil answers GET
-	// /ping with {"status":"Healthy"} and everything else with 426.
+	// HTTP serves requests that ask for no WebSocket at Path. nil answers GET /ping with
+	// {"status":"Healthy"} and everything else with 426.
 	HTTP http.Handler
-	// Origins are pages that may connect besides those of the server's own
-	// origin, such as "https://app.example"; "*" is all. Behind a proxy that ends TLS
-	// list the https origin. Clients that send no Origin are always let in: they are no browsers.
+	// Origins are pages that may connect besides those of the server's own origin, such as
+	// "https://app.example"; "*" is all. Behind a proxy that ends TLS list the https origin.
+	// Clients that send no Origin are always let in: they are no browsers.
 	Origins []string
 	// Protocols are the subprotocols offered, in order of preference.
 	Protocols []string
-	// Authorize judges a handshake before it is accepted. It runs on the loop and
-	// must not block. user becomes Conn.User and Run.User; an error
-	// refuses: an *UpgradeError with its status, others with 403.
+	// Authorize judges a handshake before it is accepted. It runs on the loop and must not block.
+	// user becomes Conn.User and Run.User; an error refuses: an *UpgradeError with its status,
+	// others with 403.
 	Authorize func(req *UpgradeRequest) (user any, err error)
 
 	// Loops is the number of event loops. 0 is one less than GOMAXPROCS, at least 1.
@@ -52,12 +52,12 @@ type ServerConfig struct {
 	Limits Limits
 	// Rates bound how often things may happen. None is on by itself.
 	Rates Rates
-	// Performance sets the performance system. The zero value is
-	// DefaultPerformanceConfig with the window of Limits, connections by the descriptor limit
-	// and memory by the limits of the process.
+	// Performance sets the performance system. The zero value is DefaultPerformanceConfig with the
+	// window of Limits, connections by the descriptor limit and memory by the limits of the
+	// process.
 	Performance PerformanceConfig
-	// DrainTimeout is how long Shutdown lets active runs go on before it
-	// cancels them. 0 cancels them at once.
+	// DrainTimeout is how long Shutdown lets active runs go on before it cancels them. 0 cancels
+	// them at once.
 	DrainTimeout time.Duration
 	// Logger receives warnings and errors. nil is slog.Default.
 	Logger *slog.Logger
@@ -108,10 +108,9 @@ func NewServer(cfg ServerConfig) *Server {
 	return s
 }
 
-// Serve listens on addr and serves until Shutdown or Close. addr is
-// "host:port", "tcp://host:port" or "unix:///path"; a stale socket file is
-// replaced. The error is never nil: ErrServerClosed after Shutdown or Close, a
-// *ConfigError naming the field for a bad config, or that of listening.
+// Serve listens on addr and serves until Shutdown or Close. addr is "host:port", "tcp://host:port"
+// or "unix:///path"; a stale socket file is replaced. The error is never nil: ErrServerClosed after
+// Shutdown or Close, a *ConfigError naming the field for a bad config, or that of listening.
 func (s *Server) Serve(addr string) error {
 	if s.configErr != nil {
 		return s.configErr
@@ -142,8 +141,8 @@ func removeStaleSocket(path string) {
 	_ = os.Remove(path)
 }
 
-// ServeListener is Serve on a listener of the host's, which it closes. It may be
-// called for several listeners at once.
+// ServeListener is Serve on a listener of the host's, which it closes. It may be called for several
+// listeners at once.
 func (s *Server) ServeListener(ln net.Listener) error {
 	defer ln.Close()
 	door, err := s.addListener(ln)
@@ -223,8 +222,8 @@ func (c ServerConfig) parse() (_ ServerConfig, err error) {
 	return c, c.performanceConfig(1).Validate()
 }
 
-// maxInput is the default of Limits.MaxMessage for inputs: they bring back the messages and
-// the state of a whole thread.
+// maxInput is the default of Limits.MaxMessage for inputs: they bring back the messages and the
+// state of a whole thread.
 const maxInput = 10 << 20
 
 // start makes the engine, the door and what watches them. After an error nothing of it is left.

@@ -39,8 +39,8 @@ func newHTTPSide(handler http.Handler, log *slog.Logger) *httpServer {
 	return h
 }
 
-// DefaultHTTP is what a server without ServerConfig.HTTP answers: GET /ping says
-// that it is healthy, everything else is told to upgrade.
+// DefaultHTTP is what a server without ServerConfig.HTTP answers: GET /ping says that it is
+// healthy, everything else is told to upgrade.
 func DefaultHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/ping" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
 		w.Header().Set("Content-Type", "application/json")

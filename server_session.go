@@ -15,8 +15,8 @@ import (
 	"github.com/agloop/agloop/run"
 )
 
-// agentHandler is the Handler of a server with an Agent. A connection gets a session with its
-// first input, and a goroutine only while it has runs.
+// agentHandler is the Handler of a server with an Agent. A connection gets a session with its first
+// input, and a goroutine only while it has runs.
 type agentHandler struct{ srv *Server }
 
 func (h agentHandler) OnOpen(*Conn) {}
@@ -76,8 +76,8 @@ type session struct {
 // stopping reports whether no run begins any more. It costs one atomic load.
 func (srv *Server) stopping() bool { return srv.active.closed.Load() }
 
-// task is what the session's goroutine does next: some refusals, or a run of an input. The
-// zero task is the end.
+// task is what the session's goroutine does next: some refusals, or a run of an input. The zero
+// task is the end.
 type task struct {
 	ctx     context.Context
 	refused int
@@ -198,8 +198,8 @@ func (s *session) runAgent(ctx context.Context, input *agui.RunAgentInput) {
 // panicked is closeAfterPanic for a panic of the session's own. Call it where that was recovered.
 func (s *session) panicked(v any) { s.closeAfterPanic(&PanicError{Value: v, Stack: debug.Stack()}) }
 
-// closeAfterPanic ends the connection of a run that panicked: what that shares with the next run
-// is in an unknown state.
+// closeAfterPanic ends the connection of a run that panicked: what that shares with the next run is
+// in an unknown state.
 func (s *session) closeAfterPanic(pe *PanicError) {
 	s.srv.door.Counters.Panics.Add(1)
 	s.srv.log.LogAttrs(context.Background(), slog.LevelError, "agloop: panic in a run",

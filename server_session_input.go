@@ -8,13 +8,13 @@ import (
 	"github.com/agloop/agloop/run"
 )
 
-// maxWaiting is how many inputs may wait for the active run to end. Together they may have as
-// many bytes as one may have, see Limits.MaxMessage.
+// maxWaiting is how many inputs may wait for the active run to end. Together they may have as many
+// bytes as one may have, see Limits.MaxMessage.
 const maxWaiting = 8
 
-// waitingInput is an input that waits, and the number of those refused right after it. Answers
-// come in the order of the inputs, since RUN_ERROR carries no run id. A refused input is only
-// counted, because a client may send any number.
+// waitingInput is an input that waits, and the number of those refused right after it. Answers come
+// in the order of the inputs, since RUN_ERROR carries no run id. A refused input is only counted,
+// because a client may send any number.
 type waitingInput struct {
 	input   *bufpool.Buffer
 	refused int

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// Shutdown ends the server in order: it stops accepting, lets active runs go on for
-// DrainTimeout and then cancels them, so that they end with outcome cancelled. No run
-// begins any more: inputs that wait or come are refused with RUN_ERROR, code
-// shutting_down. Every connection is closed with 1001 once it has no run. Shutdown returns
-// when all are gone, or with ctx's error when that ends first; what is left is cut then. It does
-// not wait longer for a handler that blocks its loop: that loop ends when the handler returns.
+// Shutdown ends the server in order: it stops accepting, lets active runs go on for DrainTimeout
+// and then cancels them, so that they end with outcome cancelled. No run begins any more: inputs
+// that wait or come are refused with RUN_ERROR, code shutting_down. Every connection is closed with
+// 1001 once it has no run. Shutdown returns when all are gone, or with ctx's error when that ends
+// first; what is left is cut then. It does not wait longer for a handler that blocks its loop: that
+// loop ends when the handler returns.
 func (s *Server) Shutdown(ctx context.Context) error {
 	if !s.stopAccepting() {
 		return s.stop(ctx)
@@ -46,8 +46,8 @@ func (s *Server) Close() error {
 	return s.stop(ctx)
 }
 
-// stopAccepting closes the listeners and waits for their accept loops. It
-// returns false when the server never ran.
+// stopAccepting closes the listeners and waits for their accept loops. It returns false when the
+// server never ran.
 func (s *Server) stopAccepting() bool {
 	s.mu.Lock()
 	s.state = serverStopping

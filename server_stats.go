@@ -14,8 +14,7 @@ type Stats struct {
 	Memory   memmon.Reading // of the process, and of what the server holds
 }
 
-// Stats reads the figures without stopping a loop. Before Serve all but
-// Memory are zero.
+// Stats reads the figures without stopping a loop. Before Serve all but Memory are zero.
 func (s *Server) Stats() Stats {
 	st := Stats{Runs: s.active.count()}
 	s.mu.Lock()

@@ -16,11 +16,11 @@ import (
 	"github.com/agloop/agloop/memmon"
 )
 
-// Transport keeps connections to one or several servers and runs agents over them. A
-// connection that ends is dialled again. All methods may be called from any goroutine.
+// Transport keeps connections to one or several servers and runs agents over them. A connection
+// that ends is dialled again. All methods may be called from any goroutine.
 //
-// Besides its loops and its PerformanceManager a transport has one goroutine for each
-// connection that is being dialled or waits to be, and none for those that are up.
+// Besides its loops and its PerformanceManager a transport has one goroutine for each connection
+// that is being dialled or waits to be, and none for those that are up.
 type Transport struct {
 	// Immutable.
 	cfg       TransportConfig
@@ -75,8 +75,8 @@ type lifetime struct {
 	alive   int  // slots that are connected or being dialled
 }
 
-// NewTransport returns a transport that has opened nothing yet. Errors: a
-// *ConfigError naming the field, ErrTLS for a wss URL.
+// NewTransport returns a transport that has opened nothing yet. Errors: a *ConfigError naming the
+// field, ErrTLS for a wss URL.
 func NewTransport(config TransportConfig) (*Transport, error) {
 	cfg, err := config.parse()
 	if err != nil {
@@ -107,11 +107,10 @@ func NewTransport(config TransportConfig) (*Transport, error) {
 	return t, nil
 }
 
-// Start dials every connection and returns when the first is up; the others are still
-// being dialled then, for as long as it takes. With a deadline of ctx, Start waits
-// until then for a server that is not there yet; without one it
-// fails as soon as each connection has been tried once. After a failure nothing is left
-// running and Start may be called again.
+// Start dials every connection and returns when the first is up; the others are still being dialled
+// then, for as long as it takes. With a deadline of ctx, Start waits until then for a server that
+// is not there yet; without one it fails as soon as each connection has been tried once. After a
+// failure nothing is left running and Start may be called again.
 //
 // Errors: the last of each URL's dialling, with ctx's error when that ended it;
 // ErrTransportStarted; ErrTransportClosed after Stop.
@@ -191,11 +190,11 @@ func (t *Transport) beginLifetime(ctx context.Context) (*lifetime, error) {
 	return life, nil
 }
 
-// Stop ends the transport for good: dialling is given up, every connection is closed with
-// 1000, active runs end with ErrClientClosed and waiting ones with ErrTransportClosed. It
-// returns when all connections are gone, which takes at most Client.Limits.CloseTimeout. If one is
-// not gone a second later, for example because Client.Dial ignores its context, what is left is
-// cut and the error says so. Further calls wait in the same way. Event handlers may call it.
+// Stop ends the transport for good: dialling is given up, every connection is closed with 1000,
+// active runs end with ErrClientClosed and waiting ones with ErrTransportClosed. It returns when
+// all connections are gone, which takes at most Client.Limits.CloseTimeout. If one is not gone a
+// second later, for example because Client.Dial ignores its context, what is left is cut and the
+// error says so. Further calls wait in the same way. Event handlers may call it.
 func (t *Transport) Stop() error {
 	t.mu.Lock()
 	t.state = transportStopped
@@ -263,10 +262,10 @@ func (t *Transport) unreachableError(cause error) error {
 	return joinErrors(errs...)
 }
 
-// AddEventHandler makes every run of the transport call f with each event, before Run yields it
-// and in the same goroutine. The events of one run come in order. Runs that go on at once call f
-// at once. Several handlers are called in the order they were added. f may keep the event but must
-// not change it. A panic in f is recovered, counted and logged. remove ends the calls; one that has
+// AddEventHandler makes every run of the transport call f with each event, before Run yields it and
+// in the same goroutine. The events of one run come in order. Runs that go on at once call f at
+// once. Several handlers are called in the order they were added. f may keep the event but must not
+// change it. A panic in f is recovered, counted and logged. remove ends the calls; one that has
 // begun may still go on.
 func (t *Transport) AddEventHandler(f func(agui.Event)) (remove func()) {
 	h := &eventHandler{f}

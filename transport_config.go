@@ -10,38 +10,36 @@ import (
 	"github.com/agloop/agloop/codec/handshake"
 )
 
-// TransportConfig says what a Transport connects to. Start from
-// DefaultTransportConfig, or leave what you do not need at zero, which is the default given beside
-// it.
+// TransportConfig says what a Transport connects to. Start from DefaultTransportConfig, or leave
+// what you do not need at zero, which is the default given beside it.
 type TransportConfig struct {
-	// URLs are the servers, "ws://host[:port][/path][?query]". All are connected to
-	// at once and share the runs: they should serve the same agent.
+	// URLs are the servers, "ws://host[:port][/path][?query]". All are connected to at once and
+	// share the runs: they should serve the same agent.
 	URLs []string
-	// ConnectionsPerURL is how many connections are kept to each of URLs, and so how
-	// many runs each serves at a time. 0 is 1. All together they may not be more than
+	// ConnectionsPerURL is how many connections are kept to each of URLs, and so how many runs each
+	// serves at a time. 0 is 1. All together they may not be more than
 	// PerformanceConfig.MaxConcurrentConnections.
 	ConnectionsPerURL int
-	// PerformanceConfig is what the PerformanceManager begins with; its batch window
-	// replaces that of Client.Limits. The zero value is DefaultPerformanceConfig with
-	// the window of Client.Limits and memory by the limits of the process.
+	// PerformanceConfig is what the PerformanceManager begins with; its batch window replaces that
+	// of Client.Limits. The zero value is DefaultPerformanceConfig with the window of Client.Limits
+	// and memory by the limits of the process.
 	PerformanceConfig PerformanceConfig
 	// Client is how each connection is dialled. Its Handler must be nil.
 	Client ClientConfig
-	// Loops is the number of event loops, which the transport has to itself. 0 is one
-	// less than GOMAXPROCS, at least 1.
+	// Loops is the number of event loops, which the transport has to itself. 0 is one less than
+	// GOMAXPROCS, at least 1.
 	Loops int
 	// DialTimeout bounds one attempt: name, TCP connection, opening handshake, which
 	// Client.Limits.HandshakeTimeout bounds too. 0 is 10 s.
 	DialTimeout time.Duration
-	// ReconnectMin and ReconnectMax bound the pause before a connection is dialled
-	// again: after n failures in a row it is uniform between 0 and
-	// min(ReconnectMax, ReconnectMin·2ⁿ). A server's Retry-After, up to 5 min, comes before that
-	// pause. 0 is 100 ms and 30 s.
+	// ReconnectMin and ReconnectMax bound the pause before a connection is dialled again: after n
+	// failures in a row it is uniform between 0 and min(ReconnectMax, ReconnectMin·2ⁿ). A server's
+	// Retry-After, up to 5 min, comes before that pause. 0 is 100 ms and 30 s.
 	ReconnectMin, ReconnectMax time.Duration
 }
 
-// DefaultTransportConfig is one connection to a server on this machine, at the port and
-// path of the examples, with the default of everything else.
+// DefaultTransportConfig is one connection to a server on this machine, at the port and path of the
+// examples, with the default of everything else.
 func DefaultTransportConfig() TransportConfig {
 	return TransportConfig{
 		URLs:              []string{"ws://localhost:8080/ws"},
@@ -86,8 +84,8 @@ func (c TransportConfig) parse() (_ TransportConfig, err error) {
 	return c, c.check()
 }
 
-// impliedPerformance is for a config that says nothing of performance: as many connections as
-// it names, the window of its limits, and memory by the limits of the process.
+// impliedPerformance is for a config that says nothing of performance: as many connections as it
+// names, the window of its limits, and memory by the limits of the process.
 func (c *TransportConfig) impliedPerformance() PerformanceConfig {
 	limits := &c.Client.Limits
 	p := DefaultPerformanceConfig()

@@ -62,8 +62,8 @@ func (linkHandler) OnClose(c *Conn, why *CloseError) {
 	l.slot.transport.linkEnded(l, why)
 }
 
-// send sends one event when the connection has drained. One caller at a time does so: two that
-// saw the same drain would both fill it.
+// send sends one event when the connection has drained. One caller at a time does so: two that saw
+// the same drain would both fill it.
 func (l *link) send(ctx context.Context, raw []byte) (SendResult, error) {
 	select {
 	case l.sendToken <- struct{}{}:

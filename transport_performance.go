@@ -5,8 +5,8 @@ import (
 	"github.com/agloop/agloop/metrics"
 )
 
-// GetPerformanceManager returns the transport's performance system. It works from Start
-// to Stop; what is set before Start holds then.
+// GetPerformanceManager returns the transport's performance system. It works from Start to Stop;
+// what is set before Start holds then.
 func (t *Transport) GetPerformanceManager() *PerformanceManager { return t.perf }
 
 // GetPerformanceMetrics returns the figures of now, or nil when metrics are off.
@@ -27,8 +27,8 @@ func (t *Transport) OptimizeForThroughput() { t.perf.OptimizeForThroughput() }
 // OptimizeForMemory sets the profile that keeps and queues least.
 func (t *Transport) OptimizeForMemory() { t.perf.OptimizeForMemory() }
 
-// initPerformance makes the manager, which startPerformance sets to work, and the ledger
-// that the engines of all lifetimes write to.
+// initPerformance makes the manager, which startPerformance sets to work, and the ledger that the
+// engines of all lifetimes write to.
 func (t *Transport) initPerformance() (err error) {
 	t.perf, err = newPerformanceManager(t.cfg.PerformanceConfig, t.cfg.Client.Limits.Tuning(),
 		memmon.NewLedger(), nil, transportTarget{t}, t.log)

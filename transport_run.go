@@ -13,14 +13,13 @@ import (
 	"github.com/agloop/agloop/run"
 )
 
-// Run is Client.Run on one of the transport's connections, where the run stays to
-// its end: its events come in order. As many runs go on at once as there are connections
-// up; more wait, first come first served, until ctx ends. Runs are spread
-// evenly over the URLs and the connections.
+// Run is Client.Run on one of the transport's connections, where the run stays to its end: its
+// events come in order. As many runs go on at once as there are connections up; more wait, first
+// come first served, until ctx ends. Runs are spread evenly over the URLs and the connections.
 //
-// Errors are those of Client.Run, and ErrTransportClosed. A run that fails after its
-// input was sent is not repeated: an agent may have acted on it. Its connection is
-// closed and dialled again, as when the caller leaves early.
+// Errors are those of Client.Run, and ErrTransportClosed. A run that fails after its input was sent
+// is not repeated: an agent may have acted on it. Its connection is closed and dialled again, as
+// when the caller leaves early.
 func (t *Transport) Run(ctx context.Context, in *agui.RunAgentInput) iter.Seq2[agui.Event, error] {
 	return func(yield func(agui.Event, error) bool) {
 		raw, err := encodeInput(in)
@@ -142,15 +141,14 @@ func (t *Transport) editHandlers(edit func([]*eventHandler) []*eventHandler) {
 	t.handlers.Store(&list)
 }
 
-// SendEvent sends one event to the peer, as a text message of its own. AG-UI itself
-// has events travel from agent to client only, so this is for peers that take
-// them, such as a relay; an agloop server with an Agent takes inputs and answers
-// anything else with RUN_ERROR. The event is checked by itself; its order in a run is not.
+// SendEvent sends one event to the peer, as a text message of its own. AG-UI itself has events
+// travel from agent to client only, so this is for peers that take them, such as a relay; an agloop
+// server with an Agent takes inputs and answers anything else with RUN_ERROR. The event is checked
+// by itself; its order in a run is not.
 //
-// All events go over one connection while that lives, so they arrive in the order of
-// the calls, and over another afterwards. Runs may use the same connection; what the
-// peer answers between runs is dropped and counted, what it answers during
-// one is taken for an event of that run.
+// All events go over one connection while that lives, so they arrive in the order of the calls, and
+// over another afterwards. Runs may use the same connection; what the peer answers between runs is
+// dropped and counted, what it answers during one is taken for an event of that run.
 //
 // SendEvent waits while no connection is up, and while more bytes wait for the peer than
 // Limits.SoftLimit, until ctx ends. nil means that the event is on its way, not that it arrived.

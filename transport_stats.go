@@ -1,7 +1,6 @@
 package agloop
 
-// TransportStats are a transport's figures at one moment. Counters are totals since
-// NewTransport.
+// TransportStats are a transport's figures at one moment. Counters are totals since NewTransport.
 type TransportStats struct {
 	Wanted   int // connections to keep: URLs times ConnectionsPerURL
 	Up       int // connections up now

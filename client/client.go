@@ -1,5 +1,5 @@
-// Package client has short names for what a caller needs to run an agent on a server. Package agloop
-// defines them. Hosts may rely on its API.
+// Package client has short names for what a caller needs to run an agent on a server. Package
+// agloop defines them. Hosts may rely on its API.
 //
 //	c, err := client.Dial(ctx, "ws://localhost:8080/ws", client.Config{})
 //	for ev, err := range c.Run(ctx, input) { … }

@@ -1,3 +1,3 @@
-// Package interop tests agloop against other WebSocket implementations. It is a
-// module of its own, so that they stay out of the library's go.sum.
+// Package interop tests agloop against other WebSocket implementations. It is a module of its own,
+// so that they stay out of the library's go.sum.
 package interop

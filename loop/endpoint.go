@@ -64,8 +64,8 @@ func (p *Endpoint) Tune(t tune.Tuning) {
 	p.eng.wakeAll()
 }
 
-// SetZeroCopy says whether messages are delivered as slices of the read buffer, which is the
-// default, or as copies that the handler may keep. Any goroutine.
+// SetZeroCopy has messages delivered as slices of the read buffer, which is the default, or, when
+// off, as copies that the handler may keep. Any goroutine.
 func (p *Endpoint) SetZeroCopy(on bool) { p.copying.Store(!on) }
 
 // Shed is the number of connections cut for the memory they held. Any goroutine.

@@ -92,8 +92,8 @@ func (c *Conn) deliver(m frame.Message) {
 }
 
 // pingIn answers a ping. While much waits for the peer only the latest is answered (RFC 6455
-// section 5.5.3), as soon as the frame under way has left: a flood of pings cannot fill the outbox,
-// and a backlog cannot hold a pong up.
+// §5.5.3), as soon as the frame under way has left: a flood of pings cannot fill the outbox, and a
+// backlog cannot hold a pong up.
 func (c *Conn) pingIn(payload []byte) {
 	if !c.pongLater(payload) {
 		c.send(frame.Pong, payload, urgent)

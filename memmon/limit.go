@@ -37,8 +37,8 @@ type limitReading struct {
 	at    time.Time
 }
 
-// limit is the least of the cgroups' limits and physical memory, in bytes; math.MaxInt64 when
-// none is known. It is at most limitAge old, and the time that reading the files takes.
+// limit is the least of the cgroups' limits and physical memory, in bytes; math.MaxInt64 when none
+// is known. It is at most limitAge old, and the time that reading the files takes.
 func (f *limitFiles) limit() int64 {
 	now := time.Now()
 	last := f.last.Load()

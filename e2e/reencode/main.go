@@ -1,6 +1,6 @@
-// Command reencode reads events from standard input, one a line, and writes what
-// package event makes of them: decoded and encoded again. With -input it does so for
-// RunAgentInput objects. The official schemas then judge the result.
+// Command reencode reads events from standard input, one a line, and writes what package event
+// makes of them: decoded and encoded again. With -input it does so for RunAgentInput objects. The
+// official schemas then judge the result.
 package main
 
 import (

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Main runs the tests and exits; call it from TestMain. Goroutines that come from this
-// module or from gnet must be gone within five seconds of the last test.
+// Main runs the tests and exits; call it from TestMain. Goroutines that come from this module or
+// from gnet must be gone within five seconds of the last test.
 func Main(m *testing.M) {
 	code := m.Run()
 	deadline := time.Now().Add(5 * time.Second)

@@ -16,8 +16,8 @@ type Frame struct {
 	Payload []byte
 }
 
-// Masked is a client's frame. head is FIN, RSV and opcode, best written as bits. The
-// framing here is written anew from RFC 6455, so that it shares no mistake with codec/frame.
+// Masked is a client's frame. head is FIN, RSV and opcode, best written as bits. The framing here
+// is written anew from RFC 6455, so that it shares no mistake with codec/frame.
 func Masked(head byte, payload []byte) []byte { return framed(head, 0b1_0000000, payload) }
 
 // Plain is a server's frame.
@@ -47,7 +47,7 @@ func framed(head, maskBit byte, payload []byte) []byte {
 	if maskBit == 0 {
 		return append(b, payload...)
 	}
-	mask := [4]byte{0x37, 0xFA, 0x21, 0x3D} // of RFC 6455 section 5.7
+	mask := [4]byte{0x37, 0xFA, 0x21, 0x3D} // of RFC 6455 §5.7
 	b = append(b, mask[:]...)
 	b = append(b, payload...)
 	xor(b[len(b)-len(payload):], mask)

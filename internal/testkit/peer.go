@@ -16,8 +16,9 @@ import (
 	"github.com/agloop/agloop/codec/frame"
 )
 
-// Peer is the other end of a connection: it writes bytes as it likes and reads frames. What it waits for must come within
-// Patience, so that no test hangs; Read and Write alone have that for all that is read and written since the last wait.
+// Peer is the other end of a connection: it writes bytes as it likes and reads frames. What it
+// waits for must come within Patience, so that no test waits for ever; Read and Write alone have
+// that for all that is read and written since the last wait.
 type Peer struct {
 	net.Conn
 	t    testing.TB
@@ -35,11 +36,12 @@ func Attach(t testing.TB, nc net.Conn) *Peer {
 	return p
 }
 
-// renew begins a wait. That the connection was closed meanwhile is for what is read or written next to say.
+// renew begins a wait. That the connection was closed meanwhile is for what is read or written next
+// to say.
 func (p *Peer) renew() { _ = p.SetDeadline(time.Now().Add(Patience)) }
 
-// Connect makes a TCP connection and sends nothing. Its receive buffer has rcvbuf bytes, so
-// that the other end's kernel takes no more than it must; 0 leaves it alone.
+// Connect makes a TCP connection and sends nothing. Its receive buffer has rcvbuf bytes, so that
+// the other end's kernel takes no more than it must; 0 leaves it alone.
 func Connect(t testing.TB, addr string, rcvbuf int) *Peer {
 	t.Helper()
 	d := net.Dialer{Control: func(_, _ string, rc syscall.RawConn) (err error) {
@@ -65,7 +67,7 @@ func Dial(t testing.TB, addr string, fields ...string) *Peer {
 	return p
 }
 
-// Key is what a peer asks with, and Accept the answer to it: RFC 6455 section 1.3.
+// Key is what a peer asks with, and Accept the answer to it: RFC 6455 §1.3.
 const (
 	Key    = "dGhlIHNhbXBsZSBub25jZQ=="
 	Accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
@@ -247,7 +249,8 @@ func (p *Peer) CloseFrame(code frame.CloseCode) (reason string) {
 	return reason
 }
 
-// WantClose reads the close frame, which is the last thing the server sends, and ends the connection.
+// WantClose reads the close frame, which is the last thing the server sends, and ends the
+// connection.
 func (p *Peer) WantClose(code frame.CloseCode) (reason string) {
 	p.t.Helper()
 	reason = p.CloseFrame(code)

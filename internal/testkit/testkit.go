@@ -1,5 +1,6 @@
-// Package testkit is what the tests of several packages share: a WebSocket peer made of bytes, a wait that names what it
-// waits for, and whether the build is one whose checks cost memory and time.
+// Package testkit is what the tests of several packages share: a WebSocket peer made of bytes, a
+// wait that names what it waits for, and whether the build is one whose checks cost memory and
+// time.
 package testkit
 
 import (
@@ -8,8 +9,8 @@ import (
 	"time"
 )
 
-// Patience bounds every wait of a test: a machine that is busy takes seconds for what takes a millisecond elsewhere, and
-// who waits longer than this waits for something that does not happen.
+// Patience bounds every wait of a test: a machine that is busy takes seconds for what takes a
+// millisecond elsewhere, and who waits longer than this waits for something that does not happen.
 const Patience = 30 * time.Second
 
 // Await polls for what nobody announces.
