@@ -42,3 +42,9 @@ func (s *Server) OnDecode(hook func(raw []byte, decode func())) {
 
 // Held is what its connections hold, in bytes, by the ledger.
 func (s *Server) Held() int64 { return s.performance.ledger.Total() }
+
+// Present is how many connections have come to their loop.
+func (s *Server) Present() (n int) {
+	s.door.Slots().Each(func(*Conn) { n++ })
+	return n
+}
