@@ -240,12 +240,8 @@ func TestStats(t *testing.T) {
 // say nothing on them.
 func TestShutdownDoesNotWaitForHandshakes(t *testing.T) {
 	srv, addr := serve(t, agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{HandshakeTimeout: time.Hour}})
-	silent, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer silent.Close()
-	open := testkit.Dial(t, addr) // accepted after the silent one, so that is in by now
+	silent, open := testkit.Connect(t, addr, 0), testkit.Dial(t, addr)
+	testkit.Await(t, "both are with their loop", func() bool { return srv.Present() == 2 })
 	down := make(chan error, 1)
 	go func() { down <- srv.Shutdown(t.Context()) }()
 	if _, err := silent.Read(make([]byte, 1)); err != io.EOF {

@@ -14,9 +14,11 @@ func TestGrowthIsSeenWithinTheInstant(t *testing.T) {
 	for name, grow := range map[string]func(l *Ledger){
 		"one stripe": func(l *Ledger) { l.Add(5, step) },
 		"all stripes": func(l *Ledger) {
-			for i := range stripeCount {
-				l.Add(i, step/stripeCount)
+			const last = stripeCount - 1 // which alone asks, as a reading may be quicker than the adds that follow
+			for i := range last {
+				l.Add(i, step/stripeCount-1)
 			}
+			l.Add(last, step-last*(step/stripeCount-1))
 		},
 		"to and fro": func(l *Ledger) {
 			l.Add(1, -2*step)
