@@ -18,8 +18,8 @@ func mallocs() uint64 {
 	return m.Mallocs
 }
 
-// ceiling fails when n operations allocated more than the noise of the runtime:
-// timers, the collector's own work, pools emptied by it.
+// ceiling fails when n operations allocated more than the noise of the runtime: timers, the
+// collector's own work, pools emptied by it.
 func ceiling(t *testing.T, what string, n int, allocated uint64) {
 	t.Helper()
 	if per := float64(allocated) / float64(n); per > 0.05 {
@@ -64,8 +64,8 @@ func TestNoAllocationPerMessageIn(t *testing.T) {
 	ceiling(t, "message in", batches*each, mallocs()-before)
 }
 
-// TestNoAllocationPerEventOut: neither a flood of events, nor one at a time, each of
-// which wakes its loop.
+// TestNoAllocationPerEventOut: neither a flood of events, nor one at a time, each of which wakes
+// its loop.
 func TestNoAllocationPerEventOut(t *testing.T) {
 	if testkit.Race {
 		t.Skip("the race detector allocates")

@@ -14,8 +14,8 @@ import (
 	"github.com/agloop/agloop/internal/testkit"
 )
 
-// budgets are what things may cost, in bytes of heap and stacks: a third more than what was measured with
-// go1.26 on linux/amd64, which stands beside it.
+// budgets are what things may cost, in bytes of heap and stacks: a third more than what was
+// measured with go1.26 on linux/amd64, which stands beside it.
 var budgets = []struct {
 	what string
 	most float64
@@ -27,8 +27,8 @@ var budgets = []struct {
 // budgetConnections is over how many the cost of one is measured.
 const budgetConnections = 2000
 
-// TestMemoryBudgets holds what an idle connection and an active run cost against their budgets, in a server whose
-// clients are in another process.
+// TestMemoryBudgets holds what an idle connection and an active run cost against their budgets, in
+// a server whose clients are in another process.
 func TestMemoryBudgets(t *testing.T) {
 	if testkit.Race {
 		t.Skip("the race detector takes memory of its own")

@@ -14,8 +14,8 @@ import (
 
 const module = "github.com/agloop/agloop"
 
-// floors is the house: every package, its floor, and what it may import of the floors
-// below. Arrows point down only, never sideways. A new arrow is a change here.
+// floors is the house: every package, its floor, and what it may import of the floors below. Arrows
+// point down only, never sideways. A new arrow is a change here.
 var floors = map[string]struct {
 	floor int
 	may   string
@@ -140,8 +140,8 @@ func contains(list, name string) bool {
 	return false
 }
 
-// TestDoorways holds server and client to names of the root: aliases, constants, variables, and functions
-// that return one call. That each name exists in the root is the compiler's to check.
+// TestDoorways holds server and client to names of the root: aliases, constants, variables, and
+// functions that return one call. That each name exists in the root is the compiler's to check.
 func TestDoorways(t *testing.T) {
 	for _, pkg := range []string{"server", "client"} {
 		files, err := filepath.Glob(pkg + "/*.go")

@@ -13,8 +13,8 @@ import (
 	"github.com/agloop/agloop/internal/testkit"
 )
 
-// TestInputTooLargeIsTold: RUN_ERROR says what is wrong before the connection closes, and
-// nothing of a run comes between.
+// TestInputTooLargeIsTold: RUN_ERROR says what is wrong before the connection closes, and nothing
+// of a run comes between.
 func TestInputTooLargeIsTold(t *testing.T) {
 	_, agent := gated()
 	srv, addr := serve(t, agloop.ServerConfig{Agent: agent, Limits: agloop.Limits{MaxMessage: 4096}})
@@ -110,8 +110,8 @@ func TestClientTakesLargerEvents(t *testing.T) {
 	}
 }
 
-// TestMaxEvent: it bounds Emit and SendEvent, whatever it is, and a client with the same
-// limits takes the largest.
+// TestMaxEvent: it bounds Emit and SendEvent, whatever it is, and a client with the same limits
+// takes the largest.
 func TestMaxEvent(t *testing.T) {
 	for _, maxEvent := range []int{5000, 6 << 20} {
 		limits := agloop.Limits{MaxEvent: maxEvent}

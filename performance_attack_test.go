@@ -14,8 +14,8 @@ import (
 	"github.com/agloop/agloop/memmon"
 )
 
-// attack opens so many connections, has each write p, and returns the most memory the process had mapped until the server
-// had read what it was going to read: until only what w sends comes in.
+// attack opens so many connections, has each write p, and returns the most memory the process had
+// mapped until the server had read what it was going to read: until only what w sends comes in.
 func attack(t *testing.T, w *wire, addr string, conns int, p []byte) (peak int64) {
 	t.Helper()
 	stop, most := make(chan struct{}), make(chan int64)
@@ -56,8 +56,9 @@ func attack(t *testing.T, w *wire, addr string, conns int, p []byte) (peak int64
 	return 0
 }
 
-// TestInboundIsShed: with 256 MiB, what strangers have us hold stays within its share. Who holds most is cut, whether it
-// is a message that never ends or inputs that wait for their turn, and others are served.
+// TestInboundIsShed: with 256 MiB, what strangers have us hold stays within its share. Who holds
+// most is cut, whether it is a message that never ends or inputs that wait for their turn, and
+// others are served.
 func TestInboundIsShed(t *testing.T) {
 	if !alone(t, "GOMEMLIMIT=256MiB") {
 		return

@@ -68,8 +68,8 @@ func (e *emitter) await(n int64) {
 }
 
 // BenchmarkPerformance is an event from Emit to the client, in each profile. A lone event is
-// emitted when the last one has arrived, so that an operation is what one waits; a flood
-// is emitted as fast as it is taken.
+// emitted when the last one has arrived, so that an operation is what one waits; a flood is emitted
+// as fast as it is taken.
 func BenchmarkPerformance(b *testing.B) {
 	for _, profile := range []agloop.Profile{agloop.ProfileLatency, agloop.ProfileBalanced, agloop.ProfileThroughput} {
 		for _, load := range []string{"lone", "flood"} {

@@ -8,8 +8,8 @@ import (
 	"github.com/agloop/agloop"
 )
 
-// TestSetBatchKeepsOtherChanges: a window that is set together with a whole config replaces
-// nothing of it but the window.
+// TestSetBatchKeepsOtherChanges: a window that is set together with a whole config replaces nothing
+// of it but the window.
 func TestSetBatchKeepsOtherChanges(t *testing.T) {
 	t.Cleanup(restorePool)
 	manager := newTransport(t, agloop.DefaultTransportConfig()).GetPerformanceManager()

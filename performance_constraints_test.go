@@ -29,9 +29,9 @@ const (
 	constraintMemoryAim   = 16 << 20
 )
 
-// TestPerformanceConstraints holds 1,000 connections to a server in a process of its own,
-// each with a run: all open at once, every event in order, in little memory. How long events take is
-// told and no verdict: it depends on what else the machine does.
+// TestPerformanceConstraints holds 1,000 connections to a server in a process of its own, each with
+// a run: all open at once, every event in order, in little memory. How long events take is told and
+// no verdict: it depends on what else the machine does.
 func TestPerformanceConstraints(t *testing.T) {
 	server := startServer(t, "TestServerOfPerformanceConstraints")
 	addr := server.say("addr")
@@ -139,8 +139,8 @@ func member(event []byte, name string) string {
 	return string(value)
 }
 
-// TestServerOfPerformanceConstraints is the other process of TestPerformanceConstraints.
-// Started by itself it has nothing to do.
+// TestServerOfPerformanceConstraints is the other process of TestPerformanceConstraints. Started by
+// itself it has nothing to do.
 func TestServerOfPerformanceConstraints(t *testing.T) {
 	if !isServer(t) {
 		return

@@ -15,9 +15,9 @@ import (
 // aloneMark names the test that a process was started for.
 const aloneMark = "AGLOOP_TEST_ALONE"
 
-// alone runs the calling test in a process of its own, whose environment has these
-// variables too, and is true in that process. What Go reads from the environment holds
-// there from the start, and no other test's heap is in it.
+// alone runs the calling test in a process of its own, whose environment has these variables too,
+// and is true in that process. What Go reads from the environment holds there from the start, and
+// no other test's heap is in it.
 func alone(t *testing.T, env ...string) bool {
 	t.Helper()
 	if os.Getenv(aloneMark) == t.Name() {
@@ -46,8 +46,8 @@ func hold(n int) [][]byte {
 	return held
 }
 
-// litter makes garbage until so many percent of the limit are mapped. False means that
-// the collector was always quicker.
+// litter makes garbage until so many percent of the limit are mapped. False means that the
+// collector was always quicker.
 func litter(percent int64) bool {
 	for range 4 * memmon.Limit() / block {
 		if r := memmon.Read(); r.Total*100 >= percent*r.Limit {
@@ -95,8 +95,8 @@ func (l *line) open() {
 	}
 }
 
-// TestGarbageUpToTheLimit: without GOGC garbage grows up to GOMEMLIMIT, and stays there
-// when nothing more is allocated. It must not shut the door.
+// TestGarbageUpToTheLimit: without GOGC garbage grows up to GOMEMLIMIT, and stays there when
+// nothing more is allocated. It must not shut the door.
 func TestGarbageUpToTheLimit(t *testing.T) {
 	if !alone(t, "GOGC=off", "GOMEMLIMIT=128MiB") {
 		return
@@ -115,8 +115,8 @@ func TestGarbageUpToTheLimit(t *testing.T) {
 	}
 }
 
-// TestGarbageIsNoPressure: with the usual GOGC as much garbage as live heap is no
-// emergency, however close to the limit both together come.
+// TestGarbageIsNoPressure: with the usual GOGC as much garbage as live heap is no emergency,
+// however close to the limit both together come.
 func TestGarbageIsNoPressure(t *testing.T) {
 	if !alone(t, "GOGC=100", "GOMEMLIMIT=200MiB") {
 		return
@@ -144,8 +144,8 @@ func TestGarbageIsNoPressure(t *testing.T) {
 	runtime.KeepAlive(live)
 }
 
-// TestDroppedMemoryIsSeen: what the collector saw alive and nobody holds any more must be
-// found out in a process that has nothing to do, where no collection is due for minutes.
+// TestDroppedMemoryIsSeen: what the collector saw alive and nobody holds any more must be found out
+// in a process that has nothing to do, where no collection is due for minutes.
 func TestDroppedMemoryIsSeen(t *testing.T) {
 	if !alone(t, "GOGC=100", "GOMEMLIMIT=140MiB") {
 		return
@@ -168,8 +168,8 @@ func TestDroppedMemoryIsSeen(t *testing.T) {
 	}
 }
 
-// TestDefaultTransportLeavesTheHostAlone: the budget is what the transport may hold, and a
-// host of more than that is no business of its.
+// TestDefaultTransportLeavesTheHostAlone: the budget is what the transport may hold, and a host of
+// more than that is no business of its.
 func TestDefaultTransportLeavesTheHostAlone(t *testing.T) {
 	if !alone(t) {
 		return

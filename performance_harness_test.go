@@ -122,9 +122,9 @@ func (l *line) openWindow() {
 	l.settled()
 }
 
-// writes sends groups of messages into an open window, waits for all of each before the next, and returns
-// how many writes they took. Where the machine stood still for so long that the window may have ended, the group says
-// nothing and is sent again.
+// writes sends groups of messages into an open window, waits for all of each before the next, and
+// returns how many writes they took. Where the machine stood still for so long that the window may
+// have ended, the group says nothing and is sent again.
 func (l *line) writes(groups, size int) (n uint64) {
 	l.t.Helper()
 	last := time.Now() // a write came later
@@ -148,16 +148,16 @@ func (l *line) writes(groups, size int) (n uint64) {
 	return n
 }
 
-// settled is the number of writes once none is under way: a peer may have what the loop has
-// not counted yet.
+// settled is the number of writes once none is under way: a peer may have what the loop has not
+// counted yet.
 func (l *line) settled() uint64 {
 	l.t.Helper()
 	testkit.Await(l.t, "what was sent has left and is counted", func() bool { return l.conn.Buffered() == 0 })
 	return l.srv.Stats().Writes
 }
 
-// status asks for a WebSocket and returns the answer's status and Retry-After. A connection that it got is closed by then,
-// and what its handshake wrote is counted.
+// status asks for a WebSocket and returns the answer's status and Retry-After. A connection that it
+// got is closed by then, and what its handshake wrote is counted.
 func (l *line) status() (int, string) {
 	l.t.Helper()
 	p := testkit.Connect(l.t, l.addr, 0)
@@ -173,7 +173,8 @@ func (l *line) status() (int, string) {
 }
 
 // pressed sends up to most messages of 1 kB into an open window and returns after how many
-// Backpressure was answered; most+1 is never. It begins again where the window may have ended meanwhile.
+// Backpressure was answered; most+1 is never. It begins again where the window may have ended
+// meanwhile.
 func (l *line) pressed(most int) (sent int) {
 	l.t.Helper()
 	kilobyte := bytes.Repeat([]byte("x"), 1<<10)

@@ -10,8 +10,9 @@ import (
 	"github.com/agloop/agloop/internal/testkit"
 )
 
-// TestPerformanceMemoryProfileQueuesLess: what slow readers may hold is what the memory
-// profile turns down: an eighth of what the default lets them hold, beside what the kernel and gnet take of each.
+// TestPerformanceMemoryProfileQueuesLess: what slow readers may hold is what the memory profile
+// turns down: an eighth of what the default lets them hold, beside what the kernel and gnet take of
+// each.
 func TestPerformanceMemoryProfileQueuesLess(t *testing.T) {
 	const readers = 20
 	held := func(p agloop.Profile) (bytes int) {
@@ -39,7 +40,8 @@ func TestPerformanceMemoryProfileQueuesLess(t *testing.T) {
 		for range readers - 1 {
 			testkit.Dial(t, addr).Write(input) // and never reads
 		}
-		// Half of what may wait for each is what a machine that stands still cannot be mistaken for.
+		// Half of what may wait for each is what a machine that stands still cannot be mistaken
+		// for.
 		soft := int64(srv.GetPerformanceManager().Tuning().SoftLimit)
 		testkit.Await(t, "much waits for each", func() bool { return srv.Held() >= readers*soft/2 })
 		// All agents stand still when the bytes written stop growing.

@@ -12,8 +12,8 @@ import (
 	"github.com/agloop/agloop/internal/testkit"
 )
 
-// TestPerformanceMetrics holds the figures against what was done. Nothing moves while they
-// are read, and the first window has not ended.
+// TestPerformanceMetrics holds the figures against what was done. Nothing moves while they are
+// read, and the first window has not ended.
 func TestPerformanceMetrics(t *testing.T) {
 	cfg := performance()
 	cfg.MetricsInterval = time.Hour
@@ -105,8 +105,8 @@ func TestPerformanceMetricsOfFailures(t *testing.T) {
 	}
 }
 
-// TestPerformanceProfiles: each profile moves the knobs of a running server, and with them
-// how many writes the same stream costs an open connection.
+// TestPerformanceProfiles: each profile moves the knobs of a running server, and with them how many
+// writes the same stream costs an open connection.
 func TestPerformanceProfiles(t *testing.T) {
 	l := newLine(t, agloop.ServerConfig{Performance: performance()}, nil)
 	balanced := l.manager.Tuning()
@@ -182,8 +182,8 @@ func (l *line) stream(n int) (writes float64) {
 	return writes
 }
 
-// pace sends n messages, each when the last one has arrived or after a moment, and returns
-// the writes that each took, and how many were sent late.
+// pace sends n messages, each when the last one has arrived or after a moment, and returns the
+// writes that each took, and how many were sent late.
 func (l *line) pace(n int) (writes float64, late int) {
 	l.t.Helper()
 	before := l.settled()

@@ -60,8 +60,8 @@ var badPerformance = []struct {
 	{"MessageSerializerType", func(c *agloop.PerformanceConfig) { c.MessageSerializerType = agloop.Protobuf }},
 }
 
-// TestPerformanceConfigErrorsNameTheField: from Validate, from Serve, and from SetConfig
-// of a running server, which changes nothing then.
+// TestPerformanceConfigErrorsNameTheField: from Validate, from Serve, and from SetConfig of a
+// running server, which changes nothing then.
 func TestPerformanceConfigErrorsNameTheField(t *testing.T) {
 	l := newLine(t, agloop.ServerConfig{Performance: performance()}, nil)
 	tuning := l.manager.Tuning()
@@ -88,8 +88,8 @@ func TestPerformanceConfigErrorsNameTheField(t *testing.T) {
 	}
 }
 
-// TestPerformanceMaxConcurrentConnections bounds the slots, from the start and while the
-// server runs.
+// TestPerformanceMaxConcurrentConnections bounds the slots, from the start and while the server
+// runs.
 func TestPerformanceMaxConcurrentConnections(t *testing.T) {
 	cfg := performance()
 	cfg.MaxConcurrentConnections = 2
@@ -107,8 +107,8 @@ func TestPerformanceMaxConcurrentConnections(t *testing.T) {
 	}
 }
 
-// TestPerformanceMessageBatch counts writes on one open connection while the window
-// changes. A window of a second is never ended by time here.
+// TestPerformanceMessageBatch counts writes on one open connection while the window changes. A
+// window of a second is never ended by time here.
 func TestPerformanceMessageBatch(t *testing.T) {
 	l := newLine(t, agloop.ServerConfig{Performance: performance()}, nil)
 	const groups = 20
@@ -146,8 +146,8 @@ func TestPerformanceMessageBatch(t *testing.T) {
 	}
 }
 
-// TestPerformanceMessageBatchReleases: what waits under a long window leaves when the window
-// is taken away.
+// TestPerformanceMessageBatchReleases: what waits under a long window leaves when the window is
+// taken away.
 func TestPerformanceMessageBatchReleases(t *testing.T) {
 	cfg := performance()
 	cfg.MessageBatchSize, cfg.MessageBatchTimeout = 1000, time.Second
@@ -190,8 +190,8 @@ func TestPerformanceEnableMetrics(t *testing.T) {
 	}
 }
 
-// TestPerformanceObservation: the optimizer is told when latency was not measured, and how much of its
-// processors the process used.
+// TestPerformanceObservation: the optimizer is told when latency was not measured, and how much of
+// its processors the process used.
 func TestPerformanceObservation(t *testing.T) {
 	l := newLine(t, agloop.ServerConfig{Performance: performance()}, nil)
 	const busy = 100 * time.Millisecond
@@ -290,8 +290,8 @@ func TestPerformanceEnableZeroCopy(t *testing.T) {
 	}
 }
 
-// TestPerformanceBufferPool: what is idle obeys the knobs at once, and buffers that are out
-// obey them on their return.
+// TestPerformanceBufferPool: what is idle obeys the knobs at once, and buffers that are out obey
+// them on their return.
 func TestPerformanceBufferPool(t *testing.T) {
 	l := newLine(t, agloop.ServerConfig{Performance: performance()}, nil)
 	pool := l.manager.GetBufferPool()

@@ -49,7 +49,8 @@ func TestPerformanceTierElevated(t *testing.T) {
 	}
 }
 
-// TestPerformanceTierElevatedKeepsOne: half of one is neither the default of a pool nor a batch without a limit.
+// TestPerformanceTierElevatedKeepsOne: half of one is neither the default of a pool nor a batch
+// without a limit.
 func TestPerformanceTierElevatedKeepsOne(t *testing.T) {
 	cfg := performance()
 	cfg.BufferPoolSize = 1
@@ -67,7 +68,8 @@ func TestPerformanceTierElevatedKeepsOne(t *testing.T) {
 	}
 }
 
-// TestPerformanceTierElevatedLeavesNoLimitAlone: half of no limit is not 0, which a config takes for its default.
+// TestPerformanceTierElevatedLeavesNoLimitAlone: half of no limit is not 0, which a config takes
+// for its default.
 func TestPerformanceTierElevatedLeavesNoLimitAlone(t *testing.T) {
 	l := newLine(t, agloop.ServerConfig{Performance: performance(), Limits: agloop.Limits{MessageBatchBytes: -1}}, nil)
 	l.manager.ChangeTier(memmon.Normal, memmon.Elevated)
@@ -180,9 +182,9 @@ func TestPerformanceTierCritical(t *testing.T) {
 	}
 }
 
-// TestPerformanceTiersOfRealMemory fills the budget with what waits for a peer that does not
-// read. The interval of rest is longer than anything here waits, so what piles up must have been
-// seen at once; and that it is cut must bring everything back.
+// TestPerformanceTiersOfRealMemory fills the budget with what waits for a peer that does not read.
+// The interval of rest is longer than anything here waits, so what piles up must have been seen at
+// once; and that it is cut must bring everything back.
 func TestPerformanceTiersOfRealMemory(t *testing.T) {
 	cfg := performance()
 	cfg.MaxMemoryUsage = 64 << 20
@@ -208,8 +210,8 @@ func TestPerformanceTiersOfRealMemory(t *testing.T) {
 	t.Logf("%+v in %v, then %.0f %% of %d bytes", a, time.Since(start), memory.GetMemoryPressure(), cfg.MaxMemoryUsage)
 }
 
-// TestPerformanceShareIsTakenBack: connections that hold more than their share lose those that
-// hold most, long before a tier would refuse anybody.
+// TestPerformanceShareIsTakenBack: connections that hold more than their share lose those that hold
+// most, long before a tier would refuse anybody.
 func TestPerformanceShareIsTakenBack(t *testing.T) {
 	cfg := performance()
 	cfg.MaxMemoryUsage = 1 << 30
@@ -222,7 +224,8 @@ func TestPerformanceShareIsTakenBack(t *testing.T) {
 		pile(t, greedy[i], 14<<20)
 	}
 	held := l.manager.Held()
-	// A quarter may be held, and is cut down to three quarters of that: more than what one holds goes.
+	// A quarter may be held, and is cut down to three quarters of that: more than what one holds
+	// goes.
 	l.set(func(c *agloop.PerformanceConfig) { c.MaxMemoryUsage = 4 * (held - 4<<20) })
 	testkit.Await(t, "one of the greedy connections is cut", func() bool { return l.srv.Conn(greedy[0].ID()) == nil || l.srv.Conn(greedy[1].ID()) == nil })
 	l.reread()

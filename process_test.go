@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// serverProcess is a server in a process of its own, which does what it is told on its standard input.
+// serverProcess is a server in a process of its own, which does what it is told on its standard
+// input.
 type serverProcess struct {
 	t     *testing.T
 	cmd   *exec.Cmd
@@ -19,7 +20,8 @@ type serverProcess struct {
 	lines *bufio.Scanner
 }
 
-// isServer tells the named test that it is to be that server; started by itself it has nothing to do.
+// isServer tells the named test that it is to be that server; started by itself it has nothing to
+// do.
 func isServer(t *testing.T) bool { return os.Getenv(serverMark) == t.Name() }
 
 const serverMark = "AGLOOP_TEST_SERVER"

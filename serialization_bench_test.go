@@ -19,8 +19,8 @@ type serializationSample struct {
 	data []byte
 }
 
-// serializationSamples returns all events of the sample data, and of each type the
-// longest one that is free of unknown members.
+// serializationSamples returns all events of the sample data, and of each type the longest one that
+// is free of unknown members.
 func serializationSamples(tb testing.TB) (all []serializationSample, longest map[agui.EventType]serializationSample) {
 	tb.Helper()
 	data, err := os.ReadFile(filepath.Join("agui", "testdata", "events.ndjson"))
@@ -49,9 +49,9 @@ func serializationSamples(tb testing.TB) (all []serializationSample, longest map
 	return all, longest
 }
 
-// BenchmarkSerializationPerformance measures every event type on real events: encode
-// and decode, the serializers side by side, judgement by the schema included. Under
-// "all" an operation is all events of the sample data, of all 31 types.
+// BenchmarkSerializationPerformance measures every event type on real events: encode and decode,
+// the serializers side by side, judgement by the schema included. Under "all" an operation is all
+// events of the sample data, of all 31 types.
 func BenchmarkSerializationPerformance(b *testing.B) {
 	all, longest := serializationSamples(b)
 	for _, way := range []struct {

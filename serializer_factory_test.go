@@ -56,8 +56,8 @@ func TestSerializerFactoryLendsItsType(t *testing.T) {
 	}
 }
 
-// serializerAgain puts s and gets until s itself comes back, as the pool may hold
-// others or, under the race detector, lose it.
+// serializerAgain puts s and gets until s itself comes back, as the pool may hold others or, under
+// the race detector, lose it.
 func serializerAgain(t *testing.T, f *agloop.SerializerFactory, s event.Serializer, use func(event.Serializer)) event.Serializer {
 	t.Helper()
 	for range 1000 {

@@ -104,8 +104,8 @@ func TestInputBeyondTheDecodeBudget(t *testing.T) {
 	}
 }
 
-// TestDecodeBudgetChanges: a new one holds for the next input. Waiting for an old one ends
-// with the connection.
+// TestDecodeBudgetChanges: a new one holds for the next input. Waiting for an old one ends with the
+// connection.
 func TestDecodeBudgetChanges(t *testing.T) {
 	var budget, asked atomic.Int64
 	budget.Store(12 * 1000)

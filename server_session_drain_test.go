@@ -59,8 +59,8 @@ func TestDrainTakesNoNewRuns(t *testing.T) {
 	}
 }
 
-// TestCancelledRunsLeaveNoInputUnanswered: without a time to drain the runs are cancelled,
-// and what waited, for its turn or to be decoded, is refused.
+// TestCancelledRunsLeaveNoInputUnanswered: without a time to drain the runs are cancelled, and what
+// waited, for its turn or to be decoded, is refused.
 func TestCancelledRunsLeaveNoInputUnanswered(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -109,7 +109,8 @@ func TestCancelledRunsLeaveNoInputUnanswered(t *testing.T) {
 	}
 }
 
-// TestShutdownWaitsForNoSlowReader: once runs are cancelled, refusals that find no room are dropped.
+// TestShutdownWaitsForNoSlowReader: once runs are cancelled, refusals that find no room are
+// dropped.
 func TestShutdownWaitsForNoSlowReader(t *testing.T) {
 	gate, agent := gated()
 	srv, addr := serve(t, agloop.ServerConfig{Agent: agent, Limits: agloop.Limits{

@@ -81,8 +81,8 @@ func TestPanicOutsideTheAgent(t *testing.T) {
 	}
 }
 
-// TestGoexit: an agent that ends its goroutine, as FailNow of its test does, ends its run
-// alone. Inputs that wait go on.
+// TestGoexit: an agent that ends its goroutine, as FailNow of its test does, ends its run alone.
+// Inputs that wait go on.
 func TestGoexit(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -118,8 +118,8 @@ func pass(gate chan struct{}, n int) {
 	}
 }
 
-// TestSurplusInputsAreRefusedInTurn: RUN_ERROR carries no run id, so a refusal that came
-// at once would be taken for the end of the run under way.
+// TestSurplusInputsAreRefusedInTurn: RUN_ERROR carries no run id, so a refusal that came at once
+// would be taken for the end of the run under way.
 func TestSurplusInputsAreRefusedInTurn(t *testing.T) {
 	gate, agent := gated()
 	srv, addr := serve(t, agloop.ServerConfig{Agent: agent})
@@ -165,8 +165,8 @@ func TestWaitingInputsAreBoundedByBytes(t *testing.T) {
 	}
 }
 
-// TestRefusalsHeedBackpressure: a client that sends without reading is not cut for its
-// refusals, which cost a count until they can leave.
+// TestRefusalsHeedBackpressure: a client that sends without reading is not cut for its refusals,
+// which cost a count until they can leave.
 func TestRefusalsHeedBackpressure(t *testing.T) {
 	const surplus = 60_000
 	gate, agent := gated()

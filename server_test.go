@@ -236,8 +236,8 @@ func TestStats(t *testing.T) {
 	}
 }
 
-// TestShutdownDoesNotWaitForHandshakes: browsers open connections ahead of need and
-// say nothing on them.
+// TestShutdownDoesNotWaitForHandshakes: browsers open connections ahead of need and say nothing on
+// them.
 func TestShutdownDoesNotWaitForHandshakes(t *testing.T) {
 	srv, addr := serve(t, agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{HandshakeTimeout: time.Hour}})
 	silent, open := testkit.Connect(t, addr, 0), testkit.Dial(t, addr)

@@ -30,8 +30,8 @@ func (r relay) OnMessage(c *agloop.Conn, _ agloop.Opcode, payload []byte) {
 	r.got <- relayed{c, string(payload)}
 }
 
-// TestTransportSendEvent: events arrive in the order of the calls, on one connection of
-// several, and on another when that has ended.
+// TestTransportSendEvent: events arrive in the order of the calls, on one connection of several,
+// and on another when that has ended.
 func TestTransportSendEvent(t *testing.T) {
 	r := relay{got: make(chan relayed, 100)}
 	_, addr := serve(t, agloop.ServerConfig{Handler: r})
@@ -107,8 +107,8 @@ func TestTransportSendEventWaits(t *testing.T) {
 	}
 }
 
-// TestTransportSendEventsShareTheRoom: calls that wait for the same room do not fill it
-// past the hard limit, where the connection would be cut.
+// TestTransportSendEventsShareTheRoom: calls that wait for the same room do not fill it past the
+// hard limit, where the connection would be cut.
 func TestTransportSendEventsShareTheRoom(t *testing.T) {
 	const piece, calls = 8 << 10, 64
 	_, addr := serve(t, agloop.ServerConfig{Handler: agloop.NopHandler{}})
@@ -202,8 +202,8 @@ func (s *stall) dial(ctx context.Context, network, addr string) (net.Conn, error
 	return near, nil
 }
 
-// TestTransportDropsStrayMessages: what comes while no run is on the connection is not kept
-// and does not disturb the next run.
+// TestTransportDropsStrayMessages: what comes while no run is on the connection is not kept and
+// does not disturb the next run.
 func TestTransportDropsStrayMessages(t *testing.T) {
 	_, addr := serve(t, agloop.ServerConfig{Agent: hello})
 	tr := startTransport(t, agloop.TransportConfig{URLs: []string{wsURL(addr)}})
@@ -239,8 +239,7 @@ func TestTransportSendEventAllocatesNothing(t *testing.T) {
 	}
 }
 
-// TestTransportSendEventDropped: a call that waits for room learns that its connection
-// has ended.
+// TestTransportSendEventDropped: a call that waits for room learns that its connection has ended.
 func TestTransportSendEventDropped(t *testing.T) {
 	_, addr := serve(t, agloop.ServerConfig{Handler: agloop.NopHandler{}})
 	pipe := newStall()

@@ -12,8 +12,8 @@ import (
 	"github.com/agloop/agloop/internal/testkit"
 )
 
-// TestTransportKnobs: what the manager is told holds for the next connection, before
-// Start and after, and its figures are those of the transport.
+// TestTransportKnobs: what the manager is told holds for the next connection, before Start and
+// after, and its figures are those of the transport.
 func TestTransportKnobs(t *testing.T) {
 	_, addr := serve(t, agloop.ServerConfig{Agent: hello})
 	config := agloop.DefaultTransportConfig()
@@ -61,8 +61,8 @@ func TestTransportKnobs(t *testing.T) {
 	}
 }
 
-// TestTransportCutLargest closes the connection for which much waits, once: what it still
-// holds until that has left is not looked for elsewhere.
+// TestTransportCutLargest closes the connection for which much waits, once: what it still holds
+// until that has left is not looked for elsewhere.
 func TestTransportCutLargest(t *testing.T) {
 	_, addr := serve(t, agloop.ServerConfig{Handler: agloop.NopHandler{}})
 	pipe := newStall()
@@ -91,7 +91,8 @@ func TestTransportCutLargest(t *testing.T) {
 	testkit.Await(t, "the connection is lost", func() bool { return tr.Stats().Lost == 1 })
 }
 
-// TestTransportHoldsWhatWaits: events that wait for a slow caller are held by their connection, and given back with the run.
+// TestTransportHoldsWhatWaits: events that wait for a slow caller are held by their connection, and
+// given back with the run.
 func TestTransportHoldsWhatWaits(t *testing.T) {
 	_, addr := serve(t, agloop.ServerConfig{Agent: agloop.AgentFunc(func(_ context.Context, run *agloop.Run) error {
 		m, err := run.TextMessage()

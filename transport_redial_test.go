@@ -20,8 +20,8 @@ import (
 	"github.com/agloop/agloop/loop"
 )
 
-// TestTransportBackoffBounds: full jitter reaches both ends of its range, which
-// doubles up to the limit; Retry-After comes before it, capped.
+// TestTransportBackoffBounds: full jitter reaches both ends of its range, which doubles up to the
+// limit; Retry-After comes before it, capped.
 func TestTransportBackoffBounds(t *testing.T) {
 	const least, most = 100 * time.Millisecond, 30 * time.Second
 	lowest := func(int64) int64 { return 0 }
@@ -51,8 +51,8 @@ func TestTransportBackoffBounds(t *testing.T) {
 	}
 }
 
-// lentLoops makes loops for transports inside a bubble of synctest: their waiting
-// for the kernel there would stop the clock.
+// lentLoops makes loops for transports inside a bubble of synctest: their waiting for the kernel
+// there would stop the clock.
 func lentLoops(t *testing.T) *loop.Engine {
 	t.Helper()
 	engine, err := loop.NewEngine(1, nil, quiet)
@@ -67,8 +67,8 @@ func lentLoops(t *testing.T) *loop.Engine {
 	return engine
 }
 
-// TestTransportPauses holds the moments of dialling against the back-off: refused
-// connections, and what a server's Retry-After asks for.
+// TestTransportPauses holds the moments of dialling against the back-off: refused connections, and
+// what a server's Retry-After asks for.
 func TestTransportPauses(t *testing.T) {
 	for _, tc := range []struct {
 		name     string
@@ -132,8 +132,8 @@ func TestTransportPauses(t *testing.T) {
 	}
 }
 
-// TestTransportServerReturns: a server that goes and comes back is found again, with as
-// many connections as before.
+// TestTransportServerReturns: a server that goes and comes back is found again, with as many
+// connections as before.
 func TestTransportServerReturns(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -249,8 +249,8 @@ func TestTransportDialTimeout(t *testing.T) {
 	})
 }
 
-// TestTransportConnectionsThatComeAndGo: what is upgraded and closed at once is lost, not
-// a failed dial, and its slot backs off.
+// TestTransportConnectionsThatComeAndGo: what is upgraded and closed at once is lost, not a failed
+// dial, and its slot backs off.
 func TestTransportConnectionsThatComeAndGo(t *testing.T) {
 	_, addr := serve(t, agloop.ServerConfig{Handler: hangUp{}})
 	var mu sync.Mutex

@@ -14,8 +14,8 @@ import (
 	"github.com/agloop/agloop/internal/testkit"
 )
 
-// TestTransportStartWithNobodyThere: without a deadline the first round decides; with
-// one the server may come late.
+// TestTransportStartWithNobodyThere: without a deadline the first round decides; with one the
+// server may come late.
 func TestTransportStartWithNobodyThere(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -68,8 +68,8 @@ func TestTransportStartWithNobodyThere(t *testing.T) {
 	<-served
 }
 
-// TestTransportStopWhileDialling: a server that accepts and says nothing does not hold
-// Stop, nor a Start that waits.
+// TestTransportStopWhileDialling: a server that accepts and says nothing does not hold Stop, nor a
+// Start that waits.
 func TestTransportStopWhileDialling(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -108,8 +108,8 @@ func TestTransportConfigErrorsNameTheField(t *testing.T) {
 	}
 }
 
-// TestTransportSpreads: as many runs as connections go on at once, evenly over two
-// servers, and later ones take turns.
+// TestTransportSpreads: as many runs as connections go on at once, evenly over two servers, and
+// later ones take turns.
 func TestTransportSpreads(t *testing.T) {
 	const each = 3
 	var open sync.WaitGroup
@@ -175,8 +175,8 @@ func counting(n int) agloop.Agent {
 	})
 }
 
-// TestTransportOrder: 20 runs at once on 5 connections each see their own events,
-// in order, and so do the handlers.
+// TestTransportOrder: 20 runs at once on 5 connections each see their own events, in order, and so
+// do the handlers.
 func TestTransportOrder(t *testing.T) {
 	const runs, words = 20, 200
 	_, addr := serve(t, agloop.ServerConfig{Agent: counting(words)})
@@ -232,8 +232,8 @@ func TestTransportOrder(t *testing.T) {
 	}
 }
 
-// TestTransportFirstComeFirstServed: runs that wait get the one connection in the order
-// they came; one that gives up is skipped.
+// TestTransportFirstComeFirstServed: runs that wait get the one connection in the order they came;
+// one that gives up is skipped.
 func TestTransportFirstComeFirstServed(t *testing.T) {
 	var served []string // in the agent: one at a time
 	release := make(chan struct{})

@@ -8,8 +8,8 @@ import (
 	"github.com/agloop/agloop/agui"
 )
 
-// TestTransportTunesOpenConnections: a window that is closed lets go of what waits in it.
-// The window would hold the event for a second, and the test for that second many times.
+// TestTransportTunesOpenConnections: a window that is closed lets go of what waits in it. The
+// window would hold the event for a second, and the test for that second many times.
 func TestTransportTunesOpenConnections(t *testing.T) {
 	r := relay{got: make(chan relayed, 10)}
 	_, addr := serve(t, agloop.ServerConfig{Handler: r})

@@ -178,8 +178,8 @@ func TestExpander(t *testing.T) {
 	}
 }
 
-// chunkEvent makes an event of a small world from two bytes, so that random bytes
-// soon make items meet.
+// chunkEvent makes an event of a small world from two bytes, so that random bytes soon make items
+// meet.
 func chunkEvent(kind, who byte) agui.Event {
 	ids := [...]string{"x", "y", ""}
 	id := ids[int(who)%len(ids)]
@@ -236,9 +236,9 @@ func chunkEvent(kind, who byte) agui.Event {
 	return finish()
 }
 
-// A sender checks chunks as they are, a reader expands them first: both must
-// come to the same verdict on every event. Wrong events are skipped, so the state
-// after an error is compared as well. And whatever is open can be closed.
+// A sender checks chunks as they are, a reader expands them first: both must come to the same
+// verdict on every event. Wrong events are skipped, so the state after an error is compared as
+// well. And whatever is open can be closed.
 func FuzzOrder(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 64, 3, 1, 8, 0, 23, 0})
 	f.Add([]byte{0, 16, 0, 33, 1, 192, 20, 0})

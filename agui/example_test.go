@@ -6,8 +6,7 @@ import (
 	"github.com/agloop/agloop/agui"
 )
 
-// A sender checks every event before writing it, and closes what is open when
-// the run is cancelled.
+// A sender checks every event before writing it, and closes what is open when the run is cancelled.
 func ExampleOrder() {
 	var order agui.Order
 	send := func(ev agui.Event) {

@@ -19,8 +19,8 @@ func dataLines(t *testing.T, name string) [][]byte {
 	return bytes.Split(bytes.TrimSuffix(data, []byte("\n")), []byte("\n"))
 }
 
-// sameMembers compares a value with the line it was decoded from, but for the
-// members that are not fields.
+// sameMembers compares a value with the line it was decoded from, but for the members that are not
+// fields.
 func sameMembers(t *testing.T, v any, line []byte) {
 	t.Helper()
 	out, err := json.Marshal(v)

@@ -2,8 +2,8 @@ package batch
 
 import "testing"
 
-// BenchmarkQueue is a burst of eight frames of 128 bytes on its way out: into a queue, read as slices,
-// discarded as written, the queue emptied. One operation is one frame.
+// BenchmarkQueue is a burst of eight frames of 128 bytes on its way out: into a queue, read as
+// slices, discarded as written, the queue emptied. One operation is one frame.
 func BenchmarkQueue(b *testing.B) {
 	const burst, size = 8, 128
 	payload := make([]byte, size)

@@ -143,8 +143,8 @@ func TestSecondReleasePanics(t *testing.T) {
 	wantStats(t, p, Stats{Gets: 3, Misses: 1, Idle: 256, Buffers: 1})
 }
 
-// TestMeetingShardsPart: who meets another shard at its group gets a buffer, and so a
-// group, of its own while slots are left, and shares otherwise.
+// TestMeetingShardsPart: who meets another shard at its group gets a buffer, and so a group, of its
+// own while slots are left, and shares otherwise.
 func TestMeetingShardsPart(t *testing.T) {
 	p := New(Config{Size: 2})
 	p.Get(1).Release()

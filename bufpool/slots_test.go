@@ -129,15 +129,15 @@ func TestTrim(t *testing.T) {
 		releaseAll(out)
 		p.Trim()
 	}
-	// A stack may move between rounds, and with it the shard, but never more groups
-	// are needed than there are buffers.
+	// A stack may move between rounds, and with it the shard, but never more groups are needed than
+	// there are buffers.
 	if n := len(p.groups); n > 2*20 {
 		t.Errorf("%d groups for 20 and 20 buffers: trimming does not give slots back", n)
 	}
 }
 
-// TestExactUnderConcurrency lends, shares and hands over buffers on many goroutines while
-// others tune and read, and checks that no buffer is lent twice and nothing is miscounted.
+// TestExactUnderConcurrency lends, shares and hands over buffers on many goroutines while others
+// tune and read, and checks that no buffer is lent twice and nothing is miscounted.
 func TestExactUnderConcurrency(t *testing.T) {
 	const workers, rounds, size = 8, 3000, 40
 	p := New(Config{Size: size})
@@ -223,8 +223,8 @@ func TestExactUnderConcurrency(t *testing.T) {
 	}
 }
 
-// TestIdleClassesGiveWay: a pool that is full of buffers nobody asks for any more keeps
-// those of a class that is asked for now.
+// TestIdleClassesGiveWay: a pool that is full of buffers nobody asks for any more keeps those of a
+// class that is asked for now.
 func TestIdleClassesGiveWay(t *testing.T) {
 	p := New(Config{Size: 50})
 	var out []*Buffer

@@ -16,8 +16,8 @@ import (
 	"github.com/agloop/agloop/server"
 )
 
-// TestAgentWaitingInputs: eight inputs wait behind a run; the ninth is refused when its
-// turn comes, and the connection stays.
+// TestAgentWaitingInputs: eight inputs wait behind a run; the ninth is refused when its turn comes,
+// and the connection stays.
 func TestAgentWaitingInputs(t *testing.T) {
 	gate := make(chan struct{})
 	var atOnce, most atomic.Int64
@@ -148,8 +148,8 @@ func TestAgentSlowReader(t *testing.T) {
 	})
 }
 
-// TestAgentLargeEvent: a run may end right behind an event of the greatest size, which
-// fills the connection's outbox by itself.
+// TestAgentLargeEvent: a run may end right behind an event of the greatest size, which fills the
+// connection's outbox by itself.
 func TestAgentLargeEvent(t *testing.T) {
 	large := &agui.Custom{Name: "large", Value: []byte(`""`)}
 	frame, err := event.Append(nil, large)
@@ -174,8 +174,8 @@ func TestAgentLargeEvent(t *testing.T) {
 	})
 }
 
-// TestAgentLateEmit: what a goroutine emits after its agent returned is refused and
-// does not reach the next run.
+// TestAgentLateEmit: what a goroutine emits after its agent returned is refused and does not reach
+// the next run.
 func TestAgentLateEmit(t *testing.T) {
 	late := make(chan error, 1)
 	over := make(chan struct{})

@@ -187,8 +187,8 @@ func TestAgentEnds(t *testing.T) {
 	})
 }
 
-// TestAgentInputs: an input that is no RunAgentInput is answered with RUN_ERROR and no
-// run; what is not even JSON text ends the connection.
+// TestAgentInputs: an input that is no RunAgentInput is answered with RUN_ERROR and no run; what is
+// not even JSON text ends the connection.
 func TestAgentInputs(t *testing.T) {
 	var runs atomic.Int64
 	_, url := serve(t, server.Config{Agent: agentFunc(func(context.Context, *server.Run) error {

@@ -21,8 +21,8 @@ const (
 	finished = `{"type":"RUN_FINISHED","threadId":"thread","runId":"run"}`
 )
 
-// scripted serves one run: it sends the events and waits for the client to leave,
-// whose close it reports.
+// scripted serves one run: it sends the events and waits for the client to leave, whose close it
+// reports.
 func scripted(t *testing.T, accept accepter, frames []string, end func(peer)) (url string, seen chan error) {
 	seen = make(chan error, 1)
 	return accept(t, func(p peer) {

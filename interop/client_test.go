@@ -19,8 +19,8 @@ import (
 	gorilla "github.com/gorilla/websocket"
 )
 
-// accepter runs a server that calls serve with its end of every connection, and
-// closes it afterwards.
+// accepter runs a server that calls serve with its end of every connection, and closes it
+// afterwards.
 type accepter = func(t testing.TB, serve func(peer)) (url string)
 
 // accepters are the servers that every test of a client runs with.

@@ -32,8 +32,8 @@ func within(t testing.TB) context.Context {
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// serve runs a server on a loopback port until the end of the test and returns
-// the URL of its WebSocket.
+// serve runs a server on a loopback port until the end of the test and returns the URL of its
+// WebSocket.
 func serve(t testing.TB, cfg server.Config) (*server.Server, string) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -83,8 +83,7 @@ type peer interface {
 	drop() // without a closing handshake
 }
 
-// closedWith is the code and reason of a receive's error, 1006 when there was no
-// close frame.
+// closedWith is the code and reason of a receive's error, 1006 when there was no close frame.
 func closedWith(err error) (code int, reason string) {
 	if e, ok := errors.AsType[*gorilla.CloseError](err); ok {
 		return e.Code, e.Text

@@ -56,8 +56,8 @@ func TestServerEcho(t *testing.T) {
 	})
 }
 
-// closer closes each connection with the code and reason its first message names,
-// and notes how connections end.
+// closer closes each connection with the code and reason its first message names, and notes how
+// connections end.
 type closer struct {
 	server.NopHandler
 	ends chan *server.CloseError

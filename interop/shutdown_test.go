@@ -63,8 +63,8 @@ func wantGoodbye(t *testing.T, p peer) {
 	}
 }
 
-// TestShutdownCancelsRuns: an active run ends in order with outcome cancelled, and
-// only then is the connection closed. Inputs that wait are not begun, but answered.
+// TestShutdownCancelsRuns: an active run ends in order with outcome cancelled, and only then is the
+// connection closed. Inputs that wait are not begun, but answered.
 func TestShutdownCancelsRuns(t *testing.T) {
 	each(t, func(t *testing.T, open opener) {
 		agent := newHeld()
@@ -155,8 +155,8 @@ func TestShutdownDrainEnds(t *testing.T) {
 	}
 }
 
-// TestShutdownCancelsSlowRun: the orderly end of a run reaches a client that reads slowly
-// too, though the largest events wait for it already.
+// TestShutdownCancelsSlowRun: the orderly end of a run reaches a client that reads slowly too,
+// though the largest events wait for it already.
 func TestShutdownCancelsSlowRun(t *testing.T) {
 	large := &agui.Custom{Name: "large", Value: []byte(`"` + strings.Repeat("x", 1<<20-100) + `"`)}
 	var emitted atomic.Int64
@@ -191,8 +191,8 @@ func TestShutdownCancelsSlowRun(t *testing.T) {
 	}
 }
 
-// TestShutdownGivesUp: an agent that ignores its context, and a client that does not
-// answer, hold Shutdown no longer than its context.
+// TestShutdownGivesUp: an agent that ignores its context, and a client that does not answer, hold
+// Shutdown no longer than its context.
 func TestShutdownGivesUp(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
@@ -224,8 +224,8 @@ func TestShutdownGivesUp(t *testing.T) {
 	}
 }
 
-// TestShutdownDuringHandshake: a connection whose opening handshake is not finished when
-// Shutdown begins does not hold it up, whether the rest of it comes or not.
+// TestShutdownDuringHandshake: a connection whose opening handshake is not finished when Shutdown
+// begins does not hold it up, whether the rest of it comes or not.
 func TestShutdownDuringHandshake(t *testing.T) {
 	head := testkit.Request()
 	for _, rest := range [][]byte{nil, head[30:]} {

@@ -15,9 +15,9 @@ import (
 	"github.com/agloop/agloop/loop"
 )
 
-// TestOutOfDescriptors: when the process has no descriptor left, connections that
-// are open live on, new ones wait in the backlog, and are served once some are free.
-// The server is a process of its own, with few descriptors.
+// TestOutOfDescriptors: when the process has no descriptor left, connections that are open live on,
+// new ones wait in the backlog, and are served once some are free. The server is a process of its
+// own, with few descriptors.
 func TestOutOfDescriptors(t *testing.T) {
 	child := exec.Command(os.Args[0], "-test.run=^TestServerWithFewDescriptors$")
 	child.Env = append(os.Environ(), "AGLOOP_TEST_SERVER=1")
@@ -74,8 +74,8 @@ func TestOutOfDescriptors(t *testing.T) {
 	}
 }
 
-// TestServerWithFewDescriptors is the other process of TestOutOfDescriptors. Started
-// by itself it has nothing to do.
+// TestServerWithFewDescriptors is the other process of TestOutOfDescriptors. Started by itself it
+// has nothing to do.
 func TestServerWithFewDescriptors(t *testing.T) {
 	if os.Getenv("AGLOOP_TEST_SERVER") == "" {
 		return

@@ -49,8 +49,8 @@ func scene(t *testing.T, limits Limits) (d *Door, h sabotage, dial func() *testk
 	return d, h, func() *testkit.Peer { return testkit.Dial(t, ln.Addr().String()) }
 }
 
-// TestOurMistakeEndsOneConnection: a panic in the loop's own code, wherever it is, closes the connection it was about; it
-// is counted, its slot is free, and the loop goes on.
+// TestOurMistakeEndsOneConnection: a panic in the loop's own code, wherever it is, closes the
+// connection it was about; it is counted, its slot is free, and the loop goes on.
 func TestOurMistakeEndsOneConnection(t *testing.T) {
 	spoil := func(c *Conn) { // a connection that owes OnDrain, whose door has lost its settings
 		c.mu.Lock()

@@ -17,8 +17,8 @@ import (
 	"github.com/agloop/agloop/metrics"
 )
 
-// handler counts what it is told, echoes messages, and does what its functions
-// say instead where they are set.
+// handler counts what it is told, echoes messages, and does what its functions say instead where
+// they are set.
 type handler struct {
 	open    func(*loop.Conn)
 	message func(*loop.Conn, frame.Opcode, []byte)
@@ -80,8 +80,8 @@ func (h *handler) mustBeOpen(c *loop.Conn, call string) {
 
 func (h *handler) complain(s string) { h.wrong.CompareAndSwap(nil, &s) }
 
-// house is an engine with one door on a loopback port. At the end of its test it holds the
-// door to its promises: one OnClose for every OnOpen, every slot given back, nothing held.
+// house is an engine with one door on a loopback port. At the end of its test it holds the door to
+// its promises: one OnClose for every OnOpen, every slot given back, nothing held.
 type house struct {
 	eng  *loop.Engine
 	door *loop.Door
@@ -150,8 +150,8 @@ func openOn(t testing.TB, ln net.Listener, loops int, cfg loop.DoorConfig, log *
 	return &house{eng, door, ln.Addr().String()}
 }
 
-// serveWire is open for a handler, without deadlines, as on a busy machine a frame that comes byte by byte takes longer
-// than any; with changes to the config.
+// serveWire is open for a handler, without deadlines, as on a busy machine a frame that comes byte
+// by byte takes longer than any; with changes to the config.
 func serveWire(t testing.TB, h *handler, change func(*loop.DoorConfig)) *house {
 	t.Helper()
 	cfg := loop.DoorConfig{Handler: h, Limits: untimed}

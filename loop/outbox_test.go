@@ -15,8 +15,8 @@ import (
 	"github.com/agloop/agloop/loop"
 )
 
-// TestOrderFromManyGoroutines: each sender's messages arrive in its order, all of them,
-// while the connection's own traffic goes on. A lost wake would hang here.
+// TestOrderFromManyGoroutines: each sender's messages arrive in its order, all of them, while the
+// connection's own traffic goes on. A lost wake would hang here.
 func TestOrderFromManyGoroutines(t *testing.T) {
 	const senders, each = 8, 3000
 	conns := make(chan *loop.Conn, 1)
@@ -70,8 +70,8 @@ func TestOrderFromManyGoroutines(t *testing.T) {
 	wg.Wait()
 }
 
-// TestBackpressureAndDrain: a peer that does not read makes Send answer
-// Backpressure; when it reads again OnDrain comes once, and every byte arrives.
+// TestBackpressureAndDrain: a peer that does not read makes Send answer Backpressure; when it reads
+// again OnDrain comes once, and every byte arrives.
 func TestBackpressureAndDrain(t *testing.T) {
 	conns, drains := make(chan *loop.Conn, 1), make(chan int, 10)
 	limits := loop.Limits{SoftLimit: 128 << 10, LowWater: 16 << 10, HardLimit: 1 << 30, WriteTimeout: -1}
@@ -116,8 +116,8 @@ func TestBackpressureAndDrain(t *testing.T) {
 	}
 }
 
-// TestSlowReaderIsCut: at the hard limit the connection goes, and what waited
-// for it stayed within the limit and one message.
+// TestSlowReaderIsCut: at the hard limit the connection goes, and what waited for it stayed within
+// the limit and one message.
 func TestSlowReaderIsCut(t *testing.T) {
 	conns, ends := make(chan *loop.Conn, 1), make(chan *loop.CloseError, 1)
 	limits := loop.Limits{SoftLimit: 256 << 10, HardLimit: 1 << 20}
@@ -145,8 +145,8 @@ func TestSlowReaderIsCut(t *testing.T) {
 	t.Fatal("100 MiB taken for a peer that does not read")
 }
 
-// TestCloseAfterDrain: all that was sent before Close arrives, then the close
-// frame, then the end of the stream; gnet's own Close would lose most of it.
+// TestCloseAfterDrain: all that was sent before Close arrives, then the close frame, then the end
+// of the stream; gnet's own Close would lose most of it.
 func TestCloseAfterDrain(t *testing.T) {
 	const total = 16 << 20
 	conns, ends := make(chan *loop.Conn, 1), make(chan *loop.CloseError, 1)
@@ -233,8 +233,8 @@ func TestBatchWindow(t *testing.T) {
 	}, func() { read(2) })
 }
 
-// quick fails unless something happens within so long at one of several tries, for a busy machine may stand still at any
-// of them. cause brings it about, and seen returns when it has happened.
+// quick fails unless something happens within so long at one of several tries, for a busy machine
+// may stand still at any of them. cause brings it about, and seen returns when it has happened.
 func quick(t *testing.T, what string, limit time.Duration, cause, seen func()) {
 	t.Helper()
 	for range 10 {

@@ -19,7 +19,8 @@ func (l smallSends) Accept() (net.Conn, error) {
 	return nc, err
 }
 
-// TestPongUnderLoad: a ping is answered while the server always has more to send than the link takes.
+// TestPongUnderLoad: a ping is answered while the server always has more to send than the link
+// takes.
 func TestPongUnderLoad(t *testing.T) {
 	block := make([]byte, 8<<10)
 	fill := func(c *loop.Conn) {

@@ -38,8 +38,8 @@ func TestSheddingAnswers503(t *testing.T) {
 	old.WantMessage(frame.Pong, "x")
 }
 
-// TestCutLargest: the connections with the most bytes waiting go first, no more of them
-// than it takes, and small ones never.
+// TestCutLargest: the connections with the most bytes waiting go first, no more of them than it
+// takes, and small ones never.
 func TestCutLargest(t *testing.T) {
 	conns, ends := make(chan *loop.Conn, 1), make(chan *loop.CloseError, 10)
 	h := open(t, loop.DoorConfig{
@@ -151,8 +151,8 @@ func TestNetworks(t *testing.T) {
 	}
 }
 
-// TestAcceptRate: what exceeds it waits in the backlog and is served; stopping does not
-// wait for it.
+// TestAcceptRate: what exceeds it waits in the backlog and is served; stopping does not wait for
+// it.
 func TestAcceptRate(t *testing.T) {
 	h := open(t, loop.DoorConfig{
 		Handler: loop.NopHandler{},

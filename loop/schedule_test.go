@@ -9,7 +9,8 @@ import (
 	"github.com/agloop/agloop/internal/testkit"
 )
 
-// TestDelayedHoldsAConnectionOnce: a window that ends by its size leaves no copy of the connection on the list.
+// TestDelayedHoldsAConnectionOnce: a window that ends by its size leaves no copy of the connection
+// on the list.
 func TestDelayedHoldsAConnectionOnce(t *testing.T) {
 	_, h, dial := scene(t, Limits{MessageBatchSize: 2, MessageBatchTimeout: time.Second})
 	go io.Copy(io.Discard, dial())

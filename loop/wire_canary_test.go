@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestWireNoForeignBytes: connections that share buffers never see each other's bytes,
-// however their messages are cut. In the debug build buffers given back are poisoned.
+// TestWireNoForeignBytes: connections that share buffers never see each other's bytes, however
+// their messages are cut. In the debug build buffers given back are poisoned.
 func TestWireNoForeignBytes(t *testing.T) {
 	s := serveWire(t, &handler{}, nil)
 	done := make(chan error)
@@ -24,8 +24,8 @@ func TestWireNoForeignBytes(t *testing.T) {
 	}
 }
 
-// canary sends messages of one letter in odd pieces, the last of which never is whole,
-// and checks what comes back.
+// canary sends messages of one letter in odd pieces, the last of which never is whole, and checks
+// what comes back.
 func (p *peer) canary(letter byte, seed uint64) error {
 	rnd := rand.New(rand.NewPCG(seed, 28))
 	for range 60 {

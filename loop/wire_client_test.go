@@ -17,8 +17,8 @@ import (
 	"github.com/agloop/agloop/loop"
 )
 
-// dialWire lets an engine dial and returns its connection and the server's end, at
-// which early was sent in one write with the response.
+// dialWire lets an engine dial and returns its connection and the server's end, at which early was
+// sent in one write with the response.
 func dialWire(t *testing.T, h *handler, limits loop.Limits, early []byte) (*loop.Conn, *serverPeer) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
@@ -117,7 +117,7 @@ func TestWireClientEcho(t *testing.T) {
 		if f := p.clientFrame(); f.Head != 0b1_000_1000 || testkit.ShowClose(f.Payload) != `1000 ""` {
 			t.Errorf("got frame %08b %q, want close 1000", f.Head, f.Payload)
 		}
-		p.Close() // the server ends the TCP connection: section 7.1.1
+		p.Close() // the server ends the TCP connection: §7.1.1
 		await(t, "OnClose", func() bool { return h.closed.Load() == 1 })
 		if why := h.why.Load(); why.Code != 1000 || why.Reason != "bye" || !why.Remote {
 			t.Errorf("OnClose was told %+v", why)
@@ -131,7 +131,7 @@ func TestWireClientViolations(t *testing.T) {
 		bytes []byte
 		code  string
 	}{
-		{"masked frame, section 5.1", masked(0b1_000_0001, []byte("x")), "1002"},
+		{"masked frame, §5.1", masked(0b1_000_0001, []byte("x")), "1002"},
 		{"masked ping", masked(0b1_000_1001, nil), "1002"},
 		{"RSV1", plain(0b1_100_0001, nil), "1002"},
 		{"bad text", plain(0b1_000_0001, []byte("\xFF")), "1007"},
@@ -154,8 +154,8 @@ func TestWireClientViolations(t *testing.T) {
 	}
 }
 
-// TestWireClientMasks: masks are as good as random (section 10.3): every byte value
-// is as frequent as another at every place, and no run of masks comes again.
+// TestWireClientMasks: masks are as good as random (§10.3): every byte value is as frequent
+// as another at every place, and no run of masks comes again.
 func TestWireClientMasks(t *testing.T) {
 	const n = 100_000
 	c, p := dialWire(t, &handler{}, loop.Limits{HardLimit: 16 << 20}, nil)

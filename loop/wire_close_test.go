@@ -20,17 +20,17 @@ func TestWirePeerCloses(t *testing.T) {
 		code    frame.CloseCode // of the answer
 	}
 	rows := []row{
-		{"no code, section 7.1.5", "", 1005},
+		{"no code, §7.1.5", "", 1005},
 		{"reason", "\x03\xE8bye", 1000},
 		{"longest reason", "\x03\xE8" + strings.Repeat("é", 61) + "a", 1000},
-		{"one byte, section 5.5.1", "\x03", 1002},
+		{"one byte, §5.5.1", "\x03", 1002},
 		{"reason is not UTF-8", "\x03\xE8bad \xFF", 1007},
 		{"reason ends inside a character", "\x03\xE8bad \xE2\x82", 1007},
 	}
 	for _, code := range []frame.CloseCode{1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4008, 4999} {
 		rows = append(rows, row{fmt.Sprintf("%d may be sent", code), string([]byte{byte(code >> 8), byte(code)}), code})
 	}
-	for _, code := range []uint16{0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1999, 2000, 2999, 5000, 65535} { // section 7.4
+	for _, code := range []uint16{0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1999, 2000, 2999, 5000, 65535} { // §7.4
 		rows = append(rows, row{fmt.Sprintf("%d may not be sent", code), string([]byte{byte(code >> 8), byte(code)}), 1002})
 	}
 	h := &handler{}
@@ -41,7 +41,7 @@ func TestWirePeerCloses(t *testing.T) {
 			for _, parts := range [][][]byte{
 				{frame},
 				eachByte(frame),
-				{join(frame, text("too late"), masked(0b1_000_1001, nil))}, // section 5.5.1: ignored
+				{join(frame, text("too late"), masked(0b1_000_1001, nil))}, // §5.5.1: ignored
 				{frame, text("too late"), []byte("and no frame at all")},
 				{masked(0b0_000_0001, []byte("not whole")), frame, masked(0b1_000_0000, nil)},
 			} {
@@ -65,8 +65,8 @@ func TestWirePeerCloses(t *testing.T) {
 	}
 }
 
-// TestWireServerCloses: Close sends what waits and a close frame, then hears
-// nothing but the answer.
+// TestWireServerCloses: Close sends what waits and a close frame, then hears nothing but the
+// answer.
 func TestWireServerCloses(t *testing.T) {
 	tests := []struct {
 		name   string

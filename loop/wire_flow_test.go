@@ -21,8 +21,8 @@ type oddReads struct{ net.Conn }
 
 func (c oddReads) Read(b []byte) (int, error) { return c.Conn.Read(b[:min(len(b), 1+rand.IntN(9000))]) }
 
-// TestWireBackpressure: a sender that stops at Backpressure and goes on at OnDrain
-// delivers every byte in order to a peer that reads slowly and in odd pieces.
+// TestWireBackpressure: a sender that stops at Backpressure and goes on at OnDrain delivers every
+// byte in order to a peer that reads slowly and in odd pieces.
 func TestWireBackpressure(t *testing.T) {
 	const messages, soft = 400, 64 << 10
 	size := func(i int) int { return (i * 7919) % 40_000 }
@@ -111,7 +111,8 @@ func TestWireHardLimit(t *testing.T) {
 	}
 }
 
-// much is a handler that answers "go" with more than a kernel takes, and other messages with themselves.
+// much is a handler that answers "go" with more than a kernel takes, and other messages with
+// themselves.
 func much() *handler {
 	return &handler{message: func(c *loop.Conn, op frame.Opcode, p []byte) {
 		if string(p) == "go" {
@@ -155,8 +156,8 @@ func TestWireWriteTimeout(t *testing.T) {
 	}
 }
 
-// TestWireSlowReader: a peer that reads a little all the time is never cut by
-// WriteTimeout, though not all of what the kernel has leaves in that time.
+// TestWireSlowReader: a peer that reads a little all the time is never cut by WriteTimeout, though
+// not all of what the kernel has leaves in that time.
 func TestWireSlowReader(t *testing.T) {
 	h := much()
 	s := timed(t, h, func(l *loop.Limits) { l.WriteTimeout, l.SoftLimit = time.Minute, 16<<20 })
@@ -201,8 +202,8 @@ func TestWirePingFlood(t *testing.T) {
 	p.Close()
 }
 
-// TestWireSendFromOutside: messages of many goroutines leave whole and in the order of
-// each sender, whatever the batch window is.
+// TestWireSendFromOutside: messages of many goroutines leave whole and in the order of each sender,
+// whatever the batch window is.
 func TestWireSendFromOutside(t *testing.T) {
 	for _, window := range []time.Duration{-1, 0, 20 * time.Millisecond} {
 		h := &handler{}

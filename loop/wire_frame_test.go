@@ -23,7 +23,7 @@ func pattern(n int) []byte {
 
 func TestWireEchoLengths(t *testing.T) {
 	s := serveWire(t, &handler{}, nil)
-	for _, n := range []int{0, 1, 125, 126, 127, 65535, 65536, 1 << 20} { // the forms of a length: section 5.2
+	for _, n := range []int{0, 1, 125, 126, 127, 65535, 65536, 1 << 20} { // the forms of a length: §5.2
 		for _, b0 := range []byte{0b1_000_0001, 0b1_000_0010} {
 			t.Run(fmt.Sprintf("%08b/%d", b0, n), func(t *testing.T) {
 				p := s.dial(t)
@@ -88,12 +88,12 @@ func TestWireFragments(t *testing.T) {
 		frames [][]byte
 		want   [][]byte // frames of the server
 	}{
-		{"two, section 5.4", [][]byte{frag(0b0_000_0001, "Hel"), frag(0b1_000_0000, "lo")}, [][]byte{plain(0b1_000_0001, []byte("Hello"))}},
+		{"two, §5.4", [][]byte{frag(0b0_000_0001, "Hel"), frag(0b1_000_0000, "lo")}, [][]byte{plain(0b1_000_0001, []byte("Hello"))}},
 		{"binary", [][]byte{frag(0b0_000_0010, "\xFF"), frag(0b0_000_0000, "\xFE"), frag(0b1_000_0000, "\xFD")}, [][]byte{plain(0b1_000_0010, []byte("\xFF\xFE\xFD"))}},
 		{"all empty", [][]byte{frag(0b0_000_0001, ""), frag(0b0_000_0000, ""), frag(0b1_000_0000, "")}, [][]byte{plain(0b1_000_0001, nil)}},
 		{"empty ends", [][]byte{frag(0b0_000_0001, ""), frag(0b0_000_0000, "x"), frag(0b1_000_0000, "")}, [][]byte{plain(0b1_000_0001, []byte("x"))}},
 		{
-			"control frames between, section 5.5",
+			"control frames between, §5.5",
 			[][]byte{frag(0b0_000_0001, "a"), frag(0b1_000_1001, "p1"), frag(0b0_000_0000, "b"), frag(0b1_000_1010, "unasked"), frag(0b1_000_1001, ""), frag(0b1_000_0000, "c")},
 			[][]byte{plain(0b1_000_1010, []byte("p1")), plain(0b1_000_1010, nil), plain(0b1_000_0001, []byte("abc"))},
 		},
@@ -131,7 +131,7 @@ func TestWireFragments(t *testing.T) {
 func TestWirePing(t *testing.T) {
 	s := serveWire(t, &handler{}, nil)
 	p := s.dial(t)
-	for _, n := range []int{0, 1, 124, 125} { // section 5.5.3: the same payload
+	for _, n := range []int{0, 1, 124, 125} { // §5.5.3: the same payload
 		frame := masked(0b1_000_1001, pattern(n))
 		p.Put(frame)
 		p.Want(0b1_000_1010, pattern(n))
@@ -155,40 +155,40 @@ func TestWireViolations(t *testing.T) {
 		code  frame.CloseCode
 	}
 	rows := []row{
-		{"RSV1, section 5.2", bit(0b1_100_0001, 0b1_0000000), 1002},
+		{"RSV1, §5.2", bit(0b1_100_0001, 0b1_0000000), 1002},
 		{"RSV2", bit(0b1_010_0001, 0b1_0000000), 1002},
 		{"RSV3", bit(0b1_001_0010, 0b1_0000000), 1002},
 		{"RSV1 on a ping", bit(0b1_100_1001, 0b1_0000000), 1002},
 		{"RSV1 on a close", bit(0b1_100_1000, 0b1_0000000), 1002},
 		{"RSV1 on a continuation", join(start, bit(0b1_100_0000, 0b1_0000000)), 1002},
 
-		{"text without mask, section 5.1", []byte{0b1_000_0001, 0b0_0000001, 'x'}, 1002},
+		{"text without mask, §5.1", []byte{0b1_000_0001, 0b0_0000001, 'x'}, 1002},
 		{"empty binary without mask", []byte{0b1_000_0010, 0b0_0000000}, 1002},
 		{"ping without mask", []byte{0b1_000_1001, 0b0_0000000}, 1002},
 		{"close without mask", []byte{0b1_000_1000, 0b0_0000010, 0x03, 0xE8}, 1002},
 
-		{"fragmented ping, section 5.5", bit(0b0_000_1001, 0b1_0000000), 1002},
+		{"fragmented ping, §5.5", bit(0b0_000_1001, 0b1_0000000), 1002},
 		{"fragmented pong", bit(0b0_000_1010, 0b1_0000000), 1002},
 		{"fragmented close", bit(0b0_000_1000, 0b1_0000000), 1002},
 		{"ping of 126", bit(0b1_000_1001, 0b1_1111110, 0, 126), 1002},
 		{"pong of 65536", bit(0b1_000_1010, 0b1_1111111, 0, 0, 0, 0, 0, 1, 0, 0), 1002},
 		{"close of 126", bit(0b1_000_1000, 0b1_1111110, 0, 126), 1002},
 
-		{"continuation of nothing, section 5.4", bit(0b1_000_0000, 0b1_0000000), 1002},
+		{"continuation of nothing, §5.4", bit(0b1_000_0000, 0b1_0000000), 1002},
 		{"fragment of nothing", bit(0b0_000_0000, 0b1_0000000), 1002},
 		{"continuation after the end", join(start, masked(0b1_000_0000, nil), bit(0b1_000_0000, 0b1_0000000)), 1002},
 		{"text inside a message", join(start, bit(0b1_000_0001, 0b1_0000000)), 1002},
 		{"fragment inside a message", join(start, bit(0b0_000_0001, 0b1_0000000)), 1002},
 		{"binary inside a message", join(start, bit(0b1_000_0010, 0b1_0000000)), 1002},
 
-		{"0 in 16 bits, section 5.2", bit(0b1_000_0001, 0b1_1111110, 0, 0), 1002},
+		{"0 in 16 bits, §5.2", bit(0b1_000_0001, 0b1_1111110, 0, 0), 1002},
 		{"125 in 16 bits", bit(0b1_000_0001, 0b1_1111110, 0, 125), 1002},
 		{"0 in 64 bits", bit(0b1_000_0001, 0b1_1111111, 0, 0, 0, 0, 0, 0, 0, 0), 1002},
 		{"126 in 64 bits", bit(0b1_000_0010, 0b1_1111111, 0, 0, 0, 0, 0, 0, 0, 126), 1002},
 		{"65535 in 64 bits", bit(0b1_000_0010, 0b1_1111111, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF), 1002},
 		{"125 in 16 bits, continued", join(start, bit(0b1_000_0000, 0b1_1111110, 0, 125)), 1002},
 
-		{"64 bits, the highest set, section 5.2", bit(0b1_000_0010, 0b1_1111111, 0x80, 0, 0, 0, 0, 0, 0, 0), 1002},
+		{"64 bits, the highest set, §5.2", bit(0b1_000_0010, 0b1_1111111, 0x80, 0, 0, 0, 0, 0, 0, 0), 1002},
 		{"64 bits, all set", bit(0b1_000_0010, 0b1_1111111, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF), 1002},
 		{"64 bits, all set, continued", join(start, bit(0b1_000_0000, 0b1_1111111, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF)), 1002},
 		{"2^63-1", bit(0b1_000_0010, 0b1_1111111, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF), 1009},
@@ -201,7 +201,7 @@ func TestWireViolations(t *testing.T) {
 	}
 	for op := byte(0x3); op <= 0xF; op++ {
 		if op < 0x8 || op > 0xA {
-			rows = append(rows, row{fmt.Sprintf("opcode %X, section 5.2", op), bit(0b1_000_0000|op, 0b1_0000000), 1002})
+			rows = append(rows, row{fmt.Sprintf("opcode %X, §5.2", op), bit(0b1_000_0000|op, 0b1_0000000), 1002})
 		}
 	}
 	h := &handler{}
@@ -333,7 +333,7 @@ func TestWireText(t *testing.T) {
 			p.putApart(parts...)
 			p.Want(0b1_000_0001, b)
 		}
-		for i := range b { // section 5.6: fragments need not end where characters do
+		for i := range b { // §5.6: fragments need not end where characters do
 			p.Put(masked(0b0_000_0001, b[:i]), masked(0b1_000_0000, b[i:]))
 			p.Want(0b1_000_0001, b)
 			p.putApart(whole[:len(whole)-i], whole[len(whole)-i:])
@@ -344,7 +344,7 @@ func TestWireText(t *testing.T) {
 }
 
 // TestWireBadText: text fails with 1007 at the first byte that no character can have there, before
-// the frame and the message end (section 8.1).
+// the frame and the message end (§8.1).
 func TestWireBadText(t *testing.T) {
 	tests := []struct {
 		name string

@@ -12,11 +12,12 @@ import (
 	"github.com/agloop/agloop/loop"
 )
 
-// These tests move the engine's clock, which may lag a second and is held in ticks of 100 ms. What is
-// not to happen yet has half a minute of real time, so that a busy machine does not bring it about.
+// These tests move the engine's clock, which may lag a second and is held in ticks of 100 ms. What
+// is not to happen yet has half a minute of real time, so that a busy machine does not bring it
+// about.
 
-// step moves the clock when the loop, which is one, has done what there is to do, and
-// returns when it has acted on it.
+// step moves the clock when the loop, which is one, has done what there is to do, and returns when
+// it has acted on it.
 func (h *house) step(t testing.TB, d time.Duration) {
 	t.Helper()
 	h.settle(t)
@@ -24,8 +25,8 @@ func (h *house) step(t testing.TB, d time.Duration) {
 	h.settle(t)
 }
 
-// settle returns when the loop has dealt with what it has read: what it does for a connection that comes
-// now, it does later.
+// settle returns when the loop has dealt with what it has read: what it does for a connection that
+// comes now, it does later.
 func (h *house) settle(t testing.TB) {
 	t.Helper()
 	p := h.dial(t)
@@ -74,8 +75,8 @@ func TestWireHandshakeTimeout(t *testing.T) {
 	}
 }
 
-// TestWireMessageTimeout: a message has a deadline from its first byte, in however
-// many frames it comes and whatever control frames come between.
+// TestWireMessageTimeout: a message has a deadline from its first byte, in however many frames it
+// comes and whatever control frames come between.
 func TestWireMessageTimeout(t *testing.T) {
 	s := timed(t, &handler{}, func(l *loop.Limits) { l.MessageTimeout = time.Minute })
 	for _, tt := range []struct {
@@ -172,7 +173,8 @@ func TestWireIdle(t *testing.T) {
 			s.step(t, 65*time.Second)
 			f := p.Frame()
 			if f.Head == 0b1_000_1000 {
-				// 20 with messages, and in the ten minutes behind the last 9, or fewer for the real time that passes.
+				// 20 with messages, and in the ten minutes behind the last 9, or fewer for the real
+				// time that passes.
 				if string(f.Payload) != "\x03\xE9idle" || pings < 25 || pings > 30 {
 					t.Errorf("got close %s after %d pings", testkit.ShowClose(f.Payload), pings-1)
 				}
@@ -202,8 +204,8 @@ func TestWireIdle(t *testing.T) {
 	})
 }
 
-// TestWireCloseTimeout: a peer that does not answer a close, or does not end the TCP
-// connection, is waited for no longer than CloseTimeout.
+// TestWireCloseTimeout: a peer that does not answer a close, or does not end the TCP connection, is
+// waited for no longer than CloseTimeout.
 func TestWireCloseTimeout(t *testing.T) {
 	h := &handler{message: func(c *loop.Conn, op frame.Opcode, p []byte) {
 		if string(p) == "close" {
@@ -228,8 +230,8 @@ func TestWireCloseTimeout(t *testing.T) {
 	await(t, "OnClose with our end still open", func() bool { return h.closed.Load() == h.opened.Load() })
 }
 
-// TestWireTimersAlone: a deadline comes when no other is set anywhere on the loop, in
-// real time, as nobody wakes the loop.
+// TestWireTimersAlone: a deadline comes when no other is set anywhere on the loop, in real time, as
+// nobody wakes the loop.
 func TestWireTimersAlone(t *testing.T) {
 	t.Parallel()
 	const soon = 300 * time.Millisecond

@@ -73,13 +73,13 @@ func TestWireUpgradeRefused(t *testing.T) {
 		{"65 fields", counted(65), 431},
 		{"request line of 4,097 bytes", testkit.HTTP("GET /ws?" + strings.Repeat("x", 4097-len("GET /ws? HTTP/1.1")) + " HTTP/1.1"), 414},
 
-		{"Content-Length", request("Content-Length: 5"), 400}, // RFC 9112 section 6
+		{"Content-Length", request("Content-Length: 5"), 400}, // RFC 9112 §6
 		{"Content-Length: 0", request("Content-Length: 0"), 101},
 		{"Content-Length twice", request("Content-Length: 0", "Content-Length: 0"), 400},
 		{"Transfer-Encoding", request("Transfer-Encoding: chunked"), 400},
-		{"folded field, RFC 9112 section 5.2", request("X: a", " b"), 400},
-		{"space before the colon, section 5.1", request("X : a"), 400},
-		{"bare LF, section 2.2", []byte(strings.ReplaceAll(whole, "\r\n", "\n")), 400},
+		{"folded field, RFC 9112 §5.2", request("X: a", " b"), 400},
+		{"space before the colon, §5.1", request("X : a"), 400},
+		{"bare LF, §2.2", []byte(strings.ReplaceAll(whole, "\r\n", "\n")), 400},
 		{"one bare LF", []byte(strings.Replace(whole, "\r\nUpgrade", "\nUpgrade", 1)), 400},
 		{"bare CR", request("X: a\rb"), 400},
 		{"NUL", request("X: a\x00b"), 400},
@@ -91,7 +91,7 @@ func TestWireUpgradeRefused(t *testing.T) {
 		{"bad Host", without("Host:", "Host: user@example.com"), 400},
 		{"other authority", []byte(strings.Replace(whole, "GET /ws", "GET http://other.example/ws", 1)), 400},
 
-		{"no Key, RFC 6455 section 4.2.1", without("Sec-WebSocket-Key:"), 400},
+		{"no Key, RFC 6455 §4.2.1", without("Sec-WebSocket-Key:"), 400},
 		{"Key of 23", without("Sec-WebSocket-Key:", "Sec-WebSocket-Key: "+testkit.Key[1:]), 400},
 		{"Key of 25", without("Sec-WebSocket-Key:", "Sec-WebSocket-Key: "+testkit.Key+"="), 400},
 		{"Key no base64", without("Sec-WebSocket-Key:", "Sec-WebSocket-Key: ????????????????????????"), 400},
@@ -103,10 +103,10 @@ func TestWireUpgradeRefused(t *testing.T) {
 		{"HTTP/1.0", []byte(strings.Replace(whole, "HTTP/1.1", "HTTP/1.0", 1)), 505},
 		{"subprotocol is no token", request("Sec-WebSocket-Protocol: a b"), 400},
 
-		{"version 12, section 4.4", without("Sec-WebSocket-Version:", "Sec-WebSocket-Version: 12"), 426},
+		{"version 12, §4.4", without("Sec-WebSocket-Version:", "Sec-WebSocket-Version: 12"), 426},
 		{"no version", without("Sec-WebSocket-Version:"), 426},
 
-		{"page of another origin, section 10.2", request("Origin: http://evil.example"), 403},
+		{"page of another origin, §10.2", request("Origin: http://evil.example"), 403},
 		{"https where http is served", request("Origin: https://example.com"), 403},
 		{"origin as a prefix", request("Origin: http://example.com.evil.example"), 403},
 		{"origin with user information", request("Origin: http://example.com@evil.example"), 403},

@@ -20,8 +20,8 @@ func TestGarbageIsCollectedBeforeTheVerdict(t *testing.T) {
 	})
 }
 
-// TestMappedMemoryIsLookedAfter: above 85 % mapped garbage is collected every two seconds,
-// whatever asks for readings meanwhile, and below only rest counts.
+// TestMappedMemoryIsLookedAfter: above 85 % mapped garbage is collected every two seconds, whatever
+// asks for readings meanwhile, and below only rest counts.
 func TestMappedMemoryIsLookedAfter(t *testing.T) {
 	for _, total := range []int64{850, 960, 2000} {
 		inBubble(t, func(w *world) {
@@ -56,8 +56,8 @@ func TestMappedMemoryIsLookedAfter(t *testing.T) {
 	}
 }
 
-// TestStaleLiveHeapIsLookedAfter: what would refuse connections is looked for again even when
-// less is mapped, on the way up as on the way down.
+// TestStaleLiveHeapIsLookedAfter: what would refuse connections is looked for again even when less
+// is mapped, on the way up as on the way down.
 func TestStaleLiveHeapIsLookedAfter(t *testing.T) {
 	inBubble(t, func(w *world) {
 		var alive atomic.Int64 // what a collection finds out
@@ -85,8 +85,8 @@ func TestStaleLiveHeapIsLookedAfter(t *testing.T) {
 	})
 }
 
-// TestLongCollectionsAreRarer: a heap so large that a collection takes a second is not
-// collected for more than a tenth of the time.
+// TestLongCollectionsAreRarer: a heap so large that a collection takes a second is not collected
+// for more than a tenth of the time.
 func TestLongCollectionsAreRarer(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.total.Store(900)

@@ -313,8 +313,8 @@ func TestStop(t *testing.T) {
 	})
 }
 
-// TestOnChangeIsNeverConcurrent: while a callback runs the tier stands still; the
-// reading that came due meanwhile follows at once.
+// TestOnChangeIsNeverConcurrent: while a callback runs the tier stands still; the reading that came
+// due meanwhile follows at once.
 func TestOnChangeIsNeverConcurrent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var live atomic.Int64

@@ -10,8 +10,8 @@ import (
 	"github.com/agloop/agloop/internal/testkit"
 )
 
-// TestRealMemory fills a budget with real buffers, counts them as a loop would, and lets
-// them go. No interval of rest ends in it: a minute is longer than the test.
+// TestRealMemory fills a budget with real buffers, counts them as a loop would, and lets them go.
+// No interval of rest ends in it: a minute is longer than the test.
 func TestRealMemory(t *testing.T) {
 	const (
 		block = 1 << 20

@@ -48,8 +48,8 @@ func TestOverdrawnShareIsToldWithEachReading(t *testing.T) {
 	})
 }
 
-// TestWhatIsCutIsReadAgain: a reading follows at the pace, so that the tier is left at once
-// and the share is watched anew.
+// TestWhatIsCutIsReadAgain: a reading follows at the pace, so that the tier is left at once and the
+// share is watched anew.
 func TestWhatIsCutIsReadAgain(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.cut = func() { w.ledger.Add(1, -700) }

@@ -32,8 +32,8 @@ func TestTierNamesAndIntervals(t *testing.T) {
 
 // TestTierEdges walks every edge both ways, from every tier.
 func TestTierEdges(t *testing.T) {
-	// up is the tier that this much pressure is enough for, down the one that it is too
-	// little to leave downward.
+	// up is the tier that this much pressure is enough for, down the one that it is too little to
+	// leave downward.
 	for _, c := range []struct {
 		percent  float64
 		up, down Tier

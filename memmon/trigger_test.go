@@ -44,8 +44,8 @@ func TestGrowthIsSeenWithinTheInstant(t *testing.T) {
 	}
 }
 
-// TestGrowthTowardTheLimitIsSeen: bytes that are held are mapped, and may be the last
-// that the process can have.
+// TestGrowthTowardTheLimitIsSeen: bytes that are held are mapped, and may be the last that the
+// process can have.
 func TestGrowthTowardTheLimitIsSeen(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.total.Store(800)
@@ -79,8 +79,8 @@ func TestBelowTheThresholdNothingHappens(t *testing.T) {
 	})
 }
 
-// TestGrowthIsPaced: growth that asks again and again costs a reading in a millisecond,
-// and the last of it is seen.
+// TestGrowthIsPaced: growth that asks again and again costs a reading in a millisecond, and the
+// last of it is seen.
 func TestGrowthIsPaced(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.Start()
@@ -169,8 +169,8 @@ func TestTriggersDuringAReadingGetOneMore(t *testing.T) {
 	})
 }
 
-// TestPaceTellsNothingTwice: growth right after a change waits for the pace, and the
-// change is not reported again.
+// TestPaceTellsNothingTwice: growth right after a change waits for the pace, and the change is not
+// reported again.
 func TestPaceTellsNothingTwice(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.ledger.Add(0, 500)

@@ -294,8 +294,7 @@ func TestNilCollector(t *testing.T) {
 	}
 }
 
-// TestReadersAtOnce is for the race detector: the loop counts, windows end, and several
-// ask.
+// TestReadersAtOnce is for the race detector: the loop counts, windows end, and several ask.
 func TestReadersAtOnce(t *testing.T) {
 	e := new(engine)
 	c := NewMetricsCollector(CollectorConfig{Interval: time.Millisecond, Source: e.source})

@@ -51,8 +51,8 @@ var distributions = map[string]func(*rand.Rand) int64{
 	"one value": func(*rand.Rand) int64 { return int64(1234 * time.Microsecond) },
 }
 
-// TestQuantilesAgainstSorted holds every quantile within 1 % of the value that stands
-// at its rank when all are sorted.
+// TestQuantilesAgainstSorted holds every quantile within 1 % of the value that stands at its rank
+// when all are sorted.
 func TestQuantilesAgainstSorted(t *testing.T) {
 	for name, draw := range distributions {
 		t.Run(name, func(t *testing.T) {
@@ -141,8 +141,8 @@ func TestBeyondTheRange(t *testing.T) {
 	}
 }
 
-// TestBelowCountsUpToTheBucket holds Below between the exact count and that of the
-// values up to 1.6 % more.
+// TestBelowCountsUpToTheBucket holds Below between the exact count and that of the values up to 1.6
+// % more.
 func TestBelowCountsUpToTheBucket(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 7))
 	var h Histogram
@@ -168,8 +168,7 @@ func TestBelowCountsUpToTheBucket(t *testing.T) {
 	}
 }
 
-// TestRecordAndReadAtOnce: nothing is lost, and what a reader sees makes sense at every
-// moment.
+// TestRecordAndReadAtOnce: nothing is lost, and what a reader sees makes sense at every moment.
 func TestRecordAndReadAtOnce(t *testing.T) {
 	const writers, each = 3, 20000
 	var h Histogram
@@ -206,8 +205,8 @@ func TestRecordAndReadAtOnce(t *testing.T) {
 	}
 }
 
-// TestNothingUsedCostsLittle: an unused histogram is a table of pointers, recording
-// into an open octave allocates nothing, and a nil LoopMetrics does nothing.
+// TestNothingUsedCostsLittle: an unused histogram is a table of pointers, recording into an open
+// octave allocates nothing, and a nil LoopMetrics does nothing.
 func TestNothingUsedCostsLittle(t *testing.T) {
 	if size := unsafe.Sizeof(Histogram{}); size > 300 {
 		t.Errorf("an empty histogram takes %d bytes", size)

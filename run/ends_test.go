@@ -92,8 +92,8 @@ func TestPanicOutsideTheAgent(t *testing.T) {
 	}
 }
 
-// TestEndsThatAreTooBig: a run has its terminal event even when that had to be cut, or when
-// what is open cannot be closed.
+// TestEndsThatAreTooBig: a run has its terminal event even when that had to be cut, or when what is
+// open cannot be closed.
 func TestEndsThatAreTooBig(t *testing.T) {
 	s, _ := do(func(context.Context, *run.Run) error { return errors.New(strings.Repeat("\x01é", maxEvent)) })
 	if got := s.types(t); got != "RUN_STARTED RUN_ERROR" || len(s.last()) > maxEvent || !strings.Contains(s.last(), run.CodeAgent) {

@@ -259,8 +259,7 @@ func (s *rationed) AwaitDrain(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// TestEmitWaitsForRoom: no event is taken while the sink is full, and cancelling ends
-// the wait.
+// TestEmitWaitsForRoom: no event is taken while the sink is full, and cancelling ends the wait.
 func TestEmitWaitsForRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &rationed{tokens: make(chan struct{})}

@@ -15,8 +15,8 @@ import (
 
 var custom = &agui.Custom{Name: "n", Value: []byte("1")}
 
-// narrow is full after every CUSTOM event until somebody asks for room. The first who
-// asks waits for a second.
+// narrow is full after every CUSTOM event until somebody asks for room. The first who asks waits
+// for a second.
 type narrow struct {
 	second chan struct{}
 
@@ -103,8 +103,8 @@ func TestCancelReachesEmittersInLine(t *testing.T) {
 	})
 }
 
-// TestRunEndsBesideEmittersInLine: an agent may return while goroutines of its own still
-// wait in Emit. They learn that the run is over.
+// TestRunEndsBesideEmittersInLine: an agent may return while goroutines of its own still wait in
+// Emit. They learn that the run is over.
 func TestRunEndsBesideEmittersInLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &rationed{tokens: make(chan struct{})}

@@ -103,8 +103,8 @@ func TestBlind(t *testing.T) {
 	}
 }
 
-// TestBlindReturns: what latency was given is not taken back while nobody knows what it costs,
-// but when it is measured again, or when no message is there to wait.
+// TestBlindReturns: what latency was given is not taken back while nobody knows what it costs, but
+// when it is measured again, or when no message is there to wait.
 func TestBlindReturns(t *testing.T) {
 	blind, seen := slow, slow
 	blind.P99Latency, blind.Measured = 0, false

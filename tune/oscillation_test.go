@@ -15,8 +15,8 @@ func (d *drive) alternate(each, total time.Duration, loads ...Observation) int {
 	return d.Moves() - before
 }
 
-// TestNoOscillation alternates loads every second for ten minutes. The bound is 6 moves, each ladder
-// once from its middle or its start to an end: every step on its way, none back. From
+// TestNoOscillation alternates loads every second for ten minutes. The bound is 6 moves, each
+// ladder once from its middle or its start to an end: every step on its way, none back. From
 // ProfileThroughput the way is 9, twice as far on one ladder.
 func TestNoOscillation(t *testing.T) {
 	named := []Observation{idle, slow, full, costly}
@@ -80,8 +80,8 @@ func TestSlowAlternation(t *testing.T) {
 
 // TestClosedLoop lets the figures answer to the window and finds the place where both rest.
 func TestClosedLoop(t *testing.T) {
-	// A load of n connections with a steady rate each: a window gathers what arrives in it, but
-	// not more than its size.
+	// A load of n connections with a steady rate each: a window gathers what arrives in it, but not
+	// more than its size.
 	model := func(t Tuning, conns int, rate float64, floor time.Duration) Observation {
 		window := max(t.MessageBatchTimeout, 0).Seconds()
 		gathered := min(1+rate*window, float64(t.MessageBatchSize))
@@ -129,8 +129,8 @@ func TestClosedLoop(t *testing.T) {
 	}
 }
 
-// TestAFailedReturnTeachesPatience: a load that only one rung suits, whose figures look calm
-// there, is tried ever more rarely.
+// TestAFailedReturnTeachesPatience: a load that only one rung suits, whose figures look calm there,
+// is tried ever more rarely.
 func TestAFailedReturnTeachesPatience(t *testing.T) {
 	d := newDrive(t, OptimizerConfig{})
 	for range 3600 {

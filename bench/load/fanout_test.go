@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// hub sends each message to all connections. spoil may change what the second connection gets instead of message n.
+// hub sends each message to all connections. spoil may change what the second connection gets
+// instead of message n.
 type hub struct {
 	mu    sync.Mutex
 	conns []net.Conn

@@ -16,7 +16,8 @@ import (
 	"time"
 )
 
-// serve runs a server of the test's own: answer gets each frame of a client and returns the bytes to send.
+// serve runs a server of the test's own: answer gets each frame of a client and returns the bytes
+// to send.
 func serve(t *testing.T, answer func(count int, op byte, payload []byte) []byte) common {
 	t.Helper()
 	return serveConns(t, func(c net.Conn) { talk(c, nil, answer) })
@@ -48,7 +49,8 @@ func serveConns(t *testing.T, handle func(net.Conn)) common {
 	}
 }
 
-// talk answers frames until a close frame has come or there is no answer. opened is called after the upgrade.
+// talk answers frames until a close frame has come or there is no answer. opened is called after
+// the upgrade.
 func talk(c net.Conn, opened func(), answer func(count int, op byte, payload []byte) []byte) {
 	r := bufio.NewReader(c)
 	if _, err := http.ReadRequest(r); err != nil {

@@ -32,7 +32,8 @@ var costs = []cost{
 
 const rounds = 5
 
-// sample is a run with everything that a report can have: ten servers, sweeps, refused rounds, missed targets.
+// sample is a run with everything that a report can have: ten servers, sweeps, refused rounds,
+// missed targets.
 func sample() *result.Run {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	noise := func(v float64) float64 { return v * math.Exp(0.04*rnd.NormFloat64()) }

@@ -11,8 +11,8 @@ import (
 	"github.com/agloop/agloop/codec/event"
 )
 
-// typical has one event of each type as an agent with a chat front end would send it: ids of UUIDs, deltas of 24
-// bytes, a message and a call or two in what lists them.
+// typical has one event of each type as an agent with a chat front end would send it: ids of UUIDs,
+// deltas of 24 bytes, a message and a call or two in what lists them.
 const typical = `
 {"type":"RUN_STARTED","timestamp":1769904000123,"threadId":"8f14e45f-ceea-467f-a8d1-5a3c1b6a0b1e","runId":"c9f0f895-fb98-4b91-9c5e-2b1a3f6d7e80","protocolVersion":"1.0"}
 {"type":"RUN_FINISHED","timestamp":1769904000123,"threadId":"8f14e45f-ceea-467f-a8d1-5a3c1b6a0b1e","runId":"c9f0f895-fb98-4b91-9c5e-2b1a3f6d7e80","outcome":{"type":"success"},"usage":[{"provider":"acme","model":"acme-large","inputTokens":1200,"outputTokens":345,"totalTokens":1545}]}
@@ -55,8 +55,8 @@ type plainPatch struct {
 	Value json.RawMessage `json:"value,omitempty"`
 }
 
-// plainOf is t without the methods of package agui: encoding/json must not be measured by way of a MarshalJSON of ours,
-// which it calls, checks and compacts at a price of its own.
+// plainOf is t without the methods of package agui: encoding/json must not be measured by way of a
+// MarshalJSON of ours, which it calls, checks and compacts at a price of its own.
 func plainOf(t reflect.Type) reflect.Type {
 	switch t {
 	case reflect.TypeFor[json.RawMessage]():
@@ -104,7 +104,8 @@ func plainEvents() map[agui.EventType]reflect.Type {
 	return plain
 }
 
-// plainDecode looks at the type first and then decodes into its struct, as a user of encoding/json does.
+// plainDecode looks at the type first and then decodes into its struct, as a user of encoding/json
+// does.
 func plainDecode(plain map[agui.EventType]reflect.Type, data []byte) (any, error) {
 	var head struct {
 		Type agui.EventType `json:"type"`
@@ -119,9 +120,9 @@ func plainDecode(plain map[agui.EventType]reflect.Type, data []byte) (any, error
 // typicalLines are the typical events in the order of the types.
 func typicalLines() []string { return strings.Split(strings.TrimSpace(typical), "\n") }
 
-// BenchmarkEvents encodes and decodes each event type, here and with encoding/json. The two do not do quite the same:
-// package event judges by the schema on both ways and appends to a buffer that it is given, encoding/json judges
-// nothing and returns a slice of its own.
+// BenchmarkEvents encodes and decodes each event type, here and with encoding/json. The two do not
+// do quite the same: package event judges by the schema on both ways and appends to a buffer that
+// it is given, encoding/json judges nothing and returns a slice of its own.
 func BenchmarkEvents(b *testing.B) {
 	plain := plainEvents()
 	for _, line := range typicalLines() {
@@ -174,8 +175,8 @@ func BenchmarkEvents(b *testing.B) {
 	}
 }
 
-// BenchmarkEventMembers encodes and decodes events with no more members than most of a stream has, and with all there
-// are.
+// BenchmarkEventMembers encodes and decodes events with no more members than most of a stream has,
+// and with all there are.
 func BenchmarkEventMembers(b *testing.B) {
 	run := func(name string, ev agui.Event) {
 		b.Run("encode/"+name, func(b *testing.B) {
@@ -229,7 +230,8 @@ func BenchmarkDecodeRunAgentInput(b *testing.B) {
 	}
 }
 
-// Both sides of BenchmarkEvents turn every type into the same JSON, so both have read and written every member.
+// Both sides of BenchmarkEvents turn every type into the same JSON, so both have read and written
+// every member.
 func TestEventsBenchmarkComparesEqualWork(t *testing.T) {
 	plain, lines := plainEvents(), typicalLines()
 	seen := map[agui.EventType]bool{}

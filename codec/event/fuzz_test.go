@@ -9,8 +9,8 @@ import (
 	"github.com/agloop/agloop/codec/event"
 )
 
-// seedEvents adds what the targets below begin with: events of the protocol, good and bad, and one of each type with every
-// member set.
+// seedEvents adds what the targets below begin with: events of the protocol, good and bad, and one
+// of each type with every member set.
 func seedEvents(f *testing.F) {
 	f.Helper()
 	for _, line := range dataLines(f, "events.ndjson") {
@@ -43,7 +43,8 @@ func FuzzSerializers(f *testing.F) {
 	})
 }
 
-// FuzzDecodeEvent: what is accepted is JSON, keeps nothing of the caller's bytes, and comes back the same.
+// FuzzDecodeEvent: what is accepted is JSON, keeps nothing of the caller's bytes, and comes back
+// the same.
 func FuzzDecodeEvent(f *testing.F) {
 	seedEvents(f)
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -10,8 +10,8 @@ import (
 	"github.com/agloop/agloop/codec/event"
 )
 
-// play sends the frames of a stream through decoding, expansion and order,
-// and returns the types that were delivered.
+// play sends the frames of a stream through decoding, expansion and order, and returns the types
+// that were delivered.
 func play(frames []json.RawMessage) (delivered []string, order *agui.Order, err error) {
 	var (
 		decoder  event.Decoder
@@ -81,7 +81,8 @@ func TestSequencesGetTheirVerdict(t *testing.T) {
 			}
 			want := c.Delivered
 			if c.Name == "legacy-thinking-without-boundary-dropped" {
-				// The data is judged without the translation of retired forms, which is not optional here.
+				// The data is judged without the translation of retired forms, which is not
+				// optional here.
 				want = []string{"RUN_STARTED", "REASONING_START", "REASONING_END", "RUN_FINISHED"}
 			}
 			if !slices.Equal(delivered, want) {

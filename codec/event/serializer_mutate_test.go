@@ -20,8 +20,8 @@ var (
 	}
 )
 
-// serializerMutate puts every bad value in every place of v, one at a time, and
-// calls check with v in that state. In the end v is as it was.
+// serializerMutate puts every bad value in every place of v, one at a time, and calls check with v
+// in that state. In the end v is as it was.
 func serializerMutate(v reflect.Value, check func()) {
 	try := func(value any) {
 		old := reflect.ValueOf(v.Interface())
@@ -92,8 +92,8 @@ func serializerMutate(v reflect.Value, check func()) {
 	}
 }
 
-// Both serializers judge every event with one thing wrong alike, in the same words,
-// and what is written reads back alike.
+// Both serializers judge every event with one thing wrong alike, in the same words, and what is
+// written reads back alike.
 func TestSerializersAgreeOnMutations(t *testing.T) {
 	events := append(samples(),
 		&agui.RunFinished{Outcome: &agui.Outcome{Type: agui.OutcomeSuccess, PendingToolCallIDs: []string{"c"}}},

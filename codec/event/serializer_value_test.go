@@ -44,8 +44,8 @@ func newSerializerPair(t testing.TB) serializerPair {
 	return serializerPair{serializerNew(t, event.OptimizedJSON), serializerNew(t, event.JSON)}
 }
 
-// encode holds both to the same verdict and the same value, and returns what the
-// optimized one wrote.
+// encode holds both to the same verdict and the same value, and returns what the optimized one
+// wrote.
 func (p serializerPair) encode(t testing.TB, ev agui.Event) ([]byte, error) {
 	t.Helper()
 	before := []byte("[")
@@ -68,8 +68,7 @@ func (p serializerPair) encode(t testing.TB, ev agui.Event) ([]byte, error) {
 
 var serializerMinted = regexp.MustCompile(`thinking-[A-Z2-7]+`)
 
-// decode holds both to the same event, notes and error; ids that a serializer mints
-// are its own.
+// decode holds both to the same event, notes and error; ids that a serializer mints are its own.
 func (p serializerPair) decode(t testing.TB, data []byte) (agui.Event, error) {
 	t.Helper()
 	borrowed := bytes.Clone(data)

@@ -11,7 +11,7 @@ import (
 
 var testLimits = Limits{MaxMessage: 1 << 20, MaxFragments: 1024, Server: true}
 
-// TestHeaderBits: the first two bytes of a frame, bit by bit (RFC 6455 section 5.2).
+// TestHeaderBits: the first two bytes of a frame, bit by bit (RFC 6455 §5.2).
 func TestHeaderBits(t *testing.T) {
 	for _, tc := range []struct {
 		why  string
@@ -105,8 +105,8 @@ func frame(fin bool, op Opcode, payload []byte, mask *[4]byte) []byte {
 	return append(b, body...)
 }
 
-// collect feeds stream in pieces as a connection does and returns what came out, with
-// the code of the error at the end.
+// collect feeds stream in pieces as a connection does and returns what came out, with the code of
+// the error at the end.
 func collect(stream []byte, pieces []int, lim Limits) (out []string, code CloseCode) {
 	var r Reader
 	defer r.Reset()

@@ -27,8 +27,8 @@ func FuzzFrames(f *testing.F) {
 			pieces[i] = int(c)
 		}
 		got, gotCode := collect(stream, pieces, lim)
-		// Cut differently, a bad stream may fail sooner within its last message, never
-		// later, and never differently.
+		// Cut differently, a bad stream may fail sooner within its last message, never later, and
+		// never differently.
 		if gotCode != code {
 			t.Fatalf("cut by %v: code %v, whole: %v", pieces, gotCode, code)
 		}

@@ -11,8 +11,7 @@ import (
 	"github.com/agloop/agloop/internal/testkit"
 )
 
-// forbidden reports whether an accepted head holds a byte or line end it
-// must not.
+// forbidden reports whether an accepted head holds a byte or line end it must not.
 func forbidden(head []byte) bool {
 	text := strings.ReplaceAll(string(head), "\r\n", "")
 	return !bytes.HasSuffix(head, []byte("\r\n\r\n")) || strings.ContainsAny(text, "\r\n\x00\x7f\x1b") ||
@@ -86,8 +85,8 @@ func TestAllocs(t *testing.T) {
 	}
 }
 
-// Heads built to make a careless parser slow. The limits hold by a wide margin
-// on any machine as long as the work is linear.
+// Heads built to make a careless parser slow. The limits hold by a wide margin on any machine as
+// long as the work is linear.
 func TestLinear(t *testing.T) {
 	fill := func(prefix, unit string) []byte {
 		return []byte(chromeWith("+" + prefix + strings.Repeat(unit, (7900-len(prefix))/len(unit))))

@@ -17,8 +17,7 @@ func scanHeadStatus(err error) int {
 	return 0
 }
 
-// scanHeadPieces feeds data cut at growing lengths: sizes[i] more bytes each
-// time, then one by one.
+// scanHeadPieces feeds data cut at growing lengths: sizes[i] more bytes each time, then one by one.
 func scanHeadPieces(data, sizes []byte, lim handshake.HeadLimits) (head int, err error) {
 	from := 0
 	for have := 0; have < len(data); {

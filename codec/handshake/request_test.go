@@ -39,9 +39,9 @@ var chrome = requestHead(
 
 func requestHead(lines ...string) string { return strings.Join(lines, "\r\n") + "\r\n\r\n" }
 
-// chromeWith returns a minimal good head after edit: a line "Name: value"
-// replaces the field of that name, "-Name" drops it, "+Name: value" adds one,
-// and a line without a colon before its first space replaces the request line.
+// chromeWith returns a minimal good head after edit: a line "Name: value" replaces the field of
+// that name, "-Name" drops it, "+Name: value" adds one, and a line without a colon before its first
+// space replaces the request line.
 func chromeWith(edits ...string) string {
 	lines := []string{
 		"GET /chat HTTP/1.1", "Host: a.com", "Upgrade: websocket", "Connection: Upgrade",
@@ -119,8 +119,8 @@ func TestRequestGood(t *testing.T) {
 	}
 }
 
-// agree checks that net/http reads an accepted head the same way and
-// that the upgrader of gobwas/ws answers it as we do.
+// agree checks that net/http reads an accepted head the same way and that the upgrader of gobwas/ws
+// answers it as we do.
 func agree(t *testing.T, head []byte, req *handshake.Request) {
 	t.Helper()
 	std, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(head)))
@@ -131,8 +131,8 @@ func agree(t *testing.T, head []byte, req *handshake.Request) {
 		std.URL.RawQuery != string(req.Query) || std.ContentLength > 0 || len(std.TransferEncoding) > 0 {
 		t.Fatalf("net/http reads %q %q, we %q %q %q", std.Host, std.URL, req.Host, req.Path, req.Query)
 	}
-	// It holds each Connection field to naming upgrade, not the fields in sum,
-	// and stumbles over tabs inside lists; RFC 9110 §5.3 and §5.6.1 allow both.
+	// It holds each Connection field to naming upgrade, not the fields in sum, and stumbles over
+	// tabs inside lists; RFC 9110 §5.3 and §5.6.1 allow both.
 	lists := std.Header["Connection"]
 	if len(lists) > 1 || strings.Contains(strings.Join(append(lists, std.Header["Sec-Websocket-Protocol"]...), ""), "\t") {
 		return

@@ -99,8 +99,8 @@ func TestDashboardNamesWhatIsExported(t *testing.T) {
 	}
 }
 
-// TestDashboardIsWellFormed: rows of the subjects promised, panels that do not overlap,
-// each with an explanation, a unit and a query for the chosen data source.
+// TestDashboardIsWellFormed: rows of the subjects promised, panels that do not overlap, each with
+// an explanation, a unit and a query for the chosen data source.
 func TestDashboardIsWellFormed(t *testing.T) {
 	d := readDashboard(t)
 	rows := map[string]bool{}
