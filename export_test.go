@@ -72,9 +72,3 @@ func (s *Server) FailPerformance() (mend func()) {
 	s.cfg.Performance.MaxLatency = -1
 	return func() { s.cfg.Performance = was }
 }
-
-// Present is how many connections have come to their loop.
-func (s *Server) Present() (n int) {
-	s.door.Slots().Each(func(*Conn) { n++ })
-	return n
-}

@@ -60,8 +60,19 @@ func (d *Door) Accept(ln net.Listener) error {
 	}
 }
 
-// StopAccepting ends the pauses of Accept; closing the listener ends the rest.
+// StopAccepting lets nobody in any more: it ends the pauses of Accept, while closing the listener
+// ends the rest, and what is on its way to a loop is closed when it gets there. Any goroutine.
 func (d *Door) StopAccepting() { d.quitOnce.Do(func() { close(d.quit) }) }
+
+// stopped reports whether StopAccepting was called. Any goroutine.
+func (d *Door) stopped() bool {
+	select {
+	case <-d.quit:
+		return true
+	default:
+		return false
+	}
+}
 
 // pause waits for t. It reports whether accepting goes on.
 func (d *Door) pause(t time.Duration) bool {

@@ -134,9 +134,12 @@ func (c *Conn) onOpen(l *Loop, sock gnet.Conn) bool {
 	if c.marks.Or(markOpened)&markAbandoned != 0 {
 		return false
 	}
-	if c.endpoint.masks == nil {
+	if d := c.endpoint.door; d != nil {
 		c.flushed = micros(l.eng.now()) // until the handshake is done: when it began
-		c.endpoint.door.slots.bind(c)
+		d.slots.bind(c)
+		if d.stopped() { // after bind: who closes those of a door that stopped finds c, or c finds that it stopped
+			return false
+		}
 		l.setDeadline(c, c.handshakeDeadline())
 		return true
 	}

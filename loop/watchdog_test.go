@@ -136,3 +136,26 @@ func TestStopHeedsItsContext(t *testing.T) {
 	}
 	close(release)
 }
+
+// TestDoorThatStopsClosesArrivals: a connection that was accepted before its door stopped, and comes
+// to its loop after that, is closed and its slot is free.
+func TestDoorThatStopsClosesArrivals(t *testing.T) {
+	block, blocked := make(chan struct{}), make(chan struct{})
+	h := open(t, loop.DoorConfig{
+		Limits: loop.Limits{HandshakeTimeout: time.Hour},
+		Handler: &handler{message: func(*loop.Conn, frame.Opcode, []byte) {
+			close(blocked)
+			<-block
+		}},
+	})
+	busy := h.dial(t)
+	busy.Put(text("block"))
+	<-blocked
+	late := h.connect(t)
+	await(t, "it is accepted", func() bool { return h.door.Slots().Used() == 2 })
+	h.door.StopAccepting()
+	h.door.Slots().Each(func(c *loop.Conn) { c.Close(frame.CloseGoingAway, "") })
+	close(block)
+	late.WantEnd()
+	busy.WantClose(frame.CloseGoingAway)
+}
