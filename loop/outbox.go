@@ -186,27 +186,12 @@ func (c *Conn) enqueue(op frame.Opcode, payload []byte, u urgency) (result SendR
 	if c.out.Load().size() >= hard {
 		return Dropped, c.markCut(frame.CloseSlowReader), 0
 	}
-	replying := marks&markReplying != 0 // then what is corked must leave first, which only the loop can do
-	o := c.out.Load()
-	if o == nil && len(payload) > maxCopied && c.endpoint.masks == nil && !replying {
+	if c.out.Load() == nil && len(payload) > maxCopied && c.endpoint.masks == nil && marks&markReplying == 0 {
 		act = c.afterWrite(c.writeLarge(op, payload))
 	} else {
 		c.put(op, payload)
-		o = c.out.Load()
 		act, at = c.schedule(u)
-		switch {
-		case replying || o.blocked && (marks&markCorked == 0 || o.Bytes() < o.tryAt):
-		case act == actFlush && (u == urgent || c.outFlags&outSingle != 0 && o.Frames() == 1) || o.Bytes() >= corkFull:
-			// A single frame belongs to no burst that is worth gathering, an urgent one must not
-			// wait, and a full write gains nothing by waiting.
-			if act == actDelay {
-				c.outFlags &^= outDelayed // there is nothing to wait for
-				at = c.loop.eng.now()
-			}
-			act = c.afterWrite(c.writeOut(at))
-		case act != actNone && o.Since == 0 && c.loop.measures.Load() != nil:
-			o.Since = c.loop.eng.now()
-		}
+		act, at = c.writeIfDue(u, marks, act, at)
 	}
 	if act == actFlush {
 		c.outFlags |= outDirty
@@ -223,6 +208,28 @@ func (c *Conn) enqueue(op frame.Opcode, payload []byte, u urgency) (result SendR
 		return Backpressure, act, at
 	}
 	return Sent, act, at
+}
+
+// writeIfDue writes the outbox where nothing is gained by waiting. act is what would be done with it
+// otherwise, at the given time; it returns what is left to be done. Under mu.
+func (c *Conn) writeIfDue(u urgency, marks uint32, act action, at int64) (action, int64) {
+	o := c.out.Load()
+	single := c.outFlags&outSingle != 0 && o.Frames() == 1 // it belongs to no burst that is worth gathering
+	switch {
+	case marks&markReplying != 0:
+		// What is corked must leave first, which only the loop can do.
+	case o.blocked && (marks&markCorked == 0 || o.Bytes() < o.tryAt):
+		// The poller says when there is room.
+	case o.Bytes() >= corkFull, act == actFlush && (u == urgent || single):
+		if act == actDelay {
+			c.outFlags &^= outDelayed // there is nothing to wait for
+			at = c.loop.eng.now()
+		}
+		act = c.afterWrite(c.writeOut(at))
+	case act != actNone && o.Since == 0 && c.loop.measures.Load() != nil:
+		o.Since = c.loop.eng.now()
+	}
+	return act, at
 }
 
 // put writes one frame to the end of the outbox. Under mu.
