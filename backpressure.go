@@ -17,22 +17,31 @@ type backpressure struct {
 	drain chan struct{} // closed by drained; nil while nobody waits
 }
 
-// noteResult notes what a Send answered. Any goroutine.
+// noteResult notes what a Send answered, for awaitOwn. Any goroutine.
 func (b *backpressure) noteResult(r SendResult) {
 	if r == Backpressure {
 		b.reported.Store(true)
 	}
 }
 
-// await waits while c is above its soft limit, until ctx ends or over is closed, after which the
-// next Send returns Dropped. The error is ctx's. Any goroutine.
-func (b *backpressure) await(ctx context.Context, c *Conn, over <-chan struct{}) error {
+// awaitOwn is await for the only sender of a connection, who has noted every result: while none
+// was Backpressure there is nothing to ask. Any goroutine.
+func (b *backpressure) awaitOwn(ctx context.Context, c *Conn) error {
 	if !b.reported.Load() {
 		return ctx.Err()
 	}
+	b.reported.Store(false) // before c is asked: a Send that comes meanwhile sets it again
+	if c.Full() {
+		b.reported.Store(true)
+	}
+	return b.await(ctx, c, nil)
+}
+
+// await waits while c is above its soft limit, until ctx ends or over is closed, after which the
+// next Send returns Dropped. The error is ctx's. Any goroutine.
+func (b *backpressure) await(ctx context.Context, c *Conn, over <-chan struct{}) error {
 	b.mu.Lock()
 	if !c.Full() {
-		b.reported.Store(false)
 		b.mu.Unlock()
 		return ctx.Err()
 	}

@@ -98,10 +98,10 @@ func Dial(ctx context.Context, rawURL string, cfg ClientConfig) (*Client, error)
 		c.release()
 		return nil, err
 	}
-	endpoint := engine.NewEndpoint(loop.EndpointConfig{
+	dialer := engine.NewDialer(loop.EndpointConfig{
 		Handler: releaseOnClose{handler, c.release}, Limits: limits, Log: cfg.Logger,
 	})
-	c.conn, c.protocol, err = endpoint.Dial(ctx, nc, req, nil)
+	c.conn, c.protocol, err = dialer.Dial(ctx, nc, req, nil)
 	if err != nil {
 		c.release()
 		return nil, err

@@ -40,7 +40,7 @@ func (c *Client) Run(ctx context.Context, in *agui.RunAgentInput) iter.Seq2[agui
 			yield(nil, err)
 			return
 		}
-		c.inbox.clear()
+		c.inbox.begin()
 		c.conn.SendNow(Text, raw) // dropped on a closed connection: the inbox knows why
 		if err := c.readRun(ctx, yield); err != nil && !errors.Is(err, errCallerLeft) {
 			yield(nil, err)
@@ -55,8 +55,8 @@ func (c *Client) readRun(ctx context.Context, yield func(agui.Event, error) bool
 	defer func() {
 		if err != nil {
 			c.conn.Close(closeCodeFor(err), "")
-			c.inbox.discard()
 		}
+		c.inbox.end(err != nil)
 	}()
 	stream := stream{client: c, decoder: new(event.Decoder)}
 	return stream.read(ctx, yield)
@@ -158,13 +158,14 @@ type inbox struct {
 	limit int
 
 	// Any goroutine, under mu.
-	mu         sync.Mutex
-	frames     []*bufpool.Buffer
-	bytes      int           // that frames take, see eventSize
-	discarding bool          // nobody reads any more: what still comes is dropped
-	conn       *Conn         // for which the ledger counts the frames; nil while it counts none
-	err        error         // no more frames will come; those that came are still good
-	signal     chan struct{} // holds one token when something changed
+	mu      sync.Mutex
+	frames  []*bufpool.Buffer
+	bytes   int           // that frames take, see eventSize
+	reading bool          // a run reads them; what comes while none does belongs to none
+	broken  bool          // the connection is closed: what still comes is of a run that is over
+	conn    *Conn         // for which the ledger counts the frames; nil while it counts none
+	err     error         // no more frames will come; those that came are still good
+	signal  chan struct{} // holds one token when something changed
 }
 
 func newInbox(limit int) *inbox {
@@ -179,7 +180,7 @@ func (b *inbox) OnMessage(c *Conn, op Opcode, payload []byte) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.err != nil || b.discarding {
+	if b.err != nil || !b.reading {
 		return
 	}
 	f := bufpool.Get(len(payload)).Append(payload)
@@ -230,18 +231,19 @@ func (b *inbox) notify() {
 	}
 }
 
-// clear drops frames that came between two runs: they belong to none.
-func (b *inbox) clear() {
+// begin keeps what comes from now on for a run.
+func (b *inbox) begin() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.drop()
+	b.reading = !b.broken
 }
 
-// discard drops the frames, and those that still come on a connection that was closed.
-func (b *inbox) discard() {
+// end drops the frames that the run has not read, and those that come until the next one begins.
+// After a run that broke the connection none does.
+func (b *inbox) end(broken bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.discarding = true
+	b.reading, b.broken = false, b.broken || broken
 	b.drop()
 }
 

@@ -35,11 +35,13 @@
 //
 // # Lock order
 //
-// Locks are taken from left to right. Nothing of the host's is called while one is held.
+// Locks are taken from left to right. Nothing of the host's but its logger
+// is called while one is held, so a log handler must not ask the server.
 //
-//	Server.mu → PerformanceManager.mu                state, engine, door, listeners
+//	Server.mu → PerformanceManager.mu, activeSessions.mu   state, engine, door, listeners
 //	Transport.perfMu → PerformanceManager.mu         start and stop of the manager
-//	PerformanceManager.changing → those of tune, memmon and metrics → PerformanceManager.mu
+//	PerformanceManager.changing → those of tune → PerformanceManager.mu
+//	PerformanceManager.mu → those of metrics → those of memmon, Transport.mu
 //	PerformanceManager.cutMu → PerformanceManager.mu
 //	PerformanceManager.mu → Transport.mu             what holds is applied
 //	session.mu → activeSessions.mu, Conn.mu          the inputs of one connection

@@ -34,6 +34,15 @@ const (
 	ProfileMemory     = tune.ProfileMemory     // little is queued, little is kept
 )
 
+// The tiers of memory, from the best.
+const (
+	MemoryNormal   = memmon.Normal
+	MemoryModerate = memmon.Moderate
+	MemoryElevated = memmon.Elevated
+	MemoryHigh     = memmon.High
+	MemoryCritical = memmon.Critical
+)
+
 // PerformanceManager coordinates the performance system of one server or transport: it owns the
 // components, and what they decide takes effect through it alone. All methods may be called from
 // any goroutine.

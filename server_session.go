@@ -249,5 +249,5 @@ func (s *session) Send(event []byte, urgent bool) bool {
 
 // AwaitDrain implements run.Sink.
 func (s *session) AwaitDrain(ctx context.Context) error {
-	return s.backpressure.await(ctx, s.conn, nil)
+	return s.backpressure.awaitOwn(ctx, s.conn)
 }

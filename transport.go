@@ -62,7 +62,7 @@ const (
 type lifetime struct {
 	// Immutable.
 	engine   *loop.Engine
-	endpoint *loop.Endpoint  // of every connection
+	dialer   *loop.Dialer    // of every connection
 	ctx      context.Context // of everything dialled
 	cancel   context.CancelFunc
 	up       chan struct{} // closed when the first connection is up
@@ -173,13 +173,13 @@ func (t *Transport) beginLifetime(ctx context.Context) (*lifetime, error) {
 	}
 	life := &lifetime{
 		engine: engine,
-		endpoint: engine.NewEndpoint(loop.EndpointConfig{
+		dialer: engine.NewDialer(loop.EndpointConfig{
 			Handler: linkHandler{}, Limits: t.cfg.Client.Limits, Log: t.log,
 		}),
 		up: make(chan struct{}), allTried: make(chan struct{}), gone: make(chan struct{}),
 		untried: len(t.slots), alive: len(t.slots),
 	}
-	life.endpoint.Tune(tuning)
+	life.dialer.Tune(tuning)
 	// Dialling sees the values of Start's context, but goes on when that ends.
 	life.ctx, life.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	t.state, t.lifetime = transportRunning, life

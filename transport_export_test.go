@@ -27,4 +27,4 @@ func (t *Transport) CutLargest(bytes int64) (conns int, freed int64) {
 }
 
 // Tuned is what holds for its connections. After Start.
-func (t *Transport) Tuned() Tuning { return t.lifetime.endpoint.Tuning() }
+func (t *Transport) Tuned() Tuning { return t.lifetime.dialer.Tuning() }

@@ -74,9 +74,7 @@ func (l *link) send(ctx context.Context, raw []byte) (SendResult, error) {
 	if err := l.backpressure.await(ctx, l.client.conn, l.ended); err != nil {
 		return Dropped, err
 	}
-	r := l.client.conn.Send(Text, raw)
-	l.backpressure.noteResult(r)
-	return r, nil
+	return l.client.conn.Send(Text, raw), nil
 }
 
 // markUnusable notes that nothing can be sent over l any more, and returns the error that says so.

@@ -67,7 +67,7 @@ func (tt transportTarget) current() *lifetime {
 
 func (tt transportTarget) tune(t Tuning) {
 	if life := tt.current(); life != nil {
-		life.endpoint.Tune(t)
+		life.dialer.Tune(t)
 	}
 }
 
@@ -98,6 +98,7 @@ func (tt transportTarget) totals(s *metrics.Source) {
 	if life := tt.current(); life != nil {
 		life.engine.AddTo(&s.Snapshot)
 		life.engine.AddMeasures(&s.Loops)
+		s.Shed = life.dialer.Shed()
 	}
 	tt.t.mu.Lock()
 	defer tt.t.mu.Unlock()

@@ -66,11 +66,9 @@ func (t *Transport) startRun(ctx context.Context, raw []byte) (*link, error) {
 		if err != nil {
 			return nil, err
 		}
-		l.inbox.clear()
+		l.inbox.begin()
 		l.client.conn.SetBusy(true)
-		r := l.client.conn.SendNow(Text, raw)
-		l.backpressure.noteResult(r)
-		if r != Dropped {
+		if l.client.conn.SendNow(Text, raw) != Dropped {
 			t.mu.Lock()
 			t.counts.runs++
 			t.mu.Unlock()
@@ -89,7 +87,7 @@ func (t *Transport) endRun(l *link, err error) {
 	if err != nil {
 		l.client.conn.Close(closeCodeFor(err), "")
 	}
-	l.inbox.clear()
+	l.inbox.end(err != nil)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.counts.unknown += l.client.unknown.Swap(0)

@@ -122,7 +122,7 @@ func (s *slot) dial(life *lifetime) (*link, error) {
 		return nil, err
 	}
 	l := newLink(s, life)
-	conn, protocol, err := life.endpoint.Dial(ctx, nc, req, l)
+	conn, protocol, err := life.dialer.Dial(ctx, nc, req, l)
 	if err != nil {
 		return nil, err
 	}

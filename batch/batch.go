@@ -145,26 +145,22 @@ func (q *Queue) Insert(n int, p []byte) {
 	}
 }
 
-// Truncate drops all but the first n of the bytes that wait, which are what is left of at most one
-// frame, whose owner has counted it.
+// Truncate drops all but the first n of the bytes that wait, which are the rest of at most one
+// frame, whose owner has counted it. They are copied, so that no more memory is kept than they need.
 func (q *Queue) Truncate(n int) {
-	q.bytes, q.frames, q.Counted = n, min(n, 1), min(n, 1)
-	n += q.off
-	i := 0
-	for i < len(q.bufs) && n > 0 {
-		b := q.bufs[i]
-		b.B = b.B[:min(n, len(b.B))]
-		n -= len(b.B)
-		i++
-	}
-	for j, b := range q.bufs[i:] {
-		q.memory -= b.Cap()
+	old := *q
+	*q = Queue{}
+	off := old.off
+	for _, b := range old.bufs {
+		p := b.B[off:]
+		off = 0
+		p = p[:min(n, len(p))]
+		q.Append(p)
+		n -= len(p)
 		b.Release()
-		q.bufs[i+j] = nil
 	}
-	q.bufs = q.bufs[:i]
-	if i == 0 {
-		q.off = 0
+	if q.bytes > 0 {
+		q.frames, q.Counted = 1, 1
 	}
 }
 

@@ -64,13 +64,31 @@ type (
 )
 
 var (
-	ErrTLS          = agloop.ErrTLS
-	ErrRunActive    = agloop.ErrRunActive
-	ErrTruncated    = agloop.ErrTruncated
-	ErrSlowConsumer = agloop.ErrSlowConsumer
-	ErrClientClosed = agloop.ErrClientClosed
-	ErrEngineClosed = agloop.ErrEngineClosed
+	ErrEventTooBig      = agloop.ErrEventTooBig
+	ErrEventDropped     = agloop.ErrEventDropped
+	ErrTransportStarted = agloop.ErrTransportStarted
+	ErrTransportClosed  = agloop.ErrTransportClosed
+	ErrTLS              = agloop.ErrTLS
+	ErrRunActive        = agloop.ErrRunActive
+	ErrTruncated        = agloop.ErrTruncated
+	ErrSlowConsumer     = agloop.ErrSlowConsumer
+	ErrClientClosed     = agloop.ErrClientClosed
+	ErrEngineClosed     = agloop.ErrEngineClosed
 )
+
+// Connections to several servers.
+type (
+	Transport       = agloop.Transport
+	TransportConfig = agloop.TransportConfig
+	TransportStats  = agloop.TransportStats
+	DialFailures    = agloop.DialFailures
+)
+
+// NewTransport returns a transport that is still to be started; see agloop.NewTransport.
+func NewTransport(cfg TransportConfig) (*Transport, error) { return agloop.NewTransport(cfg) }
+
+// DefaultTransportConfig returns the defaults of a transport; see agloop.DefaultTransportConfig.
+func DefaultTransportConfig() TransportConfig { return agloop.DefaultTransportConfig() }
 
 // Dial connects to a server; see agloop.Dial.
 func Dial(ctx context.Context, rawURL string, cfg Config) (*Client, error) {

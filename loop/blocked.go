@@ -58,7 +58,9 @@ func (l *Loop) cutStalled(now int64) int64 {
 	for _, c := range l.blockedScratch {
 		l.run(c, func(c *Conn) {
 			if c.state != closed && c.stalled(tickOf(now)) {
-				l.Counters.SlowCuts.Add(1)
+				if !c.endKnown() { // one that is cut already is counted already
+					l.Counters.SlowCuts.Add(1)
+				}
 				c.cut(frame.CloseSlowReader, errNoProgress)
 			}
 		})

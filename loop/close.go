@@ -72,6 +72,9 @@ func (c *Conn) setCloseError(e *CloseError) {
 	}
 }
 
+// endKnown reports whether setCloseError was called.
+func (c *Conn) endKnown() bool { return c.transient != nil && c.transient.why != nil }
+
 // closeIn acts on the peer's close frame.
 func (c *Conn) closeIn(payload []byte) {
 	code, reason, err := frame.ParseClose(payload)
@@ -126,7 +129,8 @@ func (c *Conn) finishClosing() {
 }
 
 // lastFrameTime bounds how long a connection that is cut may take to read why, and lastFrameRoom
-// how much memory it may hold meanwhile, in bytes.
+// how much memory it may hold meanwhile, in bytes: one cut for its memory may hold less than
+// minHolder.
 const (
 	lastFrameTime = time.Second
 	lastFrameRoom = 128 << 10
@@ -156,11 +160,15 @@ func (c *Conn) replaceQueue(code frame.CloseCode) bool {
 		o.Truncate(o.partial)
 	}
 	c.countOut()
-	if c.holds.Load() > lastFrameRoom { // what is left of a large frame, or what the host keeps until OnClose
+	room := int32(lastFrameRoom)
+	if code == frame.CloseTryLater {
+		room = minHolder
+	}
+	if c.holds.Load() >= room { // what is left of a large frame, or what the host keeps until OnClose
 		return false
 	}
 	c.putClose(code, "")
-	c.outFlags &^= outCut | outFull
+	c.outFlags &^= outCut
 	c.countOut()
 	return true
 }
@@ -198,7 +206,7 @@ func (c *Conn) closeNow() {
 
 // closeError is what OnClose tells.
 func (c *Conn) closeError(err error) *CloseError {
-	if c.transient != nil && c.transient.why != nil {
+	if c.endKnown() {
 		return c.transient.why
 	}
 	if errors.Is(err, io.EOF) || err == nil {

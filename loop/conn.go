@@ -32,12 +32,12 @@ type Conn struct {
 
 	// Any goroutine.
 	holds atomic.Int32  // bytes that it holds, by capacity, see Hold
-	marks atomic.Uint32 // bits, see isOpened
+	marks atomic.Uint32 // bits, see markOpened
 	used  atomic.Uint32 // tick of the last message received, or at which the last run ended; running while one is active
 
 	// This loop.
 	due       uint32     // tick at which the wheel brings us up; 0: not in it
-	heard     uint32     // tick of the last byte received, or of the ping since (isPinged)
+	heard     uint32     // tick of the last byte received, or of the ping since (loopPinged)
 	transient *transient // what is under way, in or out; nil at rest
 	links     wheelLinks // in the timer wheel
 	user      any
@@ -83,7 +83,7 @@ const (
 	outDelayed                      // on the loop's delayed list
 	outFull                         // Send answered Backpressure; OnDrain is owed
 	outClosing                      // nothing more may be queued
-	outCut                          // close without waiting for the peer; isClosing as well
+	outCut                          // close without waiting for the peer; outClosing as well
 	outSingle                       // the last write carried one frame
 	outWatched                      // the poller knows the descriptor
 )

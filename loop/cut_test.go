@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"sync"
@@ -23,12 +24,12 @@ func TestCutTellsWhy(t *testing.T) {
 		cut  func(h *house, c *loop.Conn)
 	}{
 		"slow reader": {frame.CloseSlowReader, func(_ *house, c *loop.Conn) {
-			for c.Send(frame.Binary, make([]byte, 30<<10)) != loop.Dropped {
+			for c.Send(frame.Binary, make([]byte, 8<<10)) != loop.Dropped {
 			}
 		}},
 		"memory": {frame.CloseTryLater, func(h *house, c *loop.Conn) {
 			for c.Buffered() < 4<<20 {
-				c.Send(frame.Binary, make([]byte, 30<<10))
+				c.Send(frame.Binary, make([]byte, 8<<10))
 			}
 			h.eng.CutLargest(1, 1)
 		}},
@@ -57,7 +58,7 @@ func TestCutTellsWhy(t *testing.T) {
 					}
 					break
 				}
-				if len(payload) != 30<<10 {
+				if len(payload) != 8<<10 {
 					t.Fatalf("a frame of %d bytes", len(payload))
 				}
 			}
@@ -217,4 +218,34 @@ func TestSlotOfConnectionThatWentToHTTP(t *testing.T) {
 	}
 	close(stop)
 	looking.Wait()
+}
+
+// TestCutForMemoryFreesIt: the ledger falls at once, though the rest of the frame under way may
+// still leave; who waits for room is told, and the cut is counted once, as one for memory.
+func TestCutForMemoryFreesIt(t *testing.T) {
+	conns, drains := make(chan *loop.Conn, 1), make(chan *loop.Conn, 1)
+	h := openOn(t, smallSends{listen(t)}, 1, loop.DoorConfig{
+		Limits: loop.Limits{SoftLimit: 16 << 10, HardLimit: 8 << 20, CloseTimeout: time.Hour, PingInterval: -1, IdleTimeout: -1},
+		Handler: &handler{
+			open:  func(c *loop.Conn) { conns <- c },
+			drain: func(c *loop.Conn) { drains <- c },
+		},
+	}, slog.New(slog.DiscardHandler))
+	h.narrow(t, 4<<10)
+	c := <-conns
+	for c.Buffered() < 40<<10 {
+		c.Send(frame.Binary, make([]byte, 8<<10))
+	}
+	if n, _ := h.eng.CutLargest(1, 1); n != 1 {
+		t.Fatal("nothing was cut")
+	}
+	await(t, "the ledger falls", func() bool { return h.eng.Held() < 16<<10 })
+	if testkit.Receive(t, "OnDrain", drains) != c || c.Send(frame.Text, nil) != loop.Dropped {
+		t.Error("who waited for room may still send")
+	}
+	h.eng.Advance(20 * time.Second) // the write timeout of a peer that takes nothing
+	await(t, "its slot is free", func() bool { return h.door.Slots().Used() == 0 })
+	if slow, shed := h.stats().SlowCuts, h.door.Shed(); slow != 0 || shed != 1 {
+		t.Errorf("counted as %d slow readers and %d shed", slow, shed)
+	}
 }

@@ -13,18 +13,19 @@ import (
 // user is its Conn.User from the beginning. Dial returns the connection and the subprotocol the
 // server chose. ctx bounds the handshake, and Limits.HandshakeTimeout does. A refusal is a
 // *handshake.DialError.
-func (p *Endpoint) Dial(ctx context.Context, nc net.Conn, req handshake.DialRequest, user any) (*Conn, string, error) {
+func (p *Dialer) Dial(ctx context.Context, nc net.Conn, req handshake.DialRequest, user any) (*Conn, string, error) {
 	protocol, early, err := shakeHands(ctx, nc, req, p.limits.HandshakeTimeout)
 	if err != nil {
 		nc.Close()
 		return nil, "", err
 	}
-	c := &Conn{endpoint: p, user: user}
+	c := &Conn{endpoint: &p.Endpoint, user: user}
 	if early != nil {
 		c.ensureTransient().head = early
 	}
 	a, err := p.eng.enroll(nc, c)
 	if err != nil {
+		c.dropTransient()
 		return nil, "", err
 	}
 	timer := time.NewTimer(max(p.limits.HandshakeTimeout, time.Second))
@@ -35,6 +36,7 @@ func (p *Endpoint) Dial(ctx context.Context, nc net.Conn, req handshake.DialRequ
 			return nil, "", err
 		}
 	} else if err != nil {
+		c.dropTransient()
 		return nil, "", err
 	}
 	return c, protocol, nil

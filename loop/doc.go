@@ -20,7 +20,7 @@
 // their owner; the build tag aguidebug checks the loop's claims while running.
 //
 // What connections are for is their Endpoint: handler, limits, tuning. A server's Door lets them in
-// to it, and Endpoint.Dial makes those of a client.
+// to it, and Dialer.Dial makes those of a client.
 //
 // # Lock order
 //

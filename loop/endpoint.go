@@ -17,7 +17,7 @@ type EndpointConfig struct {
 }
 
 // Endpoint is what connections are for: who handles their messages, within which limits, and how
-// they are tuned. A server has one behind its Door, a client one for all that it dials.
+// they are tuned. A server has one behind its Door, a client one behind its Dialer.
 type Endpoint struct {
 	// Immutable.
 	eng     *Engine
@@ -36,9 +36,12 @@ type Endpoint struct {
 	shed    atomic.Uint64 // connections cut for the memory they held
 }
 
-// NewEndpoint makes the endpoint of a client, see Endpoint.Dial.
-func (e *Engine) NewEndpoint(cfg EndpointConfig) *Endpoint {
-	p := &Endpoint{masks: new(frame.Masks)}
+// Dialer makes the connections of a client, see Dial. They belong to its Endpoint.
+type Dialer struct{ Endpoint }
+
+// NewDialer makes a dialer.
+func (e *Engine) NewDialer(cfg EndpointConfig) *Dialer {
+	p := &Dialer{Endpoint{masks: new(frame.Masks)}}
 	p.init(e, cfg)
 	return p
 }

@@ -234,3 +234,13 @@ var (
 	closing = testkit.Closing
 	request = testkit.Request
 )
+
+// listen is a listener on a loopback port.
+func listen(t testing.TB) net.Listener {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ln
+}

@@ -11,7 +11,7 @@ import (
 // fit.
 const readBuffer = 256 << 10
 
-// receive takes bytes from the peer. It takes them all: what is not whole is copied into a held,
+// receive takes bytes from the peer. It takes them all: what is not whole is copied into a transient,
 // never left to gnet.
 func (c *Conn) receive(view []byte) {
 	c.loop.owner.check()

@@ -21,7 +21,7 @@ var errKernelFull = errors.New("the kernel has no room")
 
 // writeOut writes the outbox until it is empty or the kernel is full; then the poller is asked. Any
 // goroutine, under mu, which is what makes it safe: gnet closes the descriptor only after OnClose
-// has taken mu and set isClosing. So the loop may wait for mu as long as the kernel takes, some
+// has taken mu and set outClosing. So the loop may wait for mu as long as the kernel takes, some
 // microseconds. now is for the batch window, 0 leaves that alone.
 func (c *Conn) writeOut(now int64) error {
 	l, o := c.loop, c.out.Load()

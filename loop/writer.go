@@ -23,7 +23,7 @@ func (l *Loop) markDirty(c *Conn) {
 
 // wakeWriter sees to it that the dirty list is flushed soon. Any goroutine.
 func (l *Loop) wakeWriter() {
-	// Either the writer or the turn, having lowered armed, sees the list; or we see armed lowered.
+	// Either the writer or the turn, having lowered flushSure, sees the list; or we see flushSure lowered.
 	if !l.flushSure.Load() && l.flushSure.CompareAndSwap(false, true) {
 		l.Counters.WriterWakes.Add(1)
 		l.signalWriter()
@@ -144,8 +144,8 @@ func (c *Conn) flush(now int64) {
 		}
 		f = c.flushQueue(now)
 	}
-	if c.afterFlush(f); f.drained && c.state == open {
-		c.drain(now)
+	if c.afterFlush(f); f.drained && c.state != closed && c.marked(loopAnnounced) {
+		c.drain(now) // also when it is closing: who waits for room is to learn that nothing is sent any more
 	}
 	if c.state >= closing {
 		c.finishClosing()

@@ -81,6 +81,12 @@ const (
 	ProfileThroughput = agloop.ProfileThroughput
 	ProfileMemory     = agloop.ProfileMemory
 
+	MemoryNormal   = agloop.MemoryNormal
+	MemoryModerate = agloop.MemoryModerate
+	MemoryElevated = agloop.MemoryElevated
+	MemoryHigh     = agloop.MemoryHigh
+	MemoryCritical = agloop.MemoryCritical
+
 	OptimizedJSON = agloop.OptimizedJSON
 	JSON          = agloop.JSON
 )
@@ -103,6 +109,9 @@ var (
 	ErrRunEnded              = agloop.ErrRunEnded
 	ErrSerializerUnavailable = agloop.ErrSerializerUnavailable
 )
+
+// DefaultHTTP is what a Config without HTTP answers with, for handlers that add paths to it.
+var DefaultHTTP = agloop.DefaultHTTP
 
 // New returns a server; see agloop.NewServer.
 func New(cfg Config) *Server { return agloop.NewServer(cfg) }
