@@ -35,18 +35,20 @@
 //
 // # Lock order
 //
-// Locks are taken from left to right. Nothing of the host's but its logger
-// is called while one is held, so a log handler must not ask the server.
+// Locks are taken from left to right. Nothing of the host's but its logger is called while one is
+// held, so a log handler must not ask the server.
 //
-//	Server.mu → PerformanceManager.mu, activeSessions.mu   state, engine, door, listeners
-//	Transport.perfMu → PerformanceManager.mu         start and stop of the manager
-//	PerformanceManager.changing → those of tune → PerformanceManager.mu
-//	PerformanceManager.mu → those of metrics → those of memmon, Transport.mu
-//	PerformanceManager.cutMu → PerformanceManager.mu
-//	PerformanceManager.mu → Transport.mu             what holds is applied
-//	session.mu → activeSessions.mu, Conn.mu          the inputs of one connection
-//	inbox.mu → Conn.mu                               the events that wait for Client.Run
-//	backpressure.mu → Conn.mu                        who waits for OnDrain
+//	Server.mu → PerformanceManager.mu, activeSessions.mu    state, engine, door, listeners
+//	Transport.perfMu → PerformanceManager.mu                start and stop of the manager
+//	PerformanceManager.changing → tune → PerformanceManager.mu
+//	                                                        the config changes
+//	PerformanceManager.cutMu → PerformanceManager.mu        connections are cut
+//	PerformanceManager.mu → metrics → memmon, Transport.mu  what holds is applied
+//	session.mu → activeSessions.mu, Conn.mu                 the inputs of one connection
+//	inbox.mu → Conn.mu                                      the events that wait for Client.Run
+//	backpressure.mu → Conn.mu                               who waits for OnDrain
+//
+// Where a package stands its own locks are meant.
 //
 // Loops take session.mu, activeSessions.mu, inbox.mu, backpressure.mu and Transport.mu, so these
 // are held for a few instructions only. Locks of package loop come last; see there.

@@ -167,12 +167,13 @@ func TestSlotsNobodyTookAreNone(t *testing.T) {
 	}
 }
 
-// TestSlotBudget: a slot costs its cell of 16 bytes and next to nothing besides.
+// TestSlotBudget: a slot costs its cell of 16 bytes, and half as much is left for what else the process
+// allocates meanwhile.
 func TestSlotBudget(t *testing.T) {
 	if testkit.Race {
 		t.Skip("the race detector takes memory of its own")
 	}
-	const n, budget = 1 << 20, 20.0
+	const n, budget = 1 << 20, 24.0
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
