@@ -249,3 +249,25 @@ func TestCutForMemoryFreesIt(t *testing.T) {
 		t.Errorf("counted as %d slow readers and %d shed", slow, shed)
 	}
 }
+
+// TestCloseTellsWhoWaitsForRoom: nothing more may be sent, so nobody need wait until the peer reads.
+func TestCloseTellsWhoWaitsForRoom(t *testing.T) {
+	conns, drains := make(chan *loop.Conn, 1), make(chan *loop.Conn, 1)
+	h := open(t, loop.DoorConfig{
+		Limits: loop.Limits{HardLimit: 64 << 20, CloseTimeout: time.Minute},
+		Handler: &handler{
+			open:  func(c *loop.Conn) { conns <- c },
+			drain: func(c *loop.Conn) { drains <- c },
+		},
+	})
+	h.narrow(t, 4<<10)
+	c := <-conns
+	for c.Buffered() < 1<<20 {
+		c.Send(frame.Binary, make([]byte, 100<<10))
+	}
+	c.Close(frame.CloseGoingAway, "")
+	if testkit.Receive(t, "OnDrain", drains) != c || c.Send(frame.Text, nil) != loop.Dropped {
+		t.Error("who waited for room may still send")
+	}
+	h.eng.Advance(2 * time.Minute)
+}

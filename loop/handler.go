@@ -12,7 +12,7 @@ type Handler interface {
 	// UTF-8. payload is valid until OnMessage returns.
 	OnMessage(c *Conn, op frame.Opcode, payload []byte)
 	// OnDrain is called when a connection whose Send answered Backpressure has drained to its
-	// low-water mark, or what waited is dropped because it is cut: Send answers Dropped then.
+	// low-water mark, or is cut or closing: Send answers Dropped then.
 	OnDrain(c *Conn)
 	// OnClose is called once for every OnOpen, when the connection is gone. why is never nil.
 	OnClose(c *Conn, why *CloseError)

@@ -226,7 +226,8 @@ func (c *Conn) flushQueue(now int64) (f flushed) {
 	o = c.out.Load()
 	f.stalls = o != nil && o.blocked
 	c.countOut()
-	if c.outFlags&outFull != 0 && c.out.Load().size() <= c.endpoint.tuned.Load().LowWater {
+	if c.outFlags&outFull != 0 &&
+		(c.outFlags&outClosing != 0 || c.out.Load().size() <= c.endpoint.tuned.Load().LowWater) {
 		c.outFlags &^= outFull
 		f.drained = true
 	}
