@@ -31,10 +31,11 @@ func (b *backpressure) awaitOwn(ctx context.Context, c *Conn) error {
 		return ctx.Err()
 	}
 	b.reported.Store(false) // before c is asked: a Send that comes meanwhile sets it again
-	if c.Full() {
-		b.reported.Store(true)
+	err := b.await(ctx, c, nil)
+	if err != nil {
+		b.reported.Store(true) // it may still be full
 	}
-	return b.await(ctx, c, nil)
+	return err
 }
 
 // await waits while c is above its soft limit, until ctx ends or over is closed, after which the

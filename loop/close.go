@@ -141,7 +141,7 @@ const (
 func (c *Conn) cutWithReason(code frame.CloseCode, cause error) bool {
 	c.loop.owner.check()
 	c.setCloseError(&CloseError{Code: frame.CloseAbnormal, Cause: cause})
-	c.transient.reader.Reset() // it is there since a moment: setCloseError has put cause in it
+	c.transient.reader.Reset() // setCloseError has made the transient
 	c.countIn()
 	if c.state != open || !c.replaceQueue(code) {
 		c.closeNow()
