@@ -21,6 +21,7 @@ var floors = map[string]struct {
 	may   string
 }{
 	"agui":    {0, ""},
+	"auth":    {0, ""},
 	"bufpool": {0, ""},
 	"metrics": {0, ""},
 
@@ -37,10 +38,10 @@ var floors = map[string]struct {
 
 	"metrics/prom": {1, "metrics"}, // the root never imports it
 
-	"loop": {2, "codec/frame codec/handshake batch bufpool memmon metrics tune"},
-	"run":  {2, "codec/event agui"},
+	"loop": {2, "auth codec/frame codec/handshake batch bufpool memmon metrics tune"},
+	"run":  {2, "auth codec/event agui"},
 
-	".": {3, "loop run codec/frame codec/handshake codec/event batch agui bufpool metrics memmon tune"},
+	".": {3, "auth loop run codec/frame codec/handshake codec/event batch agui bufpool metrics memmon tune"},
 
 	"server": {4, "."},
 	"client": {4, "."},

@@ -40,7 +40,7 @@ type Conn struct {
 	heard     uint32     // tick of the last byte received, or of the ping since (loopPinged)
 	transient *transient // what is under way, in or out; nil at rest
 	links     wheelLinks // in the timer wheel
-	user      any
+	user      any        // of the host's, or the entry that holds it
 
 	// Immutable once the handler has been told of the connection.
 	id   ID // zero for a dialled connection
@@ -90,12 +90,6 @@ const (
 
 // ID names the connection for ever, see Slots. Dialled connections have none.
 func (c *Conn) ID() ID { return c.id }
-
-// User returns what SetUser stored. On the loop, in callbacks.
-func (c *Conn) User() any { return c.user }
-
-// SetUser stores a value of the host's with the connection. On the loop, in callbacks.
-func (c *Conn) SetUser(v any) { c.user = v }
 
 // RemoteAddr is the peer's address. On the loop, in callbacks; nil in OnClose and after.
 func (c *Conn) RemoteAddr() net.Addr {

@@ -32,9 +32,6 @@ func (e *Engine) Advance(d time.Duration) {
 	e.wakeAll()
 }
 
-// NetworkOf is what AcceptsPerIP counts by.
-var NetworkOf = networkOf
-
 // HoldRefusals takes the whole reserve of refusals until release is called.
 func (d *Door) HoldRefusals() (release func()) {
 	for range cap(d.refusalTokens) {
@@ -61,7 +58,7 @@ func (n *Networks) Allow(addr netip.Addr, now time.Time) bool {
 }
 
 // Knows tells whether the network of addr is remembered.
-func (n *Networks) Knows(addr netip.Addr) bool { return n.n.seen[networkOf(addr)] != nil }
+func (n *Networks) Knows(addr netip.Addr) bool { return n.n.seen[NetworkOf(addr)] != nil }
 
 // Len is how many are remembered, at most MaxNetworks.
 func (n *Networks) Len() int { return len(n.n.seen) }

@@ -15,6 +15,10 @@ type Limits struct {
 	// HandshakeTimeout is how long an opening handshake may take from accept to the 101 response,
 	// however many bytes arrive. 0 is 5 s.
 	HandshakeTimeout time.Duration
+	// MaxHeader is the largest head of a request, in bytes: request line, fields and blank line, of
+	// a client the largest head of a response. 0 is 16 KiB, less than 1 KiB does not do; it cannot
+	// be turned off. A larger one is answered 431.
+	MaxHeader int
 	// MaxMessage is the largest payload of a received message, in bytes, over all its fragments. 0
 	// is 1 MiB, for the inputs of a server with an Agent 10 MiB, for a client that runs agents
 	// MaxEvent and 1 MiB; it cannot be turned off. Larger closes with 1009, an input after
@@ -88,6 +92,7 @@ func (l Limits) WithDefaults() (Limits, error) {
 		}
 	}
 	def(&l.HandshakeTimeout, 5*time.Second)
+	num(&l.MaxHeader, 16<<10)
 	num(&l.MaxMessage, 1<<20)
 	num(&l.MaxFragments, 1024)
 	num(&l.MaxInputMessages, 10_000)
@@ -111,8 +116,13 @@ func (l Limits) WithDefaults() (Limits, error) {
 // minEvent has room for each event that a run sends by itself, its ids escaped.
 const minEvent = 4 << 10
 
+// minHeader has room for what browsers send without cookies.
+const minHeader = 1 << 10
+
 func (l *Limits) check() error {
 	switch {
+	case l.MaxHeader < minHeader:
+		return &tune.ConfigError{Field: "Limits.MaxHeader", Reason: fmt.Sprintf("%d must be at least 1 KiB; 0 is 16 KiB", l.MaxHeader)}
 	case l.MaxMessage < 0:
 		return &tune.ConfigError{Field: "Limits.MaxMessage", Reason: "must not be negative"}
 	case l.MaxFragments < 0:

@@ -135,7 +135,7 @@ func (n *networks) allow(addr net.Addr, now time.Time) bool {
 	if !ok {
 		return true
 	}
-	network := networkOf(tcp.AddrPort().Addr())
+	network := NetworkOf(tcp.AddrPort().Addr())
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	lim := n.seen[network]
@@ -172,20 +172,6 @@ func (n *networks) forget(now time.Time) {
 	if !room {
 		delete(n.seen, least)
 	}
-}
-
-// networkOf is what one subscriber usually has: a /24 of IPv4, a /64 of IPv6.
-func networkOf(addr netip.Addr) netip.Prefix {
-	addr = addr.Unmap()
-	bits := 64
-	if addr.Is4() {
-		bits = 24
-	}
-	p, err := addr.WithZone("").Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return p
 }
 
 // inflow limits what one connection sends. It exists once the connection has sent something, and

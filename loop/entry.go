@@ -1,0 +1,87 @@
+package loop
+
+import (
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/agloop/agloop/auth"
+)
+
+// ConnInfo says what a connection is.
+type ConnInfo struct {
+	ID        ID
+	Principal auth.Principal
+	// Remote is the client's address, see auth.Request.
+	Remote   netip.AddrPort
+	Path     string // without its escapes
+	Protocol string // "" for none
+	Opened   time.Time
+}
+
+// entry is what the door noted of a connection when it let it in. It takes the place of Conn.user,
+// and only where somebody asks for it: a connection of a door that asks nobody has none.
+type entry struct {
+	// Immutable.
+	info   ConnInfo
+	values []any // of the Grant
+
+	// This loop.
+	user any
+}
+
+// entry is nil where the door noted nothing.
+func (c *Conn) entry() *entry {
+	e, _ := c.user.(*entry)
+	return e
+}
+
+// User returns what SetUser stored, at first the Principal's Value. On the loop, in callbacks.
+func (c *Conn) User() any {
+	if e := c.entry(); e != nil {
+		return e.user
+	}
+	return c.user
+}
+
+// SetUser stores a value of the host's with the connection. On the loop, in callbacks.
+func (c *Conn) SetUser(v any) {
+	if e := c.entry(); e != nil {
+		e.user = v
+	} else {
+		c.user = v
+	}
+}
+
+// Info says what the connection is. Where the server has neither Authorize nor hooks, quotas or
+// proxies to ask, only ID and Remote are set, and Remote is not valid in OnClose. On the loop, in
+// callbacks.
+func (c *Conn) Info() ConnInfo {
+	if e := c.entry(); e != nil {
+		return e.info
+	}
+	info := ConnInfo{ID: c.id}
+	if addr := c.RemoteAddr(); addr != nil {
+		info.Remote = addrPort(addr)
+	}
+	return info
+}
+
+// Values are those of the Grant, keys and values in turn; they must not be changed. On the loop, in
+// callbacks.
+func (c *Conn) Values() []any {
+	if e := c.entry(); e != nil {
+		return e.values
+	}
+	return nil
+}
+
+// addrPort is the address of a TCP peer, and not valid for others.
+func addrPort(addr net.Addr) netip.AddrPort {
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	a := tcp.AddrPort()
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}
