@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/auth"
 	"github.com/agloop/agloop/codec/event"
 	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/codec/handshake"
@@ -61,8 +62,8 @@ type (
 	CloseError = loop.CloseError
 	// ProtocolError is what a peer did wrong at the level of frames.
 	ProtocolError = frame.ProtocolError
-	// UpgradeError refuses an opening handshake; Authorize may return one.
-	UpgradeError = handshake.UpgradeError
+	// RefusedError refuses a request; Authorize may return one.
+	RefusedError = auth.RefusedError
 	// DialError says why a server did not accept an opening handshake.
 	DialError = handshake.DialError
 	// FieldError is a malformed event or input: event, field, reason.

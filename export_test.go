@@ -1,11 +1,9 @@
 package agloop
 
 import (
-	"log/slog"
 	"time"
 
 	"github.com/agloop/agloop/agui"
-	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/memmon"
 )
 
@@ -61,14 +59,7 @@ func (c *Client) Pending() int {
 
 // FailEngine lets no engine be made until mend is called.
 func (s *Server) FailEngine(err error) (mend func()) {
-	made := s.newEngine
-	s.newEngine = func(int, *memmon.Ledger, *slog.Logger) (*loop.Engine, error) { return nil, err }
-	return func() { s.newEngine = made }
-}
-
-// FailPerformance lets no performance manager be made until mend is called.
-func (s *Server) FailPerformance() (mend func()) {
-	was := s.cfg.Performance
-	s.cfg.Performance.MaxLatency = -1
-	return func() { s.cfg.Performance = was }
+	start := s.run
+	s.run = func(int) error { return err }
+	return func() { s.run = start }
 }

@@ -1,8 +1,8 @@
 package agloop
 
 import (
+	"github.com/agloop/agloop/auth"
 	"github.com/agloop/agloop/codec/frame"
-	"github.com/agloop/agloop/codec/handshake"
 	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/metrics"
 	"github.com/agloop/agloop/run"
@@ -23,11 +23,16 @@ type (
 	SendResult = loop.SendResult
 	Limits     = loop.Limits
 	Rates      = loop.Rates
+	Quotas     = loop.Quotas
 	Refusals   = metrics.Refusals
 
-	Opcode         = frame.Opcode
-	CloseCode      = frame.CloseCode
-	UpgradeRequest = handshake.Request
+	Opcode    = frame.Opcode
+	CloseCode = frame.CloseCode
+
+	Principal = auth.Principal
+	Request   = auth.Request
+	Grant     = auth.Grant
+	ConnInfo  = loop.ConnInfo
 )
 
 const (
@@ -51,7 +56,11 @@ const (
 	CloseRestart        = frame.CloseRestart
 	CloseTryLater       = frame.CloseTryLater
 	CloseSlowReader     = frame.CloseSlowReader
+	CloseExpired        = frame.CloseExpired
 
 	// AnyPath as ServerConfig.Path upgrades requests for every path.
 	AnyPath = loop.AnyPath
 )
+
+// PublicRates are Rates for a server on the open internet; see loop.PublicRates.
+func PublicRates() Rates { return loop.PublicRates() }

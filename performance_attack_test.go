@@ -76,7 +76,7 @@ func TestInboundIsShed(t *testing.T) {
 		"8 waiting inputs of 1 MiB on 50 of them": {50, append(input("stay", 0), []byte(strings.Repeat(string(unfinished), 8))...)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			srv, addr := serve(t, agloop.ServerConfig{Loops: 1, Agent: agloop.AgentFunc(func(ctx context.Context, run *agloop.Run) error {
+			srv, addr := serve(t, agloop.ServerConfig{Loops: 1, Rates: agloop.Rates{Control: -1}, Agent: agloop.AgentFunc(func(ctx context.Context, run *agloop.Run) error {
 				if run.Input.RunID == "stay" {
 					<-ctx.Done()
 				}

@@ -5,12 +5,9 @@ import (
 	"github.com/agloop/agloop/metrics"
 )
 
-// GetPerformanceManager returns the server's performance system, nil before Serve.
-func (s *Server) GetPerformanceManager() *PerformanceManager {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.performance
-}
+// GetPerformanceManager returns the server's performance system. What is set before the server runs
+// holds then.
+func (s *Server) GetPerformanceManager() *PerformanceManager { return s.performance }
 
 // performanceConfig is what the config asks for. A server that says nothing is bounded by the
 // process's limits rather than by the figures of DefaultPerformanceConfig, and keeps the window of
@@ -18,7 +15,7 @@ func (s *Server) GetPerformanceManager() *PerformanceManager {
 func (c *ServerConfig) performanceConfig(slots int) PerformanceConfig {
 	p := c.Performance
 	if p != (PerformanceConfig{}) {
-		if c.MaxConnections != 0 {
+		if c.Quotas.Conns > 0 {
 			p.MaxConcurrentConnections = slots
 		}
 		return p
@@ -31,12 +28,12 @@ func (c *ServerConfig) performanceConfig(slots int) PerformanceConfig {
 	return p
 }
 
-// maxConnections is the number of slots: MaxConnections, or what Performance says.
+// maxConnections is how many connections may be let in: by Quotas, or what Performance says.
 func (c *ServerConfig) maxConnections() int {
-	if c.MaxConnections == 0 {
+	if c.Quotas.Conns == 0 {
 		return c.Performance.MaxConcurrentConnections
 	}
-	return c.MaxConnections
+	return max(0, c.Quotas.Conns)
 }
 
 // serverTarget is a server as its manager sees it.

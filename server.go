@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -27,31 +28,53 @@ type ServerConfig struct {
 	// Handler receives messages as bytes, on the loops. Exclusive with Agent.
 	Handler Handler
 
-	// Path of the WebSocket; other paths go to HTTP. "" is "/ws"; AnyPath takes all.
+	// Path of the WebSocket on the server's own listeners; other paths go to HTTP. "" is "/ws";
+	// AnyPath takes all. A mounted server (ServeHTTP) takes every path it is asked for.
 	Path string
-	// HTTP serves requests that ask for no WebSocket at Path. nil answers GET /ping with
-	// {"status":"Healthy"} and everything else with 426.
+	// HTTP serves requests on the server's own listeners that ask for no WebSocket at Path. It may
+	// be a ServeMux with other servers mounted in it. nil answers GET /ping with
+	// {"status":"Healthy"} and everything else with 426. It is called also while connections are
+	// refused because all slots are taken or memory is short.
 	HTTP http.Handler
 	// Origins are pages that may connect besides those of the server's own origin, such as
-	// "https://app.example"; "*" is all. Behind a proxy that ends TLS list the https origin.
-	// Clients that send no Origin are always let in: they are no browsers.
+	// "https://app.example"; "*" is all, "null" what browsers call pages without an origin. The
+	// scheme counts: behind a proxy that ends TLS list the https origin, or name the proxy in
+	// TrustedProxies. Clients that send no Origin are let in: they are no browsers.
 	Origins []string
+	// Hosts are the names that requests for a WebSocket may have in Host, such as "app.example",
+	// with any port, or "app.example:8443"; "*" is all. Empty is all, but for listeners on a
+	// loopback address: those answer to localhost and loopback addresses, so that no page can have
+	// its own name resolve to this machine and pass for its own origin (DNS rebinding).
+	Hosts []string
+	// TrustedProxies are the proxies whose X-Forwarded-For and X-Forwarded-Proto count. Those of
+	// other peers change nothing. Peers on unix sockets are trusted as soon as one network is.
+	TrustedProxies []netip.Prefix
+	// ProxyProtocol expects the PROXY protocol, version 2, at the start of every connection on the
+	// server's own listeners. It counts where TrustedProxies has the peer.
+	ProxyProtocol bool
 	// Protocols are the subprotocols offered, in order of preference.
 	Protocols []string
-	// Authorize judges a handshake before it is accepted. It runs on the loop and must not block.
-	// user becomes Conn.User and Run.User; an error refuses: an *UpgradeError with its status,
-	// others with 403.
-	Authorize func(req *UpgradeRequest) (user any, err error)
+	// Authorize says who a request that asks for a WebSocket is from, and lets it in. It runs in a
+	// goroutine of its own and may block: 256 at once, the others wait their turn, all within
+	// Limits.HandshakeTimeout. ctx ends when nobody waits for the answer any more; of a mounted
+	// server it is the request's. A *RefusedError is answered as it says, any other error with 403
+	// and logged. nil lets everybody in as anonymous, without leaving the loop.
+	Authorize func(ctx context.Context, req *Request) (Grant, error)
 
 	// Loops is the number of event loops. 0 is one less than GOMAXPROCS, at least 1.
 	Loops int
-	// MaxConnections bounds the open connections; further ones are answered
-	// 503. 0 is what the descriptor limit of the process allows.
-	MaxConnections int
 	// Limits bound each connection.
 	Limits Limits
-	// Rates bound how often things may happen. None is on by itself.
+	// Rates bound how often things may happen. None but Rates.Control is on by itself; PublicRates
+	// are a set for the open internet.
 	Rates Rates
+	// Quotas bound how many connections there may be.
+	Quotas Quotas
+	// Hooks are told what happens.
+	Hooks Hooks
+	// BaseContext is what the contexts that the server makes descend from. nil is
+	// context.Background.
+	BaseContext context.Context
 	// Performance sets the performance system. The zero value is DefaultPerformanceConfig with the
 	// window of Limits, connections by the descriptor limit and memory by the limits of the
 	// process.
@@ -71,22 +94,25 @@ type Server struct {
 	configErr error        // what is wrong with the config; nil if nothing is
 	log       *slog.Logger
 	decode    func(raw []byte) (*agui.RunAgentInput, error)
-	newEngine func(loops int, ledger *memmon.Ledger, log *slog.Logger) (*loop.Engine, error)
+	run       func(loops int) error // the engine's Start
+
+	engine      *loop.Engine // without loops until the server runs
+	door        *loop.Door
+	http        *httpServer
+	performance *PerformanceManager
+	hooks       hookCalls
 
 	// Any goroutine.
 	decoding admission
 	active   activeSessions
+	peers    peers
 
 	// Any goroutine, under mu.
-	mu          sync.Mutex
-	state       serverState
-	engine      *loop.Engine
-	door        *loop.Door
-	http        *httpServer
-	performance *PerformanceManager
-	listeners   map[net.Listener]struct{}
-	addr        net.Addr
-	accepting   sync.WaitGroup
+	mu        sync.Mutex
+	state     serverState
+	listeners map[net.Listener]struct{}
+	addr      net.Addr
+	accepting sync.WaitGroup
 }
 
 type serverState uint8
@@ -97,14 +123,25 @@ const (
 	serverStopping
 )
 
-// NewServer returns a server. A bad config is reported by Serve.
+// NewServer returns a server. A bad config is reported by Serve. Loops and goroutines start with
+// the first Serve, ServeListener or ServeHTTP.
 func NewServer(cfg ServerConfig) *Server {
-	s := &Server{}
+	s := &Server{listeners: make(map[net.Listener]struct{})}
 	s.cfg, s.configErr = cfg.parse()
 	s.log = s.cfg.Logger
+	s.hooks.log = s.log
+	if s.configErr != nil { // it never runs, but what a host calls before Serve says so works
+		s.cfg, _ = ServerConfig{Handler: NopHandler{}, Logger: s.log}.parse()
+	}
 	s.decode, s.decoding.budget = decodeInput, s.decodeBudget
-	s.newEngine = loop.NewEngine
-	s.listeners = make(map[net.Listener]struct{})
+	ledger := memmon.NewLedger()
+	s.engine = loop.PrepareEngine(ledger, s.log)
+	s.run = s.engine.Start
+	s.http = newHTTPServer(s)
+	s.door = s.engine.NewDoor(s.doorConfig())
+	// The config is valid, so there is no error.
+	s.performance, _ = newPerformanceManager(s.cfg.performanceConfig(s.door.Slots().Cap()),
+		s.cfg.Limits.Tuning(), ledger, s.door.Slots(), serverTarget{s.engine, s.door}, s.log)
 	return s
 }
 
@@ -145,12 +182,11 @@ func removeStaleSocket(path string) {
 // listeners at once.
 func (s *Server) ServeListener(ln net.Listener) error {
 	defer ln.Close()
-	door, err := s.addListener(ln)
-	if err != nil {
+	if err := s.addListener(ln); err != nil {
 		return err
 	}
 	defer s.accepting.Done()
-	err = door.Accept(ln)
+	err := s.door.Accept(ln)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.listeners, ln)
@@ -160,26 +196,70 @@ func (s *Server) ServeListener(ln net.Listener) error {
 	return err
 }
 
-// addListener registers a listener, and starts the engine for the first one.
-func (s *Server) addListener(ln net.Listener) (*loop.Door, error) {
+// addListener registers a listener, and starts the server with the first one.
+func (s *Server) addListener(ln net.Listener) error {
 	if s.configErr != nil {
-		return nil, s.configErr
+		return s.configErr
+	}
+	if err := loop.CheckListener(ln); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch s.state {
-	case serverStopping:
-		return nil, ErrServerClosed
-	case serverIdle:
-		if err := s.start(); err != nil {
-			return nil, err
-		}
-		s.state = serverRunning
+	if err := s.ensureRunning(); err != nil {
+		return err
+	}
+	if s.addr == nil {
 		s.addr = ln.Addr()
 	}
 	s.listeners[ln] = struct{}{}
 	s.accepting.Add(1)
-	return s.door, nil
+	return nil
+}
+
+// ServeHTTP lets in a request that a server of net/http has read, and takes its connection onto a
+// loop; so a Server is a handler for any mux, behind any middleware. The path does not matter: the
+// mux has chosen it. http.Server.Shutdown knows nothing of these connections: call Shutdown in a
+// function given to RegisterOnShutdown, and wait for it. A request that asks for no WebSocket is
+// answered 426, one that comes while the server cannot run or shuts down, 503.
+//
+// Connections of TLS cannot be taken over yet (501), and neither can those of listeners that wrap
+// their connections.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := s.ensureServing(); err != nil {
+		if err != ErrServerClosed {
+			s.log.Error("agloop: a mounted server cannot run", "err", err)
+		}
+		w.Header().Set("Connection", "close")
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, "the server does not run", http.StatusServiceUnavailable)
+		return
+	}
+	s.door.ServeHTTP(w, r)
+}
+
+// ensureServing starts the server unless it runs. It returns why it does not run.
+func (s *Server) ensureServing() error {
+	if s.configErr != nil {
+		return s.configErr
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ensureRunning()
+}
+
+// ensureRunning is ensureServing for a valid config. Under mu.
+func (s *Server) ensureRunning() error {
+	switch s.state {
+	case serverStopping:
+		return ErrServerClosed
+	case serverIdle:
+		if err := s.start(); err != nil {
+			return err
+		}
+		s.state = serverRunning
+	}
+	return nil
 }
 
 // parse returns c with its zeros replaced, or what is wrong with it.
@@ -199,8 +279,19 @@ func (c ServerConfig) parse() (_ ServerConfig, err error) {
 		return c, &ConfigError{Field: "Path", Reason: `must begin with "/"`}
 	case c.Loops < 0 || c.Loops > 256:
 		return c, &ConfigError{Field: "Loops", Reason: "must lie between 0 and 256"}
-	case c.MaxConnections < 0:
-		return c, &ConfigError{Field: "MaxConnections", Reason: "must not be negative"}
+	case c.ProxyProtocol && len(c.TrustedProxies) == 0:
+		return c, &ConfigError{Field: "ProxyProtocol", Reason: "counts for nobody: name the proxies in TrustedProxies"}
+	}
+	for _, p := range c.TrustedProxies {
+		if !p.IsValid() {
+			return c, &ConfigError{Field: "TrustedProxies", Reason: "holds a prefix that is not valid"}
+		}
+	}
+	if err := (handshake.HostPolicy{Allowed: c.Hosts}).Validate(); err != nil {
+		return c, &ConfigError{Field: "Hosts", Reason: err.Error()}
+	}
+	if err := c.Quotas.Check(); err != nil {
+		return c, err
 	}
 	if err := (handshake.OriginPolicy{Allowed: c.Origins}).Validate(); err != nil {
 		return c, &ConfigError{Field: "Origins", Reason: err.Error()}
@@ -226,45 +317,57 @@ func (c ServerConfig) parse() (_ ServerConfig, err error) {
 // state of a whole thread.
 const maxInput = 10 << 20
 
-// start makes the engine, the door and what watches them. After an error nothing of it is left.
-// Under mu.
-func (s *Server) start() (err error) {
-	handler, tooBig := s.cfg.Handler, []byte(nil)
+// doorConfig is the config of the door.
+func (s *Server) doorConfig() loop.DoorConfig {
+	cfg := loop.DoorConfig{
+		Handler:       s.handler(),
+		Limits:        s.cfg.Limits,
+		Log:           s.log,
+		Path:          s.cfg.Path,
+		Origins:       handshake.OriginPolicy{Allowed: s.cfg.Origins},
+		Hosts:         handshake.HostPolicy{Allowed: s.cfg.Hosts},
+		Protocols:     s.cfg.Protocols,
+		Proxies:       s.cfg.TrustedProxies,
+		ProxyProtocol: s.cfg.ProxyProtocol,
+		Authorize:     s.cfg.Authorize,
+		BaseContext:   s.cfg.BaseContext,
+		Notes:         s.cfg.Hooks.ofConns(),
+		Quotas:        s.cfg.Quotas,
+		Rates:         s.cfg.Rates,
+		HTTP:          s.http.take,
+	}
+	cfg.Quotas.Conns = s.cfg.maxConnections()
+	if s.cfg.Agent != nil {
+		cfg.TooBig = run.Refusal(run.CodeTooLarge,
+			fmt.Sprintf("input has more than %d bytes", s.cfg.Limits.MaxMessage))
+	}
+	return cfg
+}
+
+// handler is the Handler of its connections.
+func (s *Server) handler() Handler {
+	handler := s.cfg.Handler
 	if handler == nil {
+		handler = agentHandler{s}
+	}
+	if s.cfg.Hooks.ofConns() || s.cfg.Authorize != nil {
+		handler = watchedHandler{handler, s}
+	}
+	return handler
+}
+
+// start starts the loops and what watches them. Under mu.
+func (s *Server) start() error {
+	if s.cfg.Agent != nil {
 		if err := event.Pretouch(); err != nil {
 			return err
 		}
-		handler = agentHandler{s}
-		tooBig = run.Refusal(run.CodeTooLarge,
-			fmt.Sprintf("input has more than %d bytes", s.cfg.Limits.MaxMessage))
 	}
-	ledger := memmon.NewLedger() // before the engine, which writes in it
-	engine, err := s.newEngine(s.cfg.Loops, ledger, s.log)
-	if err != nil {
+	if err := s.run(s.cfg.Loops); err != nil {
 		return err
 	}
-	http := newHTTPSide(s.cfg.HTTP, s.log)
-	door := engine.NewDoor(loop.DoorConfig{
-		Handler:        handler,
-		Limits:         s.cfg.Limits,
-		Log:            s.log,
-		Path:           s.cfg.Path,
-		Origins:        handshake.OriginPolicy{Allowed: s.cfg.Origins},
-		Protocols:      s.cfg.Protocols,
-		Authorize:      s.cfg.Authorize,
-		MaxConnections: s.cfg.maxConnections(),
-		Rates:          s.cfg.Rates,
-		TooBig:         tooBig,
-		HTTP:           http.serve,
-	})
-	performance, err := newPerformanceManager(s.cfg.performanceConfig(door.Slots().Cap()),
-		s.cfg.Limits.Tuning(), ledger, door.Slots(), serverTarget{engine, door}, s.log)
-	if err != nil {
-		http.close()
-		return joinErrors(err, engine.Stop(context.Background()))
-	}
-	s.engine, s.http, s.door, s.performance = engine, http, door, performance
-	performance.start()
+	s.http.start()
+	s.performance.start()
 	return nil
 }
 
@@ -280,7 +383,7 @@ func (s *Server) Addr() net.Addr {
 // asks this.
 func (s *Server) Ready() error {
 	s.mu.Lock()
-	state, engine := s.state, s.engine
+	state := s.state
 	s.mu.Unlock()
 	switch state {
 	case serverIdle:
@@ -288,16 +391,8 @@ func (s *Server) Ready() error {
 	case serverStopping:
 		return ErrServerClosed
 	}
-	return engine.Ready()
+	return s.engine.Ready()
 }
 
 // Conn returns the connection that id names, or nil when it is gone.
-func (s *Server) Conn(id ConnID) *Conn {
-	s.mu.Lock()
-	door := s.door
-	s.mu.Unlock()
-	if door == nil {
-		return nil
-	}
-	return door.Slots().Conn(id)
-}
+func (s *Server) Conn(id ConnID) *Conn { return s.door.Slots().Conn(id) }

@@ -8,36 +8,66 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/agloop/agloop/codec/handshake"
+	"github.com/agloop/agloop/loop"
 )
 
-// httpServer runs net/http on the connections that ask for no WebSocket.
+// httpServer runs net/http on the connections of the server's own listeners that ask for no
+// WebSocket. One of them may ask for it later, and goes back to a loop then. Heads must be whole by
+// Limits.HandshakeTimeout, bodies by Limits.MessageTimeout; a response may last, but its reader must
+// go on (see loop.HTTPConn).
 type httpServer struct {
 	// Immutable.
+	owner *Server
 	srv   *http.Server
-	conns chan net.Conn // from serve to Accept
+	conns chan net.Conn // from take to Accept
 	done  chan struct{} // closed by Close
+	most  int           // connections at one moment
 
 	// Any goroutine.
 	closing sync.Once
+
+	// Any goroutine, under mu.
+	mu       sync.Mutex
+	open     map[*loop.HTTPConn]time.Time // when it came to rest; zero for one with a request
+	hurrying bool
 }
 
-func newHTTPSide(handler http.Handler, log *slog.Logger) *httpServer {
-	if handler == nil {
-		handler = http.HandlerFunc(DefaultHTTP)
-	}
+// httpIdle is how long a connection may rest between requests: longer than proxies keep theirs,
+// which is a minute with nginx, so that they are the ones to close.
+const httpIdle = 75 * time.Second
+
+// maxHTTPHeadSlack is what net/http reads beyond MaxHeaderBytes.
+const maxHTTPHeadSlack = 4 << 10
+
+func newHTTPServer(s *Server) *httpServer {
 	h := &httpServer{
-		srv: &http.Server{
-			Handler:           handler,
-			ReadHeaderTimeout: 5 * time.Second,
-			IdleTimeout:       time.Minute,
-			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-		},
+		owner: s,
 		conns: make(chan net.Conn),
 		done:  make(chan struct{}),
+		most:  loop.HTTPConns(),
+		open:  make(map[*loop.HTTPConn]time.Time),
 	}
-	go h.srv.Serve(h) // returns when Accept fails, after close
+	h.srv = &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: max(0, s.cfg.Limits.HandshakeTimeout),
+		IdleTimeout:       httpIdle,
+		MaxHeaderBytes:    max(1, s.cfg.Limits.MaxHeader-maxHTTPHeadSlack),
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+		ConnState:         h.noteState,
+		ConnContext: func(ctx context.Context, nc net.Conn) context.Context {
+			return nc.(*loop.HTTPConn).Context(ctx)
+		},
+	}
+	if base := s.cfg.BaseContext; base != nil {
+		h.srv.BaseContext = func(net.Listener) context.Context { return base }
+	}
 	return h
 }
+
+// start begins to serve what take is given.
+func (h *httpServer) start() { go h.srv.Serve(h) } // returns when Accept fails, after close
 
 // DefaultHTTP is what a server without ServerConfig.HTTP answers: GET /ping says that it is
 // healthy, everything else is told to upgrade.
@@ -47,18 +77,126 @@ func DefaultHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `{"status":"Healthy"}`)
 		return
 	}
+	if w.Header().Get("Connection") == "" {
+		w.Header().Set("Connection", "Upgrade")
+	} else {
+		w.Header().Set("Connection", "close, Upgrade")
+	}
 	w.Header().Set("Upgrade", "websocket")
-	w.Header().Set("Connection", "Upgrade")
 	http.Error(w, "this is a WebSocket endpoint", http.StatusUpgradeRequired)
 }
 
-// serve gives a connection to net/http.
-func (h *httpServer) serve(nc net.Conn) {
+// ServeHTTP implements http.Handler for the requests on these connections.
+func (h *httpServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	cfg := &h.owner.cfg
+	if handshake.AsksForWebSocket(r.Header) {
+		if cfg.Path == AnyPath || r.URL.EscapedPath() == cfg.Path {
+			h.owner.door.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Connection", "close") // a proxy may take the upgrade for granted
+	}
+	if r.Body != http.NoBody {
+		conn := loop.HTTPConnOf(r.Context())
+		conn.BeginBody(cfg.Limits.MessageTimeout)
+		r.Body = &timedBody{r.Body, conn}
+	}
+	if cfg.HTTP == nil {
+		DefaultHTTP(w, r)
+		return
+	}
+	cfg.HTTP.ServeHTTP(w, r)
+}
+
+// timedBody tells its connection when the body has been read.
+type timedBody struct {
+	io.ReadCloser
+	conn *loop.HTTPConn
+}
+
+func (b *timedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		b.conn.EndBody()
+	}
+	return n, err
+}
+
+// take gives a connection to net/http. When there are as many as may be, the one that has rested
+// longest makes room; if none rests, the request is answered 503.
+func (h *httpServer) take(nc *loop.HTTPConn) {
+	if !h.add(nc) {
+		nc.Refuse()
+		return
+	}
 	select {
 	case h.conns <- nc:
 	case <-h.done:
+		h.remove(nc)
 		nc.Close()
 	}
+}
+
+func (h *httpServer) add(nc *loop.HTTPConn) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.open) >= h.most && !h.evict() {
+		return false
+	}
+	h.open[nc] = time.Time{}
+	if h.hurrying {
+		nc.Hurry()
+	}
+	return true
+}
+
+// evict closes the connection that has rested longest, and reports whether there was one. Under mu.
+func (h *httpServer) evict() bool {
+	var longest *loop.HTTPConn
+	for nc, since := range h.open {
+		if !since.IsZero() && (longest == nil || since.Before(h.open[longest])) {
+			longest = nc
+		}
+	}
+	if longest == nil {
+		return false
+	}
+	delete(h.open, longest)
+	longest.Close()
+	return true
+}
+
+func (h *httpServer) remove(nc *loop.HTTPConn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.open, nc)
+}
+
+// noteState keeps open up to date.
+func (h *httpServer) noteState(c net.Conn, state http.ConnState) {
+	nc := c.(*loop.HTTPConn)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch state {
+	case http.StateIdle:
+		nc.EndBody()
+		if _, ok := h.open[nc]; ok {
+			h.open[nc] = time.Now()
+		}
+	case http.StateActive:
+		if _, ok := h.open[nc]; ok {
+			h.open[nc] = time.Time{}
+		}
+	case http.StateHijacked, http.StateClosed:
+		delete(h.open, nc)
+	}
+}
+
+// count is the number of connections now.
+func (h *httpServer) count() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.open)
 }
 
 // Accept, Close and Addr make an httpServer the listener of its own server.
@@ -78,7 +216,17 @@ func (h *httpServer) Close() error {
 
 func (h *httpServer) Addr() net.Addr { return &net.TCPAddr{} }
 
-func (h *httpServer) shutdown(ctx context.Context) { _ = h.srv.Shutdown(ctx) }
+// shutdown waits for the requests that are being answered, until ctx ends. Bodies that do not come
+// and responses that are not read have a second more.
+func (h *httpServer) shutdown(ctx context.Context) error {
+	h.mu.Lock()
+	h.hurrying = true
+	for nc := range h.open {
+		nc.Hurry()
+	}
+	h.mu.Unlock()
+	return h.srv.Shutdown(ctx)
+}
 
 func (h *httpServer) close() {
 	_ = h.srv.Close()

@@ -8,14 +8,15 @@ import (
 // Shutdown ends the server in order: it stops accepting, lets active runs go on for DrainTimeout
 // and then cancels them, so that they end with outcome cancelled. No run begins any more: inputs
 // that wait or come are refused with RUN_ERROR, code shutting_down. Every connection is closed with
-// 1001 once it has no run. Shutdown returns when all are gone, or with ctx's error when that ends
+// 1001 once it has no run. Requests of plain HTTP are answered, but a body that does not come and a
+// response that is not read have one second more. Shutdown returns when all connections are gone and
+// Hooks.Disconnected was told of them, or with ctx's error when that ends
 // first; what is left is cut then. It does not wait longer for a handler that blocks its loop: that
 // loop ends when the handler returns.
 func (s *Server) Shutdown(ctx context.Context) error {
-	if !s.stopAccepting() {
-		return s.stop(ctx)
-	}
-	go s.http.shutdown(ctx) // it waits for the requests that are being answered
+	s.stopAccepting()
+	served := make(chan error, 1)
+	go func() { served <- s.http.shutdown(ctx) }() // it waits for the requests that are being answered
 	s.closeIdle()
 	if d := s.cfg.DrainTimeout; d > 0 {
 		drain, cancel := context.WithTimeout(ctx, d)
@@ -24,11 +25,18 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.cancelRuns()
 	err := s.poll(ctx, func() bool { return s.door.Slots().Used() == 0 })
+	err = firstError(err, <-served)
 	s.http.close()
-	if stopErr := s.stop(ctx); err == nil {
-		err = stopErr
+	err = firstError(err, s.stop(ctx))
+	return firstError(err, s.hooks.wait(ctx))
+}
+
+// firstError is the first of two that is one.
+func firstError(a, b error) error {
+	if a != nil {
+		return a
 	}
-	return err
+	return b
 }
 
 // closeWait is how long Close waits for handlers that are being called.
@@ -39,36 +47,27 @@ const closeWait = time.Second
 func (s *Server) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
 	defer cancel()
-	if s.stopAccepting() {
-		s.http.close()
-	}
+	s.stopAccepting()
+	s.http.close()
 	s.cancelRuns()
 	return s.stop(ctx)
 }
 
-// stopAccepting closes the listeners and waits for their accept loops. It returns false when the
-// server never ran.
-func (s *Server) stopAccepting() bool {
+// stopAccepting closes the listeners and waits for their accept loops.
+func (s *Server) stopAccepting() {
 	s.mu.Lock()
 	s.state = serverStopping
 	s.active.close()
-	if s.door != nil {
-		s.door.StopAccepting()
-	}
+	s.door.StopAccepting()
 	for ln := range s.listeners {
 		ln.Close()
 	}
-	running := s.engine != nil
 	s.mu.Unlock()
 	s.accepting.Wait()
-	return running
 }
 
 // stop ends the loops and what watches them. It may be called again.
 func (s *Server) stop(ctx context.Context) error {
-	if s.engine == nil {
-		return nil
-	}
 	s.performance.stop()
 	return s.engine.Stop(ctx)
 }

@@ -39,7 +39,7 @@ func TestConfigErrorsNameTheField(t *testing.T) {
 		{"Path", agloop.ServerConfig{Agent: hello, Path: "ws"}},
 		{"Loops", agloop.ServerConfig{Agent: hello, Loops: -1}},
 		{"Loops", agloop.ServerConfig{Agent: hello, Loops: 257}},
-		{"MaxConnections", agloop.ServerConfig{Agent: hello, MaxConnections: -1}},
+		{"Quotas.RunsPerNetwork", agloop.ServerConfig{Agent: hello, Quotas: agloop.Quotas{Runs: 1, RunsPerNetwork: 2}}},
 		{"Origins", agloop.ServerConfig{Agent: hello, Origins: []string{"https://a.example/path"}}},
 		{"Limits.MaxMessage", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{MaxMessage: -1}}},
 		{"Limits.LowWater", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{SoftLimit: 10, LowWater: 11}}},
@@ -163,11 +163,12 @@ func TestDefaultHTTP(t *testing.T) {
 func TestAuthorize(t *testing.T) {
 	users := make(chan any, 1)
 	_, addr := serve(t, agloop.ServerConfig{
-		Authorize: func(req *agloop.UpgradeRequest) (any, error) {
-			if string(req.Field("authorization")) == "" {
-				return nil, &agloop.UpgradeError{Status: 401, Reason: "who are you"}
+		Authorize: func(_ context.Context, req *agloop.Request) (g agloop.Grant, err error) {
+			if req.Header.Get("authorization") == "" {
+				return g, &agloop.RefusedError{Status: 401, Reason: "who are you"}
 			}
-			return string(req.Query), nil
+			g.Principal.Value = req.RawQuery
+			return g, nil
 		},
 		Agent: agloop.AgentFunc(func(ctx context.Context, run *agloop.Run) error {
 			users <- run.User

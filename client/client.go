@@ -51,6 +51,7 @@ const (
 	CloseRestart        = agloop.CloseRestart
 	CloseTryLater       = agloop.CloseTryLater
 	CloseSlowReader     = agloop.CloseSlowReader
+	CloseExpired        = agloop.CloseExpired
 )
 
 // The errors of Dial, Client.Run and a connection.

@@ -64,8 +64,10 @@ var storyTypes = []string{
 
 func TestAgentRun(t *testing.T) {
 	_, url := serve(t, server.Config{
-		Agent:     agentFunc(story),
-		Authorize: func(*server.UpgradeRequest) (any, error) { return "ann", nil },
+		Agent: agentFunc(story),
+		Authorize: func(context.Context, *server.Request) (server.Grant, error) {
+			return server.Grant{Principal: server.Principal{Value: "ann"}}, nil
+		},
 	})
 	each(t, func(t *testing.T, open opener) {
 		p := dial(t, open, url)

@@ -143,11 +143,11 @@ func TestServerProtocols(t *testing.T) {
 }
 
 func TestServerRefuses(t *testing.T) {
-	_, url := serve(t, server.Config{Handler: echo{}, Authorize: func(req *server.UpgradeRequest) (any, error) {
-		if string(req.Field("authorization")) != "Bearer good" {
-			return nil, &server.UpgradeError{Status: 401, Reason: "who are you?", Header: `WWW-Authenticate: Bearer`}
+	_, url := serve(t, server.Config{Handler: echo{}, Authorize: func(_ context.Context, req *server.Request) (g server.Grant, err error) {
+		if req.Header.Get("authorization") != "Bearer good" {
+			return g, &server.RefusedError{Status: 401, Reason: "who are you?", Header: http.Header{"WWW-Authenticate": {"Bearer"}}}
 		}
-		return nil, nil
+		return g, nil
 	}})
 	each(t, func(t *testing.T, open opener) {
 		for _, tt := range []struct {

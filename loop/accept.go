@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"net"
@@ -11,6 +12,8 @@ import (
 	"runtime/debug"
 	"syscall"
 	"time"
+
+	"github.com/agloop/agloop/tune"
 )
 
 // Accept takes connections from ln until it is closed, and returns its error then. Nothing else
@@ -26,6 +29,7 @@ func (d *Door) Accept(ln net.Listener) error {
 	files := fileLimit()
 	spare := spareFile{}
 	defer spare.close()
+	loopback := isLoopback(ln.Addr())
 	var addrs addresses
 	var pause time.Duration
 	for {
@@ -54,15 +58,55 @@ func (d *Door) Accept(ln net.Listener) error {
 			continue
 		}
 		pause = 0
+		if !fits(nc) {
+			d.Counters.AcceptErrs.Add(1)
+			d.log.Error("agloop: a listener gave a connection that no loop can take", "type", fmt.Sprintf("%T", nc))
+			nc.Close()
+			continue
+		}
 		burst.count()
 		addrs.shrink(nc)
-		d.place(nc, refused, spare.fd >= files/2, timer)
+		d.place(nc, refused, loopback, spare.fd >= files/2, timer)
 	}
+}
+
+// CheckListener returns a *tune.ConfigError, which names its type, for a listener whose connections
+// no loop can take: one that is neither TCP nor unix, or that wraps one.
+func CheckListener(ln net.Listener) error {
+	if _, ok := ln.(syscall.Conn); ok { // those of package net, and what embeds them
+		switch ln.Addr().(type) {
+		case *net.TCPAddr, *net.UnixAddr:
+			return nil
+		}
+	}
+	return &tune.ConfigError{Field: "Listener", Reason: fmt.Sprintf(
+		"a %T gives connections that no loop can take; listen with a *net.TCPListener or *net.UnixListener", ln,
+	)}
+}
+
+// fits reports whether a loop can take nc.
+func fits(nc net.Conn) bool {
+	switch nc.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		return true
+	}
+	return false
+}
+
+// isLoopback reports whether what listens on addr can be reached from this machine alone.
+func isLoopback(addr net.Addr) bool {
+	tcp, ok := addr.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
 }
 
 // StopAccepting lets nobody in any more: it ends the pauses of Accept, while closing the listener
 // ends the rest, and what is on its way to a loop is closed when it gets there. Any goroutine.
-func (d *Door) StopAccepting() { d.quitOnce.Do(func() { close(d.quit) }) }
+func (d *Door) StopAccepting() {
+	d.quitOnce.Do(func() {
+		close(d.quit)
+		d.endBase()
+	})
+}
 
 // stopped reports whether StopAccepting was called. Any goroutine.
 func (d *Door) stopped() bool {
@@ -105,13 +149,13 @@ func backOff(d time.Duration) time.Duration {
 // place gives a fresh connection a slot and a loop, or has it refused. It waits until the loop has
 // the connection while descriptors are scarce, because until then the connection takes two of them,
 // and while many connections are on their way.
-func (d *Door) place(nc net.Conn, refused *turnaways, scarce bool, timer *time.Timer) {
-	if d.shedding.Load() {
+func (d *Door) place(nc net.Conn, refused *turnaways, loopback, scarce bool, timer *time.Timer) {
+	if d.shedding.Load() && d.slots.outside() >= d.slots.heads {
 		d.refused.memory.Add(1)
 		refused.turnAway(nc, pressureResponse)
 		return
 	}
-	if !d.networks.allow(nc.RemoteAddr(), time.Now()) {
+	if !d.behindProxy(nc.RemoteAddr()) && !d.networks.allow(addrPort(nc.RemoteAddr()).Addr(), time.Now()) {
 		d.refused.address.Add(1)
 		refused.turnAway(nc, networkResponse)
 		return
@@ -123,6 +167,9 @@ func (d *Door) place(nc net.Conn, refused *turnaways, scarce bool, timer *time.T
 		return
 	}
 	c := &Conn{endpoint: &d.Endpoint, id: id}
+	if loopback {
+		c.marks.Store(markLoopback)
+	}
 	a, err := d.eng.enroll(nc, c)
 	if err != nil {
 		c.lost(err)
@@ -148,6 +195,7 @@ const maxComing = 4
 // lost gives up a connection that no loop has taken. Had one, it would have released the slot.
 func (c *Conn) lost(err error) {
 	if d := c.endpoint.door; d != nil && d.slots.release(c.id) {
+		c.leave()
 		d.Counters.AcceptErrs.Add(1)
 		d.log.Warn("agloop: connection lost on its way to a loop", "err", err)
 	}

@@ -100,7 +100,7 @@ func (h *holders) appendTo(list []*Conn) []*Conn {
 // It returns how many were chosen and what they held, in bytes. Any goroutine but a loop.
 func (e *Engine) CutLargest(bytes int64, most int) (conns int, freed int64) {
 	var list []*Conn
-	for _, l := range e.loops {
+	for _, l := range e.all() {
 		list = l.holders.appendTo(list)
 	}
 	slices.SortFunc(list, func(a, b *Conn) int { return cmp.Compare(b.holds.Load(), a.holds.Load()) })

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/agloop/agloop/codec/frame"
-	"github.com/agloop/agloop/codec/handshake"
 )
 
 // Close begins the closing handshake: what is queued leaves, then a close frame with code and
@@ -223,8 +222,8 @@ func (c *Conn) panicked(v any) {
 		slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
 	switch c.state {
 	case closed:
-	case handshaking: // in Authorize
-		c.refuse(&handshake.UpgradeError{Status: 500, Reason: "the server failed"})
+	case handshaking, judging:
+		c.refuse(errServerFailed)
 	default:
 		c.fail(errPanic)
 	}

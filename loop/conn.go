@@ -51,7 +51,8 @@ type Conn struct {
 const (
 	markOpened    uint32 = 1 << iota // a loop has it
 	markAbandoned                    // it was given up before one had it: who did so has the slot
-	markHanded                       // it went to the HTTP side, with its slot
+	markIn                           // it was let in: its door counts it
+	markLoopback                     // its listener can be reached from this machine alone
 	markCorked                       // the loop is handling its bytes and will flush at the end
 	markReplying                     // replies of this turn wait in the loop's cork, and must leave before what is in out
 	markEnding                       // Close was called: no more messages to the handler
@@ -59,8 +60,9 @@ const (
 	markGone                         // the loop is done with it
 
 	// Of this loop alone.
-	loopAnnounced // OnOpen was called, so OnClose is owed
-	loopPinged    // a ping is unanswered
+	loopAnnounced  // OnOpen was called, so OnClose is owed
+	loopPinged     // a ping is unanswered
+	loopAwaitsPong // a ping of ours had no pong yet, whatever else came
 )
 
 func (c *Conn) marked(bit uint32) bool { return c.marks.Load()&bit != 0 }
@@ -69,6 +71,7 @@ type state uint8
 
 const (
 	handshaking state = iota
+	judging           // Authorize is asked; what arrives is kept
 	open              // messages flow
 	closing           // our close frame is queued, the peer's is awaited
 	draining          // the peer's messages no longer matter; what is queued still leaves
@@ -134,19 +137,32 @@ func (c *Conn) onOpen(l *Loop, sock gnet.Conn) bool {
 		if d.stopped() { // after bind: who closes those of a door that stopped finds c, or c finds that it stopped
 			return false
 		}
-		l.setDeadline(c, c.handshakeDeadline())
-		return true
-	}
-	c.turn(func() {
-		early := c.transient // what came behind the server's response head
-		c.transient = nil
-		c.established()
-		if early != nil {
-			c.receive(early.head.B)
-			early.free()
+		if c.transient == nil {
+			l.setDeadline(c, c.handshakeDeadline())
+			return true
 		}
-	})
+	}
+	c.turn(c.openWithHead)
 	return true
+}
+
+// openWithHead makes a WebSocket of a connection whose handshake was done elsewhere.
+func (c *Conn) openWithHead() {
+	h := c.transient // the response that is still to be sent, and what the peer has sent already
+	c.transient = nil
+	if h == nil {
+		c.established()
+		return
+	}
+	if h.response != nil && !c.putRaw(h.response) {
+		c.closeNow()
+	} else {
+		c.established()
+		if h.head != nil {
+			c.receive(h.head.B)
+		}
+	}
+	h.free()
 }
 
 // established makes the connection a WebSocket and tells the handler.
@@ -245,7 +261,8 @@ func (c *Conn) onClose(err error) {
 
 // notifyClosed gives the slot back and tells the handler.
 func (c *Conn) notifyClosed(why *CloseError) {
-	if d := c.endpoint.door; d != nil && !c.marked(markAbandoned|markHanded) {
+	if d := c.endpoint.door; d != nil && !c.marked(markAbandoned) {
+		c.leave()
 		d.slots.release(c.id)
 	}
 	if c.marked(loopAnnounced) {

@@ -165,6 +165,7 @@ func TestCloseTimeoutOnce(t *testing.T) {
 // of a long request.
 func TestRefusalIsReadWhole(t *testing.T) {
 	h := open(t, loop.DoorConfig{Handler: &handler{}})
+	h.door.NoHeads()
 	h.door.SetShedding(true)
 	for _, size := range []int{10, 3000, 7000, 60_000} {
 		nc, err := net.Dial("tcp", h.addr)
@@ -188,7 +189,7 @@ func TestSlotOfConnectionThatWentToHTTP(t *testing.T) {
 	conns := make(chan net.Conn, 1)
 	h := open(t, loop.DoorConfig{
 		Handler: &handler{}, Path: "/ws",
-		HTTP: func(nc net.Conn) { conns <- nc },
+		HTTP: func(nc *loop.HTTPConn) { conns <- nc },
 	})
 	stop := make(chan struct{})
 	var looking sync.WaitGroup
@@ -209,9 +210,6 @@ func TestSlotOfConnectionThatWentToHTTP(t *testing.T) {
 		}
 		io.WriteString(nc, "GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
 		served := <-conns
-		if n := h.door.Slots().Used(); n != 1 {
-			t.Fatalf("%d slots used, want 1 until the HTTP side closes it", n)
-		}
 		served.Close()
 		nc.Close()
 		await(t, "the slot is free", func() bool { return h.door.Slots().Used() == 0 })

@@ -39,6 +39,9 @@ func (c *Conn) nextDeadline() uint32 {
 		}
 	}
 	at = soonest(at, after(c.lastUsed(), ticks(lim.IdleTimeout)))
+	if e := c.entry(); e != nil {
+		at = soonest(at, e.expires)
+	}
 	return soonest(at, c.messageDeadline())
 }
 
@@ -67,6 +70,8 @@ func (c *Conn) whenDue() {
 	case handshaking:
 		c.loop.Counters.BadUpgrade.Add(1)
 		c.cut(frame.ClosePolicy, errHandshake)
+	case judging:
+		c.refuse(errLate)
 	case open:
 		c.guard(c.openDeadline)
 	case closing, draining, lingering:
@@ -79,7 +84,10 @@ func (c *Conn) openDeadline() {
 	lim := &c.endpoint.limits
 	due := func(at uint32) bool { return at != 0 && at <= now }
 
+	e := c.entry()
 	switch {
+	case e != nil && due(e.expires):
+		c.Close(frame.CloseExpired, "authorization expired")
 	case due(c.messageDeadline()):
 		c.fail(&frame.ProtocolError{Code: frame.ClosePolicy, Reason: "message took too long"})
 	case c.marked(loopPinged) && due(after(c.heard, ticks(lim.PongTimeout))):
@@ -92,8 +100,9 @@ func (c *Conn) openDeadline() {
 	case due(after(c.lastUsed(), ticks(lim.IdleTimeout))):
 		c.Close(frame.CloseGoingAway, "idle")
 	default:
+		c.loop.trimInflow(c)
 		if !c.marked(loopPinged) && due(after(c.heard, ticks(lim.PingInterval))) {
-			c.marks.Or(loopPinged)
+			c.marks.Or(loopPinged | loopAwaitsPong)
 			c.heard = now
 			c.noteBacklog()
 			c.send(frame.Ping, nil, urgent)

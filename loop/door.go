@@ -1,12 +1,14 @@
 package loop
 
 import (
+	"context"
 	"log/slog"
-	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"syscall"
 
+	"github.com/agloop/agloop/auth"
 	"github.com/agloop/agloop/codec/handshake"
 	"github.com/agloop/agloop/metrics"
 	"golang.org/x/time/rate"
@@ -21,24 +23,30 @@ type DoorConfig struct {
 	// Limits must come from Limits.WithDefaults.
 	Limits    Limits
 	Log       *slog.Logger
-	Head      handshake.HeadLimits
 	Path      string // requests for other paths go to HTTP; AnyPath takes all
 	Origins   handshake.OriginPolicy
+	Hosts     handshake.HostPolicy
 	Protocols []string // in order of preference
-	// Authorize judges a flawless handshake on the loop; what it returns becomes the connection's
-	// User. An *handshake.UpgradeError is answered as it says, other errors with 403.
-	Authorize func(*handshake.Request) (user any, err error)
-	// MaxConnections bounds the connections; 0 or more than the descriptors allow is what they
-	// allow.
-	MaxConnections int
+	// Proxies are those whose word about the client counts. ProxyProtocol expects its version 2 at
+	// the start of every connection that Accept takes.
+	Proxies       handshake.Proxies
+	ProxyProtocol bool
+	// Authorize judges a flawless request in a goroutine of its own. An *auth.RefusedError is
+	// answered as it says, other errors with 403. nil lets everybody in, on the loop.
+	Authorize func(context.Context, *auth.Request) (auth.Grant, error)
+	// BaseContext is what Authorize's context descends from.
+	BaseContext context.Context
+	// Notes has the door note the ConnInfo of every connection, not only where it has to itself.
+	Notes  bool
+	Quotas Quotas
 	// Rates must come from Rates.WithDefaults.
 	Rates Rates
 	// TooBig is a text that a peer whose message is larger than Limits.MaxMessage gets before the
 	// close frame. nil for none.
 	TooBig []byte
-	// HTTP receives connections that ask for no WebSocket, in a goroutine of their own, with the
-	// bytes read so far still to be read. The connection keeps its slot until it is closed.
-	HTTP func(net.Conn)
+	// HTTP receives connections that ask for no WebSocket here, in a goroutine of their own, with
+	// the bytes read so far still to be read.
+	HTTP func(*HTTPConn)
 }
 
 // Door lets connections in: it accepts them, gives them a slot and a loop, judges their handshakes,
@@ -47,19 +55,28 @@ type Door struct {
 	Endpoint
 
 	// Immutable.
-	slots     *Slots
-	head      handshake.HeadLimits
-	path      string
-	origins   handshake.OriginPolicy
-	protocols []string
-	authorize func(*handshake.Request) (any, error)
-	http      func(net.Conn)
-	accepts   *rate.Limiter
-	networks  networks
+	slots         *Slots
+	path          string
+	origins       handshake.OriginPolicy
+	hosts         handshake.HostPolicy
+	protocols     []string
+	proxies       handshake.Proxies
+	proxyProtocol bool
+	authorize     func(context.Context, *auth.Request) (auth.Grant, error)
+	base          context.Context    // ends with StopAccepting
+	endBase       context.CancelFunc // ends base
+	head          handshake.HeadLimits
+	notes         bool // every connection has an entry
+	http          func(*HTTPConn)
+	accepts       *rate.Limiter
 
 	// Any goroutine.
+	networks      networks
+	perPrincipal  *Tally[string]       // connections
+	perNetwork    *Tally[netip.Prefix] // connections
+	judges        judges
 	Counters      metrics.Counters // of accepting; loops have their own
-	shedding      atomic.Bool      // memory is short: new connections are answered 503
+	shedding      atomic.Bool      // memory is short: upgrades are answered 503
 	refused       refusals
 	refusalTokens chan struct{} // a token for each connection whose request is read to be refused
 	quit          chan struct{} // closed by StopAccepting
@@ -70,12 +87,22 @@ type Door struct {
 func (e *Engine) NewDoor(cfg DoorConfig) *Door {
 	rates := &cfg.Rates
 	d := &Door{
-		slots: newSlots(cfg.MaxConnections, cfg.Log), head: cfg.Head, path: cfg.Path,
-		origins: cfg.Origins, protocols: cfg.Protocols, authorize: cfg.Authorize, http: cfg.HTTP,
+		slots: newSlots(cfg.Quotas.Conns, cfg.Log), path: cfg.Path,
+		origins: cfg.Origins, hosts: cfg.Hosts, protocols: cfg.Protocols,
+		proxies: cfg.Proxies, proxyProtocol: cfg.ProxyProtocol,
+		authorize: cfg.Authorize, http: cfg.HTTP,
+		head:          handshake.HeadLimits{MaxBytes: cfg.Limits.MaxHeader, MaxRequestLine: -1},
 		accepts:       limiter(rates.Accepts, rates.AcceptsBurst),
 		networks:      networks{perSecond: rates.AcceptsPerIP, burst: rates.AcceptsPerIPBurst},
+		perPrincipal:  NewTally[string](cfg.Quotas.ConnsPerPrincipal),
+		perNetwork:    NewTally[netip.Prefix](cfg.Quotas.ConnsPerNetwork),
 		refusalTokens: make(chan struct{}, refusalReserve), quit: make(chan struct{}),
 	}
+	if cfg.BaseContext == nil {
+		cfg.BaseContext = context.Background()
+	}
+	d.base, d.endBase = context.WithCancel(cfg.BaseContext)
+	d.notes = cfg.Notes || d.authorize != nil || d.perNetwork != nil || len(d.proxies) > 0
 	d.init(e, EndpointConfig{Handler: cfg.Handler, Limits: cfg.Limits, Log: cfg.Log})
 	d.door, d.rates, d.tooBig = d, cfg.Rates, cfg.TooBig
 	return d
@@ -88,9 +115,12 @@ func (d *Door) Slots() *Slots { return d.slots }
 // is that. Connections beyond a smaller number stay until they end. Any goroutine.
 func (d *Door) SetMaxConnections(n int) { d.slots.setCap(n) }
 
+// Descriptors that connections may not take.
 const (
-	refusalReserve = 32  // descriptors to refuse connections with after reading their request
-	fileReserve    = 256 // descriptors left to the rest of the process, the refusals among them
+	refusalReserve = 32  // to refuse connections with after reading their request
+	fileReserve    = 256 // left to the rest of the process, the refusals among them
+	headReserve    = 256 // of connections whose request is read though no more are let in
+	httpReserve    = 512 // of connections that speak plain HTTP
 )
 
 // fileLimit is how many descriptors the process may have, at most 16 million.
@@ -102,15 +132,29 @@ func fileLimit() int {
 	return int(min(r.Cur, 16<<20))
 }
 
+// shareFiles divides the descriptors of the process: among connections, those whose request is read
+// to refuse them, and those that speak plain HTTP.
+func shareFiles() (conns, heads, http int) {
+	files := fileLimit()
+	files -= min(fileReserve, files/2)
+	heads, http = min(headReserve, files/8), min(httpReserve, files/8)
+	return files - heads - http, heads, http
+}
+
+// HTTPConns is how many connections may speak plain HTTP at one moment.
+func HTTPConns() int {
+	_, _, http := shareFiles()
+	return http
+}
+
 // newSlots makes a slot for every connection that the descriptors of the process allow, of which
-// want may be taken. Of the table only what is used is made.
+// want may be let in. Of the table only what is used is made.
 func newSlots(want int, log *slog.Logger) *Slots {
-	allowed := fileLimit()
-	allowed -= min(fileReserve, allowed/2)
-	if want > allowed {
-		log.Warn("agloop: fewer descriptors than MaxConnections", "max_connections", want, "allowed", allowed)
+	conns, heads, _ := shareFiles()
+	if want > conns {
+		log.Warn("agloop: fewer descriptors than connections asked for", "conns", want, "allowed", conns)
 	}
-	s := newSlotTable(allowed)
+	s := newSlotTable(conns, heads)
 	s.setCap(want)
 	return s
 }

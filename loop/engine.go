@@ -21,11 +21,13 @@ type Engine struct {
 	gnet.BuiltinEventEngine
 
 	// Immutable.
-	client *gnet.Client
 	log    *slog.Logger
 	ledger *memmon.Ledger // of what its connections hold
 	start  time.Time
-	loops  []*Loop
+
+	// Any goroutine; written by Start.
+	client *gnet.Client
+	loops  atomic.Pointer[[]*Loop] // nil until all are there
 
 	// Any goroutine.
 	quit    chan struct{} // closed by Stop
@@ -36,13 +38,18 @@ type Engine struct {
 	closed  bool          // under enrolls
 }
 
-// NewEngine starts loops event loops; 0 is one less than GOMAXPROCS, at least one: with a busy loop
-// on every P, the scheduler's monitor takes the P away in every system call. What the connections
-// hold is counted in ledger; nil is one of its own. A nil log is slog.Default.
+// NewEngine makes an engine and starts it, see Start.
 func NewEngine(loops int, ledger *memmon.Ledger, log *slog.Logger) (*Engine, error) {
-	if loops <= 0 {
-		loops = max(1, runtime.GOMAXPROCS(0)-1)
+	e := PrepareEngine(ledger, log)
+	if err := e.Start(loops); err != nil {
+		return nil, err
 	}
+	return e, nil
+}
+
+// PrepareEngine makes an engine that has no loops yet. What its connections hold is counted in
+// ledger; nil is one of its own. A nil log is slog.Default.
+func PrepareEngine(ledger *memmon.Ledger, log *slog.Logger) *Engine {
 	if ledger == nil {
 		ledger = memmon.NewLedger()
 	}
@@ -50,37 +57,60 @@ func NewEngine(loops int, ledger *memmon.Ledger, log *slog.Logger) (*Engine, err
 		log = slog.Default()
 	}
 	// The clock began an hour ago, so that 0, which stands for never, is long past.
-	e := &Engine{
+	return &Engine{
 		log: log, ledger: ledger, start: time.Now().Add(-time.Hour),
 		quit: make(chan struct{}), stopped: make(chan struct{}),
+	}
+}
+
+// Start starts so many event loops; 0 is one less than GOMAXPROCS, at least one: with a busy loop
+// on every P, the scheduler's monitor takes the P away in every system call. After an error it may be
+// tried again.
+func (e *Engine) Start(loops int) error {
+	if loops <= 0 {
+		loops = max(1, runtime.GOMAXPROCS(0)-1)
 	}
 	client, err := gnet.NewClient(e,
 		gnet.WithNumEventLoop(loops),
 		gnet.WithTCPNoDelay(gnet.TCPNoDelay),
 		gnet.WithReadBufferCap(readBuffer),
-		gnet.WithLogger(gnetLog{log}),
+		gnet.WithLogger(gnetLog{e.log}),
 	)
 	if err != nil {
-		return nil, err
+		return err
+	}
+	if err := client.Start(); err != nil {
+		return err
 	}
 	e.client = client
-	if err := client.Start(); err != nil {
-		return nil, err
-	}
+	var list []*Loop
 	for i := range loops {
 		l, err := e.addLoop(i)
 		if err != nil {
-			_ = e.Stop(context.Background()) // the first error is the cause
-			return nil, err
+			_ = client.Stop() // the first error is the cause
+			for _, l := range list {
+				l.stop()
+			}
+			e.client = nil
+			return err
 		}
-		e.loops = append(e.loops, l)
+		list = append(list, l)
 	}
+	e.loops.Store(&list)
 	go e.watch()
-	return e, nil
+	return nil
+}
+
+// all are its loops.
+func (e *Engine) all() []*Loop {
+	if list := e.loops.Load(); list != nil {
+		return *list
+	}
+	return nil
 }
 
 // Loops is the number of event loops.
-func (e *Engine) Loops() int { return len(e.loops) }
+func (e *Engine) Loops() int { return len(e.all()) }
 
 // Stop closes every connection at once and ends the loops. It waits for handlers that are being
 // called, until ctx ends: then it returns an error that says so, and the loops end when the
@@ -110,10 +140,12 @@ func (e *Engine) Stop(ctx context.Context) error {
 // end is the part of Stop that may last.
 func (e *Engine) end() {
 	e.awaitArrivals()
-	if err := e.client.Stop(); !errors.Is(err, context.Canceled) {
-		e.stopErr = err
+	if e.client != nil {
+		if err := e.client.Stop(); !errors.Is(err, context.Canceled) {
+			e.stopErr = err
+		}
 	}
-	for _, l := range e.loops {
+	for _, l := range e.all() {
 		l.stop()
 	}
 	close(e.stopped)
@@ -121,14 +153,14 @@ func (e *Engine) end() {
 
 // AddTo adds the counters of all loops to s.
 func (e *Engine) AddTo(s *metrics.Snapshot) {
-	for _, l := range e.loops {
+	for _, l := range e.all() {
 		l.Counters.AddTo(s)
 	}
 }
 
 // wakeAll makes every loop look at what is due. Any goroutine.
 func (e *Engine) wakeAll() {
-	for _, l := range e.loops {
+	for _, l := range e.all() {
 		l.timeUp.Store(true)
 		l.wake()
 	}
@@ -139,7 +171,7 @@ func (e *Engine) now() int64 { return int64(time.Since(e.start)) + e.skew.Load()
 
 // loopOf finds our loop for gnet's. There are few.
 func (e *Engine) loopOf(el gnet.EventLoop) *Loop {
-	for _, l := range e.loops {
+	for _, l := range e.all() {
 		if l.el == el {
 			return l
 		}

@@ -81,7 +81,7 @@ func (e *Engine) pick() (best *Loop) {
 			return l.conns.Load() < best.conns.Load()
 		}
 	}
-	for _, l := range e.loops {
+	for _, l := range e.all() {
 		if !l.dead.Load() && better(l) {
 			best = l
 		}
@@ -172,7 +172,8 @@ func (a *arrival) reroute() {
 		nc.Close()
 		return
 	}
-	c := &Conn{endpoint: a.conn.endpoint, id: a.conn.id}
+	c := &Conn{endpoint: a.conn.endpoint, id: a.conn.id, user: a.conn.user, transient: a.conn.transient}
+	c.marks.Store(a.conn.marks.Load() & (markIn | markLoopback))
 	if again, err := a.loop.eng.enroll(nc, c); err != nil {
 		c.lost(err)
 	} else {
@@ -213,7 +214,7 @@ func (c *Conn) abandon() bool {
 func (e *Engine) awaitArrivals() {
 	timer := time.NewTimer(lateAfter)
 	defer timer.Stop()
-	for _, l := range e.loops {
+	for _, l := range e.all() {
 		l.mu.Lock()
 		list := l.arrivals
 		l.arrivals = nil

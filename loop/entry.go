@@ -22,12 +22,15 @@ type ConnInfo struct {
 // entry is what the door noted of a connection when it let it in. It takes the place of Conn.user,
 // and only where somebody asks for it: a connection of a door that asks nobody has none.
 type entry struct {
-	// Immutable.
+	// Immutable once the handler has been told of the connection.
 	info   ConnInfo
 	values []any // of the Grant
 
-	// This loop.
-	user any
+	// Whoever has the connection: this loop, or who is putting it there.
+	user      any
+	network   netip.Prefix // whose place it takes; zero for none
+	principal string       // whose place it takes
+	expires   uint32       // tick at which it is closed; 0: never
 }
 
 // entry is nil where the door noted nothing.
@@ -53,9 +56,9 @@ func (c *Conn) SetUser(v any) {
 	}
 }
 
-// Info says what the connection is. Where the server has neither Authorize nor hooks, quotas or
-// proxies to ask, only ID and Remote are set, and Remote is not valid in OnClose. On the loop, in
-// callbacks.
+// Info says what the connection is. Where the server has neither Authorize nor hooks for
+// connections, quotas by network, or proxies, only ID and Remote are set, and Remote is not valid in
+// OnClose. On the loop, in callbacks.
 func (c *Conn) Info() ConnInfo {
 	if e := c.entry(); e != nil {
 		return e.info
@@ -65,6 +68,15 @@ func (c *Conn) Info() ConnInfo {
 		info.Remote = addrPort(addr)
 	}
 	return info
+}
+
+// InfoOf is what Info returns, which must not be changed, nil where the door noted nothing. Any
+// goroutine, once the handler has been told of c.
+func InfoOf(c *Conn) *ConnInfo {
+	if e := c.entry(); e != nil {
+		return &e.info
+	}
+	return nil
 }
 
 // Values are those of the Grant, keys and values in turn; they must not be changed. On the loop, in

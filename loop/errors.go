@@ -54,6 +54,7 @@ var (
 	errNoPong       = errors.New("no pong before the deadline")
 	errCloseTimeout = errors.New("no close frame before the deadline")
 	errRate         = &frame.ProtocolError{Code: frame.ClosePolicy, Reason: "too many messages"}
+	errControlRate  = &frame.ProtocolError{Code: frame.ClosePolicy, Reason: "too many control frames"}
 	errHandshake    = errors.New("opening handshake not finished before the deadline")
 	errPanic        = errors.New("panic in a handler")
 )

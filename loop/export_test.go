@@ -54,7 +54,7 @@ func NewNetworks(perSecond float64, burst int) *Networks {
 
 // Allow is what a connection from addr asks at that time.
 func (n *Networks) Allow(addr netip.Addr, now time.Time) bool {
-	return n.n.allow(net.TCPAddrFromAddrPort(netip.AddrPortFrom(addr, 1)), now)
+	return n.n.allow(addr, now)
 }
 
 // Knows tells whether the network of addr is remembered.
@@ -68,7 +68,7 @@ const MaxNetworks = maxNetworks
 
 // Late is the number of its loops that a handler blocks.
 func (e *Engine) Late() (n int) {
-	for _, l := range e.loops {
+	for _, l := range e.all() {
 		if l.late.Load() != 0 {
 			n++
 		}
@@ -81,7 +81,7 @@ func (e *Engine) Held() int64 { return e.ledger.Total() }
 
 // Pinged is the number of connections that owe an answer to a ping, among those that hold much.
 func (e *Engine) Pinged() (n int) {
-	for _, l := range e.loops {
+	for _, l := range e.all() {
 		l.holders.mu.Lock()
 		for c := range l.holders.conns {
 			if c.marked(loopPinged) {
@@ -95,7 +95,7 @@ func (e *Engine) Pinged() (n int) {
 
 // Blocked is the number of entries in its pollers.
 func (e *Engine) Blocked() (n int) {
-	for _, l := range e.loops {
+	for _, l := range e.all() {
 		n += len(l.poller.blocked(nil))
 	}
 	return n
@@ -111,6 +111,9 @@ func (c *Conn) Abandon() bool { return c.abandon() }
 func (e *Engine) NewDoorWithDefaults(cfg DoorConfig) (d *Door, err error) {
 	if cfg.Limits, err = cfg.Limits.WithDefaults(); err != nil {
 		return nil, err
+	}
+	if cfg.Rates.Control == 0 {
+		cfg.Rates.Control = -1 // tests send as many pings as they like
 	}
 	if cfg.Rates, err = cfg.Rates.WithDefaults(cfg.Limits); err != nil {
 		return nil, err
@@ -130,7 +133,7 @@ func (e *Engine) Dial(ctx context.Context, nc net.Conn, host string, cfg Endpoin
 }
 
 // What a door does with its slots.
-func NewSlots(n int) *Slots          { return newSlotTable(n) }
+func NewSlots(n int) *Slots          { return newSlotTable(n, 0) }
 func (s *Slots) Acquire() (ID, bool) { return s.acquire() }
 func (s *Slots) Release(id ID) bool  { return s.release(id) }
 func (s *Slots) SetCap(n int)        { s.setCap(n) }
@@ -140,9 +143,13 @@ func Acknowledged(c *Conn) uint64 { return acknowledged(int(c.fd)) }
 
 // Looked waits until every loop has looked at what is due.
 func (e *Engine) Looked(ctx context.Context) {
-	for _, l := range e.loops {
+	for _, l := range e.all() {
 		for l.timeUp.Load() && ctx.Err() == nil {
 			runtime.Gosched()
 		}
 	}
 }
+
+// NoHeads leaves no slots for requests that are only read: what finds no slot is turned away by the
+// accept goroutine. Before Accept.
+func (d *Door) NoHeads() { d.slots.heads = 0 }

@@ -1,49 +1,60 @@
 package loop
 
 import (
-	"errors"
+	"net/netip"
 
 	"github.com/agloop/agloop/bufpool"
 	"github.com/agloop/agloop/codec/handshake"
 )
 
-// handshake takes bytes of a request head and, when it is whole, answers it. The bytes behind it
-// are left to the next state.
+// handshake takes bytes of a request head and, when it is whole, answers it or has it judged. The
+// bytes behind it are left to the next state.
 func (c *Conn) handshake(view []byte) (n int) {
 	c.loop.owner.check()
-	head, all, scan := view, view, 0
+	d := c.endpoint.door
+	all, scan := view, 0
 	if c.transient != nil && c.transient.head != nil {
 		c.transient.head = c.transient.head.Append(view)
 		all, scan = c.transient.head.B, c.transient.scan
 	}
-	size, next, err := handshake.ScanHead(all, scan, c.endpoint.door.head)
+	if d.proxyProtocol && c.entry() == nil {
+		source, length, err := handshake.ParseProxy(all)
+		switch {
+		case err != nil:
+			c.refuse(err)
+			return len(view)
+		case length == 0:
+			c.keepHead(view, 0)
+			return len(view)
+		}
+		c.noteProxy(source)
+		n = len(view) - (len(all) - length)
+		c.releaseHead()
+		return n
+	}
+	size, next, err := handshake.ScanHead(all, scan, d.head)
 	switch {
 	case err != nil:
 		c.refuse(err)
 		return len(view)
 	case size == 0:
-		h := c.ensureTransient()
-		if h.head == nil {
-			h.head = bufpool.Get(len(view)).Append(view)
-		}
-		h.scan = next
+		c.keepHead(view, next)
 		return len(view)
 	}
-	head = all[:size]
 	n = len(view) - (len(all) - size)
 
 	req := &c.loop.request
 	var upgrade bool
-	*req, upgrade, err = handshake.ParseRequest(head)
+	*req, upgrade, err = handshake.ParseRequest(all[:size])
 	switch {
-	case !upgrade || string(req.Path) != c.endpoint.door.path && c.endpoint.door.path != AnyPath:
+	case !upgrade || string(req.Path) != d.path && d.path != AnyPath:
 		c.handToHTTP(all)
 		return len(view)
 	case err != nil:
 		c.refuse(err)
 		return len(view)
 	}
-	if err := c.admit(req); err != nil {
+	if err := c.answer(req); err != nil {
 		c.refuse(err)
 		return len(view)
 	}
@@ -51,38 +62,75 @@ func (c *Conn) handshake(view []byte) (n int) {
 		return len(view)
 	}
 	c.releaseHead()
-	c.established()
+	if c.state == handshaking {
+		c.established()
+	}
 	return n
 }
 
-// admit asks the origin policy and the host, and queues the 101.
-func (c *Conn) admit(req *handshake.Request) error {
+// keepHead keeps the first bytes of what is not whole yet.
+func (c *Conn) keepHead(view []byte, scan int) {
+	h := c.ensureTransient()
+	if h.head == nil {
+		h.head = bufpool.Get(len(view)).Append(view)
+	}
+	h.scan = scan
+}
+
+// noteProxy notes what the PROXY protocol says of the client. Of a proxy that is not trusted it
+// changes nothing.
+func (c *Conn) noteProxy(source netip.AddrPort) {
+	peer := addrPort(c.sock.RemoteAddr())
+	if source.IsValid() && c.endpoint.door.proxies.Trusts(peer.Addr()) {
+		peer = source
+	}
+	c.user = &entry{info: ConnInfo{Remote: peer}}
+}
+
+// peer is the address of who connected, of whom the PROXY protocol has spoken if it was to.
+func (c *Conn) peer() netip.AddrPort {
+	if e := c.entry(); e != nil {
+		return e.info.Remote
+	}
+	return addrPort(c.sock.RemoteAddr())
+}
+
+// answer lets a flawless request in: it queues the 101, or has Authorize asked.
+func (c *Conn) answer(req *handshake.Request) error {
 	d := c.endpoint.door
-	if err := d.origins.Check(req.Origin, req.Host, false); err != nil {
+	peer := c.peer()
+	if d.notes && c.entry() == nil {
+		c.user = &entry{}
+	}
+	https, err := c.admit(req, peer, d.behindProxy(c.sock.RemoteAddr()))
+	if err != nil {
 		return err
 	}
 	if d.authorize != nil {
-		user, err := d.authorize(req)
-		if err != nil {
-			return err
-		}
-		c.user = user
+		c.beginJudging(newJudgement(d.base, c, req, https))
+		return nil
 	}
-	proto := handshake.SelectProtocol(d.protocols, req)
 	var b [256]byte
-	if !c.putRaw(handshake.AppendSwitchingProtocols(b[:0], req.Key, proto)) {
+	response, err := c.welcome(b[:0], req.Key, offers(req), grantAll)
+	if err != nil {
+		return err
+	}
+	if !c.putRaw(response) {
 		c.closeNow()
 	}
 	return nil
 }
 
-// refuse answers a bad handshake and ends the connection.
+// refuse answers a handshake that fails and ends the connection.
 func (c *Conn) refuse(err error) {
-	c.loop.Counters.BadUpgrade.Add(1)
-	ue, ok := errors.AsType[*handshake.UpgradeError](err)
-	if !ok {
-		ue = &handshake.UpgradeError{Status: 403, Reason: "refused"}
+	ue := refusalOf(err)
+	if ue.Status == 503 || ue.Status == 429 {
+		c.loop.Counters.Refused.Add(1)
+	} else {
+		c.loop.Counters.BadUpgrade.Add(1)
 	}
+	c.endJudging()
+	c.leave()
 	if !c.putRaw(ue.AppendResponse(nil)) {
 		c.closeNow()
 		return
@@ -110,8 +158,8 @@ func (c *Conn) putRaw(p []byte) bool {
 }
 
 func (c *Conn) releaseHead() {
-	if c.transient != nil && c.transient.head != nil {
-		c.transient.head.Release()
-		c.transient.head = nil
+	if h := c.transient; h != nil && h.head != nil {
+		h.head.Release()
+		h.head, h.scan = nil, 0
 	}
 }

@@ -116,7 +116,7 @@ func openOn(t testing.TB, ln net.Listener, loops int, cfg loop.DoorConfig, log *
 		cfg.Path = "/ws"
 	}
 	if cfg.HTTP == nil {
-		cfg.HTTP = func(nc net.Conn) { nc.Close() }
+		cfg.HTTP = func(nc *loop.HTTPConn) { nc.Close() }
 	}
 	door, err := eng.NewDoorWithDefaults(cfg)
 	if err != nil {

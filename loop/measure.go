@@ -9,7 +9,7 @@ import (
 // SetMetrics turns the loops' histograms on or off. Off costs nothing but a load; what was recorded
 // is forgotten. Any goroutine.
 func (e *Engine) SetMetrics(on bool) {
-	for _, l := range e.loops {
+	for _, l := range e.all() {
 		if on {
 			l.measures.CompareAndSwap(nil, new(metrics.LoopMetrics))
 		} else {
@@ -20,7 +20,7 @@ func (e *Engine) SetMetrics(on bool) {
 
 // AddMeasures adds the histograms of all loops to s.
 func (e *Engine) AddMeasures(s *metrics.LoopSnapshot) {
-	for _, l := range e.loops {
+	for _, l := range e.all() {
 		l.measures.Load().AddTo(s)
 	}
 }

@@ -3,7 +3,6 @@ package loop
 import (
 	"fmt"
 	"math"
-	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -14,7 +13,8 @@ import (
 
 // Rates bound how often things may happen. A zero or negative rate is no limit; a zero burst is one
 // second's worth. NaN, infinity, a negative burst, and a burst beside a zero rate are errors of the
-// config. Behind a proxy all peers share its address, which is why none is on by itself.
+// config. Behind a proxy that is not trusted all peers share its address, which is why none but
+// Control is on by itself; PublicRates are a set for the open internet.
 type Rates struct {
 	// Accepts is connections accepted per second. Above it the backlog waits.
 	Accepts      float64
@@ -31,17 +31,47 @@ type Rates struct {
 	// BytesBurst must not be below Limits.MaxMessage, or the largest messages could never pass. 0
 	// is one second's worth, or MaxMessage if that is more.
 	BytesBurst int
+	// Control is control frames per second on one connection: pings, and pongs that answer none of
+	// ours. Above it the connection is closed with 1008. A zero rate is 10 and a burst of 20; only
+	// a negative one is no limit.
+	Control      float64
+	ControlBurst int
 	// Runs is inputs per second on one connection of an agent. Above it an input is refused with
 	// RUN_ERROR, code rate_limited, and the connection stays.
 	Runs      float64
 	RunsBurst int
 }
 
-// WithDefaults returns r with a zero BytesBurst replaced by its default, or a *tune.ConfigError
+// PublicRates are rates for a server on the open internet: 5,000 connections a second, 50 from one
+// network (200 at once), on one connection 50 messages (100) and 256 KiB, 10 control frames (20)
+// and 2 runs (10). Behind a proxy name it in the server's TrustedProxies, or all clients are one
+// network.
+func PublicRates() Rates {
+	return Rates{
+		Accepts: 5000, AcceptsPerIP: 50, AcceptsPerIPBurst: 200,
+		Messages: 50, MessagesBurst: 100, Bytes: 256 << 10,
+		Control: controlRate, ControlBurst: controlBurst,
+		Runs: 2, RunsBurst: 10,
+	}
+}
+
+// The defaults of Rates.Control.
+const (
+	controlRate  = 10
+	controlBurst = 20
+)
+
+// WithDefaults returns r with the zeros of BytesBurst and Control replaced by their defaults, or a *tune.ConfigError
 // that names the first field that makes no sense. l has its defaults already.
 func (r Rates) WithDefaults(l Limits) (Rates, error) {
 	if r.Bytes > 0 && r.BytesBurst == 0 {
 		r.BytesBurst = max(secondsWorth(r.Bytes), l.MaxMessage)
+	}
+	if r.Control == 0 {
+		r.Control = controlRate
+		if r.ControlBurst == 0 {
+			r.ControlBurst = controlBurst
+		}
 	}
 	return r, r.check(l.MaxMessage)
 }
@@ -56,6 +86,7 @@ func (r *Rates) check(maxMessage int) error {
 		{"Rates.AcceptsPerIP", r.AcceptsPerIP, r.AcceptsPerIPBurst},
 		{"Rates.Messages", r.Messages, r.MessagesBurst},
 		{"Rates.Bytes", r.Bytes, r.BytesBurst},
+		{"Rates.Control", r.Control, r.ControlBurst},
 		{"Rates.Runs", r.Runs, r.RunsBurst},
 	} {
 		switch {
@@ -125,17 +156,13 @@ const (
 	fewNetworks = 8
 )
 
-// allow takes a token for the network of addr. Addresses that are none, of unix sockets, are always
-// allowed.
-func (n *networks) allow(addr net.Addr, now time.Time) bool {
-	if n.perSecond <= 0 {
+// allow takes a token for the network of addr. Addresses that are not valid, of unix sockets, are
+// always allowed.
+func (n *networks) allow(addr netip.Addr, now time.Time) bool {
+	if n.perSecond <= 0 || !addr.IsValid() {
 		return true
 	}
-	tcp, ok := addr.(*net.TCPAddr)
-	if !ok {
-		return true
-	}
-	network := NetworkOf(tcp.AddrPort().Addr())
+	network := NetworkOf(addr)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	lim := n.seen[network]
@@ -176,24 +203,33 @@ func (n *networks) forget(now time.Time) {
 
 // inflow limits what one connection sends. It exists once the connection has sent something, and
 // only where there is a limit.
-type inflow struct{ messages, bytes *rate.Limiter }
+type inflow struct{ messages, bytes, control *rate.Limiter }
 
-// allow takes the tokens of one message. On the loop.
-func (l *Loop) allow(c *Conn, size int) bool {
+// inflow returns that of c, a new one if there is none.
+func (l *Loop) inflow(c *Conn) *inflow {
 	l.owner.check()
-	r := &c.endpoint.rates
-	if r.Messages <= 0 && r.Bytes <= 0 {
-		return true
-	}
 	f := l.inflows[c]
 	if f == nil {
-		f = &inflow{limiter(r.Messages, r.MessagesBurst), limiter(r.Bytes, r.BytesBurst)}
+		r := &c.endpoint.rates
+		f = &inflow{
+			messages: limiter(r.Messages, r.MessagesBurst), bytes: limiter(r.Bytes, r.BytesBurst),
+			control: limiter(r.Control, r.ControlBurst),
+		}
 		if l.inflows == nil {
 			l.inflows = make(map[*Conn]*inflow)
 		}
 		l.inflows[c] = f
 	}
-	now := time.Now()
+	return f
+}
+
+// allow takes the tokens of one message. On the loop.
+func (l *Loop) allow(c *Conn, size int) bool {
+	r := &c.endpoint.rates
+	if r.Messages <= 0 && r.Bytes <= 0 {
+		return true
+	}
+	f, now := l.inflow(c), time.Now()
 	switch {
 	case f.messages != nil && !f.messages.AllowN(now, 1):
 		c.endpoint.door.refused.messages.Add(1)
@@ -203,4 +239,25 @@ func (l *Loop) allow(c *Conn, size int) bool {
 		return true
 	}
 	return false
+}
+
+// allowControl takes the token of one control frame. On the loop.
+func (l *Loop) allowControl(c *Conn) bool {
+	if c.endpoint.rates.Control <= 0 {
+		return true
+	}
+	if l.inflow(c).control.Allow() {
+		return true
+	}
+	c.endpoint.door.refused.control.Add(1)
+	return false
+}
+
+// trimInflow forgets that of a connection which has sent only control frames, and none lately: a
+// peer that pings now and then need not keep one.
+func (l *Loop) trimInflow(c *Conn) {
+	f := l.inflows[c]
+	if f != nil && f.messages == nil && f.bytes == nil && f.control.Tokens() >= float64(f.control.Burst()) {
+		delete(l.inflows, c)
+	}
 }

@@ -20,6 +20,8 @@ func (c *Conn) receive(view []byte) {
 		switch c.state {
 		case handshaking:
 			n = c.handshake(view)
+		case judging:
+			n = c.keepEarly(view)
 		case open, closing:
 			n = c.frame(view)
 		default:
@@ -70,8 +72,17 @@ func (c *Conn) deliver(m frame.Message) {
 	c.loop.owner.check()
 	switch m.Opcode {
 	case frame.Ping:
+		if !c.loop.allowControl(c) {
+			c.fail(errControlRate)
+			return
+		}
 		c.pingIn(m.Payload)
 	case frame.Pong:
+		if c.marked(loopAwaitsPong) {
+			c.marks.And(^loopAwaitsPong)
+		} else if !c.loop.allowControl(c) {
+			c.fail(errControlRate)
+		}
 	case frame.Close:
 		c.closeIn(m.Payload)
 	default:

@@ -7,14 +7,15 @@ import (
 )
 
 // refusals counts what was turned away, see metrics.Refusals.
-type refusals struct{ slots, memory, address, messages, bytes, runs atomic.Uint64 }
+type refusals struct{ slots, memory, quota, authorize, address, messages, bytes, control, runs atomic.Uint64 }
 
 // Refusals reads what was turned away, by reason. Any goroutine.
 func (d *Door) Refusals() metrics.Refusals {
 	r := &d.refused
 	return metrics.Refusals{
-		Slots: r.slots.Load(), Memory: r.memory.Load(), AddressRate: r.address.Load(),
-		MessageRate: r.messages.Load(), ByteRate: r.bytes.Load(), RunRate: r.runs.Load(),
+		Slots: r.slots.Load(), Memory: r.memory.Load(), ConnQuota: r.quota.Load(), Authorize: r.authorize.Load(),
+		AddressRate: r.address.Load(),
+		MessageRate: r.messages.Load(), ByteRate: r.bytes.Load(), ControlRate: r.control.Load(), RunRate: r.runs.Load(),
 	}
 }
 

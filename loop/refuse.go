@@ -6,20 +6,14 @@ import (
 	"net"
 	"sync"
 	"time"
-
-	"github.com/agloop/agloop/codec/handshake"
 )
 
 // What requests are answered that are not let in.
 var (
-	fullResponse     = turnedAway(503, "too many connections")
-	pressureResponse = turnedAway(503, "out of memory for more connections")
-	networkResponse  = turnedAway(429, "too many connections from your network")
+	fullResponse     = errFull.AppendResponse(nil)
+	pressureResponse = errPressure.AppendResponse(nil)
+	networkResponse  = errNetwork.AppendResponse(nil)
 )
-
-func turnedAway(status int, reason string) []byte {
-	return (&handshake.UpgradeError{Status: status, Reason: reason, RetryAfter: time.Second}).AppendResponse(nil)
-}
 
 const (
 	refusalRead  = time.Second            // for the request of a connection that is refused, and its end

@@ -75,6 +75,7 @@ func TestRefusalsEndWithAccepting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	door.NoHeads()
 	door.SetShedding(true)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

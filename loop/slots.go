@@ -2,22 +2,26 @@ package loop
 
 import "sync/atomic"
 
-// Slots bounds how many connections are open. A slot is acquired before the handshake and released
-// exactly once. Its generation is part of its identity, so a stale ID never reaches the connection
+// Slots bounds how many connections there are. A slot is acquired before the handshake and released
+// exactly once; a connection that is let in counts from then on until its slot is released, and
+// only so many may. Slots beyond those are for connections whose request is being read: what asks
+// for no WebSocket is answered also when no more are let in. A slot's generation is part of its identity, so a stale ID never reaches the connection
 // that came after. acquire and release take no lock and allocate nothing but the chunk of a slot
 // that is the first of its chunk; any goroutine may call.
 type Slots struct {
 	// Immutable. The table may be made for 16 million descriptors, so its chunks are made when
 	// first used, and stay.
-	size   int
+	size   int // slots there are
+	heads  int // of them, those beyond the connections that may be let in
 	chunks []atomic.Pointer[chunk]
 
 	// head is the list of released cells: a tag that changes with every push, against ABA, above
 	// index+1; 0 in the low half is the empty list.
 	head  atomic.Uint64
 	fresh atomic.Uint32 // cells from here on were never used; those before it have their chunk
-	used  atomic.Int64
-	most  atomic.Int64 // of used; at most size
+	used  atomic.Int64  // slots taken
+	in    atomic.Int64  // connections that were let in
+	most  atomic.Int64  // of in; at most size-heads
 }
 
 const (
@@ -39,34 +43,51 @@ type ID uint64
 func (id ID) cell() uint32 { return uint32(id) }
 func (id ID) gen() uint32  { return uint32(id >> 32) }
 
-// newSlotTable returns room for n connections.
-func newSlotTable(n int) *Slots {
-	s := &Slots{size: n, chunks: make([]atomic.Pointer[chunk], (n+chunkSize-1)/chunkSize)}
-	s.most.Store(int64(n))
+// newSlotTable returns slots for so many connections that are let in, and for so many others whose
+// request is read.
+func newSlotTable(conns, heads int) *Slots {
+	size := conns + heads
+	s := &Slots{size: size, heads: heads, chunks: make([]atomic.Pointer[chunk], (size+chunkSize-1)/chunkSize)}
+	s.most.Store(int64(conns))
 	return s
 }
 
-// Cap is the number of slots that may be taken.
+// Cap is the number of connections that may be let in.
 func (s *Slots) Cap() int { return int(s.most.Load()) }
 
 // setCap changes it, to at most what newSlotTable made; 0 is that. Connections beyond a smaller
 // number stay until they end.
 func (s *Slots) setCap(n int) {
-	if n <= 0 || n > s.size {
-		n = s.size
+	if n <= 0 || n > s.size-s.heads {
+		n = s.size - s.heads
 	}
 	s.most.Store(int64(n))
 }
 
+// admit counts one more connection that is let in; false means that no more may.
+func (s *Slots) admit() bool {
+	if s.in.Add(1) > s.most.Load() {
+		s.in.Add(-1)
+		return false
+	}
+	return true
+}
+
+// leave undoes admit.
+func (s *Slots) leave() { s.in.Add(-1) }
+
+// outside is the number of connections whose request is being read.
+func (s *Slots) outside() int { return int(s.used.Load() - s.in.Load()) }
+
 // cell is one that was used before.
 func (s *Slots) cell(i uint32) *cell { return &s.chunks[i>>chunkBits].Load()[i%chunkSize] }
 
-// Used is the number of slots taken.
+// Used is the number of slots taken: by connections that are open, and by those in their handshake.
 func (s *Slots) Used() int { return int(s.used.Load()) }
 
 // acquire takes a slot; false means that none is left.
 func (s *Slots) acquire() (ID, bool) {
-	if s.used.Add(1) > s.most.Load() {
+	if s.used.Add(1) > s.most.Load()+int64(s.heads) {
 		s.used.Add(-1)
 		return 0, false
 	}
@@ -134,9 +155,6 @@ func (s *Slots) makeChunk(i uint32) {
 
 // bind makes c findable by its slot.
 func (s *Slots) bind(c *Conn) { s.cell(c.id.cell()).conn.Store(c) }
-
-// unbind undoes bind, though the slot stays taken.
-func (s *Slots) unbind(id ID) { s.cell(id.cell()).conn.Store(nil) }
 
 // Conn returns the connection that id names, or nil when it is gone.
 func (s *Slots) Conn(id ID) *Conn {

@@ -10,12 +10,15 @@ import (
 // transient is what a connection needs only while something is under way on it: a request head or
 // message that is not whole yet, or its end. A connection at rest has none.
 type transient struct {
-	head    *bufpool.Buffer // request head so far, while handshaking
-	scan    int             // where to go on looking for its end
-	reader  frame.Reader
-	began   uint32      // tick of the first byte of the message in reader; 0: none
-	counted int         // bytes of reader in the ledger
-	why     *CloseError // how the connection ends, once that is known
+	head   *bufpool.Buffer // request head so far, while handshaking; what comes behind it, while judging
+	scan   int             // where to go on looking for its end
+	judged *judgement      // while judging
+
+	response []byte // to be sent first, on a connection whose handshake was done elsewhere
+	reader   frame.Reader
+	began    uint32      // tick of the first byte of the message in reader; 0: none
+	counted  int         // bytes of reader in the ledger
+	why      *CloseError // how the connection ends, once that is known
 
 	// Since a ping that found bytes which the peer had not acknowledged:
 	behind bool   // there were some
@@ -33,6 +36,9 @@ func (c *Conn) ensureTransient() *transient {
 }
 
 func (h *transient) free() {
+	if h.judged != nil {
+		h.judged.cancel()
+	}
 	if h.head != nil {
 		h.head.Release()
 	}
@@ -43,7 +49,7 @@ func (h *transient) free() {
 
 // trimTransient gives the transient back once nothing is in it.
 func (c *Conn) trimTransient() {
-	if h := c.transient; h != nil && h.head == nil && h.why == nil && !h.behind && h.reader.Empty() {
+	if h := c.transient; h != nil && h.head == nil && h.judged == nil && h.why == nil && !h.behind && h.reader.Empty() {
 		c.dropTransient()
 	}
 }

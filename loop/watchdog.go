@@ -40,7 +40,7 @@ func (e *Engine) watch() {
 		case <-e.quit:
 			return
 		case <-tick.C:
-			for _, l := range e.loops {
+			for _, l := range e.all() {
 				l.inspect(time.Since(e.start))
 				l.checkArrivals()
 			}
@@ -97,13 +97,13 @@ func (l *Loop) usable() bool { return l != nil && !l.dead.Load() && l.late.Load(
 // Ready is nil while every loop answers, or says why one does not: it has been in one callback for
 // a second, or it ended. Any goroutine.
 func (e *Engine) Ready() error {
-	for i, l := range e.loops {
+	for i, l := range e.all() {
 		late := time.Duration(l.late.Load())
 		switch {
 		case l.dead.Load():
-			return fmt.Errorf("agloop: loop %d of %d has ended", i+1, len(e.loops))
+			return fmt.Errorf("agloop: loop %d of %d has ended", i+1, e.Loops())
 		case late >= unreadyAfter:
-			return fmt.Errorf("agloop: loop %d of %d is blocked by a handler for %v", i+1, len(e.loops), late.Round(time.Millisecond))
+			return fmt.Errorf("agloop: loop %d of %d is blocked by a handler for %v", i+1, e.Loops(), late.Round(time.Millisecond))
 		}
 	}
 	return nil

@@ -1,10 +1,11 @@
 package loop_test
 
 import (
+	"context"
 	"testing"
 
+	"github.com/agloop/agloop/auth"
 	"github.com/agloop/agloop/codec/frame"
-	"github.com/agloop/agloop/codec/handshake"
 	"github.com/agloop/agloop/loop"
 )
 
@@ -43,7 +44,10 @@ func TestWirePanics(t *testing.T) {
 	s := serveWire(t, h, func(cfg *loop.DoorConfig) {
 		cfg.Limits.SoftLimit, cfg.Limits.LowWater = 64<<10, 16<<10
 		cfg.Limits.HardLimit = 64 << 20
-		cfg.Authorize = func(req *handshake.Request) (any, error) { return string(req.Field("authorization")), nil }
+		cfg.Authorize = func(_ context.Context, req *auth.Request) (g auth.Grant, err error) {
+			g.Principal.Value = req.Header.Get("Authorization")
+			return g, nil
+		}
 	})
 	other := s.dial(t)
 	tests := []struct {

@@ -137,6 +137,9 @@ func (c *Conn) flush(now int64) {
 	if c.state == closed {
 		return
 	}
+	if c.state == judging {
+		c.checkVerdict()
+	}
 	f := c.flushQueue(now)
 	if f.end {
 		if !c.closeInTurn(f.flags, f.code) {
@@ -246,7 +249,7 @@ func (c *Conn) closeInTurn(flags outFlags, code frame.CloseCode) bool {
 	case flags&outCut != 0:
 		c.endpoint.shed.Add(1)
 		return c.cutWithReason(code, errMemory)
-	case c.state == handshaking: // closed before it was a WebSocket: there is nothing to say
+	case c.state <= judging: // closed before it was a WebSocket: there is nothing to say
 		c.closeNow()
 	default:
 		c.startClosing()

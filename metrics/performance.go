@@ -87,15 +87,19 @@ func (f *Failures) Total() uint64 {
 type Refusals struct {
 	Slots       uint64 // connections: all slots were taken
 	Memory      uint64 // connections: memory was short
+	ConnQuota   uint64 // connections: the principal or the network had as many as it may
+	Authorize   uint64 // connections: Authorize refused
 	AddressRate uint64 // connections: too many a second from one address range
 	MessageRate uint64 // messages: too many a second on one connection
 	ByteRate    uint64 // messages: too many bytes a second on one connection
+	ControlRate uint64 // control frames: too many a second on one connection
 	RunRate     uint64 // runs: too many starts a second on one connection
 }
 
 // Total is the sum of all reasons.
 func (r *Refusals) Total() uint64 {
-	return r.Slots + r.Memory + r.AddressRate + r.MessageRate + r.ByteRate + r.RunRate
+	return r.Slots + r.Memory + r.ConnQuota + r.Authorize +
+		r.AddressRate + r.MessageRate + r.ByteRate + r.ControlRate + r.RunRate
 }
 
 // Source is the input of a MetricsCollector: the totals of an engine now. It takes 64 kB.

@@ -9,13 +9,23 @@ import "github.com/agloop/agloop"
 
 // The server and its configuration.
 type (
-	Server         = agloop.Server
-	Config         = agloop.ServerConfig
-	Stats          = agloop.Stats
-	Limits         = agloop.Limits
-	Rates          = agloop.Rates
-	Refusals       = agloop.Refusals
-	UpgradeRequest = agloop.UpgradeRequest
+	Server   = agloop.Server
+	Config   = agloop.ServerConfig
+	Stats    = agloop.Stats
+	Limits   = agloop.Limits
+	Rates    = agloop.Rates
+	Quotas   = agloop.Quotas
+	Refusals = agloop.Refusals
+)
+
+// Who asks to come in, who was let in, and what a host is told of them.
+type (
+	Request   = agloop.Request
+	Grant     = agloop.Grant
+	Principal = agloop.Principal
+	ConnInfo  = agloop.ConnInfo
+	Hooks     = agloop.Hooks
+	Peer      = agloop.Peer
 )
 
 // AnyPath as Config.Path upgrades requests for every path.
@@ -62,6 +72,7 @@ const (
 	CloseRestart        = agloop.CloseRestart
 	CloseTryLater       = agloop.CloseTryLater
 	CloseSlowReader     = agloop.CloseSlowReader
+	CloseExpired        = agloop.CloseExpired
 )
 
 // The performance system.
@@ -96,7 +107,7 @@ type (
 	ConfigError   = agloop.ConfigError
 	CloseError    = agloop.CloseError
 	ProtocolError = agloop.ProtocolError
-	UpgradeError  = agloop.UpgradeError
+	RefusedError  = agloop.RefusedError
 	FieldError    = agloop.FieldError
 	OrderError    = agloop.OrderError
 	PanicError    = agloop.PanicError
@@ -112,6 +123,9 @@ var (
 
 // DefaultHTTP is what a Config without HTTP answers with, for handlers that add paths to it.
 var DefaultHTTP = agloop.DefaultHTTP
+
+// PublicRates are Rates for a server on the open internet; see agloop.PublicRates.
+func PublicRates() Rates { return agloop.PublicRates() }
 
 // New returns a server; see agloop.NewServer.
 func New(cfg Config) *Server { return agloop.NewServer(cfg) }

@@ -50,7 +50,7 @@ func TestDialMeetsUpgrade(t *testing.T) {
 			t.Fatalf("upgrade %v, err %v", upgrade, err)
 		}
 		chosen := handshake.SelectProtocol([]string{"agui.v1"}, &req)
-		got, err := handshake.ParseDialResponse(handshake.AppendSwitchingProtocols(nil, req.Key, chosen), key, protocols)
+		got, err := handshake.ParseDialResponse(handshake.AppendSwitchingProtocols(nil, req.Key, chosen, nil), key, protocols)
 		if err != nil || got != chosen || (chosen == "") != (protocols == nil) {
 			t.Fatalf("protocol %q, chosen %q, err %v", got, chosen, err)
 		}

@@ -72,11 +72,11 @@ func TestAllocs(t *testing.T) {
 		if !upgrade || err != nil || policy.Check(req.Origin, req.Host, true) != nil || policy.Check(other, req.Host, true) == nil {
 			t.Fatal(upgrade, err)
 		}
-		dst = handshake.AppendSwitchingProtocols(dst[:0], req.Key, handshake.SelectProtocol(supported, &req))
+		dst = handshake.AppendSwitchingProtocols(dst[:0], req.Key, handshake.SelectProtocol(supported, &req), nil)
 	}); n != 0 {
 		t.Errorf("a handshake allocates %v times", n)
 	}
-	bad := []byte(chromeWith("Sec-WebSocket-Version: 12"))
+	bad := []byte(chromeWith("Content-Length: 5")) // one that adds no field to the response
 	if n := testing.AllocsPerRun(100, func() {
 		_, _, err := handshake.ParseRequest(bad)
 		dst = err.(*handshake.UpgradeError).AppendResponse(dst[:0])
@@ -168,7 +168,7 @@ func BenchmarkSwitchingProtocols(b *testing.B) {
 	dst, key := make([]byte, 0, 512), []byte(testKey)
 	b.ReportAllocs()
 	for b.Loop() {
-		dst = handshake.AppendSwitchingProtocols(dst[:0], key, "agui.v1")
+		dst = handshake.AppendSwitchingProtocols(dst[:0], key, "agui.v1", nil)
 	}
 }
 

@@ -10,18 +10,18 @@ import (
 // of the server's own origin and clients that send no Origin, which no browser does.
 type OriginPolicy struct {
 	// Allowed lists further origins as browsers write them, scheme, host and port if not the
-	// default: "https://a.com", "https://a.com:8443". "*" allows any.
+	// default: "https://a.com", "https://a.com:8443". "*" allows any. "null" allows what browsers
+	// call pages without an origin: any page can be one, in a sandboxed frame.
 	Allowed []string
 	// RequireOrigin refuses requests without an Origin field.
 	RequireOrigin bool
 }
 
 // Validate reports an entry of Allowed that could never match: with a path, a trailing slash, a
-// wildcard inside, or upper case. It also refuses "null", because any page can have that origin in
-// a sandboxed frame; use "*" to allow any page.
+// wildcard inside, or upper case.
 func (p OriginPolicy) Validate() error {
 	for _, entry := range p.Allowed {
-		if entry != "*" && !isOrigin([]byte(entry)) {
+		if entry != "*" && entry != "null" && !isOrigin([]byte(entry)) {
 			return fmt.Errorf("agloop: origin policy: %q is not an origin", entry)
 		}
 	}
@@ -65,6 +65,9 @@ type webOrigin struct {
 
 // sameOrigin reports whether origin, whose parsed form is o, equals an entry of the policy.
 func sameOrigin(origin []byte, entry string, o webOrigin, parsed bool) bool {
+	if entry == "null" {
+		return string(origin) == entry
+	}
 	if !parsed {
 		// Other schemes, of apps and extensions, have no default port.
 		return string(origin) == entry && isOrigin(origin)

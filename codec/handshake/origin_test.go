@@ -87,7 +87,8 @@ func TestOriginPolicy(t *testing.T) {
 
 		{policy: open, origin: "https://evil.com", host: "a.com", want: true},
 		{policy: open, origin: "null", host: "a.com", want: true},
-		{policy: handshake.OriginPolicy{Allowed: []string{"null"}}, origin: "null", host: "a.com"},
+		{policy: handshake.OriginPolicy{Allowed: []string{"null"}}, origin: "null", host: "a.com", want: true},
+		{policy: handshake.OriginPolicy{Allowed: []string{"null"}}, origin: "https://b.com", host: "a.com"},
 		{policy: handshake.OriginPolicy{Allowed: []string{"https://b.com/"}}, origin: "https://b.com", host: "a.com"},
 	} {
 		var origin []byte
@@ -105,11 +106,11 @@ func TestOriginPolicy(t *testing.T) {
 }
 
 func TestOriginPolicyValidate(t *testing.T) {
-	good := handshake.OriginPolicy{Allowed: []string{"*", "https://a.com", "https://a.com:8443", "http://[::1]:80", "app://e", "chrome-extension://abc"}}
+	good := handshake.OriginPolicy{Allowed: []string{"*", "null", "https://a.com", "https://a.com:8443", "http://[::1]:80", "app://e", "chrome-extension://abc"}}
 	if err := good.Validate(); err != nil {
 		t.Error(err)
 	}
-	for _, entry := range []string{"", "null", "a.com", "https://a.com/", "https://A.com", "https://*.a.com", "https://a.com/x", "https://a.com:", "https://u@a.com"} {
+	for _, entry := range []string{"", "NULL", "a.com", "https://a.com/", "https://A.com", "https://*.a.com", "https://a.com/x", "https://a.com:", "https://u@a.com"} {
 		if (handshake.OriginPolicy{Allowed: []string{entry}}).Validate() == nil {
 			t.Errorf("%q passes as an origin", entry)
 		}

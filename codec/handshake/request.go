@@ -1,6 +1,10 @@
 package handshake
 
-import "bytes"
+import (
+	"bytes"
+	"iter"
+	"net/http"
+)
 
 // maxProtocols limits the subprotocols that a server compares in one handshake.
 const maxProtocols = 16
@@ -26,21 +30,41 @@ type Request struct {
 // the head's buffer is reused.
 func (r *Request) Protocols() [][]byte { return r.protocols[:r.offered] }
 
-// Field returns the value of the first field of that name, nil when there is none; valid until the
-// head's buffer is reused. name is in lower case. It reads the whole head each time, so it is meant
-// for a few fields, such as cookie and authorization.
-func (r *Request) Field(name string) []byte {
+// Header returns a copy of all fields but Host, under their canonical names.
+func (r *Request) Header() http.Header {
+	header := make(http.Header)
+	for name, value := range r.fields {
+		if !equalFold(name, "host") {
+			header.Add(string(name), string(value))
+		}
+	}
+	return header
+}
+
+// Field yields the values of the fields of that name, given in lower case, in their order; valid
+// until the head's buffer is reused. It reads the whole head each time.
+func (r *Request) Field(name string) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for key, value := range r.fields {
+			if equalFold(key, name) && !yield(value) {
+				return
+			}
+		}
+	}
+}
+
+// fields yields the field lines of the head.
+func (r *Request) fields(yield func(name, value []byte) bool) {
 	_, rest, _ := cutLine(r.head)
 	for len(rest) > 0 {
 		var line []byte
 		if line, rest, _ = cutLine(rest); len(line) == 0 {
-			break
+			return
 		}
-		if key, value, _ := cutField(line); equalFold(key, name) {
-			return value
+		if name, value, _ := cutField(line); !yield(name, value) {
+			return
 		}
 	}
-	return nil
 }
 
 // ParseRequest reads one complete head, as [ScanHead] measures it.
@@ -286,4 +310,42 @@ func validEscapes(path []byte) bool {
 func isHex(c byte) bool {
 	c |= 0x20
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f'
+}
+
+// AsksForWebSocket reports whether a request with this header asks for a WebSocket, as
+// [ParseRequest] finds it: an Upgrade field names websocket, in any case of letters.
+func AsksForWebSocket(header http.Header) bool {
+	for _, list := range header["Upgrade"] {
+		if has, _ := listHas([]byte(list), "websocket"); has {
+			return true
+		}
+	}
+	return false
+}
+
+// AppendHead appends the head of r, which net/http has read, so that [ParseRequest] judges it as it
+// judges those of the reactor.
+func AppendHead(dst []byte, r *http.Request) []byte {
+	dst = append(dst, r.Method...)
+	dst = append(dst, ' ')
+	dst = append(dst, r.RequestURI...)
+	dst = append(dst, ' ')
+	dst = append(dst, r.Proto...)
+	dst = append(dst, "\r\nHost: "...)
+	dst = append(dst, r.Host...)
+	dst = append(dst, "\r\n"...)
+	for _, coding := range r.TransferEncoding {
+		dst = append(dst, "Transfer-Encoding: "...)
+		dst = append(dst, coding...)
+		dst = append(dst, "\r\n"...)
+	}
+	for name, values := range r.Header {
+		for _, value := range values {
+			dst = append(dst, name...)
+			dst = append(dst, ": "...)
+			dst = append(dst, value...)
+			dst = append(dst, "\r\n"...)
+		}
+	}
+	return append(dst, "\r\n"...)
 }

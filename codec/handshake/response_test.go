@@ -52,8 +52,8 @@ func TestErrorResponse(t *testing.T) {
 		{handshake.UpgradeError{Status: 429}, 429, ""},
 		{handshake.UpgradeError{Status: 101, Reason: "no"}, 500, ""},
 		{handshake.UpgradeError{Status: 599}, 599, ""},
-		{handshake.UpgradeError{Status: 401, Reason: "a\r\nb", Header: "X: a\r\nSet-Cookie: b"}, 401, ""},
-		{handshake.UpgradeError{Status: 401, Header: "WWW-Authenticate: Bearer"}, 401, ""},
+		{handshake.UpgradeError{Status: 401, Reason: "a\r\nb", Header: http.Header{"X": {"a\r\nSet-Cookie: b"}}}, 401, ""},
+		{handshake.UpgradeError{Status: 401, Header: http.Header{"WWW-Authenticate": {"Bearer"}}}, 401, ""},
 	} {
 		resp := readRefusal(t, &c.err)
 		if want := fmt.Sprintf("%d %s", c.err.Status, c.err.Reason); !strings.HasSuffix(c.err.Error(), want) {
@@ -62,7 +62,7 @@ func TestErrorResponse(t *testing.T) {
 		if resp.StatusCode != c.status || resp.Header.Get("Retry-After") != c.retryAfter || resp.Header["Set-Cookie"] != nil {
 			t.Errorf("%v: status %d with %v", &c.err, resp.StatusCode, resp.Header)
 		}
-		if c.err.Header == "WWW-Authenticate: Bearer" && resp.Header.Get("Www-Authenticate") != "Bearer" {
+		if len(c.err.Header) == 1 && c.err.Header["WWW-Authenticate"] != nil && resp.Header.Get("Www-Authenticate") != "Bearer" {
 			t.Errorf("%v: the field is missing", &c.err)
 		}
 	}
@@ -75,7 +75,7 @@ func TestSwitchingProtocols(t *testing.T) {
 		"agui.v1":      start + "Sec-WebSocket-Protocol: agui.v1\r\n\r\n",
 		"a\r\nX: evil": start + "\r\n",
 	} {
-		if got := handshake.AppendSwitchingProtocols([]byte("x"), []byte(testKey), protocol); string(got) != "x"+want {
+		if got := handshake.AppendSwitchingProtocols([]byte("x"), []byte(testKey), protocol, nil); string(got) != "x"+want {
 			t.Errorf("%q: got %q", protocol, got)
 		}
 	}

@@ -76,7 +76,7 @@ const (
 // Request is a flawless opening handshake for /ws, with more fields behind its own.
 func Request(fields ...string) []byte {
 	return HTTP(append([]string{
-		"GET /ws HTTP/1.1", "Host: example.com", "Upgrade: websocket", "Connection: Upgrade",
+		"GET /ws HTTP/1.1", "Host: localhost", "Upgrade: websocket", "Connection: Upgrade",
 		"Sec-WebSocket-Key: " + Key, "Sec-WebSocket-Version: 13",
 	}, fields...)...)
 }

@@ -1,0 +1,173 @@
+package loop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/agloop/agloop/auth"
+	"github.com/agloop/agloop/codec/handshake"
+)
+
+// What flawless requests are answered that are not let in.
+var (
+	errFull         = &handshake.UpgradeError{Status: 503, Reason: "too many connections", RetryAfter: time.Second}
+	errPressure     = &handshake.UpgradeError{Status: 503, Reason: "out of memory for more connections", RetryAfter: time.Second}
+	errShutdown     = &handshake.UpgradeError{Status: 503, Reason: "server shuts down", RetryAfter: time.Second}
+	errLate         = &handshake.UpgradeError{Status: 503, Reason: "authorization took too long", RetryAfter: time.Second}
+	errNetwork      = &handshake.UpgradeError{Status: 429, Reason: "too many connections from your network", RetryAfter: time.Second}
+	errPrincipal    = &handshake.UpgradeError{Status: 429, Reason: "too many connections of yours", RetryAfter: time.Second}
+	errExpired      = &handshake.UpgradeError{Status: 401, Reason: "authorization expired"}
+	errServerFailed = &handshake.UpgradeError{Status: 500, Reason: "the server failed"}
+	errNoHijack     = &handshake.UpgradeError{Status: 500, Reason: "the server cannot take the connection over"}
+	errEarly        = &handshake.UpgradeError{Status: 400, Reason: "too much sent before the handshake was answered"}
+)
+
+// behindProxy reports whether what connects from addr speaks for others, so that only its request
+// says for whom.
+func (d *Door) behindProxy(addr net.Addr) bool {
+	return d.proxyProtocol || d.proxies.Trusts(addrPort(addr).Addr())
+}
+
+// admit counts a flawless request as let in, unless somebody who is not asked forbids it. It tells
+// whether the client used https. limited says that the network's rate of connections was not asked
+// yet. What was taken leave gives back.
+func (c *Conn) admit(req *handshake.Request, peer netip.AddrPort, limited bool) (https bool, err error) {
+	d := c.endpoint.door
+	client := peer
+	if len(d.proxies) > 0 {
+		client, https = d.proxies.Client(req, peer)
+	}
+	if err := d.hosts.Check(req.Host, c.marked(markLoopback)); err != nil {
+		return false, err
+	}
+	if err := d.origins.Check(req.Origin, req.Host, https); err != nil {
+		return false, err
+	}
+	switch {
+	case d.stopped():
+		return false, errShutdown
+	case d.shedding.Load():
+		d.refused.memory.Add(1)
+		return false, errPressure
+	case limited && !d.networks.allow(client.Addr(), time.Now()):
+		d.refused.address.Add(1)
+		return false, errNetwork
+	case !d.slots.admit():
+		d.refused.slots.Add(1)
+		return false, errFull
+	}
+	c.marks.Or(markIn)
+	e := c.entry()
+	if e == nil {
+		return https, nil
+	}
+	e.info = ConnInfo{ID: c.id, Remote: client, Path: pathOf(req), Opened: time.Now()}
+	network := NetworkOf(client.Addr())
+	if !d.perNetwork.Take(network) {
+		d.refused.quota.Add(1)
+		return false, errNetwork
+	}
+	e.network = network
+	return https, nil
+}
+
+// grantAll is the grant of a door that asks nobody.
+var grantAll auth.Grant
+
+// welcome notes what was granted and appends the response that lets the request in to dst. offers
+// are the subprotocols of the client.
+func (c *Conn) welcome(dst, key []byte, offers func(string) bool, g auth.Grant) ([]byte, error) {
+	d := c.endpoint.door
+	protocol := g.Protocol
+	if protocol == "" {
+		if i := slices.IndexFunc(d.protocols, offers); i >= 0 {
+			protocol = d.protocols[i]
+		}
+	} else if !offers(protocol) {
+		return nil, fmt.Errorf("%w: Grant.Protocol %q was not offered", errServerFailed, protocol)
+	}
+	if e := c.entry(); e != nil {
+		if err := handshake.CheckHeader(g.Header); err != nil {
+			return nil, fmt.Errorf("%w: Grant.Header: %w", errServerFailed, err)
+		}
+		if len(g.Values)%2 != 0 {
+			return nil, fmt.Errorf("%w: Grant.Values has a key without a value", errServerFailed)
+		}
+		if err := e.take(d, g.Principal); err != nil {
+			return nil, err
+		}
+		e.info.Principal, e.info.Protocol = g.Principal, protocol
+		e.values, e.user = slices.Clone(g.Values), g.Principal.Value
+	}
+	return handshake.AppendSwitchingProtocols(dst, key, protocol, g.Header), nil
+}
+
+// take counts the connection for its principal, and notes when that expires.
+func (e *entry) take(d *Door, p auth.Principal) error {
+	const forEver = 10 * 365 * 24 * time.Hour // less than the ticks can count
+	if !p.ExpiresAt.IsZero() {
+		left := time.Until(p.ExpiresAt)
+		if left <= 0 {
+			return errExpired
+		}
+		if left < forEver {
+			e.expires = tickOf(d.eng.now()+int64(left)) + 1
+		}
+	}
+	if !d.perPrincipal.Take(p.Key) {
+		d.refused.quota.Add(1)
+		return errPrincipal
+	}
+	e.principal = p.Key
+	return nil
+}
+
+// leave gives back what the connection took when it was let in. It may be called again.
+func (c *Conn) leave() {
+	d := c.endpoint.door
+	if c.marks.And(^markIn)&markIn != 0 {
+		d.slots.leave()
+	}
+	if e := c.entry(); e != nil {
+		d.perNetwork.Give(e.network)
+		d.perPrincipal.Give(e.principal)
+		e.network, e.principal = netip.Prefix{}, ""
+	}
+}
+
+// refusalOf is what a client is told of an error.
+func refusalOf(err error) *handshake.UpgradeError {
+	if ue, ok := errors.AsType[*handshake.UpgradeError](err); ok {
+		return ue
+	}
+	ue := &handshake.UpgradeError{Status: 403, Reason: "refused"}
+	if re, ok := errors.AsType[*auth.RefusedError](err); ok {
+		ue.Header = re.Header
+		if re.Status >= 400 && re.Status <= 599 {
+			ue.Status = re.Status
+		}
+		if re.Reason != "" {
+			ue.Reason = re.Reason
+		}
+	}
+	return ue
+}
+
+// logRefusal logs why the host refused a request, if that says more than what the client is told.
+func (d *Door) logRefusal(err error, info *ConnInfo) {
+	level := slog.LevelWarn
+	switch err.(type) {
+	case *handshake.UpgradeError:
+		return
+	case *auth.RefusedError:
+		level = slog.LevelDebug
+	}
+	d.log.LogAttrs(context.Background(), level, "agloop: a request was refused",
+		slog.Any("err", err), slog.Any("remote", info.Remote), slog.String("path", info.Path))
+}

@@ -1,0 +1,200 @@
+package loop
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// handToHTTP gives a connection that asks for no WebSocket here to the door's HTTP side, with the
+// bytes read so far.
+func (c *Conn) handToHTTP(read []byte) {
+	fd, err := c.sock.Dup()
+	if err != nil {
+		c.closeNow()
+		return
+	}
+	d := c.endpoint.door
+	h := &HTTPConn{read: bytes.Clone(read), loopback: c.marked(markLoopback), stall: d.limits.WriteTimeout}
+	if d.proxyProtocol {
+		h.remote = net.TCPAddrFromAddrPort(c.peer())
+	}
+	go d.handOver(fd, h)
+	c.closeNow()
+}
+
+// handOver makes a net.Conn of a descriptor that left its loop and gives it to the HTTP side.
+func (d *Door) handOver(fd int, h *HTTPConn) {
+	nc, err := fileConn(fd)
+	if err != nil {
+		d.log.Warn("agloop: connection lost on its way to HTTP", "err", err)
+		return
+	}
+	if tcp, ok := nc.(*net.TCPConn); ok { // nobody pings it
+		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 15 * time.Second, Count: 4})
+	}
+	h.Conn = nc
+	d.http(h)
+}
+
+// HTTPConn is a connection that left its loop to speak plain HTTP: the bytes that were read come
+// first. A response may last for ever, but its peer must read: a write fails when the peer has taken
+// no byte for Limits.WriteTimeout. A later request on it may become a WebSocket again.
+type HTTPConn struct {
+	// Immutable.
+	net.Conn
+	remote   net.Addr // what a proxy says of the client; nil for none
+	loopback bool     // its listener can be reached from this machine alone
+
+	// Who reads.
+	read []byte // comes first
+
+	// Any goroutine, under mu.
+	mu       sync.Mutex
+	stall    time.Duration // how long a write may not progress; 0 or less: for ever
+	until    time.Time     // the deadline of writes that the host set
+	body     bool          // the rest of a request is awaited
+	hurrying bool
+}
+
+// hurryTime is how long a body or a response may stand still when the server shuts down.
+const hurryTime = time.Second
+
+// Read implements net.Conn.
+func (h *HTTPConn) Read(p []byte) (int, error) {
+	if len(h.read) > 0 {
+		n := copy(p, h.read)
+		h.read = h.read[n:]
+		return n, nil
+	}
+	return h.Conn.Read(p)
+}
+
+// RemoteAddr implements net.Conn.
+func (h *HTTPConn) RemoteAddr() net.Addr {
+	if h.remote != nil {
+		return h.remote
+	}
+	return h.Conn.RemoteAddr()
+}
+
+// Write implements net.Conn.
+func (h *HTTPConn) Write(p []byte) (n int, err error) {
+	for {
+		at, bounded := h.nextDeadline()
+		if err := h.Conn.SetWriteDeadline(at); err != nil {
+			return n, err
+		}
+		m, err := h.Conn.Write(p[n:])
+		n += m
+		if !bounded || m == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
+		}
+	}
+}
+
+// nextDeadline is when a write that does not progress fails. bounded tells that one that does goes
+// on after it.
+func (h *HTTPConn) nextDeadline() (at time.Time, bounded bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.stall > 0 {
+		at = time.Now().Add(h.stall)
+	}
+	if h.until.IsZero() || h.stall > 0 && at.Before(h.until) {
+		return at, true
+	}
+	return h.until, false
+}
+
+// SetWriteDeadline implements net.Conn.
+func (h *HTTPConn) SetWriteDeadline(t time.Time) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.until = t
+	return h.Conn.SetWriteDeadline(t)
+}
+
+// SetDeadline implements net.Conn.
+func (h *HTTPConn) SetDeadline(t time.Time) error {
+	return errors.Join(h.SetReadDeadline(t), h.SetWriteDeadline(t))
+}
+
+// CloseWrite lets net/http close without a reset, while the peer still sends.
+func (h *HTTPConn) CloseWrite() error {
+	if half, ok := h.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+// BeginBody says that the body of a request is awaited and must be whole within d; 0 or less is no
+// limit. Any goroutine.
+func (h *HTTPConn) BeginBody(d time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.body = true
+	if h.hurrying {
+		d = hurryTime
+	}
+	if d > 0 {
+		_ = h.SetReadDeadline(time.Now().Add(d))
+	}
+}
+
+// EndBody says that the body is there. Any goroutine.
+func (h *HTTPConn) EndBody() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.body {
+		h.body = false
+		_ = h.SetReadDeadline(time.Time{})
+	}
+}
+
+// Hurry gives a body that is awaited, and a response that is not read, one more second: the server
+// shuts down. Any goroutine.
+func (h *HTTPConn) Hurry() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hurrying = true
+	if h.stall <= 0 || h.stall > hurryTime {
+		h.stall = hurryTime
+	}
+	soon := time.Now().Add(hurryTime)
+	if h.body {
+		_ = h.SetReadDeadline(soon)
+	}
+	if h.until.IsZero() || soon.Before(h.until) {
+		_ = h.Conn.SetWriteDeadline(soon) // of the write under way
+	}
+}
+
+type httpConnKey struct{}
+
+// Context is ctx for the requests on this connection, by which a door that is asked for one of them
+// knows the connection.
+func (h *HTTPConn) Context(ctx context.Context) context.Context {
+	return context.WithValue(ctx, httpConnKey{}, h)
+}
+
+// HTTPConnOf is the connection of a request whose context comes from HTTPConn.Context, or nil.
+func HTTPConnOf(ctx context.Context) *HTTPConn {
+	h, _ := ctx.Value(httpConnKey{}).(*HTTPConn)
+	return h
+}
+
+// Refuse answers the request that was read, when there is no room for the connection, and closes
+// it.
+func (h *HTTPConn) Refuse() {
+	_ = h.Conn.SetWriteDeadline(time.Now().Add(refusalWrite))
+	_, _ = h.Conn.Write(fullResponse)
+	_ = h.CloseWrite()
+	_ = h.Conn.SetReadDeadline(time.Now().Add(refusalWrite))
+	_, _ = h.Conn.Read(make([]byte, 4<<10))
+	h.Close()
+}

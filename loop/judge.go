@@ -1,0 +1,249 @@
+package loop
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/agloop/agloop/auth"
+	"github.com/agloop/agloop/bufpool"
+	"github.com/agloop/agloop/codec/handshake"
+)
+
+// A door that has Authorize asks it in goroutines of its own, so that it may block: maxJudges
+// requests at once, the others in the order in which they came. Meanwhile the connection is judging
+// on its loop, which keeps what arrives and goes on with its deadlines.
+
+const (
+	maxJudges = 256
+	// maxEarly is how much a client may send behind its request before that is answered, in bytes.
+	maxEarly = 16 << 10
+)
+
+// judges are the goroutines that ask Authorize.
+type judges struct {
+	// Any goroutine, under mu.
+	mu      sync.Mutex
+	running int
+	waiting []*judgement
+}
+
+// judgement is one question to Authorize.
+type judgement struct {
+	// Immutable.
+	conn    *Conn // that is told of the verdict
+	request *auth.Request
+	key     []byte // of the handshake
+	ctx     context.Context
+	cancel  context.CancelFunc
+	told    chan struct{} // closed when the verdict is there; nil for one that its loop awaits
+
+	// Any goroutine.
+	verdict atomic.Pointer[verdict]
+}
+
+// verdict is what Authorize said.
+type verdict struct {
+	grant auth.Grant
+	err   error
+}
+
+// newJudgement copies the request of c.
+func newJudgement(ctx context.Context, c *Conn, req *handshake.Request, https bool) *judgement {
+	j := &judgement{conn: c, request: copyRequest(req, https, c.entry().info.Remote), key: slices.Clone(req.Key)}
+	j.ctx, j.cancel = context.WithCancel(ctx)
+	return j
+}
+
+func copyRequest(req *handshake.Request, https bool, remote netip.AddrPort) *auth.Request {
+	r := &auth.Request{
+		Method: string(req.Method), Path: pathOf(req), RawQuery: string(req.Query), Host: string(req.Host),
+		Scheme: "http", Header: req.Header(), Remote: remote,
+	}
+	if https {
+		r.Scheme = "https"
+	}
+	for _, p := range req.Protocols() {
+		r.Protocols = append(r.Protocols, string(p))
+	}
+	return r
+}
+
+// pathOf is the path of a flawless request without its escapes.
+func pathOf(req *handshake.Request) string {
+	path, err := url.PathUnescape(string(req.Path))
+	if err != nil {
+		return string(req.Path) // never: its escapes were checked
+	}
+	return path
+}
+
+// offers tells which subprotocols a request offers.
+func offers(req *handshake.Request) func(string) bool {
+	return func(name string) bool {
+		for _, offer := range req.Protocols() {
+			if string(offer) == name {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// ask has Authorize asked. Any goroutine.
+func (d *Door) ask(j *judgement) {
+	d.judges.mu.Lock()
+	defer d.judges.mu.Unlock()
+	if d.judges.running == maxJudges {
+		d.judges.waiting = append(d.judges.waiting, j)
+		return
+	}
+	d.judges.running++
+	go d.judge(j)
+}
+
+// judge answers one judgement and then those that wait.
+func (d *Door) judge(j *judgement) {
+	for j != nil {
+		d.authorizeOne(j)
+		j = d.judges.next()
+	}
+}
+
+// next is the next judgement that waits, or nil: then the goroutine that asks is to end.
+func (s *judges) next() *judgement {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.waiting) == 0 {
+		s.running--
+		return nil
+	}
+	j := s.waiting[0]
+	s.waiting[0] = nil
+	s.waiting = s.waiting[1:]
+	return j
+}
+
+// authorizeOne calls Authorize, whatever that does.
+func (d *Door) authorizeOne(j *judgement) {
+	v := &verdict{err: errServerFailed}
+	returned := false
+	defer func() {
+		p := recover()
+		if p != nil {
+			d.Counters.Panics.Add(1)
+			d.log.LogAttrs(context.Background(), slog.LevelError, "agloop: panic in Authorize",
+				slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+		}
+		j.tell(v)
+		if !returned && p == nil { // runtime.Goexit ends this goroutine, so another one goes on
+			go d.judge(d.judges.next())
+		}
+	}()
+	if err := j.ctx.Err(); err != nil { // nobody waits for it any more
+		v.err = err
+	} else {
+		v.grant, v.err = d.authorize(j.ctx, j.request)
+	}
+	returned = true
+}
+
+// tell has the verdict acted on.
+func (j *judgement) tell(v *verdict) {
+	j.verdict.Store(v)
+	if j.told != nil {
+		close(j.told)
+		return
+	}
+	j.conn.perform(actLoop, 0)
+}
+
+// settle makes the response of a verdict, or says why there is none.
+func (j *judgement) settle() (response []byte, err error) {
+	c, v := j.conn, j.verdict.Load()
+	switch {
+	case v.err != nil && j.ctx.Err() != nil:
+		return nil, j.late()
+	case v.err == nil:
+		offered := func(name string) bool { return slices.Contains(j.request.Protocols, name) }
+		response, err = c.welcome(nil, j.key, offered, v.grant)
+	default:
+		err = v.err
+		c.endpoint.door.refused.authorize.Add(1)
+	}
+	if err != nil {
+		c.endpoint.door.logRefusal(err, &c.entry().info)
+	}
+	return response, err
+}
+
+// late is why nobody waits for the verdict any more.
+func (j *judgement) late() error {
+	if j.conn.endpoint.door.stopped() {
+		return errShutdown
+	}
+	return errLate
+}
+
+// beginJudging leaves a request to Authorize.
+func (c *Conn) beginJudging(j *judgement) {
+	c.loop.owner.check()
+	c.ensureTransient().judged = j
+	c.state = judging
+	c.endpoint.door.ask(j)
+}
+
+// endJudging forgets the judgement, whose verdict does not matter any more.
+func (c *Conn) endJudging() {
+	if h := c.transient; h != nil && h.judged != nil {
+		h.judged.cancel()
+		h.judged = nil
+	}
+}
+
+// keepEarly keeps what arrives while Authorize is asked.
+func (c *Conn) keepEarly(view []byte) int {
+	h := c.transient
+	switch {
+	case h.head == nil && len(view) <= maxEarly:
+		h.head = bufpool.Get(len(view)).Append(view)
+	case h.head != nil && len(h.head.B)+len(view) <= maxEarly:
+		h.head = h.head.Append(view)
+	default:
+		c.refuse(errEarly)
+	}
+	return len(view)
+}
+
+// checkVerdict acts on the verdict if it is there.
+func (c *Conn) checkVerdict() {
+	c.loop.owner.check()
+	j := c.transient.judged
+	if j.verdict.Load() == nil {
+		return
+	}
+	c.turn(func() {
+		response, err := j.settle()
+		if err != nil {
+			c.refuse(err)
+			return
+		}
+		c.endJudging()
+		if !c.putRaw(response) {
+			c.closeNow()
+			return
+		}
+		early := c.transient.head
+		c.transient.head = nil
+		c.established()
+		if early != nil {
+			c.receive(early.B)
+			early.Release()
+		}
+	})
+}

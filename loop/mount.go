@@ -1,0 +1,142 @@
+package loop
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/agloop/agloop/bufpool"
+	"github.com/agloop/agloop/codec/handshake"
+)
+
+// ServeHTTP lets in a request that net/http has read, of any server and path, and takes its
+// connection over: what it has sent already is the first that the loop reads. It returns when the
+// connection is on its way to a loop, or the request is refused. A request that asks for no
+// WebSocket is answered 426.
+func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	req, upgrade, err := handshake.ParseRequest(handshake.AppendHead(nil, r))
+	switch {
+	case !upgrade:
+		w.Header().Set("Upgrade", "websocket")
+		w.Header().Set("Connection", "Upgrade")
+		http.Error(w, "this is a WebSocket endpoint", http.StatusUpgradeRequired)
+		return
+	case err == nil && r.TLS != nil:
+		err = errMountedTLS
+		d.log.Error("agloop: a mounted server cannot take connections of TLS; end TLS in front of it")
+	}
+	if err == nil {
+		err = d.mount(w, r, &req)
+	}
+	if err == nil {
+		return
+	}
+	if ue := refusalOf(err); ue.Status == 503 || ue.Status == 429 {
+		d.Counters.Refused.Add(1)
+	} else {
+		d.Counters.BadUpgrade.Add(1)
+	}
+	refusalOf(err).Respond(w)
+}
+
+var errMountedTLS = &handshake.UpgradeError{Status: 501, Reason: "WebSocket over TLS is not supported here"}
+
+// mount lets a flawless request in. With an error nothing was answered yet.
+func (d *Door) mount(w http.ResponseWriter, r *http.Request, req *handshake.Request) error {
+	id, ok := d.slots.acquire()
+	if !ok {
+		d.refused.slots.Add(1)
+		return errFull
+	}
+	c := &Conn{endpoint: &d.Endpoint, id: id}
+	response, err := d.judgeMounted(c, r, req)
+	if err != nil {
+		c.leave()
+		d.slots.release(id)
+		return err
+	}
+	nc, early, err := hijack(w)
+	if err != nil {
+		c.leave()
+		d.slots.release(id)
+		d.log.Error("agloop: a mounted server cannot take a connection over", "err", err)
+		return errNoHijack
+	}
+	if !fits(nc) {
+		c.leave()
+		d.slots.release(id)
+		d.log.Error("agloop: a mounted server cannot take this kind of connection over", "type", fmt.Sprintf("%T", nc))
+		_ = nc.SetWriteDeadline(time.Now().Add(refusalWrite))
+		_, _ = nc.Write(errServerFailed.AppendResponse(nil))
+		nc.Close()
+		return nil
+	}
+	h := c.ensureTransient()
+	h.response = response
+	if len(early) > 0 {
+		h.head = bufpool.Get(len(early)).Append(early)
+	}
+	a, err := d.eng.enroll(nc, c)
+	if err != nil {
+		c.lost(err)
+		return nil
+	}
+	a.watch()
+	return nil
+}
+
+// judgeMounted makes the response that lets the request of c in.
+func (d *Door) judgeMounted(c *Conn, r *http.Request, req *handshake.Request) (response []byte, err error) {
+	if d.notes {
+		c.user = &entry{}
+	}
+	own := HTTPConnOf(r.Context()) // of a door, which has asked for its rate
+	if own != nil && own.loopback {
+		c.marks.Or(markLoopback)
+	}
+	peer, _ := netip.ParseAddrPort(r.RemoteAddr) // of a unix socket it is none
+	peer = netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port())
+	https, err := c.admit(req, peer, own == nil || d.proxies.Trusts(peer.Addr()))
+	if err != nil {
+		return nil, err
+	}
+	if d.authorize == nil {
+		return c.welcome(nil, req.Key, offers(req), grantAll)
+	}
+	// Authorize sees what middleware has put into the context of the request, and is to end with
+	// the door all the same.
+	ctx, cancel := r.Context(), context.CancelFunc(func() {})
+	if limit := d.limits.HandshakeTimeout; limit > 0 {
+		ctx, cancel = context.WithTimeout(ctx, limit)
+	}
+	defer cancel()
+	j := newJudgement(ctx, c, req, https)
+	defer j.cancel()
+	defer context.AfterFunc(d.base, j.cancel)()
+	j.told = make(chan struct{})
+	d.ask(j)
+	select {
+	case <-j.told:
+		return j.settle()
+	case <-j.ctx.Done():
+		return nil, j.late()
+	}
+}
+
+// hijack takes the connection out of net/http, with the bytes that were read behind the request.
+func hijack(w http.ResponseWriter) (nc net.Conn, early []byte, err error) {
+	nc, buf, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	early = make([]byte, buf.Reader.Buffered())
+	_, _ = io.ReadFull(buf.Reader, early)
+	if h, ok := nc.(*HTTPConn); ok {
+		return h.Conn, append(early, h.read...), nil
+	}
+	return nc, early, nil
+}

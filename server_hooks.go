@@ -1,0 +1,147 @@
+package agloop
+
+import (
+	"context"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+
+	"github.com/agloop/agloop/loop"
+)
+
+// Hooks are told what happens to connections. They are called off the loops, one after another for
+// one connection, so they may block: that holds up nothing but what comes after for the same
+// connection. nil is skipped. A panic in one is logged and counted, and changes nothing else.
+type Hooks struct {
+	// Connected is told of a connection that was let in.
+	Connected func(ConnInfo)
+	// Disconnected is told of the end of each connection of which Connected was told, or would have
+	// been. The *CloseError is never nil. Shutdown waits for it.
+	Disconnected func(ConnInfo, *CloseError)
+}
+
+// ofConns reports whether a hook is told of connections.
+func (h *Hooks) ofConns() bool { return h.Connected != nil || h.Disconnected != nil }
+
+// watchedHandler is the Handler of a server that tells hooks of connections, or finds them by their
+// principal.
+type watchedHandler struct {
+	Handler
+	srv *Server
+}
+
+func (h watchedHandler) OnOpen(c *Conn) {
+	info := loop.InfoOf(c)
+	h.srv.peers.add(c, info)
+	if hook := h.srv.cfg.Hooks.Connected; hook != nil {
+		h.srv.hooks.call(c, func() { hook(*info) })
+	}
+	h.Handler.OnOpen(c)
+}
+
+func (h watchedHandler) OnClose(c *Conn, why *CloseError) {
+	defer func() { // also when the handler panics
+		info := loop.InfoOf(c)
+		h.srv.peers.remove(c, info)
+		if hook := h.srv.cfg.Hooks.Disconnected; hook != nil {
+			h.srv.hooks.call(c, func() { hook(*info, why) })
+		}
+	}()
+	h.Handler.OnClose(c, why)
+}
+
+// hookCalls calls hooks, those of one connection one after another. There is a goroutine for a
+// connection only while it has calls.
+type hookCalls struct {
+	// Immutable.
+	log *slog.Logger
+
+	// Any goroutine, under mu.
+	mu      sync.Mutex
+	waiting map[*Conn][]func() // the calls that come after the one that goes on
+	panics  uint64
+	idle    chan struct{} // closed when there are none; nil while nobody waits for it
+}
+
+// call has f called after the others of c.
+func (h *hookCalls) call(c *Conn, f func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if calls, busy := h.waiting[c]; busy {
+		h.waiting[c] = append(calls, f)
+		return
+	}
+	if h.waiting == nil {
+		h.waiting = make(map[*Conn][]func())
+	}
+	h.waiting[c] = nil
+	go h.run(c, f)
+}
+
+// run makes one call of c after another, from f on.
+func (h *hookCalls) run(c *Conn, f func()) {
+	returned := false
+	defer func() {
+		if !returned { // runtime.Goexit ends this goroutine, so another one goes on
+			if f := h.next(c); f != nil {
+				go h.run(c, f)
+			}
+		}
+	}()
+	for f != nil {
+		h.guard(f)
+		f = h.next(c)
+	}
+	returned = true
+}
+
+// next is the next call of c, nil when there is none.
+func (h *hookCalls) next(c *Conn) func() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	calls := h.waiting[c]
+	if len(calls) > 0 {
+		h.waiting[c] = calls[1:]
+		return calls[0]
+	}
+	delete(h.waiting, c)
+	if len(h.waiting) == 0 && h.idle != nil {
+		close(h.idle)
+		h.idle = nil
+	}
+	return nil
+}
+
+// guard calls a hook, whatever that does.
+func (h *hookCalls) guard(f func()) {
+	defer func() {
+		if v := recover(); v != nil {
+			h.mu.Lock()
+			h.panics++
+			h.mu.Unlock()
+			h.log.LogAttrs(context.Background(), slog.LevelError, "agloop: panic in a hook",
+				slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+		}
+	}()
+	f()
+}
+
+// wait waits until every call has been made, or returns ctx's error when that ends first.
+func (h *hookCalls) wait(ctx context.Context) error {
+	h.mu.Lock()
+	if len(h.waiting) == 0 {
+		h.mu.Unlock()
+		return nil
+	}
+	if h.idle == nil {
+		h.idle = make(chan struct{})
+	}
+	idle := h.idle
+	h.mu.Unlock()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
