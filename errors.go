@@ -63,7 +63,7 @@ type (
 	ProtocolError = frame.ProtocolError
 	// UpgradeError refuses an opening handshake; Authorize may return one.
 	UpgradeError = handshake.UpgradeError
-	// DialError says why a server did not accept an opening handshake.
+	// DialError says why a server did not accept an opening handshake, or a proxy on the way.
 	DialError = handshake.DialError
 	// FieldError is a malformed event or input: event, field, reason.
 	FieldError = event.FieldError
