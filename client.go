@@ -31,13 +31,11 @@ type ClientConfig struct {
 	Protocols []string
 	// Proxy names the proxy on the way to a URL; nil as its result is none. It is asked as Auth is.
 	// The proxy must be "http://[user:password@]host[:port]" and is asked to CONNECT to the server;
-	// its refusal is a *DialError, any other scheme a *ConfigError. nil is the environment's:
-	// HTTP_PROXY for ws and HTTPS_PROXY for wss, unless NO_PROXY names the host, and never for this
-	// machine; see http.ProxyFromEnvironment.
+	// its refusal is a *DialError, any other scheme a *ConfigError. nil is ProxyFromEnvironment, but
+	// none with a Dial: who dials a unix socket, say, wants no proxy of the environment.
 	Proxy func(*url.URL) (*url.URL, error)
-	// Dial opens the connection below: to the proxy if there is one, also one of the environment.
-	// Who does not dial addr, but a unix socket for example, sets a Proxy that returns nil. It must
-	// give a *net.TCPConn or *net.UnixConn. nil is a net.Dialer.
+	// Dial opens the connection below, which must be a *net.TCPConn or *net.UnixConn: to the proxy
+	// if Proxy names one. nil is a net.Dialer.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// MaxPending bounds the memory of events that wait for the caller of Run, in bytes. An event
 	// takes a buffer, whose size is a power of two from 256 bytes up, and about 100 bytes besides.
@@ -130,10 +128,10 @@ func (cfg *ClientConfig) setDefaults() {
 	if cfg.MaxPending == 0 {
 		cfg.MaxPending = max(maxPending, cfg.Limits.MaxMessage)
 	}
-	if cfg.Proxy == nil {
-		cfg.Proxy = environmentProxy
-	}
 	if cfg.Dial == nil {
+		if cfg.Proxy == nil {
+			cfg.Proxy = ProxyFromEnvironment
+		}
 		cfg.Dial = (&net.Dialer{KeepAlive: -1}).DialContext
 	}
 }

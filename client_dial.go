@@ -82,8 +82,11 @@ func (cfg *ClientConfig) header(ctx context.Context) (http.Header, error) {
 	return header, nil
 }
 
-// proxy is the proxy on the way to u, nil for none.
+// proxy is the proxy on the way to u; nil is none.
 func (cfg *ClientConfig) proxy(u *url.URL) (*url.URL, error) {
+	if cfg.Proxy == nil {
+		return nil, nil
+	}
 	lent := *u
 	proxy, err := cfg.Proxy(&lent)
 	switch {
@@ -99,8 +102,10 @@ func (cfg *ClientConfig) proxy(u *url.URL) (*url.URL, error) {
 	return proxy, nil
 }
 
-// environmentProxy is the proxy that the environment names, as it was when first asked.
-func environmentProxy(u *url.URL) (*url.URL, error) {
+// ProxyFromEnvironment is a ClientConfig.Proxy that names the proxy of the environment: HTTP_PROXY
+// for ws and HTTPS_PROXY for wss, unless NO_PROXY names the host, and never for localhost and
+// loopback addresses. It is http.ProxyFromEnvironment, which reads the environment once.
+func ProxyFromEnvironment(u *url.URL) (*url.URL, error) {
 	asHTTP := *u
 	asHTTP.Scheme = "http" + strings.TrimPrefix(u.Scheme, "ws")
 	return http.ProxyFromEnvironment(&http.Request{URL: &asHTTP})
