@@ -148,7 +148,7 @@ func (s *slot) dial(life *lifetime) (*link, error) {
 	return l, nil
 }
 
-// connect is ClientConfig.connect for a goroutine of ours, which a panic of the host's must not end.
+// connect is ClientConfig.connect for a goroutine of ours: a panic of the host's must not end it.
 func (t *Transport) connect(ctx context.Context, u *url.URL) (_ net.Conn, _ loop.DialConfig, err error) {
 	defer func() {
 		if v := recover(); v != nil {
