@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 
 	"github.com/agloop/agloop/codec/event"
-	"github.com/agloop/agloop/codec/handshake"
 	"github.com/agloop/agloop/loop"
 )
 
@@ -19,12 +18,24 @@ type ClientConfig struct {
 	// Handler receives messages as bytes, on a loop; Run is of no use then. nil is a client that
 	// runs agents.
 	Handler Handler
-	// Header holds further fields of the request, such as Authorization or Origin.
+	// Header holds further fields of the request, such as Origin.
 	Header http.Header
+	// Auth gives fields that may be others each time, such as Authorization with a token that
+	// expires. It is asked before each dial, of a Transport before each redial, in the goroutine
+	// that dials; a Transport asks several at once. A name in any case of letters replaces that of
+	// Header, and without values removes it. Only the context bounds it: that of Dial, of a
+	// Transport one of DialTimeout. Its error fails the dial and can be found in that of Dial. nil
+	// adds nothing.
+	Auth func(context.Context) (http.Header, error)
 	// Protocols are the subprotocols to offer, in order of preference.
 	Protocols []string
-	// Dial opens the connection below. nil is a net.Dialer. It must give a *net.TCPConn or
-	// *net.UnixConn.
+	// Proxy names the proxy on the way to a URL; nil as its result is none. It is asked as Auth is.
+	// The proxy must be "http://[user:password@]host[:port]" and is asked to CONNECT to the server;
+	// its refusal is a *DialError, any other scheme a *ConfigError. nil is ProxyFromEnvironment, but
+	// none with a Dial: who dials a unix socket, say, wants no proxy of the environment.
+	Proxy func(*url.URL) (*url.URL, error)
+	// Dial opens the connection below, which must be a *net.TCPConn or *net.UnixConn: to the proxy
+	// if Proxy names one. nil is a net.Dialer.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// MaxPending bounds the memory of events that wait for the caller of Run, in bytes. An event
 	// takes a buffer, whose size is a power of two from 256 bytes up, and about 100 bytes besides.
@@ -53,11 +64,13 @@ type Client struct {
 	stripped atomic.Uint64
 }
 
-// Dial connects to rawURL, "ws://host[:port][/path][?query]". ctx bounds it, and
-// Limits.HandshakeTimeout does. Errors: a *ConfigError or *url.Error, ErrTLS for wss, those of
-// dialling, a *DialError when the server does not upgrade.
+// Dial connects to rawURL, "ws://host[:port][/path][?query]". ctx bounds all of it, and
+// Limits.HandshakeTimeout what comes behind the TCP connection. Errors: a *ConfigError or
+// *url.Error, ErrTLS for wss, those of cfg's functions and of dialling, a *DialError when the
+// server does not upgrade or the proxy does not connect to it, context.DeadlineExceeded when one
+// does not answer.
 func Dial(ctx context.Context, rawURL string, cfg ClientConfig) (*Client, error) {
-	req, addr, err := parseURL(rawURL)
+	u, err := parseURL(rawURL)
 	if err != nil {
 		return nil, err
 	}
@@ -68,49 +81,61 @@ func Dial(ctx context.Context, rawURL string, cfg ClientConfig) (*Client, error)
 	if err != nil {
 		return nil, err
 	}
-	req.Header, req.Protocols = cfg.Header, cfg.Protocols
-	if cfg.Logger == nil {
-		cfg.Logger = slog.Default()
-	}
-	if cfg.MaxPending == 0 {
-		cfg.MaxPending = max(maxPending, limits.MaxMessage)
-	}
-	if cfg.Dial == nil {
-		cfg.Dial = (&net.Dialer{KeepAlive: -1}).DialContext
-	}
+	cfg.Limits = limits
+	cfg.setDefaults()
 
 	engine, err := clientLoops.acquire(cfg.Logger)
 	if err != nil {
 		return nil, err
 	}
 	c := &Client{release: sync.OnceFunc(clientLoops.release)}
+	connected := false
+	defer func() {
+		if !connected { // a function of cfg may have panicked
+			c.release()
+		}
+	}()
 	handler := cfg.Handler
 	if handler == nil {
 		if err := event.Pretouch(); err != nil {
-			c.release()
 			return nil, err
 		}
 		c.inbox = newInbox(cfg.MaxPending)
 		handler = c.inbox
 	}
-	nc, err := cfg.Dial(ctx, "tcp", addr)
+	nc, dial, err := cfg.connect(ctx, u)
 	if err != nil {
-		c.release()
 		return nil, err
 	}
 	dialer := engine.NewDialer(loop.EndpointConfig{
 		Handler: releaseOnClose{handler, c.release}, Limits: limits, Log: cfg.Logger,
 	})
-	c.conn, c.protocol, err = dialer.Dial(ctx, nc, req, nil)
+	c.conn, c.protocol, err = dialer.Dial(ctx, nc, dial)
 	if err != nil {
-		c.release()
 		return nil, err
 	}
+	connected = true
 	return c, nil
 }
 
 // maxPending is the default of ClientConfig.MaxPending.
 const maxPending = 16 << 20
+
+// setDefaults replaces the zeros of a config whose Limits have their defaults.
+func (cfg *ClientConfig) setDefaults() {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.MaxPending == 0 {
+		cfg.MaxPending = max(maxPending, cfg.Limits.MaxMessage)
+	}
+	if cfg.Dial == nil {
+		if cfg.Proxy == nil {
+			cfg.Proxy = ProxyFromEnvironment
+		}
+		cfg.Dial = (&net.Dialer{KeepAlive: -1}).DialContext
+	}
+}
 
 // clientLimits are l with the defaults of a client. One that receives events takes, unless l says
 // otherwise, those of a server with the same limits, and some larger ones that others may send.
@@ -125,30 +150,6 @@ func clientLimits(l Limits, events bool) (Limits, error) {
 		l.MaxMessage = l.MaxEvent + headroom
 	}
 	return l, err
-}
-
-// parseURL splits a URL into the request and the address to dial.
-func parseURL(rawURL string) (req handshake.DialRequest, addr string, err error) {
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		return req, "", err
-	}
-	switch u.Scheme {
-	case "ws":
-	case "wss":
-		return req, "", ErrTLS
-	default:
-		return req, "", &ConfigError{Field: "URL", Reason: "scheme must be ws or wss"}
-	}
-	if u.Hostname() == "" {
-		return req, "", &ConfigError{Field: "URL", Reason: "has no host"}
-	}
-	port := u.Port()
-	if port == "" {
-		port = "80"
-	}
-	return handshake.DialRequest{Host: u.Host, Target: u.RequestURI()},
-		net.JoinHostPort(u.Hostname(), port), nil
 }
 
 // Conn is the connection below, for sending bytes with a Handler.

@@ -64,7 +64,7 @@ type (
 	ProtocolError = frame.ProtocolError
 	// RefusedError refuses a request; Authorize may return one.
 	RefusedError = auth.RefusedError
-	// DialError says why a server did not accept an opening handshake.
+	// DialError says why a server did not accept an opening handshake, or a proxy on the way.
 	DialError = handshake.DialError
 	// FieldError is a malformed event or input: event, field, reason.
 	FieldError = event.FieldError

@@ -3,8 +3,6 @@ package agloop
 import (
 	"errors"
 	"fmt"
-	"log/slog"
-	"net"
 	"time"
 
 	"github.com/agloop/agloop/codec/handshake"
@@ -24,13 +22,14 @@ type TransportConfig struct {
 	// of Client.Limits. The zero value is DefaultPerformanceConfig with the window of Client.Limits
 	// and memory by the limits of the process.
 	PerformanceConfig PerformanceConfig
-	// Client is how each connection is dialled. Its Handler must be nil.
+	// Client is how each connection is dialled. Its Handler must be nil. A panic in its Auth, Proxy
+	// or Dial is recovered and logged, and fails the attempt, as runtime.Goexit does.
 	Client ClientConfig
 	// Loops is the number of event loops, which the transport has to itself. 0 is one less than
 	// GOMAXPROCS, at least 1.
 	Loops int
-	// DialTimeout bounds one attempt: name, TCP connection, opening handshake, which
-	// Client.Limits.HandshakeTimeout bounds too. 0 is 10 s.
+	// DialTimeout bounds one attempt: Client.Auth, name, TCP connection, and the opening handshake,
+	// a proxy's part of it included, which Client.Limits.HandshakeTimeout bounds too. 0 is 10 s.
 	DialTimeout time.Duration
 	// ReconnectMin and ReconnectMax bound the pause before a connection is dialled again: after n
 	// failures in a row it is uniform between 0 and min(ReconnectMax, ReconnectMin·2ⁿ). A server's
@@ -72,15 +71,7 @@ func (c TransportConfig) parse() (_ TransportConfig, err error) {
 	if c.ReconnectMax == 0 {
 		c.ReconnectMax = max(def.ReconnectMax, c.ReconnectMin)
 	}
-	if c.Client.MaxPending == 0 {
-		c.Client.MaxPending = max(maxPending, c.Client.Limits.MaxMessage)
-	}
-	if c.Client.Logger == nil {
-		c.Client.Logger = slog.Default()
-	}
-	if c.Client.Dial == nil {
-		c.Client.Dial = (&net.Dialer{KeepAlive: -1}).DialContext
-	}
+	c.Client.setDefaults()
 	return c, c.check()
 }
 
@@ -102,7 +93,7 @@ func (c *TransportConfig) check() error {
 		return &ConfigError{Field: "URLs", Reason: "must name a server"}
 	}
 	for i, rawURL := range c.URLs {
-		req, _, err := parseURL(rawURL)
+		u, err := parseURL(rawURL)
 		switch {
 		case errors.Is(err, ErrTLS):
 			return fmt.Errorf("%w: URLs[%d]", err, i)
@@ -114,7 +105,8 @@ func (c *TransportConfig) check() error {
 			return &ConfigError{Field: fmt.Sprintf("URLs[%d]", i), Reason: reason}
 		}
 		// What cannot be sent in a request would fail at every attempt.
-		req.Key, req.Header, req.Protocols = handshake.NewDialKey(), c.Client.Header, c.Client.Protocols
+		req := c.Client.request(u)
+		req.Key = handshake.NewDialKey()
 		if _, err := handshake.AppendDialRequest(nil, req); err != nil {
 			return &ConfigError{Field: "Client", Reason: err.Error()}
 		}

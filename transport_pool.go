@@ -31,7 +31,7 @@ type remote struct {
 func newRemote(rawURL string) *remote {
 	r := &remote{url: rawURL}
 	if u, err := url.Parse(rawURL); err == nil {
-		r.name = u.Scheme + "://" + u.Host + u.Path
+		r.name = publicURL(u)
 	}
 	return r
 }

@@ -3,9 +3,14 @@ package agloop
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
+	"runtime/debug"
 	"time"
+
+	"github.com/agloop/agloop/loop"
 )
 
 // slot keeps one connection to one URL. A goroutine works for it only while it has none, and dials.
@@ -29,6 +34,10 @@ const (
 	// maxRetryAfter bounds what a server may ask for.
 	maxRetryAfter = 5 * time.Minute
 )
+
+// errDialExited is the error of a dial in which a function of the host's calls runtime.Goexit, as
+// FailNow of a test does.
+var errDialExited = errors.New("agloop: dial: a function of ClientConfig ended its goroutine")
 
 // backoff is the pause before a connection is dialled again.
 type backoff struct {
@@ -54,13 +63,20 @@ func (b backoff) delay(failures int, retryAfter time.Duration) time.Duration {
 // connection before ended; it is nil for the first.
 func (s *slot) dialUntilUp(life *lifetime, lost error) {
 	t := s.transport
+	done := false
+	defer func() {
+		if !done {
+			t.dialFailed(life, s, errDialExited)
+			go s.dialUntilUp(life, errDialExited)
+		}
+	}()
 	for err := lost; ; {
 		if err != nil && !s.waitToRedial(life.ctx, err) {
 			break
 		}
 		var l *link
 		if l, err = s.dial(life); err == nil {
-			if t.linkConnected(life, l) {
+			if done = t.linkConnected(life, l); done {
 				return
 			}
 			err = l.closeErr
@@ -71,6 +87,7 @@ func (s *slot) dialUntilUp(life *lifetime, lost error) {
 		}
 		t.dialFailed(life, s, err)
 	}
+	done = true
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	life.slotEnded()
@@ -112,23 +129,35 @@ func (s *slot) dial(life *lifetime) (*link, error) {
 
 	ctx, cancel := context.WithTimeout(life.ctx, t.cfg.DialTimeout)
 	defer cancel()
-	req, addr, err := parseURL(s.remote.url)
+	u, err := parseURL(s.remote.url)
 	if err != nil {
 		return nil, err
 	}
-	req.Header, req.Protocols = t.cfg.Client.Header, t.cfg.Client.Protocols
-	nc, err := t.cfg.Client.Dial(ctx, "tcp", addr)
+	nc, dial, err := t.connect(ctx, u)
 	if err != nil {
 		return nil, err
 	}
 	l := newLink(s, life)
-	conn, protocol, err := life.dialer.Dial(ctx, nc, req, l)
+	dial.User = l
+	conn, protocol, err := life.dialer.Dial(ctx, nc, dial)
 	if err != nil {
 		return nil, err
 	}
 	l.client = &Client{conn: conn, protocol: protocol, inbox: l.inbox}
 	l.since = time.Now()
 	return l, nil
+}
+
+// connect is ClientConfig.connect for a goroutine of ours: a panic of the host's must not end it.
+func (t *Transport) connect(ctx context.Context, u *url.URL) (_ net.Conn, _ loop.DialConfig, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("agloop: dial: panic in a function of ClientConfig: %v", v)
+			t.log.LogAttrs(ctx, slog.LevelError, "agloop: panic in a function of ClientConfig",
+				slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+		}
+	}()
+	return t.cfg.Client.connect(ctx, u)
 }
 
 // dialFailed counts an attempt that failed.

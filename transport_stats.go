@@ -27,7 +27,7 @@ type TransportStats struct {
 
 // DialFailures count attempts to connect that failed, by kind.
 type DialFailures struct {
-	Refused uint64 // the server answered, but not with a flawless 101: a *DialError
+	Refused uint64 // the server answered, but not with a flawless 101, or the proxy refused: a *DialError
 	Timeout uint64 // no answer in time
 	Network uint64 // everything else: no such host, nobody listens, cut during the handshake
 }

@@ -7,6 +7,7 @@ package client
 
 import (
 	"context"
+	"net/url"
 
 	"github.com/agloop/agloop"
 )
@@ -95,3 +96,6 @@ func DefaultTransportConfig() TransportConfig { return agloop.DefaultTransportCo
 func Dial(ctx context.Context, rawURL string, cfg Config) (*Client, error) {
 	return agloop.Dial(ctx, rawURL, cfg)
 }
+
+// ProxyFromEnvironment names the proxy of the environment; see agloop.ProxyFromEnvironment.
+func ProxyFromEnvironment(u *url.URL) (*url.URL, error) { return agloop.ProxyFromEnvironment(u) }

@@ -5,21 +5,34 @@ import (
 	"net"
 	"time"
 
-	"github.com/agloop/agloop/bufpool"
 	"github.com/agloop/agloop/codec/handshake"
 )
 
-// Dial does the opening handshake on nc, which it takes over, and puts the connection on a loop.
-// user is its Conn.User from the beginning. Dial returns the connection and the subprotocol the
-// server chose. ctx bounds the handshake, and Limits.HandshakeTimeout does. A refusal is a
-// *handshake.DialError.
-func (p *Dialer) Dial(ctx context.Context, nc net.Conn, req handshake.DialRequest, user any) (*Conn, string, error) {
-	protocol, early, err := shakeHands(ctx, nc, req, p.limits.HandshakeTimeout)
+// DialConfig says what a connection is dialled for.
+type DialConfig struct {
+	// URL is the server's as errors name it, without what may be secret.
+	URL string
+	// Request is the opening handshake. Its Key is made by Dial.
+	Request handshake.DialRequest
+	// Proxy is the address of the proxy that the connection leads to, "host:port". "" is none.
+	Proxy string
+	// Connect is what the proxy is asked for.
+	Connect handshake.ConnectRequest
+	// User is the connection's Conn.User from the beginning.
+	User any
+}
+
+// Dial does the opening handshake on nc, which it takes over, through a proxy if there is one, and
+// puts the connection on a loop. It returns the connection and the subprotocol the server chose.
+// ctx bounds what is said on nc, and Limits.HandshakeTimeout does, all of it together; the error
+// says what was waited for. A refusal is a *handshake.DialError.
+func (p *Dialer) Dial(ctx context.Context, nc net.Conn, cfg DialConfig) (*Conn, string, error) {
+	protocol, early, err := p.shakeHands(ctx, nc, cfg)
 	if err != nil {
 		nc.Close()
 		return nil, "", err
 	}
-	c := &Conn{endpoint: &p.Endpoint, user: user}
+	c := &Conn{endpoint: &p.Endpoint, user: cfg.User}
 	if early != nil {
 		c.ensureTransient().head = early
 	}
@@ -40,63 +53,4 @@ func (p *Dialer) Dial(ctx context.Context, nc net.Conn, req handshake.DialReques
 		return nil, "", err
 	}
 	return c, protocol, nil
-}
-
-// shakeHands writes the request and reads one response head. early is what the server sent behind
-// it, nil for nothing.
-func shakeHands(ctx context.Context, nc net.Conn, req handshake.DialRequest, timeout time.Duration) (protocol string, early *bufpool.Buffer, err error) {
-	req.Key = handshake.NewDialKey()
-	head, err := handshake.AppendDialRequest(nil, req)
-	if err != nil {
-		return "", nil, err
-	}
-	if timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, timeout)
-		defer cancel()
-	}
-	// Cancelling makes the pending read or write fail at once.
-	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
-	defer func() {
-		if !stop() && err == nil {
-			err = ctx.Err()
-		}
-		if err != nil && ctx.Err() != nil {
-			err = ctx.Err()
-		}
-		if err != nil && early != nil {
-			early.Release()
-			early = nil
-		}
-	}()
-
-	if _, err := nc.Write(head); err != nil {
-		return "", nil, err
-	}
-	buf := bufpool.Get(4 << 10)
-	defer func() { buf.Release() }()
-	for scan := 0; ; {
-		buf = buf.Grow(512)
-		n, err := nc.Read(buf.B[len(buf.B):cap(buf.B)])
-		if err != nil {
-			return "", nil, err
-		}
-		buf.B = buf.B[:len(buf.B)+n]
-		size, next, err := handshake.ScanHead(buf.B, scan, handshake.HeadLimits{})
-		if err != nil {
-			return "", nil, &handshake.DialError{Reason: "response head too large"}
-		}
-		if size == 0 {
-			scan = next
-			continue
-		}
-		protocol, err := handshake.ParseDialResponse(buf.B[:size], req.Key, req.Protocols)
-		if err != nil {
-			return "", nil, err
-		}
-		if rest := buf.B[size:]; len(rest) > 0 {
-			early = bufpool.Get(len(rest)).Append(rest)
-		}
-		return protocol, early, nil
-	}
 }

@@ -128,7 +128,9 @@ func (e *Engine) Dial(ctx context.Context, nc net.Conn, host string, cfg Endpoin
 		return nil, err
 	}
 	cfg.Limits = limits
-	c, _, err := e.NewDialer(cfg).Dial(ctx, nc, handshake.DialRequest{Host: host}, nil)
+	c, _, err := e.NewDialer(cfg).Dial(ctx, nc, DialConfig{
+		URL: "ws://" + host, Request: handshake.DialRequest{Host: host},
+	})
 	return c, err
 }
 

@@ -13,7 +13,8 @@ import (
 // negative size does so for MessageBatchBytes, and is an error elsewhere.
 type Limits struct {
 	// HandshakeTimeout is how long an opening handshake may take from accept to the 101 response,
-	// however many bytes arrive. 0 is 5 s.
+	// however many bytes arrive; of a client from the TCP connection on, with what a proxy takes. 0
+	// is 5 s.
 	HandshakeTimeout time.Duration
 	// MaxHeader is the largest head of a request, in bytes: request line, fields and blank line, of
 	// a client the largest head of a response. 0 is 16 KiB, less than 1 KiB does not do; it cannot

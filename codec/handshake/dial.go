@@ -6,9 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 )
 
 // DialRequest is what a client asks for in its opening handshake.
@@ -25,31 +23,6 @@ type DialRequest struct {
 	// Header holds further fields, such as Authorization, Cookie and Origin. The fields of the
 	// handshake itself may not stand in it.
 	Header http.Header
-}
-
-// DialError says why an opening handshake failed.
-type DialError struct {
-	// Status is the response's HTTP status; 0 when there was no response that could be read, or the
-	// request was not fit to be sent.
-	Status int
-	// StatusText is the reason phrase of the response, if it has only valid bytes.
-	StatusText string
-	// Reason says what was wrong, in words of this library.
-	Reason string
-	// RetryAfter is how long the server asks the client to wait, 0 when it does not. It may be any
-	// time: callers should limit it.
-	RetryAfter time.Duration
-}
-
-func (e *DialError) Error() string {
-	s := "agloop: dial: " + e.Reason
-	if e.Status != 0 {
-		s += ": " + strconv.Itoa(e.Status)
-		if e.StatusText != "" {
-			s += " " + e.StatusText
-		}
-	}
-	return s
 }
 
 // NewDialKey returns a fresh Sec-WebSocket-Key: 16 random bytes in base64, RFC 6455 §4.1.

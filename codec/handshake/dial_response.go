@@ -22,10 +22,7 @@ func ParseDialResponse(head []byte, key string, protocols []string) (protocol st
 	p.require(consistsOf(line, valueByte), "malformed status line")
 	p.fields(rest)
 	if status != http.StatusSwitchingProtocols {
-		return "", &DialError{
-			Status: status, StatusText: text, Reason: "server refused the upgrade",
-			RetryAfter: dialRetryAfter(p.retryAfter, p.date),
-		}
+		return "", p.refusal(status, text, "server refused the upgrade")
 	}
 	// RFC 9110 §7.8 ties Upgrade to HTTP/1.1.
 	p.require(bytes.HasPrefix(line, []byte("HTTP/1.1 ")), "HTTP/1.1 required")
@@ -133,6 +130,14 @@ func (p *responseParser) field(line []byte) {
 func (p *responseParser) setOnce(field *[]byte, value []byte) {
 	p.require(*field == nil, "repeated header field")
 	*field = value
+}
+
+// refusal is the error of a response that gives nothing of what was asked for.
+func (p *responseParser) refusal(status int, text, reason string) *DialError {
+	return &DialError{
+		Status: status, StatusText: text, Reason: reason,
+		RetryAfter: dialRetryAfter(p.retryAfter, p.date),
+	}
 }
 
 // judge checks a 101, RFC 6455 §4.1, the list for the server's response.

@@ -249,6 +249,7 @@ func FuzzDialResponse(f *testing.F) {
 		if head == 0 {
 			return
 		}
+		fuzzRefusal(t, data, head)
 		protocol, err := handshake.ParseDialResponse(data[:head], testKey, offers)
 		if err != nil {
 			if protocol != "" || err.(*handshake.DialError).Status != 0 && err.(*handshake.DialError).Status < 100 {
@@ -267,4 +268,21 @@ func FuzzDialResponse(f *testing.F) {
 			t.Fatalf("net/http reads an accepted head as %v, %v", resp, err)
 		}
 	})
+}
+
+// fuzzRefusal takes data for the answer of a proxy, and of who refuses.
+func fuzzRefusal(t *testing.T, data []byte, head int) {
+	var e handshake.DialError
+	e.ReadResponse(data[:head], bytes.NewReader(data[head:]))
+	if len(e.Body) > 4<<10 || e.Header == nil && e.Body != nil {
+		t.Fatalf("%d bytes of body, header %v", len(e.Body), e.Header)
+	}
+	connected := handshake.ParseConnectResponse(data[:head])
+	if failed, ok := connected.(*handshake.DialError); connected != nil && (!ok || failed.Status/100 == 2) {
+		t.Fatalf("a proxy refused with %#v", connected)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(data[:head])), nil)
+	if err == nil && connected == nil && resp.StatusCode/100 != 2 {
+		t.Fatalf("net/http reads the consent of a proxy as %d", resp.StatusCode)
+	}
 }
