@@ -31,7 +31,7 @@ var (
 // behindProxy reports whether what connects from addr speaks for others, so that only its request
 // says for whom.
 func (d *Door) behindProxy(addr net.Addr) bool {
-	return d.proxyProtocol || d.proxies.Trusts(addrPort(addr).Addr())
+	return d.proxyProtocol || len(d.proxies) > 0 && d.proxies.Trusts(addrPort(addr).Addr())
 }
 
 // admit counts a flawless request as let in, unless somebody who is not asked forbids it. It tells

@@ -71,7 +71,7 @@ func (c *Conn) whenDue() {
 		c.loop.Counters.BadUpgrade.Add(1)
 		c.cut(frame.ClosePolicy, errHandshake)
 	case judging:
-		c.refuse(errLate)
+		c.turn(func() { c.refuse(errLate) })
 	case open:
 		c.guard(c.openDeadline)
 	case closing, draining, lingering:

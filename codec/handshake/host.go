@@ -47,7 +47,7 @@ func (p HostPolicy) Check(host []byte, loopback bool) error {
 
 // isLoopback reports whether a name or an address, of IPv6 in brackets, is this machine's own.
 func isLoopback(name []byte) bool {
-	if equalFold(name, "localhost") {
+	if equalFold(name, "localhost") || string(name) == "127.0.0.1" {
 		return true
 	}
 	if name[0] == '[' {
