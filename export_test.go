@@ -63,3 +63,28 @@ func (s *Server) FailEngine(err error) (mend func()) {
 	s.run = func(int) error { return err }
 	return func() { s.run = start }
 }
+
+// SetHTTPSlots replaces how many connections may speak HTTP. Before Serve.
+func (s *Server) SetHTTPSlots(n int) { s.http.most = n }
+
+// HTTPIdle is the number of connections that rest between two requests.
+func (s *Server) HTTPIdle() (n int) {
+	s.http.mu.Lock()
+	defer s.http.mu.Unlock()
+	for _, since := range s.http.open {
+		if !since.IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
+// Loops is the number of its loops.
+func (s *Server) Loops() int { return s.engine.Loops() }
+
+// Peers is the number of principals that are connected.
+func (s *Server) Peers() int {
+	s.peers.mu.Lock()
+	defer s.peers.mu.Unlock()
+	return len(s.peers.conns)
+}

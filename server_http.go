@@ -38,9 +38,6 @@ type httpServer struct {
 // which is a minute with nginx, so that they are the ones to close.
 const httpIdle = 75 * time.Second
 
-// maxHTTPHeadSlack is what net/http reads beyond MaxHeaderBytes.
-const maxHTTPHeadSlack = 4 << 10
-
 func newHTTPServer(s *Server) *httpServer {
 	h := &httpServer{
 		owner: s,
@@ -53,7 +50,7 @@ func newHTTPServer(s *Server) *httpServer {
 		Handler:           h,
 		ReadHeaderTimeout: max(0, s.cfg.Limits.HandshakeTimeout),
 		IdleTimeout:       httpIdle,
-		MaxHeaderBytes:    max(1, s.cfg.Limits.MaxHeader-maxHTTPHeadSlack),
+		MaxHeaderBytes:    s.cfg.Limits.MaxHeader, // CheckHead is exact
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 		ConnState:         h.noteState,
 		ConnContext: func(ctx context.Context, nc net.Conn) context.Context {
@@ -77,11 +74,7 @@ func DefaultHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `{"status":"Healthy"}`)
 		return
 	}
-	if w.Header().Get("Connection") == "" {
-		w.Header().Set("Connection", "Upgrade")
-	} else {
-		w.Header().Set("Connection", "close, Upgrade")
-	}
+	w.Header().Add("Connection", "Upgrade") // beside close, if that is there
 	w.Header().Set("Upgrade", "websocket")
 	http.Error(w, "this is a WebSocket endpoint", http.StatusUpgradeRequired)
 }
@@ -89,6 +82,10 @@ func DefaultHTTP(w http.ResponseWriter, r *http.Request) {
 // ServeHTTP implements http.Handler for the requests on these connections.
 func (h *httpServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	cfg := &h.owner.cfg
+	if err := handshake.CheckHead(r, handshake.HeadLimits{MaxBytes: cfg.Limits.MaxHeader}); err != nil {
+		err.Respond(w)
+		return
+	}
 	if handshake.AsksForWebSocket(r.Header) {
 		if cfg.Path == AnyPath || r.URL.EscapedPath() == cfg.Path {
 			h.owner.door.ServeHTTP(w, r)

@@ -88,8 +88,9 @@ func (e *UpgradeError) Respond(w http.ResponseWriter) {
 			h[http.CanonicalHeaderKey(name)] = values
 		}
 	}
-	h.Set("Connection", e.connection())
+	h.Set("Connection", "close") // alone, or net/http does not close
 	if e.status() == http.StatusUpgradeRequired {
+		h.Add("Connection", "Upgrade")
 		h.Set("Upgrade", "websocket")
 	}
 	if seconds := e.retryAfter(); seconds > 0 {

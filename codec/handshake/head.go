@@ -1,6 +1,9 @@
 package handshake
 
-import "bytes"
+import (
+	"bytes"
+	"net/http"
+)
 
 // HeadLimits bounds what a peer may send before the blank line that ends an HTTP head. In every
 // field zero means the default and a negative value means no limit.
@@ -83,4 +86,30 @@ func blankLine(b []byte) bool {
 		i--
 	}
 	return i >= 0 && b[i] == '\n'
+}
+
+// CheckHead holds a request that net/http has read to the limits of bytes and fields, as [ScanHead]
+// does those of the reactor: net/http's own bound is some kilobytes less exact.
+func CheckHead(r *http.Request, lim HeadLimits) *UpgradeError {
+	size := len(r.Method) + len(r.RequestURI) + len(r.Proto) + len("  \r\n\r\n")
+	fields := 0
+	count := func(name, value string) {
+		size += len(name) + len(": \r\n") + len(value)
+		fields++
+	}
+	if r.Host != "" {
+		count("Host", r.Host)
+	}
+	for name, values := range r.Header {
+		for _, value := range values {
+			count(name, value)
+		}
+	}
+	switch {
+	case size > limitOr(lim.MaxBytes, defaultMaxBytes):
+		return errLongHead
+	case fields > limitOr(lim.MaxFields, defaultMaxFields):
+		return errManyFields
+	}
+	return nil
 }
