@@ -25,6 +25,7 @@ var floors = map[string]struct {
 	"bufpool": {0, ""},
 	"metrics": {0, ""},
 
+	"internal/platform": {0, ""},
 	"internal/leaktest": {0, ""},            // of tests only
 	"internal/testkit":  {2, "codec/frame"}, // of tests only
 
@@ -38,7 +39,7 @@ var floors = map[string]struct {
 
 	"metrics/prom": {1, "metrics"}, // the root never imports it
 
-	"loop": {2, "auth codec/frame codec/handshake batch bufpool memmon metrics tune"},
+	"loop": {2, "auth internal/platform codec/frame codec/handshake batch bufpool memmon metrics tune"},
 	"run":  {2, "auth codec/event agui"},
 
 	".": {3, "auth loop run codec/frame codec/handshake codec/event batch agui bufpool metrics memmon tune"},

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	_ "github.com/agloop/agloop/internal/platform" // one sentence where there is neither epoll nor kqueue
 	"github.com/agloop/agloop/memmon"
 	"github.com/agloop/agloop/metrics"
 	"github.com/panjf2000/gnet/v2"

@@ -23,7 +23,7 @@ func startDemo(t *testing.T) (*server.Server, *http.ServeMux) {
 	}
 	ready, served := make(chan struct{}), make(chan error, 1)
 	go func() {
-		served <- srv.ServeListener(&readyListener{Listener: ln, ready: func() { close(ready) }})
+		served <- srv.ServeListener(&readyListener{TCPListener: ln.(*net.TCPListener), ready: func() { close(ready) }})
 	}()
 	t.Cleanup(func() {
 		srv.Close()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -32,17 +33,24 @@ func echo(args []string, stdout, stderr io.Writer) int {
 	flags := newFlags("echo", stderr)
 	at := listenFlags(flags, "127.0.0.1:9001")
 	loops := flags.Int("loops", 0, "`number` of event loops; 0 lets the library choose")
+	authorize := flags.Bool("authorize", false, "ask a function that lets everybody in")
 	if code, ok := parse(flags, args); !ok {
 		return code
 	}
 	spareProcessor(*loops)
-	srv := server.New(server.Config{
+	cfg := server.Config{
 		Handler: echoServer{},
 		Path:    server.AnyPath,
 		Origins: []string{"*"},
+		Hosts:   []string{"*"},
 		Loops:   *loops,
 		Limits:  echoLimits(),
-	})
+		Rates:   server.Rates{Control: -1},
+	}
+	if *authorize {
+		cfg.Authorize = func(context.Context, *server.Request) (g server.Grant, err error) { return g, nil }
+	}
+	srv := server.New(cfg)
 	return serve("echo", at, srv, stderr, func(a net.Addr) {
 		fmt.Fprintf(stdout, "agloop echo: ws://%s/\n", a)
 	})

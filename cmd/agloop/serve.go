@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"runtime"
@@ -24,6 +25,7 @@ const drainTimeout = 10 * time.Second
 type listening struct {
 	addr      string
 	reusePort bool
+	mounted   bool
 }
 
 // listenFlags registers the flags that say where a command listens.
@@ -31,16 +33,21 @@ func listenFlags(flags *flag.FlagSet, addr string) *listening {
 	l := new(listening)
 	flags.StringVar(&l.addr, "addr", addr, "`address` to listen on")
 	flags.BoolVar(&l.reusePort, "reuse-port", false, "share the port with other processes that do (SO_REUSEPORT)")
+	flags.BoolVar(&l.mounted, "mounted", false, "take the connections over from net/http, as a server mounted in it does")
 	return l
 }
 
-func (l *listening) listen() (net.Listener, error) {
+func (l *listening) listen() (*net.TCPListener, error) {
 	// The library pings silent peers, so the kernel's keepalive is not needed.
 	lc := net.ListenConfig{KeepAlive: -1}
 	if l.reusePort {
 		lc.Control = sharePort
 	}
-	return lc.Listen(context.Background(), "tcp", l.addr)
+	ln, err := lc.Listen(context.Background(), "tcp", l.addr)
+	if err != nil {
+		return nil, err
+	}
+	return ln.(*net.TCPListener), nil
 }
 
 // serve runs srv at l until SIGINT or SIGTERM and then shuts it down. A second signal ends the
@@ -57,7 +64,12 @@ func serve(name string, l *listening, srv *server.Server, stderr io.Writer, read
 
 	served := make(chan error, 1)
 	go func() {
-		served <- srv.ServeListener(&readyListener{Listener: ln, ready: func() { ready(ln.Addr()) }})
+		announced := &readyListener{TCPListener: ln, ready: func() { ready(ln.Addr()) }}
+		if l.mounted {
+			served <- http.Serve(announced, srv)
+		} else {
+			served <- srv.ServeListener(announced)
+		}
 	}()
 
 	select {
@@ -83,14 +95,14 @@ func serve(name string, l *listening, srv *server.Server, stderr io.Writer, read
 // readyListener calls ready at the first Accept. The server has then started and has not accepted
 // anything.
 type readyListener struct {
-	net.Listener
+	*net.TCPListener // the server must see what it is
 	ready func()
 	once  sync.Once
 }
 
 func (l *readyListener) Accept() (net.Conn, error) {
 	l.once.Do(l.ready)
-	return l.Listener.Accept()
+	return l.TCPListener.Accept()
 }
 
 // spareProcessor sets GOMAXPROCS to one more than there are loops. With as many busy loops as
