@@ -99,6 +99,32 @@ func TestMounted(t *testing.T) {
 	}
 }
 
+// TestServersOnOnePort: a server whose HTTP side is a mux with another one in it.
+func TestServersOnOnePort(t *testing.T) {
+	agent := closing(t, agloop.NewServer(agloop.ServerConfig{Agent: hello}))
+	mux := http.NewServeMux()
+	mux.Handle("/agent", agent)
+	mux.HandleFunc("/ping", agloop.DefaultHTTP)
+	_, addr := serve(t, agloop.ServerConfig{Handler: echo{}, HTTP: mux})
+	for _, before := range []string{"", ping} {
+		p := testkit.Connect(t, addr, 0)
+		if before != "" {
+			get(t, p, before)
+		}
+		p.Put(at("/agent"), testkit.Text(inputOf("r", 0)))
+		p.WantSwitch()
+		if _, first, err := p.Message(); err != nil || !strings.Contains(string(first), "RUN_STARTED") {
+			t.Errorf("got %s, %v", first, err)
+		}
+		p.Close()
+	}
+	p := testkit.Dial(t, addr)
+	p.Put(testkit.Text("the first server"))
+	p.WantMessage(frame.Text, "the first server")
+	p.HangUp()
+	testkit.Await(t, "all are gone", func() bool { return agent.Stats().Connections == 0 })
+}
+
 // TestMountedRefuses: the rules are those of the reactor, and a refused connection is not used
 // again.
 func TestMountedRefuses(t *testing.T) {

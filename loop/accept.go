@@ -155,7 +155,7 @@ func (d *Door) place(nc net.Conn, refused *turnaways, loopback, scarce bool, tim
 		refused.turnAway(nc, pressureResponse)
 		return
 	}
-	if !d.behindProxy(nc.RemoteAddr()) && !d.networks.allow(addrPort(nc.RemoteAddr()).Addr(), time.Now()) {
+	if peer := addrPort(nc.RemoteAddr()); !d.behindProxy(peer) && !d.networks.allow(peer.Addr(), time.Now()) {
 		d.refused.address.Add(1)
 		refused.turnAway(nc, networkResponse)
 		return

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"slices"
 	"time"
@@ -28,10 +27,10 @@ var (
 	errEarly        = &handshake.UpgradeError{Status: 400, Reason: "too much sent before the handshake was answered"}
 )
 
-// behindProxy reports whether what connects from addr speaks for others, so that only its request
-// says for whom.
-func (d *Door) behindProxy(addr net.Addr) bool {
-	return d.proxyProtocol || len(d.proxies) > 0 && d.proxies.Trusts(addrPort(addr).Addr())
+// behindProxy reports whether who connects speaks for others, so that only the request says for
+// whom.
+func (d *Door) behindProxy(peer netip.AddrPort) bool {
+	return d.proxyProtocol || len(d.proxies) > 0 && d.proxies.Trusts(peer.Addr())
 }
 
 // admit counts a flawless request as let in, unless somebody who is not asked forbids it. It tells

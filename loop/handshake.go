@@ -102,7 +102,7 @@ func (c *Conn) answer(req *handshake.Request) error {
 	if d.notes && c.entry() == nil {
 		c.user = &entry{}
 	}
-	https, err := c.admit(req, peer, d.behindProxy(c.sock.RemoteAddr()))
+	https, err := c.admit(req, peer, d.behindProxy(peer))
 	if err != nil {
 		return err
 	}

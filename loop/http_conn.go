@@ -20,8 +20,8 @@ func (c *Conn) handToHTTP(read []byte) {
 	}
 	d := c.endpoint.door
 	h := &HTTPConn{read: bytes.Clone(read), loopback: c.marked(markLoopback), stall: d.limits.WriteTimeout}
-	if d.proxyProtocol {
-		h.remote = net.TCPAddrFromAddrPort(c.peer())
+	if peer := c.peer(); d.proxyProtocol && peer.IsValid() {
+		h.remote = net.TCPAddrFromAddrPort(peer)
 	}
 	go d.handOver(fd, h)
 	c.closeNow()

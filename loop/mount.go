@@ -94,13 +94,13 @@ func (d *Door) judgeMounted(c *Conn, r *http.Request, req *handshake.Request) (r
 	if d.notes {
 		c.user = &entry{}
 	}
-	own := HTTPConnOf(r.Context()) // of a door, which has asked for its rate
-	if own != nil && own.loopback {
+	accepted := HTTPConnOf(r.Context()) // by a door, which has asked for the rate of its network
+	if accepted != nil && accepted.loopback {
 		c.marks.Or(markLoopback)
 	}
 	peer, _ := netip.ParseAddrPort(r.RemoteAddr) // of a unix socket it is none
 	peer = netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port())
-	https, err := c.admit(req, peer, own == nil || d.proxies.Trusts(peer.Addr()))
+	https, err := c.admit(req, peer, accepted == nil || d.behindProxy(peer))
 	if err != nil {
 		return nil, err
 	}
