@@ -30,15 +30,15 @@
 // # Who may call what
 //
 // Methods of Server, Client, Transport, Run and Conn may be called from any goroutine unless they
-// say otherwise. Callbacks of a Handler run on a loop and must not block; an Agent runs in a
-// goroutine of its own and may. Bytes lent to a callback are valid until it returns.
+// say otherwise. Callbacks of a Handler run on a loop and must not block; an Agent, Authorize
+// and the Hooks run in goroutines of their own and may. Bytes lent to a callback are valid until it returns.
 //
 // # Lock order
 //
 // Locks are taken from left to right. Nothing of the host's but its logger is called while one is
 // held, so a log handler must not ask the server.
 //
-//	Server.mu → PerformanceManager.mu, activeSessions.mu    state, engine, door, listeners
+//	Server.mu → PerformanceManager.mu, activeSessions.mu    state, listeners
 //	Transport.perfMu → PerformanceManager.mu                start and stop of the manager
 //	PerformanceManager.changing → tune → PerformanceManager.mu
 //	                                                        the config changes
@@ -47,15 +47,17 @@
 //	session.mu → activeSessions.mu, Conn.mu                 the inputs of one connection
 //	inbox.mu → Conn.mu                                      the events that wait for Client.Run
 //	backpressure.mu → Conn.mu                               who waits for OnDrain
+//	httpServer.mu → loop.HTTPConn's                         connections that speak plain HTTP
+//	hookCalls.mu, peers.mu                                  alone
 //
 // Where a package stands its own locks are meant.
 //
-// Loops take session.mu, activeSessions.mu, inbox.mu, backpressure.mu and Transport.mu, so these
-// are held for a few instructions only. Locks of package loop come last; see there.
+// Loops take session.mu, activeSessions.mu, inbox.mu, backpressure.mu, hookCalls.mu, peers.mu and
+// Transport.mu, so these are held for a few instructions only. Locks of package loop come last; see there.
 //
 // # What is promised
 //
-// Hosts build on agloop, server, client, agui, run, metrics, metrics/prom and tune. The other
+// Hosts build on agloop, server, client, agui, auth, run, metrics, metrics/prom and tune. The other
 // packages are building blocks: loop, codec/frame, codec/handshake, codec/event, batch, bufpool and
 // memmon may change in any minor version. A type of theirs that has a name here, as Conn has, is
 // promised by that name.

@@ -280,6 +280,7 @@ func TestMountedShutdown(t *testing.T) {
 		t.Errorf("the last event is %s", last)
 	}
 	p.Put(testkit.Closing(1001, ""))
+	p.Close()
 	if err := testkit.Receive(t, "Shutdown", ended); err != nil {
 		t.Error(err)
 	}

@@ -27,6 +27,7 @@
 //	Conn.mu → poller.mu, holders.mu    each held for one access to a map
 //	Loop.mu                            alone: never together with Conn.mu
 //	Engine.enrolls                     alone, held for reading while a connection is enrolled
+//	judges, networks, Tally, HTTPConn  alone
 //
 // What is done under Conn.mu is a function that unlocks by defer, so that no panic leaves it
 // locked.
@@ -36,6 +37,7 @@
 // engine.go, conn.go, read.go. The outbound side is cut by question: outbox.go says what waits,
 // schedule.go when it leaves, writer.go by whom, send.go by which system calls, blocked.go and
 // poller_linux.go what the kernel refused; then close.go. endpoint.go says what a connection is
-// for, door.go and accept.go how it comes in, account.go what it holds; watchdog.go looks after the
-// loops.
+// for, door.go and accept.go how it comes in, handshake.go, admit.go and judge.go how it is let in,
+// mount.go and http_conn.go how it comes from net/http and goes there, account.go what it holds;
+// watchdog.go looks after the loops.
 package loop
