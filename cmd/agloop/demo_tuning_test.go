@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -17,13 +16,13 @@ import (
 func startDemo(t *testing.T) (*server.Server, *http.ServeMux) {
 	t.Helper()
 	srv, mux := newDemo()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := (&listening{addr: "127.0.0.1:0"}).listen()
 	if err != nil {
 		t.Fatal(err)
 	}
 	ready, served := make(chan struct{}), make(chan error, 1)
 	go func() {
-		served <- srv.ServeListener(&readyListener{Listener: ln, ready: func() { close(ready) }})
+		served <- srv.ServeListener(&readyListener{TCPListener: ln, ready: func() { close(ready) }})
 	}()
 	t.Cleanup(func() {
 		srv.Close()

@@ -34,13 +34,17 @@ func listenFlags(flags *flag.FlagSet, addr string) *listening {
 	return l
 }
 
-func (l *listening) listen() (net.Listener, error) {
+func (l *listening) listen() (*net.TCPListener, error) {
 	// The library pings silent peers, so the kernel's keepalive is not needed.
 	lc := net.ListenConfig{KeepAlive: -1}
 	if l.reusePort {
 		lc.Control = sharePort
 	}
-	return lc.Listen(context.Background(), "tcp", l.addr)
+	ln, err := lc.Listen(context.Background(), "tcp", l.addr)
+	if err != nil {
+		return nil, err
+	}
+	return ln.(*net.TCPListener), nil
 }
 
 // serve runs srv at l until SIGINT or SIGTERM and then shuts it down. A second signal ends the
@@ -57,7 +61,7 @@ func serve(name string, l *listening, srv *server.Server, stderr io.Writer, read
 
 	served := make(chan error, 1)
 	go func() {
-		served <- srv.ServeListener(&readyListener{Listener: ln, ready: func() { ready(ln.Addr()) }})
+		served <- srv.ServeListener(&readyListener{TCPListener: ln, ready: func() { ready(ln.Addr()) }})
 	}()
 
 	select {
@@ -81,16 +85,16 @@ func serve(name string, l *listening, srv *server.Server, stderr io.Writer, read
 }
 
 // readyListener calls ready at the first Accept. The server has then started and has not accepted
-// anything.
+// anything. It embeds the listener itself, by which the server sees that loops can take what it accepts.
 type readyListener struct {
-	net.Listener
+	*net.TCPListener
 	ready func()
 	once  sync.Once
 }
 
 func (l *readyListener) Accept() (net.Conn, error) {
 	l.once.Do(l.ready)
-	return l.Listener.Accept()
+	return l.TCPListener.Accept()
 }
 
 // spareProcessor sets GOMAXPROCS to one more than there are loops. With as many busy loops as
