@@ -63,7 +63,7 @@ benchtest: ## the load generator, the rivals and the report are right (Linux; ne
 	cd bench/rivals && go test -shuffle=on ./...
 
 .PHONY: e2e
-e2e: ## the official TypeScript client and a headless browser; installs what they need
+e2e: ## the official TypeScript client, a headless browser, nginx and HAProxy; installs what they need
 	bash e2e/run.sh
 
 .PHONY: check

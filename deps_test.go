@@ -48,6 +48,7 @@ var floors = map[string]struct {
 	"client": {4, "."},
 
 	"cmd/agloop":   {5, ". server client codec/event agui metrics metrics/prom"},
+	"e2e/proxied":  {5, "server"},
 	"e2e/reencode": {5, "codec/event"},
 }
 

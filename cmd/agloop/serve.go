@@ -96,8 +96,8 @@ func serve(name string, l *listening, srv *server.Server, stderr io.Writer, read
 // anything.
 type readyListener struct {
 	*net.TCPListener // the server must see what it is
-	ready func()
-	once  sync.Once
+	ready            func()
+	once             sync.Once
 }
 
 func (l *readyListener) Accept() (net.Conn, error) {

@@ -1,16 +1,20 @@
-// Starts a command of the agloop program under test and stops it again.
+// Starts the programs under test and stops them again.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 
-const binary = process.env.AGLOOP_BIN;
-if (!binary) throw new Error("AGLOOP_BIN must name the program under test; e2e/run.sh sets it");
+// binary is a program under test, by the name of the variable that has its path.
+function binary(variable) {
+  const path = process.env[variable];
+  if (!path) throw new Error(`${variable} must name a program under test; e2e/run.sh sets it`);
+  return path;
+}
 
 const running = new Set();
 process.on("exit", () => running.forEach((child) => child.kill("SIGKILL"))); // nothing outlives the tests
 
-function start(args) {
-  const child = spawn(binary, args, { stdio: ["ignore", "pipe", "pipe"] });
+export function start(file, args, stdin = "ignore") {
+  const child = spawn(file, args, { stdio: [stdin, "pipe", "pipe"] });
   running.add(child);
   child.on("exit", () => running.delete(child));
   return child;
@@ -31,33 +35,44 @@ export async function within(ms, what, promise) {
 
 // serve starts a serving command on a free port and resolves when it has announced its address.
 export async function serve(command, ...args) {
-  const child = start([command, "--addr", "127.0.0.1:0", ...args]);
+  const child = start(binary("AGLOOP_BIN"), [command, "--addr", "127.0.0.1:0", ...args]);
+  const { line, stop } = await announced(`agloop ${command}`, child);
+  const host = /\/\/([^/]+)\//.exec(line)[1];
+  return { announced: line, http: `http://${host}`, ws: `ws://${host}/ws`, host, stop };
+}
+
+// host starts the host of docs/deploy.md. say has its agent emit a token; an empty one ends the
+// message.
+export async function host(...args) {
+  const child = start(binary("PROXIED_BIN"), args, "pipe");
+  const { line, stop } = await announced("proxied", child);
+  return { addr: /\/\/(.+)\/$/.exec(line)[1], stop, say: (token) => child.stdin.write(`${token}\n`) };
+}
+
+// announced resolves with the first line of a program, which says where it serves. stop asks the
+// program to end and resolves with how it did.
+async function announced(name, child) {
   let stderr = "";
   child.stderr.on("data", (d) => (stderr += d));
   const exited = once(child, "exit").then(([code, signal]) => ({ code, signal, stderr }));
   const lines = createInterface({ input: child.stdout });
   const [line] = await within(
     10_000,
-    `start of agloop ${command}`,
-    Promise.race([once(lines, "line"), exited.then((e) => Promise.reject(new Error(`agloop ${command}: ${e.stderr}`)))]),
+    `start of ${name}`,
+    Promise.race([once(lines, "line"), exited.then((e) => Promise.reject(new Error(`${name}: ${e.stderr}`)))]),
   );
-  const host = /\/\/([^/]+)\//.exec(line)[1];
   return {
-    announced: line,
-    http: `http://${host}`,
-    ws: `ws://${host}/ws`,
-    host,
-    // stop asks the program to end and resolves with how it did.
+    line,
     stop() {
       if (running.has(child)) child.kill("SIGTERM");
-      return within(15_000, `end of agloop ${command}`, exited);
+      return within(15_000, `end of ${name}`, exited);
     },
   };
 }
 
 // invoke runs a command to its end.
 export async function invoke(...args) {
-  const child = start(args);
+  const child = start(binary("AGLOOP_BIN"), args);
   const out = { stdout: "", stderr: "" };
   child.stdout.on("data", (d) => (out.stdout += d));
   child.stderr.on("data", (d) => (out.stderr += d));

@@ -5,9 +5,11 @@ import { WebSocket } from "ws";
 import { within } from "./program.mjs";
 import { judge } from "./judge.mjs";
 
-export async function connect(url) {
-  const socket = new WebSocket(url);
+export async function connect(url, options) {
+  const socket = new WebSocket(url, options);
   const frames = [];
+  let headers;
+  socket.on("upgrade", (response) => (headers = response.headers));
   let wake = () => {};
   socket.on("message", (data, isBinary) => {
     frames.push({ data, isBinary });
@@ -21,6 +23,7 @@ export async function connect(url) {
     return frames.shift();
   };
   const api = {
+    headers, // of the response that let it in
     send: (data) => socket.send(data),
     frame: () => within(10_000, "a frame", frame()),
     closed: () => within(10_000, "close", closed),
@@ -42,6 +45,24 @@ export async function connect(url) {
     },
   };
   return api;
+}
+
+// refusal is the status and the text with which a WebSocket is refused.
+export async function refusal(url, options) {
+  const socket = new WebSocket(url, options);
+  socket.on("error", () => {}); // that of being given up below
+  const [, response] = await within(
+    5_000,
+    `refusal of ${url}`,
+    Promise.race([
+      once(socket, "unexpected-response"),
+      once(socket, "open").then(() => Promise.reject(new Error(`${url} was let in`))),
+    ]),
+  );
+  let text = "";
+  for await (const part of response) text += part;
+  socket.terminate();
+  return { status: response.statusCode, text: text.trim() };
 }
 
 export function input(text, extra = {}) {
