@@ -68,11 +68,12 @@ type ServerConfig struct {
 	// Rates bound how often things may happen. None but Rates.Control is on by itself; PublicRates
 	// are a set for the open internet.
 	Rates Rates
-	// Quotas bound how many connections there may be.
+	// Quotas bound how much there may be at one moment.
 	Quotas Quotas
 	// Hooks are told what happens.
 	Hooks Hooks
-	// BaseContext is what the contexts that the server makes descend from. nil is
+	// BaseContext is what the contexts that the server makes descend from: runs have its values,
+	// and when it is cancelled all of them are, and none begins any more. nil is
 	// context.Background.
 	BaseContext context.Context
 	// Performance sets the performance system. The zero value is DefaultPerformanceConfig with the
@@ -269,6 +270,9 @@ func (c ServerConfig) parse() (_ ServerConfig, err error) {
 	}
 	if c.Path == "" {
 		c.Path = "/ws"
+	}
+	if c.BaseContext == nil {
+		c.BaseContext = context.Background()
 	}
 	switch {
 	case c.Agent == nil && c.Handler == nil:

@@ -171,7 +171,7 @@ func TestAuthorize(t *testing.T) {
 			return g, nil
 		},
 		Agent: agloop.AgentFunc(func(ctx context.Context, run *agloop.Run) error {
-			users <- run.User
+			users <- run.Principal.Value
 			return nil
 		}),
 	})

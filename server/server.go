@@ -36,6 +36,9 @@ type (
 	Agent       = agloop.Agent
 	AgentFunc   = agloop.AgentFunc
 	Run         = agloop.Run
+	RunKey      = agloop.RunKey
+	RunInfo     = agloop.RunInfo
+	RunEnd      = agloop.RunEnd
 	TextMessage = agloop.TextMessage
 	ToolCall    = agloop.ToolCall
 )
@@ -110,6 +113,7 @@ type (
 	RefusedError  = agloop.RefusedError
 	FieldError    = agloop.FieldError
 	OrderError    = agloop.OrderError
+	PublicError   = agloop.PublicError
 	PanicError    = agloop.PanicError
 )
 
