@@ -40,6 +40,9 @@ func (s *Server) OnDecode(hook func(raw []byte, decode func())) {
 	}
 }
 
+// RunsTaken is how many places of runs are taken.
+func (s *Server) RunsTaken() int64 { return s.places.taken.Load() }
+
 // Held is what its connections hold, in bytes, by the ledger.
 func (s *Server) Held() int64 { return s.performance.ledger.Total() }
 

@@ -107,6 +107,7 @@ type Server struct {
 	decoding admission
 	active   activeSessions
 	peers    peers
+	places   *runPlaces
 
 	// Any goroutine, under mu.
 	mu        sync.Mutex
@@ -143,6 +144,7 @@ func NewServer(cfg ServerConfig) *Server {
 	// The config is valid, so there is no error.
 	s.performance, _ = newPerformanceManager(s.cfg.performanceConfig(s.door.Slots().Cap()),
 		s.cfg.Limits.Tuning(), ledger, s.door.Slots(), serverTarget{s.engine, s.door}, s.log)
+	s.places = newRunPlaces(s.cfg.Quotas, s.mayBeOpen)
 	return s
 }
 

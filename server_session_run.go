@@ -9,8 +9,15 @@ import (
 	"github.com/agloop/agloop/run"
 )
 
-// startRun makes a run of an input.
+// startRun makes a run of an input, or returns why it is refused. The run has a place until its
+// goroutine is through with it.
 func (s *session) startRun(ctx context.Context, input *agui.RunAgentInput) refusal {
+	places := s.srv.places
+	if full := places.take(s.principal.Key, s.network); full != "" {
+		s.srv.door.RunOverQuota()
+		return refusal{run.CodeManyRuns, full}
+	}
+	defer places.give(s.principal.Key, s.network)
 	s.answers = true
 	s.runAgent(ctx, input)
 	return refusal{}
