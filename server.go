@@ -70,6 +70,8 @@ type ServerConfig struct {
 	Rates Rates
 	// Quotas bound how much there may be at one moment.
 	Quotas Quotas
+	// Runs says how runs begin.
+	Runs RunsConfig
 	// Hooks are told what happens.
 	Hooks Hooks
 	// BaseContext is what the contexts that the server makes descend from: runs have its values,
@@ -144,6 +146,7 @@ func NewServer(cfg ServerConfig) *Server {
 	// The config is valid, so there is no error.
 	s.performance, _ = newPerformanceManager(s.cfg.performanceConfig(s.door.Slots().Cap()),
 		s.cfg.Limits.Tuning(), ledger, s.door.Slots(), serverTarget{s.engine, s.door}, s.log)
+	s.hooks.panics = &s.door.Counters.Panics
 	s.places = newRunPlaces(s.cfg.Quotas, s.mayBeOpen)
 	return s
 }

@@ -3,9 +3,11 @@ package agloop
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"runtime/pprof"
 
 	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/auth"
 	"github.com/agloop/agloop/run"
 )
 
@@ -18,10 +20,44 @@ func (s *session) startRun(ctx context.Context, input *agui.RunAgentInput) refus
 		return refusal{run.CodeManyRuns, full}
 	}
 	defer places.give(s.principal.Key, s.network)
+	if refused := s.filterInput(ctx, input); refused.code != "" {
+		return refused
+	}
 	s.answers = true
 	s.runAgent(ctx, input)
 	return refusal{}
 }
+
+// filterInput asks the host's filter whether it takes an input, which that may change.
+func (s *session) filterInput(ctx context.Context, input *agui.RunAgentInput) refusal {
+	filter := s.srv.cfg.Runs.FilterInput
+	if filter == nil {
+		return refusal{}
+	}
+	thread, id := slog.String("thread", input.ThreadID), slog.String("run", input.RunID)
+	err := filter(ctx, s.principal, input)
+	refused, ok := errors.AsType[*auth.RefusedError](err)
+	switch {
+	case ok && refused != nil:
+		if err != error(refused) {
+			s.srv.log.LogAttrs(ctx, slog.LevelWarn, "agloop: an input was refused", thread, id, slog.Any("err", err))
+		}
+		if refused.Reason == "" {
+			return refusal{run.CodeRefused, inputRefused}
+		}
+		return refusal{run.CodeRefused, refused.Reason}
+	case ctx.Err() != nil: // as in parseInput
+		return refusal{run.CodeShutdown, shuttingDown}
+	case err != nil:
+		text, failure := run.Hidden(inputRefused)
+		s.srv.log.LogAttrs(ctx, slog.LevelError, "agloop: FilterInput failed",
+			slog.String("id", failure), thread, id, slog.Any("err", err))
+		return refusal{run.CodeRefused, text}
+	}
+	return refusal{}
+}
+
+const inputRefused = "the input was refused"
 
 // runAgent runs the agent on an input. The input has its terminal event when this returns.
 func (s *session) runAgent(ctx context.Context, input *agui.RunAgentInput) {
@@ -51,6 +87,12 @@ func (s *session) setup(enc run.Encoder) *run.Setup {
 	setup := &run.Setup{
 		Agent: cfg.Agent, Principal: s.principal, Values: s.values,
 		Encoder: enc, Sink: s, MaxEvent: cfg.Limits.MaxEvent, Log: s.srv.log,
+	}
+	if hook := cfg.Hooks.RunStarted; hook != nil {
+		setup.Started = func(info RunInfo) { s.srv.hooks.guard(func() { hook(info) }) }
+	}
+	if hook := cfg.Hooks.RunEnded; hook != nil {
+		setup.Ended = func(end RunEnd) { s.srv.hooks.guard(func() { hook(end) }) }
 	}
 	return setup
 }

@@ -80,10 +80,11 @@ func TestBaseContext(t *testing.T) {
 	type key struct{}
 	base, cancel := context.WithCancelCause(context.WithValue(t.Context(), key{}, "value"))
 	defer cancel(nil)
-	values := make(chan any, 10)
+	values, ends := make(chan any, 10), make(chan error, 10)
 	cause := errors.New("the host stops")
 	srv, addr := serve(t, agloop.ServerConfig{
 		BaseContext: base,
+		Hooks:       agloop.Hooks{RunEnded: func(end agloop.RunEnd) { ends <- end.Err }},
 		Agent: agloop.AgentFunc(func(ctx context.Context, _ *agloop.Run) error {
 			values <- ctx.Value(key{})
 			<-ctx.Done()
@@ -108,6 +109,9 @@ func TestBaseContext(t *testing.T) {
 		w.send(inputOf("2", 0))
 		if got := w.ends(1); got != "shutting_down" {
 			t.Errorf("afterwards %s", got)
+		}
+		if err := testkit.Receive(t, "the end of the run", ends); err != cause {
+			t.Errorf("ended with %v", err)
 		}
 	}
 	if len(values) != 0 {
