@@ -31,7 +31,8 @@
 //
 // Methods of Server, Client, Transport, Run and Conn may be called from any goroutine unless they
 // say otherwise. Callbacks of a Handler run on a loop and must not block; an Agent runs in a
-// goroutine of its own and may. Bytes lent to a callback are valid until it returns.
+// goroutine of its own and may, as may FilterInput and the hooks of runs, which run there, too.
+// Bytes lent to a callback are valid until it returns.
 //
 // # Lock order
 //

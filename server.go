@@ -108,7 +108,8 @@ type Server struct {
 	// Any goroutine.
 	decoding admission
 	active   activeSessions
-	peers    peers
+	peers    keyed[*Conn]
+	live     keyed[*Run] // whose agents are being called
 	places   *runPlaces
 
 	// Any goroutine, under mu.

@@ -39,7 +39,7 @@ type watchedHandler struct {
 
 func (h watchedHandler) OnOpen(c *Conn) {
 	info := loop.InfoOf(c)
-	h.srv.peers.add(c, info)
+	h.srv.peers.add(info.Principal.Key, c)
 	if hook := h.srv.cfg.Hooks.Connected; hook != nil {
 		h.srv.hooks.call(c, func() { hook(*info) })
 	}
@@ -49,7 +49,7 @@ func (h watchedHandler) OnOpen(c *Conn) {
 func (h watchedHandler) OnClose(c *Conn, why *CloseError) {
 	defer func() { // also when the handler panics
 		info := loop.InfoOf(c)
-		h.srv.peers.remove(c, info)
+		h.srv.peers.remove(info.Principal.Key, c)
 		if hook := h.srv.cfg.Hooks.Disconnected; hook != nil {
 			h.srv.hooks.call(c, func() { hook(*info, why) })
 		}

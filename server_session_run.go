@@ -81,11 +81,25 @@ func runLabels(input *agui.RunAgentInput) pprof.LabelSet {
 	return pprof.Labels("thread", input.ThreadID, "run", input.RunID)
 }
 
+// foundByKey returns an agent whose runs Peer finds while it is called. A principal that is
+// anonymous costs nothing.
+func (s *session) foundByKey(agent Agent) Agent {
+	key := s.principal.Key
+	if key == "" {
+		return agent
+	}
+	return AgentFunc(func(ctx context.Context, r *Run) error {
+		s.srv.live.add(key, r)
+		defer s.srv.live.remove(key, r)
+		return agent.Run(ctx, r)
+	})
+}
+
 // setup is what a run of this session needs.
 func (s *session) setup(enc run.Encoder) *run.Setup {
 	cfg := &s.srv.cfg
 	setup := &run.Setup{
-		Agent: cfg.Agent, Principal: s.principal, Values: s.values,
+		Agent: s.foundByKey(cfg.Agent), Principal: s.principal, Values: s.values,
 		Encoder: enc, Sink: s, MaxEvent: cfg.Limits.MaxEvent, Log: s.srv.log,
 	}
 	if hook := cfg.Hooks.RunStarted; hook != nil {
