@@ -30,8 +30,10 @@
 // # Who may call what
 //
 // Methods of Server, Client, Transport, Run and Conn may be called from any goroutine unless they
-// say otherwise. Callbacks of a Handler run on a loop and must not block; an Agent, Authorize
-// and the Hooks run in goroutines of their own and may. Bytes lent to a callback are valid until it returns.
+// say otherwise. Callbacks of a Handler run on a loop and must not block. An Agent runs in a
+// goroutine of its own and may, as may FilterInput and the hooks of runs, which run there too;
+// Authorize and the hooks of connections have goroutines of their own. Bytes lent to a callback are
+// valid until it returns.
 //
 // # Lock order
 //

@@ -70,6 +70,8 @@ type (
 	FieldError = event.FieldError
 	// OrderError is an event out of order: event and rule.
 	OrderError = agui.OrderError
+	// PublicError is an agent's error whose code and message the client may read.
+	PublicError = agui.PublicError
 	// PanicError is what a run panicked with: its agent, or what is below it.
 	PanicError = run.PanicError
 )

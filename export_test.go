@@ -40,6 +40,25 @@ func (s *Server) OnDecode(hook func(raw []byte, decode func())) {
 	}
 }
 
+// Live is how many runs are found by their principals' keys.
+func (s *Server) Live() (n int) {
+	s.live.mu.Lock()
+	defer s.live.mu.Unlock()
+	for _, runs := range s.live.byKey {
+		n += len(runs)
+	}
+	return n
+}
+
+// AddBrokenRun adds a run that panics when something is published, until the test mends it.
+func (s *Server) AddBrokenRun(key string) (mend func()) {
+	s.live.add(key, nil)
+	return func() { s.live.remove(key, nil) }
+}
+
+// RunsTaken is how many places of runs are taken.
+func (s *Server) RunsTaken() int64 { return s.places.taken.Load() }
+
 // Held is what its connections hold, in bytes, by the ledger.
 func (s *Server) Held() int64 { return s.performance.ledger.Total() }
 
@@ -86,5 +105,5 @@ func (s *Server) Loops() int { return s.engine.Loops() }
 func (s *Server) Peers() int {
 	s.peers.mu.Lock()
 	defer s.peers.mu.Unlock()
-	return len(s.peers.conns)
+	return len(s.peers.byKey)
 }

@@ -1,12 +1,14 @@
 package agloop_test
 
 import (
+	"context"
 	"net"
 	"strings"
 	"testing"
 
 	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/internal/testkit"
 )
 
 // serve starts a server for a test and returns its address.
@@ -31,6 +33,30 @@ func serveOn(t testing.TB, ln net.Listener, srv *agloop.Server) (*agloop.Server,
 		<-served
 	})
 	return srv, ln.Addr().String()
+}
+
+// serveEach starts a server whose connections belong each to the principal that their field
+// Authorization names; its Value is the name in upper case, and "name" is granted as its value.
+func serveEach(t testing.TB, cfg agloop.ServerConfig) (*agloop.Server, string) {
+	t.Helper()
+	cfg.Authorize = func(_ context.Context, req *agloop.Request) (agloop.Grant, error) {
+		key := req.Header.Get("Authorization")
+		return agloop.Grant{
+			Principal: agloop.Principal{Key: key, Value: strings.ToUpper(key)},
+			Values:    []any{"name", key},
+		}, nil
+	}
+	return serve(t, cfg)
+}
+
+// newWireOf connects as the principal of that key, "" as nobody.
+func newWireOf(t *testing.T, srv *agloop.Server, addr, key string) *wire {
+	t.Helper()
+	var fields []string
+	if key != "" {
+		fields = []string{"Authorization: " + key}
+	}
+	return &wire{testkit.Dial(t, addr, fields...), t, srv, srv.Stats().MessagesIn}
 }
 
 func wsURL(addr string) string { return "ws://" + addr + "/ws" }

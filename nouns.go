@@ -13,6 +13,9 @@ type (
 	Agent       = run.Agent
 	AgentFunc   = run.AgentFunc
 	Run         = run.Run
+	RunKey      = run.RunKey
+	RunInfo     = run.RunInfo
+	RunEnd      = run.RunEnd
 	TextMessage = run.TextMessage
 	ToolCall    = run.ToolCall
 

@@ -68,11 +68,14 @@ type ServerConfig struct {
 	// Rates bound how often things may happen. None but Rates.Control is on by itself; PublicRates
 	// are a set for the open internet.
 	Rates Rates
-	// Quotas bound how many connections there may be.
+	// Quotas bound how much there may be at one moment.
 	Quotas Quotas
+	// Runs says how runs begin.
+	Runs RunsConfig
 	// Hooks are told what happens.
 	Hooks Hooks
-	// BaseContext is what the contexts that the server makes descend from. nil is
+	// BaseContext is what the contexts that the server makes descend from: runs have its values,
+	// and when it is cancelled all of them are, and none begins any more. nil is
 	// context.Background.
 	BaseContext context.Context
 	// Performance sets the performance system. The zero value is DefaultPerformanceConfig with the
@@ -105,7 +108,9 @@ type Server struct {
 	// Any goroutine.
 	decoding admission
 	active   activeSessions
-	peers    peers
+	peers    keyed[*Conn]
+	live     keyed[*Run] // whose agents are being called
+	places   *runPlaces
 
 	// Any goroutine, under mu.
 	mu        sync.Mutex
@@ -142,6 +147,8 @@ func NewServer(cfg ServerConfig) *Server {
 	// The config is valid, so there is no error.
 	s.performance, _ = newPerformanceManager(s.cfg.performanceConfig(s.door.Slots().Cap()),
 		s.cfg.Limits.Tuning(), ledger, s.door.Slots(), serverTarget{s.engine, s.door}, s.log)
+	s.hooks.panics = &s.door.Counters.Panics
+	s.places = newRunPlaces(s.cfg.Quotas, s.mayBeOpen)
 	return s
 }
 
@@ -269,6 +276,9 @@ func (c ServerConfig) parse() (_ ServerConfig, err error) {
 	}
 	if c.Path == "" {
 		c.Path = "/ws"
+	}
+	if c.BaseContext == nil {
+		c.BaseContext = context.Background()
 	}
 	switch {
 	case c.Agent == nil && c.Handler == nil:

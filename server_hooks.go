@@ -5,19 +5,26 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 
 	"github.com/agloop/agloop/loop"
 )
 
-// Hooks are told what happens to connections. They are called off the loops, one after another for
-// one connection, so they may block: that holds up nothing but what comes after for the same
-// connection. nil is skipped. A panic in one is logged and counted, and changes nothing else.
+// Hooks are told what happens to connections and runs. They are called off the loops, one after
+// another for one connection or run, so they may block: that holds up nothing but what comes after
+// for the same connection or run. nil is skipped. A panic in one is logged and counted, and changes
+// nothing else.
 type Hooks struct {
 	// Connected is told of a connection that was let in.
 	Connected func(ConnInfo)
 	// Disconnected is told of the end of each connection of which Connected was told, or would have
 	// been. The *CloseError is never nil. Shutdown waits for it.
 	Disconnected func(ConnInfo, *CloseError)
+	// RunStarted is told of a run, in its goroutine, before the agent is called.
+	RunStarted func(RunInfo)
+	// RunEnded is told there of the end of each run of which RunStarted was told, or would have
+	// been: after the agent has returned and the terminal event is queued.
+	RunEnded func(RunEnd)
 }
 
 // ofConns reports whether a hook is told of connections.
@@ -32,7 +39,7 @@ type watchedHandler struct {
 
 func (h watchedHandler) OnOpen(c *Conn) {
 	info := loop.InfoOf(c)
-	h.srv.peers.add(c, info)
+	h.srv.peers.add(info.Principal.Key, c)
 	if hook := h.srv.cfg.Hooks.Connected; hook != nil {
 		h.srv.hooks.call(c, func() { hook(*info) })
 	}
@@ -42,7 +49,7 @@ func (h watchedHandler) OnOpen(c *Conn) {
 func (h watchedHandler) OnClose(c *Conn, why *CloseError) {
 	defer func() { // also when the handler panics
 		info := loop.InfoOf(c)
-		h.srv.peers.remove(c, info)
+		h.srv.peers.remove(info.Principal.Key, c)
 		if hook := h.srv.cfg.Hooks.Disconnected; hook != nil {
 			h.srv.hooks.call(c, func() { hook(*info, why) })
 		}
@@ -54,13 +61,13 @@ func (h watchedHandler) OnClose(c *Conn, why *CloseError) {
 // connection only while it has calls.
 type hookCalls struct {
 	// Immutable.
-	log *slog.Logger
+	log    *slog.Logger
+	panics *atomic.Uint64
 
 	// Any goroutine, under mu.
 	mu      sync.Mutex
 	waiting map[*Conn][]func() // the calls that come after the one that goes on
-	panics  uint64
-	idle    chan struct{} // closed when there are none; nil while nobody waits for it
+	idle    chan struct{}      // closed when there are none; nil while nobody waits for it
 }
 
 // call has f called after the others of c.
@@ -114,16 +121,18 @@ func (h *hookCalls) next(c *Conn) func() {
 
 // guard calls a hook, whatever that does.
 func (h *hookCalls) guard(f func()) {
+	returned := false
 	defer func() {
 		if v := recover(); v != nil {
-			h.mu.Lock()
-			h.panics++
-			h.mu.Unlock()
+			h.panics.Add(1)
 			h.log.LogAttrs(context.Background(), slog.LevelError, "agloop: panic in a hook",
 				slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+		} else if !returned {
+			h.log.Error("agloop: a hook ended its goroutine, as FailNow of a test does")
 		}
 	}()
 	f()
+	returned = true
 }
 
 // wait waits until every call has been made, or returns ctx's error when that ends first.

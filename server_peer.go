@@ -1,12 +1,20 @@
 package agloop
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
+	"runtime/debug"
 	"sync"
 
+	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/codec/event"
 	"github.com/agloop/agloop/loop"
+	"github.com/agloop/agloop/run"
 )
 
-// Peer is a principal: all its connections to this server.
+// Peer is a principal: all its connections to this server, and all its runs. Its methods may be
+// called from any goroutine.
 type Peer struct {
 	srv *Server
 	key string
@@ -37,45 +45,57 @@ func (p *Peer) Kick(code CloseCode, reason string) int {
 	return len(conns)
 }
 
-// peers are the connections whose principal has a key, by that key.
-type peers struct {
-	// Any goroutine, under mu.
-	mu    sync.Mutex
-	conns map[string]map[*Conn]struct{} // none is empty
+// Publish sends a CUSTOM event into each run of the principal's that is live, between the events of
+// its agent. value becomes JSON by encoding/json. A run whose reader is slow is waited for until
+// ctx ends, while the others have the event already. Publish returns into how many runs the event
+// went.
+//
+// Errors: that of encoding value, a *FieldError, ErrEventTooBig; the event goes into no run then.
+// Of runs into which it could not go, other than because they ended meanwhile: ctx's, joined.
+func (p *Peer) Publish(ctx context.Context, name string, value any) (runs int, err error) {
+	ev, err := customEvent(name, value, p.srv.cfg.Limits.MaxEvent)
+	if err != nil {
+		return 0, err
+	}
+	live := p.srv.live.of(p.key)
+	errs := make([]error, len(live))
+	var wg sync.WaitGroup
+	for i, r := range live {
+		wg.Go(func() { errs[i] = p.srv.publish(ctx, r, ev) })
+	}
+	wg.Wait()
+	for i, err := range errs {
+		switch {
+		case err == nil:
+			runs++
+		case errors.Is(err, ErrRunEnded):
+			errs[i] = nil
+		}
+	}
+	return runs, joinErrors(errs...)
 }
 
-func (p *peers) add(c *Conn, info *ConnInfo) {
-	key := info.Principal.Key
-	if key == "" {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.conns == nil {
-		p.conns = make(map[string]map[*Conn]struct{})
-	}
-	if p.conns[key] == nil {
-		p.conns[key] = make(map[*Conn]struct{}, 1)
-	}
-	p.conns[key][c] = struct{}{}
+// publish sends ev into one run.
+func (s *Server) publish(ctx context.Context, r *Run, ev *agui.Custom) (err error) {
+	defer func() {
+		if v := recover(); v != nil { // of an encoder
+			s.door.Counters.Panics.Add(1)
+			err = &PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return r.EmitContext(ctx, ev)
 }
 
-func (p *peers) remove(c *Conn, info *ConnInfo) {
-	key := info.Principal.Key
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.conns[key], c)
-	if len(p.conns[key]) == 0 {
-		delete(p.conns, key)
+// customEvent makes an event that every run takes whose encoded events may have so many bytes.
+func customEvent(name string, value any, most int) (*agui.Custom, error) {
+	raw, err := json.Marshal(value)
+	if err != nil {
+		return nil, err
 	}
-}
-
-// of is a copy of the connections of one principal.
-func (p *peers) of(key string) (list []*Conn) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for c := range p.conns[key] {
-		list = append(list, c)
+	ev := &agui.Custom{Name: name, Value: raw}
+	encoded, err := event.Append(nil, ev)
+	if err != nil {
+		return nil, err
 	}
-	return list
+	return ev, run.CheckSize(ev, len(encoded), most)
 }

@@ -2,13 +2,12 @@ package agloop
 
 import (
 	"context"
-	"errors"
 	"log/slog"
+	"net/netip"
 	"runtime/debug"
-	"runtime/pprof"
 	"sync"
 
-	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/auth"
 	"github.com/agloop/agloop/bufpool"
 	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/loop"
@@ -28,11 +27,7 @@ func (h agentHandler) OnMessage(c *Conn, op Opcode, payload []byte) {
 	}
 	s, ok := c.User().(*session)
 	if !ok {
-		rates := &h.srv.cfg.Rates
-		s = &session{
-			srv: h.srv, conn: c, user: c.User(),
-			startRate: loop.NewBucket(rates.Runs, rates.RunsBurst),
-		}
+		s = newSession(h.srv, c)
 		c.SetUser(s)
 	}
 	s.input(payload)
@@ -53,12 +48,15 @@ func (h agentHandler) OnClose(c *Conn, why *CloseError) {
 // session runs the inputs of one connection, one after another.
 type session struct {
 	// Immutable.
-	srv  *Server
-	conn *Conn
-	user any
+	srv       *Server
+	conn      *Conn
+	principal auth.Principal
+	network   netip.Prefix // the client's, for quotas
+	values    []any        // for Run.Value
 
 	// The session's goroutine.
 	startRate *loop.Bucket
+	answers   bool // run.Do sends the terminal event of the input
 
 	// Any goroutine.
 	backpressure backpressure
@@ -71,6 +69,15 @@ type session struct {
 	waiting    []waitingInput          // inputs that come after those
 	cause      error                   // why tasks are cancelled
 	gone       bool                    // nobody is answered any more
+}
+
+// newSession makes the session of a connection. On the loop, with the first input.
+func newSession(srv *Server, c *Conn) *session {
+	info, rates := c.Info(), &srv.cfg.Rates
+	return &session{
+		srv: srv, conn: c, principal: info.Principal, network: loop.NetworkOf(info.Remote.Addr()), values: c.Values(),
+		startRate: loop.NewBucket(rates.Runs, rates.RunsBurst),
+	}
 }
 
 // stopping reports whether no run begins any more. It costs one atomic load.
@@ -108,7 +115,7 @@ func (s *session) doTasks(t task) {
 
 // newTaskContext makes the context of the next task. Under mu.
 func (s *session) newTaskContext() context.Context {
-	ctx, cancel := context.WithCancelCause(context.Background())
+	ctx, cancel := context.WithCancelCause(s.srv.cfg.BaseContext)
 	if s.cause != nil {
 		cancel(s.cause)
 	}
@@ -155,55 +162,45 @@ func (s *session) becomeIdle() {
 func (s *session) handleInput(ctx context.Context, raw *bufpool.Buffer) {
 	defer s.cancelTask(nil)
 	done := false
-	answers := false // run.Do sends the terminal event
+	s.answers = false
 	defer func() {
 		if done {
 			return
 		}
 		v := recover()
-		if !answers {
+		if !s.answers {
 			run.Refuse(s, run.CodeInternal, "the server failed")
 		}
-		if v != nil {
+		switch {
+		case v != nil:
 			s.panicked(v)
-			return
+		case !s.answers: // else the log has it
+			s.srv.log.Error("agloop: an input ended its goroutine, as FailNow of a test does")
 		}
-		s.srv.log.Error("agloop: a run ended its goroutine, as FailNow of a test does")
 	}()
-	if input, refused := s.parseInput(ctx, raw); input != nil {
-		answers = true
-		s.runAgent(ctx, input)
-	} else if refused.code != "" {
+	input, refused := s.parseInput(ctx, raw)
+	if input != nil {
+		refused = s.startRun(ctx, input)
+	}
+	if refused.code != "" {
 		run.Refuse(s, refused.code, refused.message)
 	}
 	done = true
 }
 
-func (s *session) runAgent(ctx context.Context, input *agui.RunAgentInput) {
-	perf := s.srv.performance
-	enc := perf.serializers.Get()
-	setup := run.Setup{
-		Agent: s.srv.cfg.Agent, User: s.user, Encoder: enc, Sink: s, MaxEvent: s.srv.cfg.Limits.MaxEvent,
-	}
-	var err error
-	labels := pprof.Labels("thread", input.ThreadID, "run", input.RunID)
-	perf.collector.Do(ctx, labels, func(ctx context.Context) { err = run.Do(ctx, input, setup) })
-	if pe, ok := errors.AsType[*PanicError](err); ok {
-		s.closeAfterPanic(pe)
-		return // without giving the serializer back: it may be what panicked
-	}
-	perf.serializers.Put(enc)
+// panicked logs a panic of the session's own and ends the connection. Call it where that was
+// recovered.
+func (s *session) panicked(v any) {
+	pe := &PanicError{Value: v, Stack: debug.Stack()}
+	s.srv.log.LogAttrs(context.Background(), slog.LevelError, "agloop: panic in a session",
+		slog.Any("panic", pe.Value), slog.String("stack", string(pe.Stack)))
+	s.closeAfterPanic(pe)
 }
-
-// panicked is closeAfterPanic for a panic of the session's own. Call it where that was recovered.
-func (s *session) panicked(v any) { s.closeAfterPanic(&PanicError{Value: v, Stack: debug.Stack()}) }
 
 // closeAfterPanic ends the connection of a run that panicked: what that shares with the next run is
 // in an unknown state.
 func (s *session) closeAfterPanic(pe *PanicError) {
 	s.srv.door.Counters.Panics.Add(1)
-	s.srv.log.LogAttrs(context.Background(), slog.LevelError, "agloop: panic in a run",
-		slog.Any("panic", pe.Value), slog.String("stack", string(pe.Stack)))
 	s.conn.Close(frame.CloseInternal, "")
 	s.connectionGone(pe)
 }

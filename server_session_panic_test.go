@@ -37,6 +37,13 @@ func (l *logged) has(all ...string) bool {
 	return true
 }
 
+// count is how often s stands in the log.
+func (l *logged) count(s string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.b.String(), s)
+}
+
 // TestPanicOutsideTheAgent: it ends the one connection, after the input's terminal event.
 func TestPanicOutsideTheAgent(t *testing.T) {
 	for name, hook := range map[string]func(raw []byte, decode func()){

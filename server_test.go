@@ -50,6 +50,7 @@ func TestConfigErrorsNameTheField(t *testing.T) {
 		{"Limits.MaxEvent", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{MaxEvent: -1}}},
 		{"Limits.MaxEvent", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{MaxEvent: 100}}},
 		{"Limits.MessageBatchTimeout", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{MessageBatchTimeout: time.Minute}}},
+		{"Quotas.RunsPerPrincipal", agloop.ServerConfig{Agent: hello, Quotas: agloop.Quotas{Runs: 1, RunsPerPrincipal: 2}}},
 		{"Rates.Runs", agloop.ServerConfig{Agent: hello, Rates: agloop.Rates{Runs: math.NaN()}}},
 		{"Rates.BytesBurst", agloop.ServerConfig{Agent: hello, Rates: agloop.Rates{Bytes: 1000, BytesBurst: 1000}}},
 	} {
@@ -171,7 +172,7 @@ func TestAuthorize(t *testing.T) {
 			return g, nil
 		},
 		Agent: agloop.AgentFunc(func(ctx context.Context, run *agloop.Run) error {
-			users <- run.User
+			users <- run.Principal.Value
 			return nil
 		}),
 	})

@@ -49,6 +49,27 @@ type RunError struct {
 // Type returns [EventTypeRunError].
 func (*RunError) Type() EventType { return EventTypeRunError }
 
+// PublicError is an error whose code and message a client may read: what an agent returns for them,
+// also wrapped or joined, becomes its run's RUN_ERROR. Of other errors the client reads that there
+// was one.
+type PublicError struct {
+	// Code is the code of RUN_ERROR, for programs. "" is "agent_error".
+	Code string
+	// Message is the message of RUN_ERROR, for people. "" says that the agent failed.
+	Message string
+}
+
+func (e *PublicError) Error() string {
+	s := "agloop: agent failed"
+	if e.Code != "" {
+		s += ": " + e.Code
+	}
+	if e.Message != "" {
+		s += ": " + e.Message
+	}
+	return s
+}
+
 // StepStarted opens a step. Steps are unique by owner and name and may overlap.
 type StepStarted struct {
 	Base

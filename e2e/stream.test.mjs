@@ -64,7 +64,7 @@ test("props out of bounds end the run with RUN_ERROR, and the socket stays good"
     await agent.runAgent({ forwardedProps: props }).catch(() => {});
     assert.deepEqual(types(agent.wire), ["RUN_STARTED", "RUN_ERROR"], JSON.stringify(props));
     assert.match(agent.wire[1].message, about);
-    assert.equal(agent.wire[1].code, "agent_error");
+    assert.equal(agent.wire[1].code, "bad_props");
   }
   await agent.runAgent({ forwardedProps: { seconds: 0.1, unknown: true } });
   assert.equal(agent.wire.at(-1).type, "RUN_FINISHED");

@@ -50,7 +50,7 @@ func story(_ context.Context, run *server.Run) error {
 		&agui.StepStarted{StepName: "step"},
 		&agui.StateSnapshot{Snapshot: json.RawMessage(`{"a":1}`)},
 		&agui.StepFinished{StepName: "step"},
-		&agui.Custom{Name: "user", Value: fmt.Appendf(nil, "%q", fmt.Sprint(run.User))},
+		&agui.Custom{Name: "user", Value: fmt.Appendf(nil, "%q", fmt.Sprint(run.Principal.Value))},
 	)
 }
 
@@ -91,7 +91,7 @@ func TestAgentRun(t *testing.T) {
 					}
 				case "CUSTOM":
 					if string(ev.Value) != `"ann"` {
-						t.Errorf("User is %s", ev.Value)
+						t.Errorf("the user is %s", ev.Value)
 					}
 				}
 			}
@@ -113,16 +113,19 @@ func TestAgentEnds(t *testing.T) {
 		agent   agentFunc
 		types   string
 		code    string // of RUN_ERROR
-		message string
+		message string // how it begins
 		outcome string
 		closed  int // the code that follows, 0 for none
 	}{
 		{"nothing", func(context.Context, *server.Run) error { return nil }, "RUN_STARTED RUN_FINISHED", "", "", "", 0},
-		{"error", func(context.Context, *server.Run) error { return errors.New("no \xFF luck") }, "RUN_STARTED RUN_ERROR", "agent_error", "no \uFFFD luck", "", 0},
+		{"error", func(context.Context, *server.Run) error { return errors.New("no luck") }, "RUN_STARTED RUN_ERROR", "agent_error", "the agent failed (id ", "", 0},
+		{"public error", func(context.Context, *server.Run) error {
+			return fmt.Errorf("wrapped: %w", &server.PublicError{Code: "luck", Message: "no \xFF luck"})
+		}, "RUN_STARTED RUN_ERROR", "luck", "no \uFFFD luck", "", 0},
 		{"error with a message open", func(_ context.Context, run *server.Run) error {
 			_, err := run.TextMessage()
 			return errors.Join(err, errors.New("broke"))
-		}, "RUN_STARTED TEXT_MESSAGE_START RUN_ERROR", "agent_error", "broke", "", 0},
+		}, "RUN_STARTED TEXT_MESSAGE_START RUN_ERROR", "agent_error", "the agent failed (id ", "", 0},
 		{"message left open", func(_ context.Context, run *server.Run) error {
 			_, err := run.TextMessage()
 			return err
@@ -149,7 +152,7 @@ func TestAgentEnds(t *testing.T) {
 			}
 			return nil
 		}, "RUN_STARTED RUN_FINISHED", "", "", "", 0},
-		{"panic", func(context.Context, *server.Run) error { panic("agent") }, "RUN_STARTED RUN_ERROR", "agent_panic", "the agent failed", "", 1011},
+		{"panic", func(context.Context, *server.Run) error { panic("agent") }, "RUN_STARTED RUN_ERROR", "agent_panic", "the agent failed (id ", "", 1011},
 		{"panic with a message open", func(_ context.Context, run *server.Run) error {
 			_, err := run.TextMessage()
 			panic(err)
@@ -169,7 +172,7 @@ func TestAgentEnds(t *testing.T) {
 					t.Fatal(err)
 				}
 				types, last := events(t, p)
-				if got := strings.Join(types, " "); got != tt.types || last.Code != tt.code || last.Outcome.Type != tt.outcome || tt.message != "" && last.Message != tt.message {
+				if got := strings.Join(types, " "); got != tt.types || last.Code != tt.code || last.Outcome.Type != tt.outcome || !strings.HasPrefix(last.Message, tt.message) {
 					t.Errorf("%s: got %s, ending with %+v", tt.name, got, last)
 				}
 				if tt.closed == 0 {

@@ -7,7 +7,9 @@ import (
 )
 
 // refusals counts what was turned away, see metrics.Refusals.
-type refusals struct{ slots, memory, quota, authorize, address, messages, bytes, control, runs atomic.Uint64 }
+type refusals struct {
+	slots, memory, quota, authorize, address, messages, bytes, control, runs, runQuota atomic.Uint64
+}
 
 // Refusals reads what was turned away, by reason. Any goroutine.
 func (d *Door) Refusals() metrics.Refusals {
@@ -16,8 +18,12 @@ func (d *Door) Refusals() metrics.Refusals {
 		Slots: r.slots.Load(), Memory: r.memory.Load(), ConnQuota: r.quota.Load(), Authorize: r.authorize.Load(),
 		AddressRate: r.address.Load(),
 		MessageRate: r.messages.Load(), ByteRate: r.bytes.Load(), ControlRate: r.control.Load(), RunRate: r.runs.Load(),
+		RunQuota: r.runQuota.Load(),
 	}
 }
 
 // RunRefused counts a run that its connection's rate did not allow. Any goroutine.
 func (d *Door) RunRefused() { d.refused.runs.Add(1) }
+
+// RunOverQuota counts a run that found no place, see Quotas. Any goroutine.
+func (d *Door) RunOverQuota() { d.refused.runQuota.Add(1) }

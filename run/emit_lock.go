@@ -5,10 +5,11 @@ import (
 	"sync/atomic"
 )
 
-// emitLock is a lock whose waiters give up when the run is cancelled. All of them must use the same
-// context: a waiter that has given up stays counted, so later ones wait for the context, too.
+// emitLock is a lock whose waiters give up when their context ends. One that has given up stays
+// counted, so from then on the lock is never found free by the count: it is free while the pass
+// lies in the channel.
 type emitLock struct {
-	waiters atomic.Int64  // including the holder
+	waiters atomic.Int64  // including the holder, and those that have given up
 	pass    chan struct{} // of capacity 1: from the holder to a waiter
 }
 

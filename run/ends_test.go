@@ -95,12 +95,15 @@ func TestPanicOutsideTheAgent(t *testing.T) {
 // TestEndsThatAreTooBig: a run has its terminal event even when that had to be cut, or when what is
 // open cannot be closed.
 func TestEndsThatAreTooBig(t *testing.T) {
-	s, _ := do(func(context.Context, *run.Run) error { return errors.New(strings.Repeat("\x01é", maxEvent)) })
-	if got := s.types(t); got != "RUN_STARTED RUN_ERROR" || len(s.last()) > maxEvent || !strings.Contains(s.last(), run.CodeAgent) {
-		t.Errorf("sent %s, the last with %d bytes", got, len(s.last()))
+	huge := strings.Repeat("\x01é", maxEvent)
+	for _, err := range []agui.PublicError{{Message: huge}, {Code: huge}, {Code: huge, Message: huge}} {
+		s, _ := do(func(context.Context, *run.Run) error { return &err })
+		if got := s.types(t); got != "RUN_STARTED RUN_ERROR" || len(s.last()) > maxEvent || !strings.Contains(s.last(), " …") {
+			t.Errorf("sent %s, the last with %d bytes", got, len(s.last()))
+		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s = &sink{}
+	s := &sink{}
 	_ = run.Do(ctx, input, setup(func(_ context.Context, r *run.Run) error {
 		started := `{"type":"STEP_STARTED","stepName":""}`
 		err := r.Emit(&agui.StepStarted{StepName: strings.Repeat("s", maxEvent-len(started))})

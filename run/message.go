@@ -2,7 +2,6 @@ package run
 
 import (
 	"crypto/rand"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/agloop/agloop/agui"
@@ -119,8 +118,6 @@ func (s *splitter) flush() string {
 	s.partial = ""
 	return toUTF8(held)
 }
-
-func toUTF8(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 // newID returns an id that no other message or call has.
 func newID(prefix string) string { return prefix + rand.Text() }

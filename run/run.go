@@ -10,11 +10,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"github.com/agloop/agloop/agui"
-	"github.com/agloop/agloop/codec/event"
+	"github.com/agloop/agloop/auth"
 )
 
 // Agent produces the events of a run. Run is called in a goroutine of its own for each input; see
@@ -60,21 +62,24 @@ func (e *PanicError) Error() string { return fmt.Sprintf("agloop: run panicked: 
 // RUN_STARTED has been sent before the agent is called. When the agent returns nil, RUN_FINISHED
 // follows, unless the agent has emitted a terminal event itself, as it does to give a result or an
 // interrupt. When it returns an error or panics, or leaves something open, or ends its goroutine
-// with runtime.Goexit, RUN_ERROR follows. When its context was cancelled, because the peer went
-// away or the server shuts down, whatever is open is closed and RUN_FINISHED with outcome cancelled
+// with runtime.Goexit, RUN_ERROR follows: with what an *agui.PublicError says, or else with an id
+// under which the log has the error. When its context was cancelled, because the peer went away or
+// the server shuts down, whatever is open is closed and RUN_FINISHED with outcome cancelled
 // follows.
 type Run struct {
 	// Input is what the client sent. It belongs to the run.
 	Input *agui.RunAgentInput
-	// User is what Authorize returned for the connection, or nil.
-	User any
+	// Principal is who asked for the run. It is zero for who is anonymous.
+	Principal auth.Principal
 
 	// Immutable.
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
+	values   []any
 	enc      Encoder
 	sink     Sink
 	maxEvent int
+	log      *slog.Logger
 
 	// Any goroutine.
 	emitting emitLock // held by the Emit that waits for the sink and sends
@@ -83,14 +88,21 @@ type Run struct {
 	mu    sync.Mutex
 	order agui.Order
 	buf   []byte // scratch for encoding
-	ended bool   // a terminal event was sent
+	ended bool   // a terminal event was sent, or could not be: nothing follows
 
 	// The goroutine of Do.
-	exited bool // the agent has called runtime.Goexit
+	exited error // how the run ended whose agent has called runtime.Goexit; nil for others
 }
 
-// errGoexit is the error of an agent that calls runtime.Goexit, as FailNow of a test does.
-var errGoexit = errors.New("agloop: agent ended its goroutine")
+// Value returns what was granted under key, nil for a key that is unknown.
+func (r *Run) Value(key any) any {
+	for i := 0; i+1 < len(r.values); i += 2 {
+		if r.values[i] == key {
+			return r.values[i+1]
+		}
+	}
+	return nil
+}
 
 // errSinkGone cancels a run whose events nobody receives any more.
 var errSinkGone = errors.New("agloop: connection is gone")
@@ -102,45 +114,80 @@ type Encoder interface {
 
 // Setup is what a run needs besides its input.
 type Setup struct {
-	Agent    Agent
-	User     any // becomes Run.User
-	Encoder  Encoder
-	Sink     Sink
-	MaxEvent int // the largest encoded event, in bytes; Emit refuses larger ones
+	Agent     Agent
+	Principal auth.Principal // becomes Run.Principal; its Key is the scope
+	Values    []any          // keys and values in turn, for Run.Value
+	Encoder   Encoder
+	Sink      Sink
+	MaxEvent  int          // the largest encoded event, in bytes; Emit refuses larger ones
+	Log       *slog.Logger // receives what the client may not read; nil is slog.Default
+
+	// Started is called before RUN_STARTED, Ended after the terminal event: once each, by Do's
+	// goroutine, whatever happens. nil is skipped.
+	Started func(RunInfo)
+	Ended   func(RunEnd)
 }
 
 // Do runs the agent on input, sending its events to the sink, and returns after the terminal event.
-// The error is the agent's, a *PanicError if it panicked, the cause when the run was cancelled, nil
-// when it ended well. An input that does not fit into RUN_STARTED is answered with RUN_ERROR alone,
-// and the error says so. When the agent calls runtime.Goexit, Do sends the terminal event and the
-// goroutine ends.
-func Do(ctx context.Context, input *agui.RunAgentInput, with Setup) (err error) {
-	r := &Run{Input: input, User: with.User, enc: with.Encoder, sink: with.Sink, maxEvent: with.MaxEvent}
-	r.ctx, r.cancel = context.WithCancelCause(ctx)
-	r.emitting.pass = make(chan struct{}, 1)
+// It only reads with. The error is the agent's, a *PanicError if it panicked, the cause when it was
+// cancelled, nil when it ended well. An input that does not fit into RUN_STARTED is answered
+// with RUN_ERROR alone, and the error says so. When the agent calls runtime.Goexit, Do sends the
+// terminal event and the goroutine ends.
+func Do(ctx context.Context, input *agui.RunAgentInput, with *Setup) (err error) {
+	r := newRun(ctx, input, with)
 	defer r.cancel(nil)
+	info := with.info(input)
+	defer func() {
+		if with.Ended != nil {
+			with.Ended(RunEnd{*info, err})
+		}
+	}()
 	done := false
 	defer func() {
-		if done {
-			return
-		}
-		if v := recover(); v != nil {
+		switch v := recover(); {
+		case done:
+		case v != nil:
 			err = &PanicError{Value: v, Stack: debug.Stack()}
+			r.failInternal(err)
+		case r.exited != nil:
+			err = r.exited
+		default:
+			err = errGoexit
+			r.failInternal(err)
 		}
-		r.failInternal()
 	}()
+	if with.Started != nil {
+		with.Started(*info)
+	}
 	err = r.do(with.Agent)
 	done = true
 	return err
 }
 
+func newRun(ctx context.Context, input *agui.RunAgentInput, with *Setup) *Run {
+	r := &Run{
+		Input: input, Principal: with.Principal, values: with.Values,
+		enc: with.Encoder, sink: with.Sink, maxEvent: with.MaxEvent, log: with.Log,
+	}
+	if r.log == nil {
+		r.log = slog.Default()
+	}
+	r.ctx, r.cancel = context.WithCancelCause(ctx)
+	r.emitting.pass = make(chan struct{}, 1)
+	return r
+}
+
+// info says what a run of input is, where somebody asks for that. It lies on the heap, since a run
+// has little on its stack.
+func (with *Setup) info(input *agui.RunAgentInput) *RunInfo {
+	if with.Started == nil && with.Ended == nil {
+		return nil
+	}
+	return &RunInfo{RunKey{with.Principal.Key, input.ThreadID, input.RunID}, with.Principal, time.Now()}
+}
+
 func (r *Run) do(agent Agent) error {
 	input := r.Input
-	defer func() {
-		if r.exited {
-			_ = r.finish(errGoexit)
-		}
-	}()
 	started := &agui.RunStarted{
 		ThreadID: input.ThreadID, RunID: input.RunID, ParentRunID: input.ParentRunID,
 		ProtocolVersion: new(agui.ProtocolVersion),
@@ -153,105 +200,22 @@ func (r *Run) do(agent Agent) error {
 	return r.finish(r.callAgent(agent))
 }
 
-// Refuse sends the RUN_ERROR for an input for which no run is started.
-func Refuse(sink Sink, code, message string) { sink.Send(Refusal(code, message), true) }
-
-// Refusal is the RUN_ERROR that Refuse sends, encoded.
-func Refusal(code, message string) []byte {
-	// The only possible error is text that is not UTF-8.
-	b, _ := event.Append(nil, &agui.RunError{Message: toUTF8(message), Code: &code})
-	return b
-}
-
-// Codes of the RUN_ERROR events that agloop sends by itself.
-const (
-	CodeBadInput   = "invalid_input"
-	CodeTooLarge   = "input_too_large"
-	CodeRate       = "rate_limited"
-	CodeBusy       = "too_many_inputs" // more wait on the connection than may
-	CodeShutdown   = "shutting_down"   // the server starts no runs any more
-	CodeAgent      = "agent_error"
-	CodePanic      = "agent_panic"
-	CodeInternal   = "internal_error"
-	CodeIncomplete = "incomplete_run" // the agent returned with something still open
-)
-
+// callAgent calls the agent. When that calls runtime.Goexit, the run is finished on the way out.
 func (r *Run) callAgent(agent Agent) (err error) {
 	returned := false
 	defer func() {
 		if returned {
 			return
 		}
-		v := recover()
-		if r.exited = v == nil; !r.exited {
+		if v := recover(); v != nil {
 			err = &PanicError{Value: v, Stack: debug.Stack()}
+			return
 		}
+		r.exited = r.finish(errGoexit)
 	}()
 	err = agent.Run(r.ctx, r)
 	returned = true
 	return err
-}
-
-// failInternal ends a run after a panic outside the agent.
-func (r *Run) failInternal() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.ended {
-		r.ended = true
-		Refuse(r.sink, CodeInternal, "the run failed")
-	}
-}
-
-// finish sends the terminal event that the agent's result asks for.
-func (r *Run) finish(err error) error {
-	_ = r.sink.AwaitDrain(r.ctx) // the terminal event is sent in any case
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.ended {
-		return err
-	}
-	if _, panicked := errors.AsType[*PanicError](err); panicked {
-		r.fail("the agent failed", CodePanic)
-		return err
-	}
-	if cause := context.Cause(r.ctx); cause != nil {
-		r.finishCancelled()
-		return cause
-	}
-	if err != nil {
-		r.fail(err.Error(), CodeAgent)
-		return err
-	}
-	if err := r.send(&agui.RunFinished{ThreadID: r.Input.ThreadID, RunID: r.Input.RunID}, true); err != nil {
-		r.fail(err.Error(), CodeIncomplete)
-		return err
-	}
-	return nil
-}
-
-// finishCancelled closes everything that is open and ends the run. Under mu.
-func (r *Run) finishCancelled() {
-	for _, end := range r.order.Open() {
-		if err := r.send(end, true); err != nil {
-			// STEP_FINISHED is longer than STEP_STARTED and may exceed the limit where that did
-			// not.
-			r.fail(err.Error(), CodeIncomplete)
-			return
-		}
-	}
-	_ = r.send(&agui.RunFinished{
-		ThreadID: r.Input.ThreadID, RunID: r.Input.RunID,
-		Outcome: &agui.Outcome{Type: agui.OutcomeCancelled},
-	}, true)
-}
-
-// fail ends the run with RUN_ERROR, which may come at any time. Under mu.
-func (r *Run) fail(message, code string) {
-	ev := &agui.RunError{Message: toUTF8(message), Code: &code}
-	if err := r.send(ev, true); errors.Is(err, ErrEventTooBig) {
-		ev.Message = toUTF8(ev.Message[:r.maxEvent/8]) + " …" // an escaped byte takes six
-		_ = r.send(ev, true)
-	}
 }
 
 // Emit sends one event of any type. It waits while the connection is above its soft limit, so an
@@ -261,14 +225,30 @@ func (r *Run) fail(message, code string) {
 // Errors: a *event.FieldError for a malformed event, an *agui.OrderError for one out of order,
 // ErrEventTooBig, ErrRunEnded; nothing is sent then and the run goes on. When the run is over or
 // cancelled, the context's error.
-func (r *Run) Emit(ev agui.Event) error {
+func (r *Run) Emit(ev agui.Event) error { return r.emitWithin(r.ctx, ev) }
+
+// EmitContext is Emit for who is not the agent: it gives up when ctx ends, with ctx's error. The
+// error is ErrRunEnded when the run is over or cancelled.
+func (r *Run) EmitContext(ctx context.Context, ev agui.Event) error {
+	within, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(r.ctx, cancel)()
+	err := r.emitWithin(within, ev)
+	if err != nil && r.ctx.Err() != nil {
+		return ErrRunEnded
+	}
+	return err
+}
+
+// emitWithin is Emit that waits until ctx ends, which it does when the run's does.
+func (r *Run) emitWithin(ctx context.Context, ev agui.Event) error {
 	// A sink that is ready accepts one event, so the next Emit must ask after this one has sent.
 	// That needs a lock of its own, because the end of the run locks mu and must not wait here.
-	if err := r.emitting.acquire(r.ctx); err != nil {
+	if err := r.emitting.acquire(ctx); err != nil {
 		return err
 	}
 	defer r.emitting.release()
-	if err := r.sink.AwaitDrain(r.ctx); err != nil {
+	if err := r.sink.AwaitDrain(ctx); err != nil {
 		return err
 	}
 	if e, ok := ev.(*agui.RunFinished); ok && e.ThreadID == "" && e.RunID == "" {

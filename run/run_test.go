@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -55,8 +56,8 @@ var input = &agui.RunAgentInput{ThreadID: "t", RunID: "r"}
 
 const maxEvent = 1 << 20
 
-func setup(agent run.AgentFunc, s run.Sink) run.Setup {
-	return run.Setup{Agent: agent, Encoder: encoder, Sink: s, MaxEvent: maxEvent}
+func setup(agent run.AgentFunc, s run.Sink) *run.Setup {
+	return &run.Setup{Agent: agent, Encoder: encoder, Sink: s, MaxEvent: maxEvent, Log: slog.New(slog.DiscardHandler)}
 }
 
 // do runs agent and returns what was sent and Do's error.
@@ -80,11 +81,11 @@ func TestEndsOfRuns(t *testing.T) {
 		},
 		{
 			"error", func(context.Context, *run.Run) error { return boom },
-			"RUN_STARTED RUN_ERROR", `"boom"`, boom,
+			"RUN_STARTED RUN_ERROR", `"the agent failed (id `, boom,
 		},
 		{
-			"error of broken text", func(context.Context, *run.Run) error { return errors.New("a\xffb") },
-			"RUN_STARTED RUN_ERROR", "a\uFFFDb", nil,
+			"public error", func(context.Context, *run.Run) error { return &agui.PublicError{Message: "boom"} },
+			"RUN_STARTED RUN_ERROR", `"boom"`, nil,
 		},
 		{
 			"own result", func(_ context.Context, r *run.Run) error {

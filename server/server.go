@@ -9,13 +9,14 @@ import "github.com/agloop/agloop"
 
 // The server and its configuration.
 type (
-	Server   = agloop.Server
-	Config   = agloop.ServerConfig
-	Stats    = agloop.Stats
-	Limits   = agloop.Limits
-	Rates    = agloop.Rates
-	Quotas   = agloop.Quotas
-	Refusals = agloop.Refusals
+	Server     = agloop.Server
+	Config     = agloop.ServerConfig
+	RunsConfig = agloop.RunsConfig
+	Stats      = agloop.Stats
+	Limits     = agloop.Limits
+	Rates      = agloop.Rates
+	Quotas     = agloop.Quotas
+	Refusals   = agloop.Refusals
 )
 
 // Who asks to come in, who was let in, and what a host is told of them.
@@ -36,6 +37,9 @@ type (
 	Agent       = agloop.Agent
 	AgentFunc   = agloop.AgentFunc
 	Run         = agloop.Run
+	RunKey      = agloop.RunKey
+	RunInfo     = agloop.RunInfo
+	RunEnd      = agloop.RunEnd
 	TextMessage = agloop.TextMessage
 	ToolCall    = agloop.ToolCall
 )
@@ -110,6 +114,7 @@ type (
 	RefusedError  = agloop.RefusedError
 	FieldError    = agloop.FieldError
 	OrderError    = agloop.OrderError
+	PublicError   = agloop.PublicError
 	PanicError    = agloop.PanicError
 )
 
@@ -129,6 +134,9 @@ func PublicRates() Rates { return agloop.PublicRates() }
 
 // New returns a server; see agloop.NewServer.
 func New(cfg Config) *Server { return agloop.NewServer(cfg) }
+
+// StrictInput is a filter for RunsConfig.FilterInput; see agloop.StrictInput.
+var StrictInput = agloop.StrictInput
 
 // DefaultPerformanceConfig returns the defaults of Config.Performance; see
 // agloop.DefaultPerformanceConfig.

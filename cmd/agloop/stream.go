@@ -60,7 +60,7 @@ func filler(n int) string {
 func streamAgent(ctx context.Context, run *server.Run) error {
 	props, err := parseStreamProps(run.Input.ForwardedProps)
 	if err != nil {
-		return err
+		return &server.PublicError{Code: "bad_props", Message: err.Error()}
 	}
 	id := "message-" + run.Input.RunID
 	if err := run.Emit(&agui.TextMessageStart{MessageID: id, Role: agui.RoleAssistant}); err != nil {

@@ -76,8 +76,8 @@ func (d *discard) AwaitDrain(ctx context.Context) error { return ctx.Err() }
 // encoder keeps no state for encoding.
 var encoder, _ = event.NewSerializer(event.OptimizedJSON)
 
-func with(sink run.Sink) run.Setup {
-	return run.Setup{Agent: run.AgentFunc(streamAgent), Encoder: encoder, Sink: sink, MaxEvent: 1 << 20}
+func with(sink run.Sink) *run.Setup {
+	return &run.Setup{Agent: run.AgentFunc(streamAgent), Encoder: encoder, Sink: sink, MaxEvent: 1 << 20}
 }
 
 func TestStreamAgent(t *testing.T) {

@@ -73,6 +73,7 @@ var values = []value{
 	counter(refused, func(s *metrics.Source) uint64 { return s.Refused.MessageRate }, "message_rate"),
 	counter(refused, func(s *metrics.Source) uint64 { return s.Refused.ByteRate }, "byte_rate"),
 	counter(refused, func(s *metrics.Source) uint64 { return s.Refused.RunRate }, "run_rate"),
+	counter(refused, func(s *metrics.Source) uint64 { return s.Refused.RunQuota }, "run_quota"),
 
 	gauge(desc("memory_usage_bytes", "Memory of the process."),
 		func(s *metrics.Source) float64 { return float64(s.MemoryUsage) }),

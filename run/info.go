@@ -1,0 +1,32 @@
+package run
+
+import (
+	"time"
+
+	"github.com/agloop/agloop/auth"
+)
+
+// RunKey names a run.
+type RunKey struct {
+	// Scope is the key of the principal that asked for it, "" for one that is anonymous: threads
+	// and runs of two principals may have the same names.
+	Scope  string
+	Thread string
+	Run    string
+}
+
+// RunInfo says what a run is.
+type RunInfo struct {
+	RunKey
+	Principal auth.Principal
+	Started   time.Time
+}
+
+// RunEnd says how a run ended.
+type RunEnd struct {
+	RunInfo
+	// Err is nil when it ended well. Otherwise it is the agent's error, also where that has sent
+	// its own terminal event; a *PanicError; what was wrong with the order of events; or the cause
+	// when the run was cancelled.
+	Err error
+}
