@@ -21,8 +21,6 @@ import (
 var (
 	// ErrServerClosed is returned by Serve and ServeListener after Shutdown or Close.
 	ErrServerClosed = fmt.Errorf("agloop: server closed: %w", net.ErrClosed)
-	// errNotServing is what Server.Ready returns before Serve.
-	errNotServing = errors.New("agloop: server does not serve yet")
 	// ErrTLS is returned by Dial for wss URLs: TLS on the loops is not there yet. Terminate TLS in
 	// front of the server until then.
 	ErrTLS = errors.New("agloop: wss is not supported yet")

@@ -2,7 +2,6 @@ package agloop
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -13,11 +12,9 @@ import (
 	"time"
 
 	"github.com/agloop/agloop/agui"
-	"github.com/agloop/agloop/codec/event"
 	"github.com/agloop/agloop/codec/handshake"
 	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/memmon"
-	"github.com/agloop/agloop/run"
 )
 
 // ServerConfig says what a Server does. Agent or Handler must be set; every other zero is the
@@ -115,6 +112,7 @@ type Server struct {
 	// Any goroutine, under mu.
 	mu        sync.Mutex
 	state     serverState
+	startErr  error // why it could not start when that was last tried
 	listeners map[net.Listener]struct{}
 	addr      net.Addr
 	accepting sync.WaitGroup
@@ -224,51 +222,6 @@ func (s *Server) addListener(ln net.Listener) error {
 	return nil
 }
 
-// ServeHTTP lets in a request that a server of net/http has read, and takes its connection onto a
-// loop; so a Server is a handler for any mux, behind any middleware. The path does not matter: the
-// mux has chosen it. http.Server.Shutdown knows nothing of these connections: call Shutdown in a
-// function given to RegisterOnShutdown, and wait for it. A request that asks for no WebSocket is
-// answered 426, one that comes while the server cannot run or shuts down, 503.
-//
-// Connections of TLS cannot be taken over yet (501), and neither can those of listeners that wrap
-// their connections.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if err := s.ensureServing(); err != nil {
-		if err != ErrServerClosed {
-			s.log.Error("agloop: a mounted server cannot run", "err", err)
-		}
-		w.Header().Set("Connection", "close")
-		w.Header().Set("Retry-After", "1")
-		http.Error(w, "the server does not run", http.StatusServiceUnavailable)
-		return
-	}
-	s.door.ServeHTTP(w, r)
-}
-
-// ensureServing starts the server unless it runs. It returns why it does not run.
-func (s *Server) ensureServing() error {
-	if s.configErr != nil {
-		return s.configErr
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.ensureRunning()
-}
-
-// ensureRunning is ensureServing for a valid config. Under mu.
-func (s *Server) ensureRunning() error {
-	switch s.state {
-	case serverStopping:
-		return ErrServerClosed
-	case serverIdle:
-		if err := s.start(); err != nil {
-			return err
-		}
-		s.state = serverRunning
-	}
-	return nil
-}
-
 // parse returns c with its zeros replaced, or what is wrong with it.
 func (c ServerConfig) parse() (_ ServerConfig, err error) {
 	if c.Logger == nil {
@@ -327,60 +280,6 @@ func (c ServerConfig) parse() (_ ServerConfig, err error) {
 // state of a whole thread.
 const maxInput = 10 << 20
 
-// doorConfig is the config of the door.
-func (s *Server) doorConfig() loop.DoorConfig {
-	cfg := loop.DoorConfig{
-		Handler:       s.handler(),
-		Limits:        s.cfg.Limits,
-		Log:           s.log,
-		Path:          s.cfg.Path,
-		Origins:       handshake.OriginPolicy{Allowed: s.cfg.Origins},
-		Hosts:         handshake.HostPolicy{Allowed: s.cfg.Hosts},
-		Protocols:     s.cfg.Protocols,
-		Proxies:       s.cfg.TrustedProxies,
-		ProxyProtocol: s.cfg.ProxyProtocol,
-		Authorize:     s.cfg.Authorize,
-		BaseContext:   s.cfg.BaseContext,
-		Notes:         s.cfg.Hooks.ofConns(),
-		Quotas:        s.cfg.Quotas,
-		Rates:         s.cfg.Rates,
-		HTTP:          s.http.take,
-	}
-	cfg.Quotas.Conns = s.cfg.maxConnections()
-	if s.cfg.Agent != nil {
-		cfg.TooBig = run.Refusal(run.CodeTooLarge,
-			fmt.Sprintf("input has more than %d bytes", s.cfg.Limits.MaxMessage))
-	}
-	return cfg
-}
-
-// handler is the Handler of its connections.
-func (s *Server) handler() Handler {
-	handler := s.cfg.Handler
-	if handler == nil {
-		handler = agentHandler{s}
-	}
-	if s.cfg.Hooks.ofConns() || s.cfg.Authorize != nil {
-		handler = watchedHandler{handler, s}
-	}
-	return handler
-}
-
-// start starts the loops and what watches them. Under mu.
-func (s *Server) start() error {
-	if s.cfg.Agent != nil {
-		if err := event.Pretouch(); err != nil {
-			return err
-		}
-	}
-	if err := s.run(s.cfg.Loops); err != nil {
-		return err
-	}
-	s.http.start()
-	s.performance.start()
-	return nil
-}
-
 // Addr is the address of the first listener, nil before Serve listens.
 func (s *Server) Addr() net.Addr {
 	s.mu.Lock()
@@ -388,16 +287,20 @@ func (s *Server) Addr() net.Addr {
 	return s.addr
 }
 
-// Ready returns nil while the server takes connections. Otherwise it says why it does not: it does
-// not serve yet, it shuts down, or a handler has blocked a loop for a second. A readiness probe
-// asks this.
+// Ready returns nil while the server takes connections. Otherwise it says why it does not: its
+// config is wrong, it could not start, it shuts down, or a handler has blocked a loop for a second.
+// A readiness probe asks this. A server that nobody has used yet is ready, for the first request
+// that ServeHTTP is given starts it; that Serve listens is told by Addr.
 func (s *Server) Ready() error {
+	if s.configErr != nil {
+		return s.configErr
+	}
 	s.mu.Lock()
-	state := s.state
+	state, err := s.state, s.startErr
 	s.mu.Unlock()
 	switch state {
 	case serverIdle:
-		return errNotServing
+		return err
 	case serverStopping:
 		return ErrServerClosed
 	}

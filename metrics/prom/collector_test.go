@@ -30,6 +30,7 @@ func busy() *metrics.Source {
 		},
 		Refused: metrics.Refusals{
 			Slots: 1, Memory: 2, AddressRate: 4, MessageRate: 5, ByteRate: 6, RunRate: 7, RunQuota: 8,
+			ConnQuota: 9, Authorize: 10, ControlRate: 11,
 		},
 		Shed: 7, Connections: 3, MemoryUsage: 1 << 20, MemoryPressure: 62.5, MemoryHeld: 4 << 20, MemoryBudget: 8 << 20, MemoryTier: 1, MonitoringInterval: 15 * time.Second,
 		PoolInUse: 4096, PoolIdle: 8192,
@@ -80,6 +81,9 @@ func TestScrape(t *testing.T) {
 		`agloop_refused_total{reason="slots"} 1`,
 		`agloop_refused_total{reason="address_rate"} 4`,
 		`agloop_refused_total{reason="run_quota"} 8`,
+		`agloop_refused_total{reason="conn_quota"} 9`,
+		`agloop_refused_total{reason="authorize"} 10`,
+		`agloop_refused_total{reason="control_rate"} 11`,
 		`agloop_memory_usage_bytes 1.048576e+06`,
 		`agloop_memory_pressure_ratio 0.625`,
 		`agloop_memory_held_bytes 4.194304e+06`,

@@ -69,9 +69,12 @@ var values = []value{
 		func(s *metrics.Source) uint64 { return s.Snapshot.Refused }),
 	counter(refused, func(s *metrics.Source) uint64 { return s.Refused.Slots }, "slots"),
 	counter(refused, func(s *metrics.Source) uint64 { return s.Refused.Memory }, "memory"),
+	counter(refused, func(s *metrics.Source) uint64 { return s.Refused.ConnQuota }, "conn_quota"),
+	counter(refused, func(s *metrics.Source) uint64 { return s.Refused.Authorize }, "authorize"),
 	counter(refused, func(s *metrics.Source) uint64 { return s.Refused.AddressRate }, "address_rate"),
 	counter(refused, func(s *metrics.Source) uint64 { return s.Refused.MessageRate }, "message_rate"),
 	counter(refused, func(s *metrics.Source) uint64 { return s.Refused.ByteRate }, "byte_rate"),
+	counter(refused, func(s *metrics.Source) uint64 { return s.Refused.ControlRate }, "control_rate"),
 	counter(refused, func(s *metrics.Source) uint64 { return s.Refused.RunRate }, "run_rate"),
 	counter(refused, func(s *metrics.Source) uint64 { return s.Refused.RunQuota }, "run_quota"),
 
