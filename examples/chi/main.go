@@ -1,6 +1,7 @@
 // Command chi mounts two servers in a router of chi, at a path each: an agent and an echo of bytes,
-// both behind the middleware that most programs of chi have. What a middleware puts into the context
-// of the request reaches Authorize; its timeout bounds that, and not the connection. Run it with
+// both behind the middleware that most programs of chi have. What a middleware puts into the
+// context of the request reaches Authorize; its timeout bounds that, and not the connection. Run it
+// with
 //
 //	go run ./chi
 package main

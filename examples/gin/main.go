@@ -1,6 +1,6 @@
-// Command gin mounts an agent in a group of a router of gin, behind a middleware that checks the key
-// of a customer. The middleware puts the customer into the context of the request, where Authorize
-// finds it, and so the agent. A request without a key never comes to agloop. Run it with
+// Command gin mounts an agent in a group of a router of gin, behind a middleware that checks the
+// key of a customer. The middleware puts the customer into the context of the request, where
+// Authorize finds it, and so the agent. A request without a key never comes to agloop. Run it with
 //
 //	go run ./gin
 package main
@@ -96,14 +96,15 @@ func customerOf(ctx context.Context) string {
 	return customer
 }
 
-// authorize lets in whom the middleware has let pass. That there is one is checked again, so that an
-// agent that is mounted outside of the group one day is not open to everybody.
+// authorize lets in whom the middleware has let pass. That there is one is checked again, so that
+// an agent that is mounted outside of the group one day is not open to everybody.
 func authorize(ctx context.Context, _ *server.Request) (server.Grant, error) {
 	customer := customerOf(ctx)
 	if customer == "" {
 		return server.Grant{}, errors.New("no customer in the context: is the middleware missing?")
 	}
-	return server.Grant{Principal: server.Principal{Key: customer, Value: customer}}, nil // Value becomes Run.User
+	// Value becomes Run.User.
+	return server.Grant{Principal: server.Principal{Key: customer, Value: customer}}, nil
 }
 
 // greet is an agent that answers every input with one message.

@@ -106,7 +106,8 @@ func reply(w http.ResponseWriter, v any) {
 func authorize(_ context.Context, req *server.Request) (server.Grant, error) {
 	query, err := url.ParseQuery(req.RawQuery)
 	if user := query.Get("user"); err == nil && user != "" && len(user) <= 64 {
-		return server.Grant{Principal: server.Principal{Key: user, Value: user}}, nil // Value becomes Run.User
+		// Value becomes Run.User.
+		return server.Grant{Principal: server.Principal{Key: user, Value: user}}, nil
 	}
 	return server.Grant{}, &server.RefusedError{Status: http.StatusBadRequest, Reason: "say who you are: ?user="}
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/agloop/agloop/server"
 )
 
-// presence knows who is there, and with how many connections. Hooks of one connection come one after
-// another, those of several at the same time.
+// presence knows who is there, and with how many connections. Hooks of one connection come one
+// after another, those of several at the same time.
 type presence struct {
 	// Any goroutine, under mu.
 	mu    sync.Mutex

@@ -1,13 +1,13 @@
 // Command jwt lets in who has a JSON Web Token: in the Authorization header, in a cookie, or in a
-// subprotocol, since pages cannot set headers of a WebSocket. A connection ends with its token, with
-// close code 4011, and a refusal never says what is wrong with a token. It prints a token to try;
-// run it with
+// subprotocol, since pages cannot set headers of a WebSocket. A connection ends with its token,
+// with close code 4011, and a refusal never says what is wrong with a token. It prints a token to
+// try; run it with
 //
 //	go run ./jwt
 //
-// Browsers send a cookie whichever page connects. What keeps out pages of other origins is the check
-// of the origin, which comes before Authorize: a server that takes cookies lists in Origins only
-// pages that may act for their user, and never "*".
+// Browsers send a cookie whichever page connects. What keeps out pages of other origins is the
+// check of the origin, which comes before Authorize: a server that takes cookies lists in Origins
+// only pages that may act for their user, and never "*".
 package main
 
 import (
@@ -65,8 +65,9 @@ const (
 	//
 	//	new WebSocket(url, ["agui.v1", "bearer." + token])
 	//
-	// The server chooses it, since it is the only one in Protocols. So the token is never sent back,
-	// and a page that offers the token alone gets no subprotocol, which browsers take for a failure.
+	// The server chooses it, since it is the only one in Protocols. So the token is never sent
+	// back, and a page that offers the token alone gets no subprotocol, which browsers take for a
+	// failure.
 	protocol    = "agui.v1"
 	tokenPrefix = "bearer."
 
@@ -93,8 +94,8 @@ func serve(ctx context.Context, ln net.Listener, key *rsa.PublicKey) error {
 	return srv.Shutdown(ctx)
 }
 
-// unauthorized is what everybody is told who is not let in, whatever the reason: it would help those
-// who make tokens up.
+// unauthorized is what everybody is told who is not let in, whatever the reason: it would help
+// those who make tokens up.
 var unauthorized = &server.RefusedError{
 	Status: http.StatusUnauthorized, Header: http.Header{"Www-Authenticate": {"Bearer"}},
 	Reason: "a valid token is needed",
@@ -129,8 +130,8 @@ func authorizer(key *rsa.PublicKey) func(context.Context, *server.Request) (serv
 	}
 }
 
-// tokenOf is the token of a request, "" for none. What a program or a page has sent on purpose comes
-// before the cookie, which browsers add to every request.
+// tokenOf is the token of a request, "" for none. What a program or a page has sent on purpose
+// comes before the cookie, which browsers add to every request.
 func tokenOf(req *server.Request) string {
 	if scheme, token, _ := strings.Cut(req.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
 		return token

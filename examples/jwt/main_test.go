@@ -86,6 +86,7 @@ var ways = []way{
 func none(string) []string { return []string{protocol} }
 
 func TestGoodTokens(t *testing.T) {
+	t.Parallel()
 	url, key := start(t)
 	token := sign(t, jwt.SigningMethodRS256, good(), key)
 	for _, w := range ways {
@@ -112,6 +113,7 @@ func TestGoodTokens(t *testing.T) {
 
 // TestNeverEchoed: a token that is the only subprotocol offered is not chosen either.
 func TestNeverEchoed(t *testing.T) {
+	t.Parallel()
 	url, key := start(t)
 	conn, resp, err := trial.Dial(t, url, nil, tokenPrefix+sign(t, jwt.SigningMethodRS256, good(), key))
 	if err != nil {
@@ -124,6 +126,7 @@ func TestNeverEchoed(t *testing.T) {
 
 // TestBadTokens: by each way, and all are told the same.
 func TestBadTokens(t *testing.T) {
+	t.Parallel()
 	url, key := start(t)
 	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
 	if err != nil {
@@ -172,6 +175,7 @@ func TestBadTokens(t *testing.T) {
 
 // TestForeignPage: a page of another origin does not get in with the cookie of its user.
 func TestForeignPage(t *testing.T) {
+	t.Parallel()
 	url, key := start(t)
 	header := http.Header{
 		"Cookie": {"token=" + sign(t, jwt.SigningMethodRS256, good(), key)},
@@ -188,8 +192,10 @@ func TestForeignPage(t *testing.T) {
 
 // TestExpiry: the connection ends with its token.
 func TestExpiry(t *testing.T) {
+	t.Parallel()
 	url, key := start(t)
-	if _, _, err := trial.Dial(t, url, nil); err != websocket.ErrBadHandshake { // from now on it answers at once
+	// The first answer waits for the start of the server, which the token should not.
+	if _, _, err := trial.Dial(t, url, nil); err != websocket.ErrBadHandshake {
 		t.Fatal(err)
 	}
 	end := time.Now().Add(3 * time.Second).Truncate(time.Second) // exp has whole seconds

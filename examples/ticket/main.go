@@ -1,7 +1,7 @@
 // Command ticket lets pages in with tickets: a page asks for one by POST /ticket, where it can show
-// who its user is as in any other request, and connects to /ws?ticket=… with it. A ticket is good for
-// one connection within 30 seconds, so one that stands in the log of a proxy is worth nothing. Both
-// are on one port without a server of net/http, by Config.HTTP; run it with
+// who its user is as in any other request, and connects to /ws?ticket=… with it. A ticket is good
+// for one connection within 30 seconds, so one that stands in the log of a proxy is worth nothing.
+// Both are on one port without a server of net/http, by Config.HTTP; run it with
 //
 //	go run ./ticket
 package main
@@ -99,7 +99,8 @@ func (s *tickets) authorize(_ context.Context, req *server.Request) (server.Gran
 	if !ok {
 		return server.Grant{}, &server.RefusedError{Status: http.StatusUnauthorized, Reason: "a ticket is needed, from POST /ticket"}
 	}
-	return server.Grant{Principal: server.Principal{Key: user, Value: user}}, nil // Value becomes Run.User
+	// Value becomes Run.User.
+	return server.Grant{Principal: server.Principal{Key: user, Value: user}}, nil
 }
 
 // greet is an agent that answers every input with one message.

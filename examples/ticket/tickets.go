@@ -65,7 +65,8 @@ func (s *tickets) issue(user string) (string, error) {
 	return text, nil
 }
 
-// take uses a ticket up and returns its user. Of several that take one at the same time one gets it.
+// take uses a ticket up and returns its user. Of several that take one at the same time one gets
+// it.
 func (s *tickets) take(text string) (user string, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -85,8 +85,8 @@ func Dial(t testing.TB, url string, header http.Header, protocols ...string) (*w
 	return conn, resp, nil
 }
 
-// CloseCode reads up to the close frame and returns its code. It closes the connection, for which the
-// server waits.
+// CloseCode reads up to the close frame and returns its code. It closes the connection, for which
+// the server waits.
 func CloseCode(t testing.TB, conn *websocket.Conn) int {
 	t.Helper()
 	defer conn.Close()
