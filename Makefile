@@ -10,7 +10,7 @@ GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Modules beside the library's own: what they need is no business of its users.
-MODULES := interop bench bench/rivals
+MODULES := interop examples bench bench/rivals
 
 DEBUG    := aguidebug
 FUZZTIME ?= 30s
@@ -26,7 +26,7 @@ demo: ## serve a page where you talk to an agent, on http://localhost:8080/ (ADD
 	go run ./cmd/agloop demo --addr $(ADDR)
 
 .PHONY: test
-test: unit race interop benchtest ## everything that needs Go alone
+test: unit race interop examples benchtest ## everything that needs Go alone
 
 .PHONY: unit
 unit: ## tests in the release build, allocation ceilings among them
@@ -56,6 +56,10 @@ cover: ## coverage of each package and in total; go tool cover -html=cover.out s
 .PHONY: interop
 interop: ## gorilla and coder as real peers, in both roles
 	cd interop && go test -race -tags $(DEBUG) -shuffle=on ./...
+
+.PHONY: examples
+examples: ## the programs in examples run and do what they say
+	cd examples && go test -race -tags $(DEBUG) -shuffle=on ./...
 
 .PHONY: benchtest
 benchtest: ## the load generator, the rivals and the report are right (Linux; needs cc)
