@@ -41,7 +41,8 @@ type ServerConfig struct {
 	// Hosts are the names that requests for a WebSocket may have in Host, such as "app.example",
 	// with any port, or "app.example:8443"; "*" is all. Empty is all, but for listeners on a
 	// loopback address: those answer to localhost and loopback addresses, so that no page can have
-	// its own name resolve to this machine and pass for its own origin (DNS rebinding).
+	// its own name resolve to this machine and pass for its own origin (DNS rebinding). A mounted
+	// server goes by http.Server.Addr, and where that is empty by the address of the connection.
 	Hosts []string
 	// TrustedProxies are the proxies whose X-Forwarded-For and X-Forwarded-Proto count. Those of
 	// other peers change nothing. Peers on unix sockets are trusted as soon as one network is.

@@ -125,6 +125,37 @@ func TestServersOnOnePort(t *testing.T) {
 	testkit.Await(t, "all are gone", func() bool { return agent.Stats().Connections == 0 })
 }
 
+// TestMountedOnLoopback: a server that is mounted on a loopback address answers to its names alone,
+// and sends the fields that middleware has set.
+func TestMountedOnLoopback(t *testing.T) {
+	for name, tt := range map[string]struct {
+		addr   string // of the http.Server
+		hosts  []string
+		status int
+	}{
+		"by the connection": {"", nil, 403},
+		"by the server":     {"localhost:8080", nil, 403},
+		"all addresses":     {":8080", nil, 101},
+		"listed":            {"", []string{"evil.example"}, 101},
+	} {
+		srv := closing(t, agloop.NewServer(agloop.ServerConfig{Handler: echo{}, Hosts: tt.hosts}))
+		host := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("X-Request-Id", "7")
+			w.Header().Set("Connection", "of no use")
+			srv.ServeHTTP(w, r)
+		}))
+		host.Config.Addr = tt.addr
+		host.Start()
+		t.Cleanup(host.Close)
+		p := testkit.Connect(t, host.Listener.Addr().String(), 0)
+		p.Put([]byte(strings.Replace(string(testkit.Request("Origin: http://evil.example")), "localhost", "evil.example", 1)))
+		if status, fields := p.Head(); status != tt.status || fields["X-Request-Id"] != "7" {
+			t.Errorf("%s: got status %d, %v", name, status, fields)
+		}
+		p.Close()
+	}
+}
+
 // TestMountedRefuses: the rules are those of the reactor, and a refused connection is not used
 // again.
 func TestMountedRefuses(t *testing.T) {

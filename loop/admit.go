@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"net/http"
 	"net/netip"
 	"slices"
 	"time"
@@ -21,7 +23,7 @@ var (
 	errLate         = &handshake.UpgradeError{Status: 503, Reason: "authorization took too long", RetryAfter: time.Second}
 	errNetwork      = &handshake.UpgradeError{Status: 429, Reason: "too many connections from your network", RetryAfter: time.Second}
 	errPrincipal    = &handshake.UpgradeError{Status: 429, Reason: "too many connections of yours", RetryAfter: time.Second}
-	errExpired      = &handshake.UpgradeError{Status: 401, Reason: "authorization expired"}
+	errExpired      = &handshake.UpgradeError{Status: 401, Reason: "authorization expired", Header: http.Header{"Www-Authenticate": {"Bearer"}}}
 	errServerFailed = &handshake.UpgradeError{Status: 500, Reason: "the server failed"}
 	errNoHijack     = &handshake.UpgradeError{Status: 500, Reason: "the server cannot take the connection over"}
 	errEarly        = &handshake.UpgradeError{Status: 400, Reason: "too much sent before the handshake was answered"}
@@ -80,8 +82,8 @@ func (c *Conn) admit(req *handshake.Request, peer netip.AddrPort, limited bool) 
 var grantAll auth.Grant
 
 // welcome notes what was granted and appends the response that lets the request in to dst. offers
-// are the subprotocols of the client.
-func (c *Conn) welcome(dst, key []byte, offers func(string) bool, g auth.Grant) ([]byte, error) {
+// are the subprotocols of the client; also are fields that middleware has set for the response.
+func (c *Conn) welcome(dst, key []byte, offers func(string) bool, g auth.Grant, also http.Header) ([]byte, error) {
 	d := c.endpoint.door
 	protocol := g.Protocol
 	if protocol == "" {
@@ -104,7 +106,12 @@ func (c *Conn) welcome(dst, key []byte, offers func(string) bool, g auth.Grant) 
 		e.info.Principal, e.info.Protocol = g.Principal, protocol
 		e.values, e.user = slices.Clone(g.Values), g.Principal.Value
 	}
-	return handshake.AppendSwitchingProtocols(dst, key, protocol, g.Header), nil
+	header := g.Header
+	if len(also) > 0 {
+		header = also.Clone()
+		maps.Copy(header, g.Header)
+	}
+	return handshake.AppendSwitchingProtocols(dst, key, protocol, header), nil
 }
 
 // take counts the connection for its principal, and notes when that expires.

@@ -81,6 +81,7 @@ func (c *Conn) closeIn(payload []byte) {
 		c.fail(err)
 		return
 	}
+	c.marks.Or(loopPeerDone)
 	c.setCloseError(&CloseError{Code: code, Reason: string(reason), Remote: true})
 	c.closeAndDrain(code, "", nil)
 }
@@ -116,11 +117,16 @@ func (c *Conn) closeAndDrain(code frame.CloseCode, reason string, last []byte) {
 	c.perform(act, 0)
 }
 
-// finishClosing shuts our side down when the last byte has left. The descriptor is closed when the
-// peer ends too: closing it while bytes are unread would reset the connection, and the close frame
-// might never arrive.
+// finishClosing ends the connection when the last byte has left. After the peer's close frame the
+// server closes first (RFC 6455 §7.1.1). Otherwise our side is shut down, and the descriptor is
+// closed when the peer ends too: closing it while bytes are unread would reset the connection, and
+// the close frame might never arrive.
 func (c *Conn) finishClosing() {
 	if c.state != draining || c.out.Load() != nil {
+		return
+	}
+	if c.marked(loopPeerDone) && c.endpoint.door != nil {
+		c.closeNow()
 		return
 	}
 	c.state = lingering

@@ -62,6 +62,7 @@ const (
 	// Of this loop alone.
 	loopAnnounced  // OnOpen was called, so OnClose is owed
 	loopPinged     // a ping is unanswered
+	loopPeerDone   // the peer's close frame has come
 	loopAwaitsPong // a ping of ours had no pong yet, whatever else came
 )
 

@@ -128,36 +128,29 @@ func TestWriteTimeoutIsTenSeconds(t *testing.T) {
 	}
 }
 
-// TestCloseTimeoutOnce: the peer's close frame does not start the time anew.
-func TestCloseTimeoutOnce(t *testing.T) {
+// TestServerClosesFirst: after the peer's close frame nothing more can come, so that a peer who keeps
+// its connection open does not keep it at the server.
+func TestServerClosesFirst(t *testing.T) {
 	conns, ends := make(chan *loop.Conn, 1), make(chan *loop.CloseError, 1)
 	h := open(t, loop.DoorConfig{Handler: &handler{
 		open: func(c *loop.Conn) { conns <- c },
 		gone: func(_ *loop.Conn, why *loop.CloseError) { ends <- why },
 	}})
-	nc := h.dial(t)
-	c := <-conns
-	c.Close(frame.CloseNormal, "")
-	if op, _, err := nc.Message(); op != frame.Close || err != nil {
-		t.Fatal(op, err)
-	}
-	h.eng.Advance(4 * time.Second)
-	before := h.eng.BytesIn()
-	nc.Put(closing(1000, ""))
-	await(t, "the close frame is read", func() bool { return h.eng.BytesIn() > before })
-	if _, _, err := nc.Message(); err != io.EOF { // the server's half is shut; the peer keeps its own open
-		t.Fatal(err)
-	}
-	select {
-	case why := <-ends:
-		t.Fatalf("gone before its time: %v", why)
-	default:
-	}
-	h.eng.Advance(1100 * time.Millisecond)
-	select {
-	case <-ends:
-	case <-time.After(3 * time.Second): // of real time the second bound would be four more
-		t.Fatal("still there 5.1 s after Close")
+	for _, server := range []bool{true, false} {
+		nc := h.dial(t)
+		c := testkit.Receive(t, "the connection", conns)
+		if server {
+			c.Close(frame.CloseNormal, "")
+			nc.CloseFrame(frame.CloseNormal)
+		}
+		nc.Put(closing(1000, ""))
+		if why := testkit.Receive(t, "its end", ends); why.Remote == server {
+			t.Errorf("got %v", why)
+		}
+		if !server {
+			nc.CloseFrame(frame.CloseNormal)
+		}
+		nc.WantEnd()
 	}
 }
 

@@ -111,7 +111,7 @@ func (c *Conn) answer(req *handshake.Request) error {
 		return nil
 	}
 	var b [256]byte
-	response, err := c.welcome(b[:0], req.Key, offers(req), grantAll)
+	response, err := c.welcome(b[:0], req.Key, offers(req), grantAll, nil)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package loop
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"runtime/debug"
@@ -41,6 +42,7 @@ type judgement struct {
 	key     []byte // of the handshake
 	ctx     context.Context
 	cancel  context.CancelFunc
+	also    http.Header   // fields of the response that are not Authorize's
 	told    chan struct{} // closed when the verdict is there; nil for one that its loop awaits
 
 	// Any goroutine.
@@ -171,7 +173,7 @@ func (j *judgement) settle() (response []byte, err error) {
 		return nil, j.late()
 	case v.err == nil:
 		offered := func(name string) bool { return slices.Contains(j.request.Protocols, name) }
-		response, err = c.welcome(nil, j.key, offered, v.grant)
+		response, err = c.welcome(nil, j.key, offered, v.grant, j.also)
 	default:
 		err = v.err
 		c.endpoint.door.refused.authorize.Add(1)

@@ -53,7 +53,7 @@ func (d *Door) mount(w http.ResponseWriter, r *http.Request, req *handshake.Requ
 		return errFull
 	}
 	c := &Conn{endpoint: &d.Endpoint, id: id}
-	response, err := d.judgeMounted(c, r, req)
+	response, err := d.judgeMounted(c, w.Header(), r, req)
 	if err != nil {
 		c.leave()
 		d.slots.release(id)
@@ -89,13 +89,14 @@ func (d *Door) mount(w http.ResponseWriter, r *http.Request, req *handshake.Requ
 	return nil
 }
 
-// judgeMounted makes the response that lets the request of c in.
-func (d *Door) judgeMounted(c *Conn, r *http.Request, req *handshake.Request) (response []byte, err error) {
+// judgeMounted makes the response that lets the request of c in, with the fields that middleware has
+// set.
+func (d *Door) judgeMounted(c *Conn, also http.Header, r *http.Request, req *handshake.Request) (response []byte, err error) {
 	if d.notes {
 		c.user = &entry{}
 	}
 	accepted := HTTPConnOf(r.Context()) // by a door, which has asked for the rate of its network
-	if accepted != nil && accepted.loopback {
+	if accepted != nil && accepted.loopback || accepted == nil && onLoopback(r.Context()) {
 		c.marks.Or(markLoopback)
 	}
 	peer, _ := netip.ParseAddrPort(r.RemoteAddr) // of a unix socket it is none
@@ -105,7 +106,7 @@ func (d *Door) judgeMounted(c *Conn, r *http.Request, req *handshake.Request) (r
 		return nil, err
 	}
 	if d.authorize == nil {
-		return c.welcome(nil, req.Key, offers(req), grantAll)
+		return c.welcome(nil, req.Key, offers(req), grantAll, also)
 	}
 	// Authorize sees what middleware has put into the context of the request, and is to end with
 	// the door all the same.
@@ -117,7 +118,7 @@ func (d *Door) judgeMounted(c *Conn, r *http.Request, req *handshake.Request) (r
 	j := newJudgement(ctx, c, req, https)
 	defer j.cancel()
 	defer context.AfterFunc(d.base, j.cancel)()
-	j.told = make(chan struct{})
+	j.also, j.told = also, make(chan struct{})
 	d.ask(j)
 	select {
 	case <-j.told:
@@ -125,6 +126,18 @@ func (d *Door) judgeMounted(c *Conn, r *http.Request, req *handshake.Request) (r
 	case <-j.ctx.Done():
 		return nil, j.late()
 	}
+}
+
+// onLoopback reports whether the listener of a request's server can be reached from this machine
+// alone. Where net/http knows only the address of the connection, that is taken for the listener's.
+func onLoopback(ctx context.Context) bool {
+	if srv, ok := ctx.Value(http.ServerContextKey).(*http.Server); ok && srv.Addr != "" {
+		host, _, err := net.SplitHostPort(srv.Addr)
+		addr, parseErr := netip.ParseAddr(host)
+		return err == nil && (host == "localhost" || parseErr == nil && addr.IsLoopback())
+	}
+	addr, _ := ctx.Value(http.LocalAddrContextKey).(net.Addr)
+	return isLoopback(addr)
 }
 
 // hijack takes the connection out of net/http, with the bytes that were read behind the request.

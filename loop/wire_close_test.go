@@ -42,8 +42,8 @@ func TestWirePeerCloses(t *testing.T) {
 				{frame},
 				eachByte(frame),
 				{join(frame, text("too late"), masked(0b1_000_1001, nil))}, // §5.5.1: ignored
-				{frame, text("too late"), []byte("and no frame at all")},
-				{masked(0b0_000_0001, []byte("not whole")), frame, masked(0b1_000_0000, nil)},
+				{join(frame, text("too late"), []byte("and no frame at all"))},
+				{masked(0b0_000_0001, []byte("not whole")), join(frame, masked(0b1_000_0000, nil))},
 			} {
 				p := s.dial(t)
 				p.putApart(parts...)
