@@ -17,5 +17,5 @@ func ExampleDial() {
 	fmt.Println(err, refused, isRefused)
 	// Output:
 	// agloop: wss is not supported yet
-	// agloop: URL: scheme must be ws or wss <nil> false
+	// agloop: URL: scheme "http" must be ws, as in ws://host:port/path <nil> false
 }
