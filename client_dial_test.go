@@ -109,6 +109,25 @@ func TestDialAuthFails(t *testing.T) {
 	}
 }
 
+// TestDialOfAnotherKind: what no loop can take is refused by its type, and closed.
+func TestDialOfAnotherKind(t *testing.T) {
+	srv, addr := serve(t, agloop.ServerConfig{Agent: hello})
+	for want, dial := range map[string]func(context.Context, string, string) (net.Conn, error){
+		"<nil>": func(context.Context, string, string) (net.Conn, error) { return nil, nil },
+		"struct { net.Conn }": func(ctx context.Context, network, addr string) (net.Conn, error) {
+			nc, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+			return struct{ net.Conn }{nc}, err
+		},
+	} {
+		_, err := agloop.Dial(t.Context(), wsURL(addr), agloop.ClientConfig{Dial: dial})
+		ce, ok := errors.AsType[*agloop.ConfigError](err)
+		if !ok || ce.Field != "Dial" || !strings.Contains(ce.Reason, want) {
+			t.Errorf("%s: got %v", want, err)
+		}
+	}
+	testkit.Await(t, "the connection is closed", func() bool { return srv.Stats().Connections == 0 })
+}
+
 // TestDialTimeoutNamesTheURL: but not what may be secret of it.
 func TestDialTimeoutNamesTheURL(t *testing.T) {
 	addr := listenSilently(t).Addr().String()
