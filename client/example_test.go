@@ -8,7 +8,7 @@ import (
 	"github.com/agloop/agloop/client"
 )
 
-// What a server refuses comes as an error with its HTTP status.
+// A URL that cannot be dialled is no refusal: that is a DialError, with the HTTP status of a server.
 func ExampleDial() {
 	_, err := client.Dial(context.Background(), "wss://localhost/ws", client.Config{})
 	fmt.Println(err)
