@@ -65,10 +65,9 @@ type Client struct {
 }
 
 // Dial connects to rawURL, "ws://host[:port][/path][?query]". ctx bounds all of it, and
-// Limits.HandshakeTimeout what comes behind the TCP connection. Errors: a *ConfigError or
-// *url.Error, ErrTLS for wss, those of cfg's functions and of dialling, a *DialError when the
-// server does not upgrade or the proxy does not connect to it, context.DeadlineExceeded when one
-// does not answer.
+// Limits.HandshakeTimeout what comes behind the TCP connection. Errors: a *ConfigError, ErrTLS for
+// wss, those of cfg's functions and of dialling, a *DialError when the server does not upgrade or
+// the proxy does not connect to it, context.DeadlineExceeded when one does not answer.
 func Dial(ctx context.Context, rawURL string, cfg ClientConfig) (*Client, error) {
 	u, err := parseURL(rawURL)
 	if err != nil {

@@ -17,15 +17,15 @@ import (
 // parseURL returns the URL of a server, or why it is none.
 func parseURL(rawURL string) (*url.URL, error) {
 	u, err := url.Parse(rawURL)
-	if err != nil {
-		return nil, err
+	if err != nil { // it quotes the URL, and so what may be secret
+		return nil, &ConfigError{Field: "URL", Reason: "is not a valid URL: write ws://host:port/path, other characters escaped"}
 	}
 	switch u.Scheme {
 	case "ws":
 	case "wss":
 		return nil, ErrTLS
 	default:
-		return nil, &ConfigError{Field: "URL", Reason: "scheme must be ws or wss"}
+		return nil, &ConfigError{Field: "URL", Reason: fmt.Sprintf("scheme %q must be ws, as in ws://host:port/path", u.Scheme)}
 	}
 	if u.Hostname() == "" {
 		return nil, &ConfigError{Field: "URL", Reason: "has no host"}

@@ -109,6 +109,25 @@ func TestDialAuthFails(t *testing.T) {
 	}
 }
 
+// TestDialOfAnotherKind: what no loop can take is refused by its type, and closed.
+func TestDialOfAnotherKind(t *testing.T) {
+	srv, addr := serve(t, agloop.ServerConfig{Agent: hello})
+	for want, dial := range map[string]func(context.Context, string, string) (net.Conn, error){
+		"<nil>": func(context.Context, string, string) (net.Conn, error) { return nil, nil },
+		"struct { net.Conn }": func(ctx context.Context, network, addr string) (net.Conn, error) {
+			nc, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+			return struct{ net.Conn }{nc}, err
+		},
+	} {
+		_, err := agloop.Dial(t.Context(), wsURL(addr), agloop.ClientConfig{Dial: dial})
+		ce, ok := errors.AsType[*agloop.ConfigError](err)
+		if !ok || ce.Field != "Dial" || !strings.Contains(ce.Reason, want) {
+			t.Errorf("%s: got %v", want, err)
+		}
+	}
+	testkit.Await(t, "the connection is closed", func() bool { return srv.Stats().Connections == 0 })
+}
+
 // TestDialTimeoutNamesTheURL: but not what may be secret of it.
 func TestDialTimeoutNamesTheURL(t *testing.T) {
 	addr := listenSilently(t).Addr().String()
@@ -119,6 +138,30 @@ func TestDialTimeoutNamesTheURL(t *testing.T) {
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.HasPrefix(err.Error(), "agloop: dial ws://"+addr+"/a%20path: waited ") ||
 		!strings.HasSuffix(err.Error(), want) || strings.Contains(err.Error(), "secret") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestDialBadURL: a URL that is none says what is wrong, and what may be secret of it stays unsaid.
+func TestDialBadURL(t *testing.T) {
+	for rawURL, want := range map[string]string{
+		"ws://me:se cret@a.example/":               "is not a valid URL",
+		"ws://me:secret/@a.example/":               "is not a valid URL",
+		"ws://me:secret@a.example:8o/":             "is not a valid URL",
+		"ws://me:secret@a.example/%zz":             "is not a valid URL",
+		"ws://a.example/?token=secret\n":           "is not a valid URL",
+		"http://me:secret@a.example/?token=secret": `scheme "http"`,
+		"localhost:8080/ws":                        `scheme "localhost"`,
+		"/ws?token=secret":                         `scheme ""`,
+		"ws:///ws?token=secret":                    "has no host",
+	} {
+		_, err := agloop.Dial(t.Context(), rawURL, agloop.ClientConfig{})
+		_, atOnce := agloop.NewTransport(agloop.TransportConfig{URLs: []string{rawURL}})
+		for field, err := range map[string]error{"URL": err, "URLs[0]": atOnce} {
+			ce, ok := errors.AsType[*agloop.ConfigError](err)
+			if !ok || ce.Field != field || !strings.Contains(ce.Reason, want) || strings.Contains(err.Error(), "cret") {
+				t.Errorf("%s: got %v", rawURL, err)
+			}
+		}
 	}
 }
 

@@ -47,10 +47,11 @@
 //	PerformanceManager.cutMu → PerformanceManager.mu        connections are cut
 //	PerformanceManager.mu → metrics → memmon, Transport.mu  what holds is applied
 //	session.mu → activeSessions.mu, Conn.mu                 the inputs of one connection
+//	Run.mu → Conn.mu                                        the events of one run
 //	inbox.mu → Conn.mu                                      the events that wait for Client.Run
 //	backpressure.mu → Conn.mu                               who waits for OnDrain
 //	httpServer.mu → loop.HTTPConn's                         connections that speak plain HTTP
-//	hookCalls.mu, peers.mu                                  alone
+//	hookCalls.mu, peers.mu, live.mu                         alone
 //
 // Where a package stands its own locks are meant.
 //

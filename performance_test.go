@@ -100,7 +100,7 @@ func TestPerformanceMaxConcurrentConnections(t *testing.T) {
 	}
 	l.set(func(c *agloop.PerformanceConfig) { c.MaxConcurrentConnections = 3 })
 	slots := l.manager.GetConnectionPoolManager()
-	testkit.Await(t, "the one that was refused is gone", func() bool { return slots.Used() == 2 })
+	testkit.Await(t, "who was refused has left", func() bool { return slots.Used() == 2 })
 	if slots.Cap() != 3 {
 		t.Errorf("%d slots", slots.Cap())
 	}

@@ -2,6 +2,7 @@ package agloop
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -243,6 +244,8 @@ func (c ServerConfig) parse() (_ ServerConfig, err error) {
 		return c, &ConfigError{Field: "Path", Reason: `must begin with "/"`}
 	case c.Loops < 0 || c.Loops > 256:
 		return c, &ConfigError{Field: "Loops", Reason: "must lie between 0 and 256"}
+	case c.DrainTimeout < 0:
+		return c, &ConfigError{Field: "DrainTimeout", Reason: fmt.Sprintf("%v must not be negative; 0 cancels runs at once", c.DrainTimeout)}
 	case c.ProxyProtocol && len(c.TrustedProxies) == 0:
 		return c, &ConfigError{Field: "ProxyProtocol", Reason: "counts for nobody: name the proxies in TrustedProxies"}
 	}
@@ -250,6 +253,9 @@ func (c ServerConfig) parse() (_ ServerConfig, err error) {
 		if !p.IsValid() {
 			return c, &ConfigError{Field: "TrustedProxies", Reason: "holds a prefix that is not valid"}
 		}
+	}
+	if err := handshake.CheckProtocols(c.Protocols); err != nil {
+		return c, &ConfigError{Field: "Protocols", Reason: err.Error()}
 	}
 	if err := (handshake.HostPolicy{Allowed: c.Hosts}).Validate(); err != nil {
 		return c, &ConfigError{Field: "Hosts", Reason: err.Error()}

@@ -23,7 +23,7 @@ type Hooks struct {
 	// RunStarted is told of a run, in its goroutine, before the agent is called.
 	RunStarted func(RunInfo)
 	// RunEnded is told there of the end of each run of which RunStarted was told, or would have
-	// been: after the agent has returned and the terminal event is queued.
+	// been: after the agent has returned and the terminal event is queued. Shutdown waits for it.
 	RunEnded func(RunEnd)
 }
 

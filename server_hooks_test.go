@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/agui"
@@ -176,5 +177,24 @@ func TestHookThatEndsItsGoroutine(t *testing.T) {
 	testkit.Await(t, "the runs are over", func() bool { return srv.Stats().Runs == 0 })
 	if srv.Stats().Panics != 0 || srv.RunsTaken() != 0 || log.count("a hook ended its goroutine") != 2 {
 		t.Errorf("%+v, log %s", srv.Stats(), log.b.String())
+	}
+}
+
+// TestHookThatEndsAPanickedRun: a run that panicked ends its connection, also when the hook that is
+// told of it ends the goroutine.
+func TestHookThatEndsAPanickedRun(t *testing.T) {
+	srv, addr := serve(t, agloop.ServerConfig{
+		Agent:  agloop.AgentFunc(func(context.Context, *agloop.Run) error { panic("boom") }),
+		Logger: slog.New(slog.DiscardHandler),
+		Limits: agloop.Limits{IdleTimeout: 100 * time.Millisecond}, // ends a connection that goes on, with 1001
+		Hooks:  agloop.Hooks{RunEnded: func(agloop.RunEnd) { runtime.Goexit() }},
+	})
+	w := newWire(t, srv, addr)
+	w.send(inputOf("0", 0))
+	if got := w.ends(2); got != "agent_panic closed:1011" {
+		t.Errorf("ends %s", got)
+	}
+	if n := srv.Stats().Panics; n != 1 {
+		t.Errorf("%d panics", n)
 	}
 }

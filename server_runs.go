@@ -19,8 +19,8 @@ type RunsConfig struct {
 
 // StrictInput returns a filter, for RunsConfig.FilterInput, that takes from clients no messages of
 // role system or developer, and of tools only those that are named, each once. What else a client
-// sends is text that it may make up: the messages of assistants and tools, the context, the state,
-// the forwarded props, and the descriptions of the tools.
+// sends is text that it may make up: all other messages, also those of assistants and tools, the
+// context, the state, the forwarded props, the answers to interrupts, and of a tool all but its name.
 func StrictInput(tools ...string) func(context.Context, auth.Principal, *agui.RunAgentInput) error {
 	named := make(map[string]bool, len(tools))
 	for _, name := range tools {

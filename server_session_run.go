@@ -66,11 +66,19 @@ func (s *session) runAgent(ctx context.Context, input *agui.RunAgentInput) {
 	setup := s.setup(enc)
 	var err error
 	perf.collector.Do(ctx, runLabels(input), func(ctx context.Context) { err = run.Do(ctx, input, setup) })
-	if pe, ok := errors.AsType[*PanicError](err); ok {
-		s.closeAfterPanic(pe)
+	if s.closeIfPanicked(err) {
 		return // without giving the serializer back: it may be what panicked
 	}
 	perf.serializers.Put(enc)
+}
+
+// closeIfPanicked ends the connection if the run that ended with err panicked, and reports that.
+func (s *session) closeIfPanicked(err error) bool {
+	pe, ok := errors.AsType[*PanicError](err)
+	if ok {
+		s.closeAfterPanic(pe)
+	}
+	return ok
 }
 
 // runLabels are what a profile says of a run. Inlined, it would take room on the stacks of all
@@ -106,7 +114,16 @@ func (s *session) setup(enc run.Encoder) *run.Setup {
 		setup.Started = func(info RunInfo) { s.srv.hooks.guard(func() { hook(info) }) }
 	}
 	if hook := cfg.Hooks.RunEnded; hook != nil {
-		setup.Ended = func(end RunEnd) { s.srv.hooks.guard(func() { hook(end) }) }
+		setup.Ended = func(end RunEnd) {
+			returned := false
+			defer func() {
+				if !returned { // runtime.Goexit: runAgent does not learn how the run ended
+					s.closeIfPanicked(end.Err)
+				}
+			}()
+			s.srv.hooks.guard(func() { hook(end) })
+			returned = true
+		}
 	}
 	return setup
 }

@@ -9,10 +9,10 @@ import (
 // and then cancels them, so that they end with outcome cancelled. No run begins any more: inputs
 // that wait or come are refused with RUN_ERROR, code shutting_down. Every connection is closed with
 // 1001 once it has no run. Requests of plain HTTP are answered, but a body that does not come and a
-// response that is not read have one second more. Shutdown returns when all connections are gone and
-// Hooks.Disconnected was told of them, or with ctx's error when that ends
-// first; what is left is cut then. It does not wait longer for a handler that blocks its loop: that
-// loop ends when the handler returns.
+// response that is not read have one second more. Shutdown returns when all connections and runs are
+// gone and Hooks were told of their ends, or with ctx's error when that ends first; what is left is
+// cut then. It does not wait longer for a handler that blocks its loop, nor for an agent that heeds
+// no context: those end when they return.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stopAccepting()
 	served := make(chan error, 1)
@@ -24,7 +24,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		cancel()
 	}
 	s.cancelRuns()
-	err := s.poll(ctx, func() bool { return s.door.Slots().Used() == 0 })
+	// The run of a client that has gone may go on, and who is told of its end would never be if the
+	// process ended before.
+	err := s.poll(ctx, func() bool { return s.door.Slots().Used() == 0 && s.active.count() == 0 })
 	err = firstError(err, <-served)
 	s.http.close()
 	err = firstError(err, s.stop(ctx))

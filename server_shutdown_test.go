@@ -2,6 +2,7 @@ package agloop_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -29,4 +30,30 @@ func TestShutdownHeedsItsContext(t *testing.T) {
 	go func() { done <- srv.Shutdown(ctx) }()
 	testkit.Receive(t, "Shutdown ends with its context", done)
 	close(h.out)
+}
+
+// TestShutdownWaitsForRunsWithoutConnection: a run whose client has gone is told to RunEnded before
+// Shutdown returns, for the process may end then.
+func TestShutdownWaitsForRunsWithoutConnection(t *testing.T) {
+	release, active, agent := stubborn()
+	defer release()
+	ended := make(chan agloop.RunEnd, 1)
+	srv, addr := serve(t, agloop.ServerConfig{
+		Agent: agent,
+		Hooks: agloop.Hooks{RunEnded: func(end agloop.RunEnd) { ended <- end }},
+	})
+	w := newWire(t, srv, addr)
+	w.send(inputOf("r", 0))
+	w.await("RUN_STARTED")
+	w.Reset()
+	testkit.Await(t, "the client has gone", func() bool { return srv.Stats().Connections == 0 && active.Load() == 1 })
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := srv.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("while a run goes on: %v", err)
+	}
+	release()
+	if err := srv.Shutdown(t.Context()); err != nil || len(ended) != 1 {
+		t.Errorf("%v, %d ends told", err, len(ended))
+	}
 }

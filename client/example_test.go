@@ -8,7 +8,7 @@ import (
 	"github.com/agloop/agloop/client"
 )
 
-// What a server refuses comes as an error with its HTTP status.
+// A URL that cannot be dialled is no refusal: that is a DialError, with the HTTP status of a server.
 func ExampleDial() {
 	_, err := client.Dial(context.Background(), "wss://localhost/ws", client.Config{})
 	fmt.Println(err)
@@ -17,5 +17,5 @@ func ExampleDial() {
 	fmt.Println(err, refused, isRefused)
 	// Output:
 	// agloop: wss is not supported yet
-	// agloop: URL: scheme must be ws or wss <nil> false
+	// agloop: URL: scheme "http" must be ws, as in ws://host:port/path <nil> false
 }

@@ -2,10 +2,12 @@ package loop
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"time"
 
 	"github.com/agloop/agloop/codec/handshake"
+	"github.com/agloop/agloop/tune"
 )
 
 // DialConfig says what a connection is dialled for.
@@ -25,9 +27,19 @@ type DialConfig struct {
 // Dial does the opening handshake on nc, which it takes over, through a proxy if there is one, and
 // puts the connection on a loop. It returns the connection and the subprotocol the server chose.
 // ctx bounds what is said on nc, and Limits.HandshakeTimeout does, all of it together; the error
-// says what was waited for. A refusal is a *handshake.DialError.
+// says what was waited for. A refusal is a *handshake.DialError, an nc that no loop can take a
+// *tune.ConfigError.
 func (p *Dialer) Dial(ctx context.Context, nc net.Conn, cfg DialConfig) (*Conn, string, error) {
+	if nc == nil {
+		return nil, "", errUnfit(nc)
+	}
 	protocol, early, err := p.shakeHands(ctx, nc, cfg)
+	if err == nil && !fits(nc) {
+		if early != nil {
+			early.Release()
+		}
+		err = errUnfit(nc)
+	}
 	if err != nil {
 		nc.Close()
 		return nil, "", err
@@ -53,4 +65,11 @@ func (p *Dialer) Dial(ctx context.Context, nc net.Conn, cfg DialConfig) (*Conn, 
 		return nil, "", err
 	}
 	return c, protocol, nil
+}
+
+// errUnfit is the error of a connection that no loop can take.
+func errUnfit(nc net.Conn) error {
+	return &tune.ConfigError{Field: "Dial", Reason: fmt.Sprintf(
+		"opened a %T, which no loop can take; open a *net.TCPConn or *net.UnixConn", nc,
+	)}
 }

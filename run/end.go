@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 
@@ -85,7 +86,7 @@ func (r *Run) end(err error) ending {
 		e.id = r.failHidden("the agent failed", CodePanic)
 	case cause != nil:
 		e.err = cause
-		r.finishCancelled()
+		r.finishCancelled(&e)
 	case err != nil:
 		e.id = r.failAgent(err)
 	default:
@@ -122,7 +123,11 @@ func (r *Run) failAgent(err error) (id string) {
 // finishWell ends a run whose agent has returned nil, unless something is open. Under mu.
 func (r *Run) finishWell(e *ending) {
 	e.err = r.send(&agui.RunFinished{ThreadID: r.Input.ThreadID, RunID: r.Input.RunID}, true)
-	if e.err == nil {
+	switch e.err {
+	case nil:
+		return
+	case errNotSent: // the reader has left this moment, which is no mistake of the agent's
+		e.err = context.Cause(r.ctx)
 		return
 	}
 	e.log = "agloop: an agent left its run incomplete"
@@ -134,22 +139,27 @@ func (r *Run) finishWell(e *ending) {
 }
 
 // finishCancelled closes everything that is open and ends the run. Under mu.
-func (r *Run) finishCancelled() {
+func (r *Run) finishCancelled(e *ending) {
+	err := r.closeCancelled()
+	if err == nil || err == errNotSent {
+		return
+	}
+	e.err, e.log = fmt.Errorf("%w: %w", e.err, err), "agloop: a cancelled run could not be closed"
+	e.id = r.failHidden("the run was cancelled", CodeIncomplete)
+}
+
+// closeCancelled sends what finishCancelled does when all goes well. What closes is longer than
+// what opens, and may be above the limit where that was not. Under mu.
+func (r *Run) closeCancelled() error {
 	for _, end := range r.order.Open() {
 		if err := r.send(end, true); err != nil {
-			// STEP_FINISHED is longer than STEP_STARTED and may exceed the limit where that did
-			// not.
-			r.fail(err.Error(), CodeIncomplete)
-			return
+			return err
 		}
 	}
-	err := r.send(&agui.RunFinished{
+	return r.send(&agui.RunFinished{
 		ThreadID: r.Input.ThreadID, RunID: r.Input.RunID,
 		Outcome: &agui.Outcome{Type: agui.OutcomeCancelled},
 	}, true)
-	if err != nil && !r.ended { // it is longer than RUN_STARTED, too
-		r.fail(err.Error(), CodeIncomplete)
-	}
 }
 
 // failInternal ends a run after a panic, or runtime.Goexit, outside the agent.

@@ -136,6 +136,21 @@ func TestErrorsAreHidden(t *testing.T) {
 			func(func(), *run.Run) error { return nil },
 			"the agent left its run incomplete", run.CodeIncomplete, "secret",
 		},
+		{
+			"error of the encoder while cancelled",
+			sour{encoder},
+			func(cancel func(), _ *run.Run) error { cancel(); return nil },
+			"the run was cancelled", run.CodeIncomplete, "secret",
+		},
+		{
+			"error of the encoder at an open step",
+			sour{encoder},
+			func(cancel func(), r *run.Run) error {
+				defer cancel()
+				return r.Emit(&agui.StepStarted{StepName: "s"})
+			},
+			"the run was cancelled", run.CodeIncomplete, "secret",
+		},
 	} {
 		with := setup(nil, nil)
 		with.Encoder = tc.encoder
@@ -162,7 +177,8 @@ func TestErrorsAreHidden(t *testing.T) {
 type sour struct{ run.Encoder }
 
 func (e sour) AppendEvent(dst []byte, ev agui.Event) ([]byte, error) {
-	if ev.Type() == agui.EventTypeRunFinished {
+	switch ev.Type() {
+	case agui.EventTypeRunFinished, agui.EventTypeStepFinished:
 		return dst, errors.New("secret")
 	}
 	return e.Encoder.AppendEvent(dst, ev)
@@ -204,6 +220,32 @@ func TestEndsThatNameNoID(t *testing.T) {
 		case tc.log == "" && len(log) == 0:
 		case len(log) != 1 || !strings.Contains(log[0].Err, tc.log) || tc.log == "" || log[0].ID != "":
 			t.Errorf("%s: logged %v", tc.name, log)
+		}
+	}
+}
+
+// TestReaderLeaves: that nobody reads the end of a run is nobody's mistake, so the log says nothing.
+func TestReaderLeaves(t *testing.T) {
+	for name, agent := range map[string]func(cancel func(), r *run.Run, s *sink) error{
+		"at the end": func(_ func(), _ *run.Run, s *sink) error {
+			s.gone = true
+			return nil
+		},
+		"with a step open": func(cancel func(), r *run.Run, s *sink) error {
+			err := r.Emit(&agui.StepStarted{StepName: "s"})
+			s.gone = true
+			cancel()
+			return err
+		},
+	} {
+		with := setup(nil, nil)
+		var ended run.RunEnd
+		with.Ended = func(end run.RunEnd) { ended = end }
+		_, log := logged(t, with, func(cancel func(), r *run.Run) error {
+			return agent(cancel, r, with.Sink.(*sink))
+		})
+		if len(log) != 0 || ended.Err == nil {
+			t.Errorf("%s: logged %v, ended with %v", name, log, ended.Err)
 		}
 	}
 }

@@ -104,8 +104,12 @@ func (r *Run) Value(key any) any {
 	return nil
 }
 
-// errSinkGone cancels a run whose events nobody receives any more.
-var errSinkGone = errors.New("agloop: connection is gone")
+// errSinkGone cancels a run whose events nobody receives any more, and errNotSent is what send says
+// of such an event.
+var (
+	errSinkGone = errors.New("agloop: connection is gone")
+	errNotSent  = context.Canceled
+)
 
 // Encoder encodes events. AppendEvent appends one to dst, as event.Append does.
 type Encoder interface {
@@ -293,7 +297,7 @@ func (r *Run) send(ev agui.Event, urgent bool) error {
 	r.ended = r.ended || isTerminal(ev)
 	if !r.sink.Send(b, urgent) {
 		r.cancel(errSinkGone)
-		return context.Canceled
+		return errNotSent
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ type DialError struct {
 	// Status is the response's HTTP status; 0 when there was no response that could be read, or the
 	// request was not fit to be sent.
 	Status int
-	// StatusText is the reason phrase of the response, if it has only valid bytes.
+	// StatusText is the reason phrase of the response, if it is printable ASCII.
 	StatusText string
 	// Reason says what was wrong, in words of this library.
 	Reason string
@@ -34,7 +34,7 @@ type DialError struct {
 }
 
 // Error leaves Header out, and of Body all but the first line of plain text: what a server says to
-// people, such as "host not allowed".
+// people, such as "host not allowed". Of that, and of StatusText, it has 100 bytes.
 func (e *DialError) Error() string {
 	s := "agloop: dial: "
 	if e.Proxy != "" {
@@ -43,13 +43,15 @@ func (e *DialError) Error() string {
 	s += e.Reason
 	if e.Status != 0 {
 		s += ": " + strconv.Itoa(e.Status)
-		if e.StatusText != "" {
-			s += " " + e.StatusText
+		if text := e.StatusText; text != "" {
+			s += " " + text[:min(len(text), maxErrorText)]
 		}
 	}
 	if strings.HasPrefix(e.Header.Get("Content-Type"), "text/plain") {
 		line, _, _ := strings.Cut(strings.TrimSpace(string(e.Body[:min(len(e.Body), maxErrorText)])), "\n")
-		s += fmt.Sprintf(", %q", line)
+		if line = strings.TrimSpace(line); line != "" {
+			s += fmt.Sprintf(", %q", line)
+		}
 	}
 	if e.Proxy == "" && (e.Status == http.StatusNotFound || e.Status == http.StatusUpgradeRequired) {
 		s += `; is the path of the URL the WebSocket's, by default "/ws"?`
@@ -57,7 +59,7 @@ func (e *DialError) Error() string {
 	return s
 }
 
-// maxErrorText is how much of a body stands in an error's text, in bytes.
+// maxErrorText is how much of a body, and of a reason phrase, stands in an error's text, in bytes.
 const maxErrorText = 100
 
 // maxRefusalBody bounds DialError.Body, in bytes.

@@ -32,6 +32,31 @@ func TestDialErrorText(t *testing.T) {
 	}
 }
 
+// TestDialErrorTextOfAStranger: what a server writes fits into one line of a log, and says nothing to
+// a terminal.
+func TestDialErrorTextOfAStranger(t *testing.T) {
+	for _, c := range []struct{ phrase, body, want string }{
+		{"Not\tFound", "", "403"},
+		{"a\xc2\x9b2Jb", "", "403"},
+		{"a\xe2\x80\xaeb", "", "403"},
+		{strings.Repeat("x", 10_000), "", "403 " + strings.Repeat("x", 100)},
+		{"", "host not allowed\r\nmore", `403, "host not allowed"`},
+		{"", "\x1b[2J\xc2\x9b\n", `403, "\x1b[2J\u009b"`},
+		{"", "", "403"},
+		{"", " \n", "403"},
+	} {
+		head := []byte(requestHead("HTTP/1.1 403 "+c.phrase, "Content-Type: text/plain"))
+		_, dialled := handshake.ParseDialResponse(head, testKey, nil)
+		for _, err := range []error{dialled, handshake.ParseConnectResponse(head)} {
+			e := err.(*handshake.DialError)
+			e.ReadResponse(head, strings.NewReader(c.body))
+			if got := e.Error(); !strings.HasSuffix(got, ": "+c.want) {
+				t.Errorf("%.20q, %q: got %.300q, want %q", c.phrase, c.body, got, c.want)
+			}
+		}
+	}
+}
+
 // stuck gives what it has, then never anything but the error of a deadline.
 type stuck struct{ io.Reader }
 

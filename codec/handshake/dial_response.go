@@ -50,10 +50,20 @@ func dialStatusLine(line []byte) (status int, text string, ok bool) {
 	if status < 100 || len(phrase) > 0 && phrase[0] != ' ' {
 		return 0, "", false
 	}
-	if phrase = trim(phrase); consistsOf(phrase, valueByte) {
+	if phrase = trim(phrase); isPlain(phrase) {
 		text = string(phrase)
 	}
 	return status, text, true
+}
+
+// isPlain reports whether b is printable ASCII, which a terminal shows as it is.
+func isPlain(b []byte) bool {
+	for _, c := range b {
+		if c < ' ' || c > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // responseParser is the state of one pass over the fields. fault is the first error, or "".

@@ -78,6 +78,20 @@ func appendAccept[T byteString](dst []byte, key T) []byte {
 	return base64.StdEncoding.AppendEncode(dst, sum[:])
 }
 
+// CheckProtocols reports a name that no client can offer, RFC 6455 §4.1 item 10, or that is there
+// twice.
+func CheckProtocols(names []string) error {
+	for i, name := range names {
+		switch {
+		case !isToken(name):
+			return fmt.Errorf("%q is no token, such as \"agui.v1\"", name)
+		case slices.Contains(names[:i], name):
+			return fmt.Errorf("%q is there twice", name)
+		}
+	}
+	return nil
+}
+
 // SelectProtocol returns the first of supported, the server's order of preference, that the client
 // offered, and "" when there is none. Names are compared exactly, RFC 6455 §4.2.2 item 5.5.
 func SelectProtocol(supported []string, req *Request) string {
