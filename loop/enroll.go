@@ -151,6 +151,7 @@ func (a *arrival) over() bool {
 	switch {
 	case a.conn.marked(markAbandoned): // it is somebody else's
 		return a.loop.dead.Load()
+	case a.conn.marked(markOpened): // its loop is in its first callback
 	case !a.loop.usable() && a.loop.eng.pick().usable():
 		a.reroute()
 	case limit > 0 && time.Since(a.since) > limit && a.conn.abandon():
