@@ -44,6 +44,13 @@ func (d *Door) HoldRefusals() (release func()) {
 	}
 }
 
+// Waiting is how many requests wait for Authorize to be asked.
+func (d *Door) Waiting() int {
+	d.judges.mu.Lock()
+	defer d.judges.mu.Unlock()
+	return len(d.judges.waiting)
+}
+
 // Networks are what AcceptsPerIP counts.
 type Networks struct{ n networks }
 
