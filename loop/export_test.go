@@ -111,6 +111,9 @@ func (e *Engine) Blocked() (n int) {
 // CutOff is what shedding does to a connection.
 func (c *Conn) CutOff() { c.cutOff(frame.CloseTryLater) }
 
+// AtRest tells whether nothing is under way on c. On the loop.
+func (c *Conn) AtRest() bool { return c.transient == nil }
+
 // Abandon is what the watchdog does to a connection that no loop takes.
 func (c *Conn) Abandon() bool { return c.abandon() }
 

@@ -255,5 +255,6 @@ func (c *Conn) checkVerdict() {
 			c.receive(early.B)
 			early.Release()
 		}
+		c.trimTransient()
 	})
 }

@@ -195,6 +195,17 @@ func TestJudgingWhileTheDoorStops(t *testing.T) {
 	p.WantRefusal(503)
 }
 
+// TestAtRestWhenJudged: of being judged nothing stays with the connection.
+func TestAtRestWhenJudged(t *testing.T) {
+	cfg := loop.DoorConfig{Handler: &handler{message: func(c *loop.Conn, op frame.Opcode, _ []byte) {
+		c.Send(op, fmt.Append(nil, c.AtRest()))
+	}}}
+	questions := asking(&cfg)
+	p := open(t, cfg).dialJudged(t, questions)
+	p.Put(text("?"))
+	p.WantMessage(frame.Text, "true")
+}
+
 // TestEarlyBytes: what a client sends while it is judged reaches the handler once and in order,
 // however it is cut, and the peer hears nothing before the verdict.
 func TestEarlyBytes(t *testing.T) {
