@@ -85,8 +85,8 @@ func (h *HTTPConn) RemoteAddr() net.Addr {
 // Write implements net.Conn.
 func (h *HTTPConn) Write(p []byte) (n int, err error) {
 	for {
-		at, bounded := h.nextDeadline()
-		if err := h.Conn.SetWriteDeadline(at); err != nil {
+		bounded, err := h.bound()
+		if err != nil {
 			return n, err
 		}
 		m, err := h.Conn.Write(p[n:])
@@ -97,18 +97,19 @@ func (h *HTTPConn) Write(p []byte) (n int, err error) {
 	}
 }
 
-// nextDeadline is when a write that does not progress fails. bounded tells that one that does goes
-// on after it.
-func (h *HTTPConn) nextDeadline() (at time.Time, bounded bool) {
+// bound sets when a write that does not progress fails, under mu, or one that was set meanwhile would
+// not hold. bounded tells that a write that does progress goes on after it.
+func (h *HTTPConn) bound() (bounded bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	var at time.Time
 	if h.stall > 0 {
 		at = time.Now().Add(h.stall)
 	}
-	if h.until.IsZero() || h.stall > 0 && at.Before(h.until) {
-		return at, true
+	if bounded = h.until.IsZero() || h.stall > 0 && at.Before(h.until); !bounded {
+		at = h.until
 	}
-	return h.until, false
+	return bounded, h.Conn.SetWriteDeadline(at)
 }
 
 // SetWriteDeadline implements net.Conn.
