@@ -19,7 +19,7 @@ func (c *Conn) handToHTTP(read []byte) {
 		return
 	}
 	d := c.endpoint.door
-	h := &HTTPConn{read: bytes.Clone(read), loopback: c.marked(markLoopback), stall: d.limits.WriteTimeout}
+	h := &HTTPConn{door: d, read: bytes.Clone(read), loopback: c.marked(markLoopback), stall: d.limits.WriteTimeout}
 	if peer := c.peer(); d.proxyProtocol && peer.IsValid() {
 		h.remote = net.TCPAddrFromAddrPort(peer)
 	}
@@ -47,6 +47,7 @@ func (d *Door) handOver(fd int, h *HTTPConn) {
 type HTTPConn struct {
 	// Immutable.
 	net.Conn
+	door     *Door    // that accepted it
 	remote   net.Addr // what a proxy says of the client; nil for none
 	loopback bool     // its listener can be reached from this machine alone
 

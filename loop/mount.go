@@ -94,13 +94,14 @@ func (d *Door) judgeMounted(c *Conn, r *http.Request, req *handshake.Request) (r
 	if d.notes {
 		c.user = &entry{}
 	}
-	accepted := HTTPConnOf(r.Context()) // by a door, which has asked for the rate of its network
+	accepted := HTTPConnOf(r.Context())
 	if accepted != nil && accepted.loopback {
 		c.marks.Or(markLoopback)
 	}
 	peer, _ := netip.ParseAddrPort(r.RemoteAddr) // of a unix socket it is none
 	peer = netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port())
-	https, err := c.admit(req, peer, accepted == nil || d.behindProxy(peer))
+	// Where this door has accepted the connection it has asked for the rate of its network.
+	https, err := c.admit(req, peer, accepted == nil || accepted.door != d || d.behindProxy(peer))
 	if err != nil {
 		return nil, err
 	}
