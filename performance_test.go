@@ -104,6 +104,7 @@ func TestPerformanceMaxConcurrentConnections(t *testing.T) {
 	if slots.Cap() != 3 {
 		t.Errorf("%d slots", slots.Cap())
 	}
+	testkit.Await(t, "the refused one is gone", func() bool { return slots.Used() == 2 })
 	if status, _ := l.status(); status != 101 {
 		t.Errorf("third connection of three: %d", status)
 	}

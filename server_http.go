@@ -82,6 +82,17 @@ func DefaultHTTP(w http.ResponseWriter, r *http.Request) {
 // ServeHTTP implements http.Handler for the requests on these connections.
 func (h *httpServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	cfg := &h.owner.cfg
+	if r.Body != http.NoBody { // first, for net/http waits for the body of what is refused, too
+		conn := loop.HTTPConnOf(r.Context())
+		conn.BeginBody(cfg.Limits.MessageTimeout)
+		if r.Trailer == nil {
+			r.Trailer = make(http.Header) // one map for both, for trailers that nothing announced
+		}
+		read := r
+		r = r.WithContext(r.Context()) // net/http must find its own Body, or 100-continue breaks
+		r.Body = &timedBody{r.Body, conn}
+		defer func() { read.MultipartForm = r.MultipartForm }() // whose files it removes
+	}
 	if err := handshake.CheckHead(r, handshake.HeadLimits{MaxBytes: cfg.Limits.MaxHeader}); err != nil {
 		err.Respond(w)
 		return
@@ -92,11 +103,6 @@ func (h *httpServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		w.Header().Set("Connection", "close") // a proxy may take the upgrade for granted
-	}
-	if r.Body != http.NoBody {
-		conn := loop.HTTPConnOf(r.Context())
-		conn.BeginBody(cfg.Limits.MessageTimeout)
-		r.Body = &timedBody{r.Body, conn}
 	}
 	if cfg.HTTP == nil {
 		DefaultHTTP(w, r)

@@ -156,6 +156,25 @@ func TestMountedOnLoopback(t *testing.T) {
 	}
 }
 
+// TestRateOfTheInnerServer counts also for connections that another server has accepted.
+func TestRateOfTheInnerServer(t *testing.T) {
+	inner := closing(t, agloop.NewServer(agloop.ServerConfig{
+		Handler: echo{}, Rates: agloop.Rates{AcceptsPerIP: 0.001, AcceptsPerIPBurst: 1},
+	}))
+	_, addr := serve(t, agloop.ServerConfig{Handler: echo{}, HTTP: inner})
+	for _, status := range []int{101, 429} {
+		p := testkit.Connect(t, addr, 0)
+		p.Put(at("/inner"))
+		if got, _ := p.Head(); got != status {
+			t.Errorf("got status %d, want %d", got, status)
+		}
+		p.Close()
+	}
+	if n := inner.Stats().Refusals.AddressRate; n != 1 {
+		t.Errorf("%d counted", n)
+	}
+}
+
 // TestMountedRefuses: the rules are those of the reactor, and a refused connection is not used
 // again.
 func TestMountedRefuses(t *testing.T) {

@@ -252,6 +252,9 @@ func (c *Conn) onClose(err error) {
 	l.owner.check()
 	c.state = closed
 	l.conns.Add(-1)
+	if c.marked(markAbandoned) {
+		return // who gave it up has all that was its own, and may have put that on another loop
+	}
 	defer c.notifyClosed(c.closeError(err)) // whatever goes wrong before it
 	l.setDeadline(c, 0)
 	c.closeOutbox(err)
@@ -262,7 +265,7 @@ func (c *Conn) onClose(err error) {
 
 // notifyClosed gives the slot back and tells the handler.
 func (c *Conn) notifyClosed(why *CloseError) {
-	if d := c.endpoint.door; d != nil && !c.marked(markAbandoned) {
+	if d := c.endpoint.door; d != nil {
 		c.leave()
 		d.slots.release(c.id)
 	}

@@ -40,6 +40,11 @@ func (c *carrier) Value(any) any             { return (*Conn)(c) }
 func (e *Engine) enroll(nc net.Conn, c *Conn) (*arrival, error) {
 	e.enrolls.RLock()
 	defer e.enrolls.RUnlock()
+	return e.enrollLocked(nc, c)
+}
+
+// enrollLocked is enroll under enrolls.
+func (e *Engine) enrollLocked(nc net.Conn, c *Conn) (*arrival, error) {
 	if e.closed {
 		nc.Close()
 		return nil, ErrEngineClosed
@@ -58,6 +63,18 @@ func (e *Engine) enroll(nc net.Conn, c *Conn) (*arrival, error) {
 	l.conns.Add(1)
 	l.coming.Add(1)
 	return &arrival{l, c, nc, time.Now(), done}, nil
+}
+
+// enrollWatched is enroll for who does not wait for the loop. The watchdog knows the arrival before
+// Stop can look for those that are on their way.
+func (e *Engine) enrollWatched(nc net.Conn, c *Conn) error {
+	e.enrolls.RLock()
+	defer e.enrolls.RUnlock()
+	a, err := e.enrollLocked(nc, c)
+	if err == nil {
+		a.watch()
+	}
+	return err
 }
 
 // ownZones gives the addresses of nc zones of their own. When a connection ends gnet lends the
@@ -151,6 +168,7 @@ func (a *arrival) over() bool {
 	switch {
 	case a.conn.marked(markAbandoned): // it is somebody else's
 		return a.loop.dead.Load()
+	case a.conn.marked(markOpened): // its loop is in its first callback
 	case !a.loop.usable() && a.loop.eng.pick().usable():
 		a.reroute()
 	case limit > 0 && time.Since(a.since) > limit && a.conn.abandon():

@@ -44,6 +44,13 @@ func (d *Door) HoldRefusals() (release func()) {
 	}
 }
 
+// Waiting is how many requests wait for Authorize to be asked.
+func (d *Door) Waiting() int {
+	d.judges.mu.Lock()
+	defer d.judges.mu.Unlock()
+	return len(d.judges.waiting)
+}
+
 // Networks are what AcceptsPerIP counts.
 type Networks struct{ n networks }
 
@@ -104,6 +111,9 @@ func (e *Engine) Blocked() (n int) {
 // CutOff is what shedding does to a connection.
 func (c *Conn) CutOff() { c.cutOff(frame.CloseTryLater) }
 
+// AtRest tells whether nothing is under way on c. On the loop.
+func (c *Conn) AtRest() bool { return c.transient == nil }
+
 // Abandon is what the watchdog does to a connection that no loop takes.
 func (c *Conn) Abandon() bool { return c.abandon() }
 
@@ -135,10 +145,12 @@ func (e *Engine) Dial(ctx context.Context, nc net.Conn, host string, cfg Endpoin
 }
 
 // What a door does with its slots.
-func NewSlots(n int) *Slots          { return newSlotTable(n, 0) }
-func (s *Slots) Acquire() (ID, bool) { return s.acquire() }
-func (s *Slots) Release(id ID) bool  { return s.release(id) }
-func (s *Slots) SetCap(n int)        { s.setCap(n) }
+func NewSlots(n int) *Slots            { return newSlotTable(n, 0) }
+func NewSlotTable(n, heads int) *Slots { return newSlotTable(n, heads) }
+func (s *Slots) Acquire() (ID, bool)   { return s.acquire() }
+func (s *Slots) Admit() bool           { return s.admit() }
+func (s *Slots) Release(id ID) bool    { return s.release(id) }
+func (s *Slots) SetCap(n int)          { s.setCap(n) }
 
 // Acknowledged is how many bytes the peer of c has acknowledged.
 func Acknowledged(c *Conn) uint64 { return acknowledged(int(c.fd)) }

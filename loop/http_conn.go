@@ -19,7 +19,7 @@ func (c *Conn) handToHTTP(read []byte) {
 		return
 	}
 	d := c.endpoint.door
-	h := &HTTPConn{read: bytes.Clone(read), loopback: c.marked(markLoopback), stall: d.limits.WriteTimeout}
+	h := &HTTPConn{door: d, read: bytes.Clone(read), loopback: c.marked(markLoopback), stall: d.limits.WriteTimeout}
 	if peer := c.peer(); d.proxyProtocol && peer.IsValid() {
 		h.remote = net.TCPAddrFromAddrPort(peer)
 	}
@@ -47,6 +47,7 @@ func (d *Door) handOver(fd int, h *HTTPConn) {
 type HTTPConn struct {
 	// Immutable.
 	net.Conn
+	door     *Door    // that accepted it
 	remote   net.Addr // what a proxy says of the client; nil for none
 	loopback bool     // its listener can be reached from this machine alone
 
@@ -85,8 +86,8 @@ func (h *HTTPConn) RemoteAddr() net.Addr {
 // Write implements net.Conn.
 func (h *HTTPConn) Write(p []byte) (n int, err error) {
 	for {
-		at, bounded := h.nextDeadline()
-		if err := h.Conn.SetWriteDeadline(at); err != nil {
+		bounded, err := h.bound()
+		if err != nil {
 			return n, err
 		}
 		m, err := h.Conn.Write(p[n:])
@@ -97,18 +98,19 @@ func (h *HTTPConn) Write(p []byte) (n int, err error) {
 	}
 }
 
-// nextDeadline is when a write that does not progress fails. bounded tells that one that does goes
-// on after it.
-func (h *HTTPConn) nextDeadline() (at time.Time, bounded bool) {
+// bound sets when a write that does not progress fails, under mu, or one that was set meanwhile would
+// not hold. bounded tells that a write that does progress goes on after it.
+func (h *HTTPConn) bound() (bounded bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	var at time.Time
 	if h.stall > 0 {
 		at = time.Now().Add(h.stall)
 	}
-	if h.until.IsZero() || h.stall > 0 && at.Before(h.until) {
-		return at, true
+	if bounded = h.until.IsZero() || h.stall > 0 && at.Before(h.until); !bounded {
+		at = h.until
 	}
-	return h.until, false
+	return bounded, h.Conn.SetWriteDeadline(at)
 }
 
 // SetWriteDeadline implements net.Conn.

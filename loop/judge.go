@@ -102,6 +102,7 @@ func (d *Door) ask(j *judgement) {
 	d.judges.mu.Lock()
 	defer d.judges.mu.Unlock()
 	if d.judges.running == maxJudges {
+		d.judges.forget()
 		d.judges.waiting = append(d.judges.waiting, j)
 		return
 	}
@@ -114,6 +115,15 @@ func (d *Door) judge(j *judgement) {
 	for j != nil {
 		d.authorizeOne(j)
 		j = d.judges.next()
+	}
+}
+
+// forget drops those that have waited longest and for which nobody waits any more: where Authorize
+// hangs they would pile up. Under mu.
+func (s *judges) forget() {
+	for len(s.waiting) > 0 && s.waiting[0].ctx.Err() != nil {
+		s.waiting[0] = nil
+		s.waiting = s.waiting[1:]
 	}
 }
 
@@ -247,5 +257,6 @@ func (c *Conn) checkVerdict() {
 			c.receive(early.B)
 			early.Release()
 		}
+		c.trimTransient()
 	})
 }

@@ -96,6 +96,37 @@ func TestAuthorizeInParallel(t *testing.T) {
 	}
 }
 
+// TestAuthorizeHangs: requests that wait for it are forgotten when nobody waits for them any more.
+func TestAuthorizeHangs(t *testing.T) {
+	const most = 256
+	asked, gate := make(chan struct{}, most), make(chan struct{})
+	h := serveWire(t, &handler{}, func(cfg *loop.DoorConfig) {
+		cfg.Authorize = func(context.Context, *auth.Request) (g auth.Grant, err error) {
+			asked <- struct{}{}
+			<-gate
+			return g, nil
+		}
+	})
+	t.Cleanup(func() { close(gate) })
+	for range most {
+		h.connect(t).Put(request())
+		receive(t, "Authorize is asked", asked)
+	}
+	for range 3 {
+		var peers []*peer
+		for i := range 20 {
+			p := h.connect(t)
+			p.Put(request())
+			await(t, "it waits", func() bool { return h.door.Waiting() == i+1 })
+			peers = append(peers, p)
+		}
+		for _, p := range peers {
+			p.Reset()
+		}
+		await(t, "they are gone", func() bool { return h.door.Slots().Used() == most })
+	}
+}
+
 // TestJudging: what can happen to a connection while Authorize is asked. Whatever it answers then
 // matters to nobody.
 func TestJudging(t *testing.T) {
@@ -162,6 +193,17 @@ func TestJudgingWhileTheDoorStops(t *testing.T) {
 	<-q.ctx.Done()
 	q.answer <- func() (auth.Grant, error) { return auth.Grant{}, q.ctx.Err() }
 	p.WantRefusal(503)
+}
+
+// TestAtRestWhenJudged: of being judged nothing stays with the connection.
+func TestAtRestWhenJudged(t *testing.T) {
+	cfg := loop.DoorConfig{Handler: &handler{message: func(c *loop.Conn, op frame.Opcode, _ []byte) {
+		c.Send(op, fmt.Append(nil, c.AtRest()))
+	}}}
+	questions := asking(&cfg)
+	p := open(t, cfg).dialJudged(t, questions)
+	p.Put(text("?"))
+	p.WantMessage(frame.Text, "true")
 }
 
 // TestEarlyBytes: what a client sends while it is judged reaches the handler once and in order,

@@ -53,25 +53,26 @@ func (d *Door) mount(w http.ResponseWriter, r *http.Request, req *handshake.Requ
 		return errFull
 	}
 	c := &Conn{endpoint: &d.Endpoint, id: id}
+	enrolled := false
+	defer func() { // also when middleware panics
+		if !enrolled {
+			c.leave()
+			d.slots.release(id)
+		}
+	}()
 	response, err := d.judgeMounted(c, w.Header(), r, req)
 	if err != nil {
-		c.leave()
-		d.slots.release(id)
 		return err
 	}
 	nc, early, err := hijack(w)
 	if err != nil {
-		c.leave()
-		d.slots.release(id)
 		d.log.Error("agloop: a mounted server cannot take a connection over", "err", err)
 		return errNoHijack
 	}
 	if !fits(nc) {
-		c.leave()
-		d.slots.release(id)
 		d.log.Error("agloop: a mounted server cannot take this kind of connection over", "type", fmt.Sprintf("%T", nc))
 		_ = nc.SetWriteDeadline(time.Now().Add(refusalWrite))
-		_, _ = nc.Write(errServerFailed.AppendResponse(nil))
+		_, _ = nc.Write(errNoHijack.AppendResponse(nil))
 		nc.Close()
 		return nil
 	}
@@ -80,12 +81,10 @@ func (d *Door) mount(w http.ResponseWriter, r *http.Request, req *handshake.Requ
 	if len(early) > 0 {
 		h.head = bufpool.Get(len(early)).Append(early)
 	}
-	a, err := d.eng.enroll(nc, c)
-	if err != nil {
+	enrolled = true
+	if err := d.eng.enrollWatched(nc, c); err != nil {
 		c.lost(err)
-		return nil
 	}
-	a.watch()
 	return nil
 }
 
@@ -95,13 +94,14 @@ func (d *Door) judgeMounted(c *Conn, also http.Header, r *http.Request, req *han
 	if d.notes {
 		c.user = &entry{}
 	}
-	accepted := HTTPConnOf(r.Context()) // by a door, which has asked for the rate of its network
+	accepted := HTTPConnOf(r.Context())
 	if accepted != nil && accepted.loopback || accepted == nil && onLoopback(r.Context()) {
 		c.marks.Or(markLoopback)
 	}
 	peer, _ := netip.ParseAddrPort(r.RemoteAddr) // of a unix socket it is none
 	peer = netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port())
-	https, err := c.admit(req, peer, accepted == nil || d.behindProxy(peer))
+	// Where this door has accepted the connection it has asked for the rate of its network.
+	https, err := c.admit(req, peer, accepted == nil || accepted.door != d || d.behindProxy(peer))
 	if err != nil {
 		return nil, err
 	}

@@ -87,7 +87,8 @@ func (s *Slots) Used() int { return int(s.used.Load()) }
 
 // acquire takes a slot; false means that none is left.
 func (s *Slots) acquire() (ID, bool) {
-	if s.used.Add(1) > s.most.Load()+int64(s.heads) {
+	// Beside those that are in, which are more than may when that was lowered, there is room for heads.
+	if s.used.Add(1) > max(s.most.Load(), s.in.Load())+int64(s.heads) {
 		s.used.Add(-1)
 		return 0, false
 	}

@@ -241,3 +241,24 @@ func BenchmarkConcurrentConnectionManagement(b *testing.B) {
 		})
 	})
 }
+
+// TestSlotsForHeads: so many requests are read beside those that are in, also when more are in than
+// may since that was lowered.
+func TestSlotsForHeads(t *testing.T) {
+	const conns, heads = 10, 2
+	s := loop.NewSlotTable(conns, heads)
+	for range conns {
+		if _, ok := s.Acquire(); !ok || !s.Admit() {
+			t.Fatal("not let in")
+		}
+	}
+	s.SetCap(3)
+	for i := range heads + 1 {
+		if _, ok := s.Acquire(); ok != (i < heads) {
+			t.Errorf("request %d beside those that are in: %t", i, ok)
+		}
+	}
+	if s.Admit() {
+		t.Error("one more was let in")
+	}
+}
