@@ -88,6 +88,7 @@ func serve(name string, l *listening, srv *server.Server, stderr io.Writer, read
 		srv.Close()
 		return fail(stderr, name, fmt.Errorf("shutdown: %w", err))
 	}
+	_ = ln.Close() // which the server did, unless it is mounted
 	<-served
 	return exitOK
 }
