@@ -41,7 +41,9 @@ func TestSendEventWaitsBehindALargeInput(t *testing.T) {
 			}
 		}
 	}()
+	ran := make(chan struct{})
 	go func() {
+		defer close(ran)
 		text := strings.Repeat("x", 24<<20)
 		in := &agui.RunAgentInput{ThreadID: "t", RunID: "r", Messages: []agui.Message{
 			{ID: "m", Role: "user", Content: agui.TextContent(text)},
@@ -62,4 +64,5 @@ func TestSendEventWaitsBehindALargeInput(t *testing.T) {
 	if err := testkit.Receive(t, "the end of SendEvent", sent); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
+	testkit.Receive(t, "the end of the run", ran)
 }

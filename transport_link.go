@@ -20,7 +20,7 @@ type link struct {
 	// Any goroutine.
 	busy         atomic.Bool   // a run uses it
 	useful       atomic.Bool   // a run has received an event on it
-	sendToken    chan struct{} // holds a token while a SendEvent waits for the drain and sends
+	sendToken    chan struct{} // holds a token while one SendEvent waits for the drain and sends, or an input is sent
 	backpressure backpressure
 
 	// Any goroutine, under Transport.mu.
@@ -62,15 +62,36 @@ func (linkHandler) OnClose(c *Conn, why *CloseError) {
 	l.slot.transport.linkEnded(l, why)
 }
 
+// sendInput sends the input of a run. It may be large, so no event that has seen the connection
+// drained is to follow it unasked.
+func (l *link) sendInput(ctx context.Context, raw []byte) (SendResult, error) {
+	if err := l.acquireToken(ctx); err != nil {
+		return Dropped, err
+	}
+	defer l.releaseToken()
+	l.inbox.begin()
+	l.client.conn.SetBusy(true)
+	return l.client.conn.SendNow(Text, raw), nil
+}
+
+func (l *link) acquireToken(ctx context.Context) error {
+	select {
+	case l.sendToken <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (l *link) releaseToken() { <-l.sendToken }
+
 // send sends one event when the connection has drained. One caller at a time does so: two that saw
 // the same drain would both fill it.
 func (l *link) send(ctx context.Context, raw []byte) (SendResult, error) {
-	select {
-	case l.sendToken <- struct{}{}:
-	case <-ctx.Done():
-		return Dropped, ctx.Err()
+	if err := l.acquireToken(ctx); err != nil {
+		return Dropped, err
 	}
-	defer func() { <-l.sendToken }()
+	defer l.releaseToken()
 	if err := l.backpressure.await(ctx, l.client.conn, l.ended); err != nil {
 		return Dropped, err
 	}

@@ -66,18 +66,22 @@ func (t *Transport) startRun(ctx context.Context, raw []byte) (*link, error) {
 		if err != nil {
 			return nil, err
 		}
-		l.inbox.begin()
-		l.client.conn.SetBusy(true)
-		if l.client.conn.SendNow(Text, raw) != Dropped {
+		sent, err := l.sendInput(ctx, raw)
+		if sent != Dropped {
 			t.mu.Lock()
 			t.counts.runs++
 			t.mu.Unlock()
 			return l, nil
 		}
-		_ = t.markUnusable(l)
+		if err == nil {
+			_ = t.markUnusable(l)
+		}
 		t.mu.Lock()
 		t.pool.release(l)
 		t.mu.Unlock()
+		if err != nil {
+			return nil, err
+		}
 	}
 }
 
