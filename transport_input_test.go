@@ -24,7 +24,7 @@ func (b blocking) OnMessage(*agloop.Conn, agloop.Opcode, []byte) { <-b.release }
 // written, however large it is; the connection is not cut for them.
 func TestSendEventWaitsBehindALargeInput(t *testing.T) {
 	server := blocking{release: make(chan struct{})}
-	_, addr := serve(t, agloop.ServerConfig{Handler: server})
+	_, addr := serve(t, agloop.ServerConfig{Handler: server, Limits: agloop.Limits{MaxMessage: 64 << 20}})
 	tr := newTransport(t, agloop.TransportConfig{URLs: []string{wsURL(addr)}})
 	defer close(server.release)
 	if err := tr.Start(t.Context()); err != nil {
