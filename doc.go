@@ -50,6 +50,7 @@
 //	Run.mu → Conn.mu                                        the events of one run
 //	inbox.mu → Conn.mu                                      the events that wait for Client.Run
 //	backpressure.mu → Conn.mu                               who waits for OnDrain
+//	link.sending → Conn.mu                                  an event of a Transport, or an input
 //	httpServer.mu → loop.HTTPConn's                         connections that speak plain HTTP
 //	hookCalls.mu, peers.mu, live.mu                         alone
 //

@@ -3,6 +3,7 @@ package agloop
 import (
 	"container/list"
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -18,9 +19,9 @@ type link struct {
 	ended    chan struct{} // closed when the connection is gone
 
 	// Any goroutine.
-	busy         atomic.Bool   // a run uses it
-	useful       atomic.Bool   // a run has received an event on it
-	sendToken    chan struct{} // holds a token while one SendEvent waits for the drain and sends, or an input is sent
+	busy         atomic.Bool // a run uses it
+	useful       atomic.Bool // a run has received an event on it
+	sending      sync.Mutex  // held from the look for room to the Send, and while an input is sent
 	backpressure backpressure
 
 	// Any goroutine, under Transport.mu.
@@ -33,9 +34,8 @@ type link struct {
 func newLink(s *slot, life *lifetime) *link {
 	return &link{
 		slot: s, lifetime: life,
-		inbox:     newInbox(s.transport.cfg.Client.MaxPending),
-		ended:     make(chan struct{}),
-		sendToken: make(chan struct{}, 1),
+		inbox: newInbox(s.transport.cfg.Client.MaxPending),
+		ended: make(chan struct{}),
 	}
 }
 
@@ -62,40 +62,39 @@ func (linkHandler) OnClose(c *Conn, why *CloseError) {
 	l.slot.transport.linkEnded(l, why)
 }
 
-// sendInput sends the input of a run. It may be large, so no event that has seen the connection
-// drained is to follow it unasked.
-func (l *link) sendInput(ctx context.Context, raw []byte) (SendResult, error) {
-	if err := l.acquireToken(ctx); err != nil {
-		return Dropped, err
-	}
-	defer l.releaseToken()
-	l.inbox.begin()
-	l.client.conn.SetBusy(true)
-	return l.client.conn.SendNow(Text, raw), nil
+// sendInput sends the input of a run.
+func (l *link) sendInput(raw []byte) SendResult {
+	l.sending.Lock() // it may be large: no event that has found room before it is to follow it
+	defer l.sending.Unlock()
+	return l.client.conn.SendNow(Text, raw)
 }
 
-func (l *link) acquireToken(ctx context.Context) error {
-	select {
-	case l.sendToken <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (l *link) releaseToken() { <-l.sendToken }
-
-// send sends one event when the connection has drained. One caller at a time does so: two that saw
-// the same drain would both fill it.
+// send sends one event when the connection has drained.
 func (l *link) send(ctx context.Context, raw []byte) (SendResult, error) {
-	if err := l.acquireToken(ctx); err != nil {
-		return Dropped, err
+	for {
+		if err := l.backpressure.await(ctx, l.client.conn, l.ended); err != nil {
+			return Dropped, err
+		}
+		if sent, ok := l.sendIfRoom(raw); ok {
+			return sent, nil
+		}
 	}
-	defer l.releaseToken()
-	if err := l.backpressure.await(ctx, l.client.conn, l.ended); err != nil {
-		return Dropped, err
+}
+
+// sendIfRoom sends one event unless somebody else has filled the connection. One that has ended
+// answers Dropped.
+func (l *link) sendIfRoom(raw []byte) (sent SendResult, ok bool) {
+	l.sending.Lock()
+	defer l.sending.Unlock()
+	select {
+	case <-l.ended:
+		return Dropped, true
+	default:
 	}
-	return l.client.conn.Send(Text, raw), nil
+	if l.client.conn.Full() {
+		return Dropped, false
+	}
+	return l.client.conn.Send(Text, raw), true
 }
 
 // markUnusable notes that nothing can be sent over l any more, and returns the error that says so.

@@ -66,22 +66,18 @@ func (t *Transport) startRun(ctx context.Context, raw []byte) (*link, error) {
 		if err != nil {
 			return nil, err
 		}
-		sent, err := l.sendInput(ctx, raw)
-		if sent != Dropped {
+		l.inbox.begin()
+		l.client.conn.SetBusy(true)
+		if l.sendInput(raw) != Dropped {
 			t.mu.Lock()
 			t.counts.runs++
 			t.mu.Unlock()
 			return l, nil
 		}
-		if err == nil {
-			_ = t.markUnusable(l)
-		}
+		_ = t.markUnusable(l)
 		t.mu.Lock()
 		t.pool.release(l)
 		t.mu.Unlock()
-		if err != nil {
-			return nil, err
-		}
 	}
 }
 
