@@ -240,6 +240,10 @@ func (c ServerConfig) parse() (_ ServerConfig, err error) {
 		return c, &ConfigError{Field: "Agent", Reason: "Agent or Handler must be set"}
 	case c.Agent != nil && c.Handler != nil:
 		return c, &ConfigError{Field: "Handler", Reason: "excludes Agent"}
+	case c.Handler != nil && c.Runs.FilterInput != nil:
+		return c, &ConfigError{Field: "Runs", Reason: "needs an Agent: a Handler has no runs"}
+	case c.Handler != nil && (c.Hooks.RunStarted != nil || c.Hooks.RunEnded != nil):
+		return c, &ConfigError{Field: "Hooks", Reason: "RunStarted and RunEnded need an Agent: a Handler has no runs"}
 	case c.Path != AnyPath && c.Path[0] != '/':
 		return c, &ConfigError{Field: "Path", Reason: `must begin with "/"`}
 	case c.Loops < 0 || c.Loops > 256:
@@ -295,12 +299,16 @@ func (s *Server) Addr() net.Addr {
 }
 
 // Ready returns nil while the server takes connections. Otherwise it says why it does not: its
-// config is wrong, it could not start, it shuts down, or a handler has blocked a loop for a second.
-// A readiness probe asks this. A server that nobody has used yet is ready, for the first request
-// that ServeHTTP is given starts it; that Serve listens is told by Addr.
+// config is wrong, it could not start, its BaseContext has ended, it shuts down, or a handler has
+// blocked a loop for a second. A readiness probe asks this. A server that nobody has used yet is
+// ready, for the first request that ServeHTTP is given starts it; that Serve listens is told by
+// Addr.
 func (s *Server) Ready() error {
 	if s.configErr != nil {
 		return s.configErr
+	}
+	if s.cfg.BaseContext.Err() != nil {
+		return fmt.Errorf("agloop: ServerConfig.BaseContext has ended: %w", context.Cause(s.cfg.BaseContext))
 	}
 	s.mu.Lock()
 	state, err := s.state, s.startErr

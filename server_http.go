@@ -56,9 +56,7 @@ func newHTTPServer(s *Server) *httpServer {
 		ConnContext: func(ctx context.Context, nc net.Conn) context.Context {
 			return nc.(*loop.HTTPConn).Context(ctx)
 		},
-	}
-	if base := s.cfg.BaseContext; base != nil {
-		h.srv.BaseContext = func(net.Listener) context.Context { return base }
+		BaseContext: func(net.Listener) context.Context { return s.cfg.BaseContext },
 	}
 	return h
 }
@@ -74,9 +72,7 @@ func DefaultHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `{"status":"Healthy"}`)
 		return
 	}
-	w.Header().Add("Connection", "Upgrade") // beside close, if that is there
-	w.Header().Set("Upgrade", "websocket")
-	http.Error(w, "this is a WebSocket endpoint", http.StatusUpgradeRequired)
+	loop.AskForUpgrade(w)
 }
 
 // ServeHTTP implements http.Handler for the requests on these connections.

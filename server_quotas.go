@@ -72,5 +72,5 @@ func (p *runPlaces) give(principal string, network netip.Prefix) {
 // lowered, since those that are open stay.
 func (s *Server) mayBeOpen() int {
 	slots := s.door.Slots()
-	return max(slots.Cap(), slots.Used())
+	return max(slots.Cap(), slots.Open())
 }

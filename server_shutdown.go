@@ -1,6 +1,7 @@
 package agloop
 
 import (
+	"cmp"
 	"context"
 	"time"
 )
@@ -27,18 +28,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	// The run of a client that has gone may go on, and who is told of its end would never be if the
 	// process ended before.
 	err := s.poll(ctx, func() bool { return s.door.Slots().Used() == 0 && s.active.count() == 0 })
-	err = firstError(err, <-served)
+	err = cmp.Or(err, <-served)
 	s.http.close()
-	err = firstError(err, s.stop(ctx))
-	return firstError(err, s.hooks.wait(ctx))
-}
-
-// firstError is the first of two that is one.
-func firstError(a, b error) error {
-	if a != nil {
-		return a
-	}
-	return b
+	return cmp.Or(err, s.stop(ctx), s.hooks.wait(ctx)) // which are called in this order
 }
 
 // closeWait is how long Close waits for handlers that are being called.

@@ -39,6 +39,8 @@ func TestConfigErrorsNameTheField(t *testing.T) {
 		{"Path", agloop.ServerConfig{Agent: hello, Path: "ws"}},
 		{"Loops", agloop.ServerConfig{Agent: hello, Loops: -1}},
 		{"Loops", agloop.ServerConfig{Agent: hello, Loops: 257}},
+		{"Runs", agloop.ServerConfig{Handler: agloop.NopHandler{}, Runs: agloop.RunsConfig{FilterInput: agloop.StrictInput()}}},
+		{"Hooks", agloop.ServerConfig{Handler: agloop.NopHandler{}, Hooks: agloop.Hooks{RunEnded: func(agloop.RunEnd) {}}}},
 		{"Quotas.RunsPerNetwork", agloop.ServerConfig{Agent: hello, Quotas: agloop.Quotas{Runs: 1, RunsPerNetwork: 2}}},
 		{"Origins", agloop.ServerConfig{Agent: hello, Origins: []string{"https://a.example/path"}}},
 		{"Protocols", agloop.ServerConfig{Agent: hello, Protocols: []string{"a", "b c"}}},

@@ -13,6 +13,7 @@ import (
 
 	"github.com/agloop/agloop/auth"
 	"github.com/agloop/agloop/codec/handshake"
+	"github.com/agloop/agloop/metrics"
 )
 
 // What flawless requests are answered that are not let in.
@@ -25,6 +26,7 @@ var (
 	errPrincipal    = &handshake.UpgradeError{Status: 429, Reason: "too many connections of yours", RetryAfter: time.Second}
 	errExpired      = &handshake.UpgradeError{Status: 401, Reason: "authorization expired", Header: http.Header{"Www-Authenticate": {"Bearer"}}}
 	errServerFailed = &handshake.UpgradeError{Status: 500, Reason: "the server failed"}
+	errMountedTLS   = &handshake.UpgradeError{Status: 501, Reason: "the server cannot take connections of TLS over; end TLS in front of it"}
 	errNoHijack     = &handshake.UpgradeError{Status: 500, Reason: "the server cannot take the connection over"}
 	errEarly        = &handshake.UpgradeError{Status: 400, Reason: "too much sent before the handshake was answered"}
 )
@@ -81,18 +83,10 @@ func (c *Conn) admit(req *handshake.Request, peer netip.AddrPort, limited bool) 
 // grantAll is the grant of a door that asks nobody.
 var grantAll auth.Grant
 
-// welcome notes what was granted and appends the response that lets the request in to dst. offers
-// are the subprotocols of the client; also are fields that middleware has set for the response.
-func (c *Conn) welcome(dst, key []byte, offers func(string) bool, g auth.Grant, also http.Header) ([]byte, error) {
+// welcome notes what was granted and appends the response that lets the request in, with that
+// subprotocol, to dst. also are fields that middleware has set for the response.
+func (c *Conn) welcome(dst, key []byte, protocol string, g auth.Grant, also http.Header) ([]byte, error) {
 	d := c.endpoint.door
-	protocol := g.Protocol
-	if protocol == "" {
-		if i := slices.IndexFunc(d.protocols, offers); i >= 0 {
-			protocol = d.protocols[i]
-		}
-	} else if !offers(protocol) {
-		return nil, fmt.Errorf("%w: Grant.Protocol %q was not offered", errServerFailed, protocol)
-	}
 	if e := c.entry(); e != nil {
 		if err := handshake.CheckHeader(g.Header); err != nil {
 			return nil, fmt.Errorf("%w: Grant.Header: %w", errServerFailed, err)
@@ -144,6 +138,16 @@ func (c *Conn) leave() {
 		d.perNetwork.Give(e.network)
 		d.perPrincipal.Give(e.principal)
 		e.network, e.principal = netip.Prefix{}, ""
+	}
+}
+
+// countRefusal counts one refusal.
+func countRefusal(to *metrics.Counters, e *handshake.UpgradeError) {
+	switch e.Status {
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		to.Refused.Add(1)
+	default:
+		to.BadUpgrade.Add(1)
 	}
 }
 

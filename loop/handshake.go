@@ -111,7 +111,7 @@ func (c *Conn) answer(req *handshake.Request) error {
 		return nil
 	}
 	var b [256]byte
-	response, err := c.welcome(b[:0], req.Key, offers(req), grantAll, nil)
+	response, err := c.welcome(b[:0], req.Key, handshake.SelectProtocol(d.protocols, req.Protocols()), grantAll, nil)
 	if err != nil {
 		return err
 	}
@@ -124,11 +124,7 @@ func (c *Conn) answer(req *handshake.Request) error {
 // refuse answers a handshake that fails and ends the connection.
 func (c *Conn) refuse(err error) {
 	ue := refusalOf(err)
-	if ue.Status == 503 || ue.Status == 429 {
-		c.loop.Counters.Refused.Add(1)
-	} else {
-		c.loop.Counters.BadUpgrade.Add(1)
-	}
+	countRefusal(&c.loop.Counters, ue)
 	c.endJudging()
 	c.leave()
 	if !c.putRaw(ue.AppendResponse(nil)) {

@@ -2,6 +2,7 @@ package loop
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -83,18 +84,6 @@ func pathOf(req *handshake.Request) string {
 		return string(req.Path) // never: its escapes were checked
 	}
 	return path
-}
-
-// offers tells which subprotocols a request offers.
-func offers(req *handshake.Request) func(string) bool {
-	return func(name string) bool {
-		for _, offer := range req.Protocols() {
-			if string(offer) == name {
-				return true
-			}
-		}
-		return false
-	}
 }
 
 // ask has Authorize asked. Any goroutine.
@@ -182,8 +171,7 @@ func (j *judgement) settle() (response []byte, err error) {
 	case v.err != nil && j.ctx.Err() != nil:
 		return nil, j.late()
 	case v.err == nil:
-		offered := func(name string) bool { return slices.Contains(j.request.Protocols, name) }
-		response, err = c.welcome(nil, j.key, offered, v.grant, j.also)
+		response, err = j.welcome(v.grant)
 	default:
 		err = v.err
 		c.endpoint.door.refused.authorize.Add(1)
@@ -192,6 +180,17 @@ func (j *judgement) settle() (response []byte, err error) {
 		c.endpoint.door.logRefusal(err, &c.entry().info)
 	}
 	return response, err
+}
+
+// welcome is Conn.welcome with the subprotocol of the grant.
+func (j *judgement) welcome(g auth.Grant) ([]byte, error) {
+	protocol := g.Protocol
+	if protocol == "" {
+		protocol = handshake.SelectProtocol(j.conn.endpoint.door.protocols, j.request.Protocols)
+	} else if !slices.Contains(j.request.Protocols, protocol) {
+		return nil, fmt.Errorf("%w: Grant.Protocol %q was not offered", errServerFailed, protocol)
+	}
+	return j.conn.welcome(nil, j.key, protocol, g, j.also)
 }
 
 // late is why nobody waits for the verdict any more.

@@ -21,29 +21,26 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	req, upgrade, err := handshake.ParseRequest(handshake.AppendHead(nil, r))
 	switch {
 	case !upgrade:
-		w.Header().Set("Upgrade", "websocket")
-		w.Header().Set("Connection", "Upgrade")
-		http.Error(w, "this is a WebSocket endpoint", http.StatusUpgradeRequired)
+		AskForUpgrade(w)
 		return
 	case err == nil && r.TLS != nil:
 		err = errMountedTLS
-		d.log.Error("agloop: a mounted server cannot take connections of TLS; end TLS in front of it")
-	}
-	if err == nil {
+	case err == nil:
 		err = d.mount(w, r, &req)
 	}
-	if err == nil {
-		return
+	if err != nil {
+		refusal := refusalOf(err)
+		countRefusal(&d.Counters, refusal)
+		refusal.Respond(w)
 	}
-	if ue := refusalOf(err); ue.Status == 503 || ue.Status == 429 {
-		d.Counters.Refused.Add(1)
-	} else {
-		d.Counters.BadUpgrade.Add(1)
-	}
-	refusalOf(err).Respond(w)
 }
 
-var errMountedTLS = &handshake.UpgradeError{Status: 501, Reason: "WebSocket over TLS is not supported here"}
+// AskForUpgrade answers a request that asks for no WebSocket where there is nothing else.
+func AskForUpgrade(w http.ResponseWriter) {
+	w.Header().Add("Connection", "Upgrade") // beside close, if that is there
+	w.Header().Set("Upgrade", "websocket")
+	http.Error(w, "this is a WebSocket endpoint", http.StatusUpgradeRequired)
+}
 
 // mount lets a flawless request in. With an error nothing was answered yet.
 func (d *Door) mount(w http.ResponseWriter, r *http.Request, req *handshake.Request) error {
@@ -106,7 +103,7 @@ func (d *Door) judgeMounted(c *Conn, also http.Header, r *http.Request, req *han
 		return nil, err
 	}
 	if d.authorize == nil {
-		return c.welcome(nil, req.Key, offers(req), grantAll, also)
+		return c.welcome(nil, req.Key, handshake.SelectProtocol(d.protocols, req.Protocols()), grantAll, also)
 	}
 	// Authorize sees what middleware has put into the context of the request, and is to end with
 	// the door all the same.

@@ -76,6 +76,9 @@ func (s *Slots) admit() bool {
 // leave undoes admit.
 func (s *Slots) leave() { s.in.Add(-1) }
 
+// Open is the number of connections that were let in.
+func (s *Slots) Open() int { return int(s.in.Load()) }
+
 // outside is the number of connections whose request is being read.
 func (s *Slots) outside() int { return int(s.used.Load() - s.in.Load()) }
 

@@ -49,7 +49,7 @@ func TestDialMeetsUpgrade(t *testing.T) {
 		if !upgrade || err != nil {
 			t.Fatalf("upgrade %v, err %v", upgrade, err)
 		}
-		chosen := handshake.SelectProtocol([]string{"agui.v1"}, &req)
+		chosen := handshake.SelectProtocol([]string{"agui.v1"}, req.Protocols())
 		got, err := handshake.ParseDialResponse(handshake.AppendSwitchingProtocols(nil, req.Key, chosen, nil), key, protocols)
 		if err != nil || got != chosen || (chosen == "") != (protocols == nil) {
 			t.Fatalf("protocol %q, chosen %q, err %v", got, chosen, err)

@@ -72,7 +72,7 @@ func TestAllocs(t *testing.T) {
 		if !upgrade || err != nil || policy.Check(req.Origin, req.Host, true) != nil || policy.Check(other, req.Host, true) == nil {
 			t.Fatal(upgrade, err)
 		}
-		dst = handshake.AppendSwitchingProtocols(dst[:0], req.Key, handshake.SelectProtocol(supported, &req), nil)
+		dst = handshake.AppendSwitchingProtocols(dst[:0], req.Key, handshake.SelectProtocol(supported, req.Protocols()), nil)
 	}); n != 0 {
 		t.Errorf("a handshake allocates %v times", n)
 	}

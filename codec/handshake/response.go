@@ -94,9 +94,9 @@ func CheckProtocols(names []string) error {
 
 // SelectProtocol returns the first of supported, the server's order of preference, that the client
 // offered, and "" when there is none. Names are compared exactly, RFC 6455 §4.2.2 item 5.5.
-func SelectProtocol(supported []string, req *Request) string {
+func SelectProtocol[T byteString](supported []string, offered []T) string {
 	for _, name := range supported {
-		for _, offer := range req.Protocols() {
+		for _, offer := range offered {
 			if string(offer) == name {
 				return name
 			}

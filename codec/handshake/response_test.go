@@ -87,7 +87,7 @@ func TestSelectProtocol(t *testing.T) {
 		supported []string
 		want      string
 	}{{nil, ""}, {[]string{"x"}, ""}, {[]string{"x", "a", "b"}, "a"}, {[]string{"B", "b"}, "b"}, {[]string{""}, ""}} {
-		if got := handshake.SelectProtocol(c.supported, &req); got != c.want {
+		if got := handshake.SelectProtocol(c.supported, req.Protocols()); got != c.want {
 			t.Errorf("%q: got %q, want %q", c.supported, got, c.want)
 		}
 	}
