@@ -101,7 +101,13 @@ func TestBaseContext(t *testing.T) {
 			t.Errorf("the context's value is %v", got)
 		}
 	}
+	if err := srv.Ready(); err != nil {
+		t.Error(err)
+	}
 	cancel(cause)
+	if err := srv.Ready(); !errors.Is(err, cause) {
+		t.Errorf("ready: %v", err)
+	}
 	for _, w := range wires {
 		if got := w.ends(2); got != "cancelled:0 shutting_down" {
 			t.Errorf("ends %s", got)
