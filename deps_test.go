@@ -32,6 +32,7 @@ var floors = map[string]struct {
 	"codec/frame":     {1, "bufpool"},
 	"codec/handshake": {1, ""},
 	"codec/event":     {1, "agui"},
+	"codec/control":   {1, ""},
 
 	"batch":  {1, "bufpool"},
 	"memmon": {1, "bufpool"},

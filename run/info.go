@@ -6,15 +6,6 @@ import (
 	"github.com/agloop/agloop/auth"
 )
 
-// RunKey names a run.
-type RunKey struct {
-	// Scope is the key of the principal that asked for it, "" for one that is anonymous: threads
-	// and runs of two principals may have the same names.
-	Scope  string
-	Thread string
-	Run    string
-}
-
 // RunInfo says what a run is.
 type RunInfo struct {
 	RunKey
