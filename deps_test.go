@@ -41,9 +41,9 @@ var floors = map[string]struct {
 	"metrics/prom": {1, "metrics"}, // the root never imports it
 
 	"loop": {2, "auth internal/platform codec/frame codec/handshake batch bufpool memmon metrics tune"},
-	"run":  {2, "auth codec/event agui"},
+	"run":  {2, "auth codec/event agui memmon metrics"},
 
-	".": {3, "auth loop run codec/frame codec/handshake codec/event batch agui bufpool metrics memmon tune"},
+	".": {3, "auth loop run codec/frame codec/handshake codec/event codec/control batch agui bufpool metrics memmon tune"},
 
 	"server": {4, "."},
 	"client": {4, "."},

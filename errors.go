@@ -45,6 +45,17 @@ var (
 	// one of them.
 	ErrEventDropped = fmt.Errorf("agloop: event was not sent: %w", net.ErrClosed)
 
+	// ErrTooManyRuns is returned by StartRun when as many runs are active as Quotas.Runs allows.
+	ErrTooManyRuns = errors.New("agloop: as many runs are active as Quotas.Runs allows")
+	ErrGone        = run.ErrGone       // a run, or what lies behind a cursor, is not there, or not for this asker
+	ErrConflict    = run.ErrConflict   // a run of that name was started with another input
+	ErrThreadBusy  = run.ErrThreadBusy // the thread has a run, and as many wait as RunsConfig.OnBusyThread says
+
+	// Causes of the context of a run, which is cancelled: they are context.Canceled.
+	ErrCancelled = run.ErrCancelled // somebody stopped it
+	ErrAbandoned = run.ErrAbandoned // nobody follows it any more
+	ErrShutdown  = run.ErrShutdown  // the server shuts down
+
 	ErrEngineClosed = loop.ErrEngineClosed // a loop was needed after its engine stopped
 	ErrEventTooBig  = run.ErrEventTooBig   // Emit, SendEvent: the encoded event exceeds Limits.MaxEvent
 	ErrRunEnded     = run.ErrRunEnded      // Emit: the run has had its terminal event

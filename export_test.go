@@ -78,9 +78,9 @@ func (c *Client) Pending() int {
 
 // FailEngine lets no engine be made until mend is called.
 func (s *Server) FailEngine(err error) (mend func()) {
-	start := s.run
-	s.run = func(int) error { return err }
-	return func() { s.run = start }
+	start := s.startLoops
+	s.startLoops = func(int) error { return err }
+	return func() { s.startLoops = start }
 }
 
 // SetHTTPSlots replaces how many connections may speak HTTP. Before Serve.

@@ -16,6 +16,8 @@ type (
 	RunKey      = run.RunKey
 	RunInfo     = run.RunInfo
 	RunEnd      = run.RunEnd
+	Cursor      = run.Cursor
+	Store       = run.Store
 	TextMessage = run.TextMessage
 	ToolCall    = run.ToolCall
 

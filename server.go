@@ -8,14 +8,18 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/codec/control"
 	"github.com/agloop/agloop/codec/handshake"
 	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/memmon"
+	"github.com/agloop/agloop/run"
 )
 
 // ServerConfig says what a Server does. Agent or Handler must be set; every other zero is the
@@ -51,7 +55,8 @@ type ServerConfig struct {
 	// ProxyProtocol expects the PROXY protocol, version 2, at the start of every connection on the
 	// server's own listeners. It counts where TrustedProxies has the peer.
 	ProxyProtocol bool
-	// Protocols are the subprotocols offered, in order of preference.
+	// Protocols are the subprotocols offered, in order of preference. A server with an Agent offers
+	// agloop.v1.json besides, see docs/protocol.md: first, unless it is named here.
 	Protocols []string
 	// Authorize says who a request that asks for a WebSocket is from, and lets it in. It runs in a
 	// goroutine of its own and may block: 256 at once, the others wait their turn, all within
@@ -69,8 +74,10 @@ type ServerConfig struct {
 	Rates Rates
 	// Quotas bound how much there may be at one moment.
 	Quotas Quotas
-	// Runs says how runs begin.
+	// Runs says how runs begin, and how long they go on.
 	Runs RunsConfig
+	// Store keeps the logs of runs. nil is one in memory.
+	Store Store
 	// Hooks are told what happens.
 	Hooks Hooks
 	// BaseContext is what the contexts that the server makes descend from: runs have its values,
@@ -92,11 +99,11 @@ type ServerConfig struct {
 // serve again.
 type Server struct {
 	// Immutable.
-	cfg       ServerConfig // limits and rates with their defaults
-	configErr error        // what is wrong with the config; nil if nothing is
-	log       *slog.Logger
-	decode    func(raw []byte) (*agui.RunAgentInput, error)
-	run       func(loops int) error // the engine's Start
+	cfg        ServerConfig // limits and rates with their defaults
+	configErr  error        // what is wrong with the config; nil if nothing is
+	log        *slog.Logger
+	decode     func(raw []byte) (*agui.RunAgentInput, error)
+	startLoops func(loops int) error // the engine's Start
 
 	engine      *loop.Engine // without loops until the server runs
 	door        *loop.Door
@@ -110,6 +117,13 @@ type Server struct {
 	peers    keyed[*Conn]
 	live     keyed[*Run] // whose agents are being called
 	places   *runPlaces
+	hub      *run.Hub         // nil with a Handler
+	ownStore *run.MemoryStore // nil where the host has given one
+	scopes   scopes
+	controls controlSessions
+	gone     goneCounts
+	// unknownControls are those of agloop.v1 that nobody knows.
+	unknownControls atomic.Uint64
 
 	// Any goroutine, under mu.
 	mu        sync.Mutex
@@ -141,7 +155,7 @@ func NewServer(cfg ServerConfig) *Server {
 	s.decode, s.decoding.budget = decodeInput, s.decodeBudget
 	ledger := memmon.NewLedger()
 	s.engine = loop.PrepareEngine(ledger, s.log)
-	s.run = s.engine.Start
+	s.startLoops = s.engine.Start
 	s.http = newHTTPServer(s)
 	s.door = s.engine.NewDoor(s.doorConfig())
 	// The config is valid, so there is no error.
@@ -149,6 +163,9 @@ func NewServer(cfg ServerConfig) *Server {
 		s.cfg.Limits.Tuning(), ledger, s.door.Slots(), serverTarget{s.engine, s.door}, s.log)
 	s.hooks.panics = &s.door.Counters.Panics
 	s.places = newRunPlaces(s.cfg.Quotas, s.mayBeOpen)
+	if s.cfg.Agent != nil {
+		s.hub = run.NewHub(s.hubConfig(ledger))
+	}
 	return s
 }
 
@@ -240,7 +257,7 @@ func (c ServerConfig) parse() (_ ServerConfig, err error) {
 		return c, &ConfigError{Field: "Agent", Reason: "Agent or Handler must be set"}
 	case c.Agent != nil && c.Handler != nil:
 		return c, &ConfigError{Field: "Handler", Reason: "excludes Agent"}
-	case c.Handler != nil && c.Runs.FilterInput != nil:
+	case c.Handler != nil && !c.Runs.isZero():
 		return c, &ConfigError{Field: "Runs", Reason: "needs an Agent: a Handler has no runs"}
 	case c.Handler != nil && (c.Hooks.RunStarted != nil || c.Hooks.RunEnded != nil):
 		return c, &ConfigError{Field: "Hooks", Reason: "RunStarted and RunEnded need an Agent: a Handler has no runs"}
@@ -264,14 +281,22 @@ func (c ServerConfig) parse() (_ ServerConfig, err error) {
 	if err := (handshake.HostPolicy{Allowed: c.Hosts}).Validate(); err != nil {
 		return c, &ConfigError{Field: "Hosts", Reason: err.Error()}
 	}
+	if err := c.Runs.check(); err != nil {
+		return c, err
+	}
 	if err := c.Quotas.Check(); err != nil {
 		return c, err
 	}
 	if err := (handshake.OriginPolicy{Allowed: c.Origins}).Validate(); err != nil {
 		return c, &ConfigError{Field: "Origins", Reason: err.Error()}
 	}
-	if c.Agent != nil && c.Limits.MaxMessage == 0 {
-		c.Limits.MaxMessage = maxInput
+	if c.Agent != nil {
+		if c.Limits.MaxMessage == 0 {
+			c.Limits.MaxMessage = maxInput
+		}
+		if !slices.Contains(c.Protocols, control.Protocol) {
+			c.Protocols = append([]string{control.Protocol}, c.Protocols...)
+		}
 	}
 	if c.Limits, err = c.Limits.WithDefaults(); err != nil {
 		return c, err

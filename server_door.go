@@ -101,7 +101,7 @@ func (s *Server) start() error {
 			return err
 		}
 	}
-	if err := s.run(s.cfg.Loops); err != nil {
+	if err := s.startLoops(s.cfg.Loops); err != nil {
 		return err
 	}
 	s.http.start()

@@ -80,7 +80,7 @@ func TestHooksOfRuns(t *testing.T) {
 	})
 	w := newWireOf(t, srv, addr, "ann")
 	w.send(inputOf("well", 0), inputOf("error", 0), inputOf("refused", 0), inputOf("Goexit", 0), `{}`, inputOf("panic", 0))
-	w.ends(7)
+	w.ends(6)
 	w = newWireOf(t, srv, addr, "bob")
 	w.send(inputOf("hangs", 0))
 	w.await("RUN_STARTED")
@@ -108,7 +108,7 @@ func TestHooksOfRuns(t *testing.T) {
 		case "panic":
 			_, ok = errors.AsType[*agloop.PanicError](end.Err)
 		case "hangs":
-			_, ok = errors.AsType[*agloop.CloseError](end.Err)
+			ok = errors.Is(end.Err, agloop.ErrAbandoned)
 		default:
 			ok = end.Err != nil
 		}

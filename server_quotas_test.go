@@ -46,7 +46,7 @@ func TestQuotasOfRuns(t *testing.T) {
 		var refused uint64
 		for key := range strings.FieldsSeq(tc.keys) {
 			w := newWireOf(t, srv, addr, key)
-			w.send(inputOf("r", 0))
+			w.send(inputOnce("r"))
 			switch ev := w.next(); {
 			case ev.Type == "RUN_STARTED":
 				got = append(got, key)
@@ -68,8 +68,8 @@ func TestQuotasOfRuns(t *testing.T) {
 		testkit.Await(t, "the places are free", func() bool { return srv.RunsTaken() == 0 && active.Load() == 0 })
 		for key := range strings.FieldsSeq(strings.ReplaceAll(tc.want, "-", "")) { // as many again
 			w := newWireOf(t, srv, addr, key)
-			w.send(inputOf("r", 0))
-			if got := w.ends(1); got != "r" {
+			w.send(inputOnce("r"))
+			if got := w.ends(1); !strings.HasPrefix(got, "r-") {
 				t.Errorf("%+v: afterwards %s", tc.quotas, got)
 			}
 			testkit.Await(t, "the place is free", func() bool { return srv.RunsTaken() == 0 })
@@ -84,7 +84,7 @@ func TestAnonymousHaveNoQuotaOfAPrincipal(t *testing.T) {
 	t.Cleanup(release)
 	for range 3 {
 		w := newWireOf(t, srv, addr, "")
-		w.send(inputOf("r", 0))
+		w.send(inputOnce("r"))
 		w.await("RUN_STARTED")
 	}
 	testkit.Await(t, "all of them run", func() bool { return active.Load() == 3 })
@@ -100,7 +100,7 @@ func TestReconnectingMakesNoAgents(t *testing.T) {
 	refused := 0
 	for range 50 {
 		w := newWireOf(t, srv, addr, "ann")
-		w.send(inputOf("r", 0))
+		w.send(inputOnce("r"))
 		switch ev := w.next(); ev.Type {
 		case "RUN_ERROR":
 			refused++
@@ -115,7 +115,7 @@ func TestReconnectingMakesNoAgents(t *testing.T) {
 		t.Errorf("%d agents, %d refusals, counted %+v", n, refused, srv.Stats().Refusals)
 	}
 	other := newWireOf(t, srv, addr, "bob")
-	other.send(inputOf("r", 0))
+	other.send(inputOnce("r"))
 	other.await("RUN_STARTED")
 	release()
 	testkit.Await(t, "all agents have returned", func() bool { return active.Load() == 0 && srv.RunsTaken() == 0 })
@@ -132,7 +132,7 @@ func TestPlacesAreNotOversold(t *testing.T) {
 		peers[i] = testkit.Dial(t, addr, "Authorization: ann")
 	}
 	for _, p := range peers {
-		p.Put(testkit.Text(inputOf("r", 0)))
+		p.Put(testkit.Text(inputOnce("r")))
 	}
 	refused := 0
 	for _, p := range peers {

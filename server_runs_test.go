@@ -56,7 +56,7 @@ func TestFilterInput(t *testing.T) {
 		{"error", "input_refused", "the input was refused (id "},
 		{"nil", "input_refused", "the input was refused (id "},
 		{"Goexit", "internal_error", "the server failed"},
-		{"taken", "said", "be kind to ann"},
+		{"taken again", "said", "be kind to ann"},
 	} {
 		w.send(inputOf(tc.run, 0))
 		ev := w.next()

@@ -2,13 +2,16 @@ package agloop
 
 import (
 	"context"
+	"crypto/sha256"
 	"log/slog"
 	"net/netip"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 
 	"github.com/agloop/agloop/auth"
 	"github.com/agloop/agloop/bufpool"
+	"github.com/agloop/agloop/codec/control"
 	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/run"
@@ -18,30 +21,44 @@ import (
 // input, and a goroutine only while it has runs.
 type agentHandler struct{ srv *Server }
 
-func (h agentHandler) OnOpen(*Conn) {}
+func (h agentHandler) OnOpen(c *Conn) {
+	if info := loop.InfoOf(c); info != nil && info.Protocol == control.Protocol {
+		c.SetUser(openControl(h.srv, c))
+	}
+}
 
 func (h agentHandler) OnMessage(c *Conn, op Opcode, payload []byte) {
 	if op != Text {
 		c.Close(frame.CloseUnsupported, "inputs are text")
 		return
 	}
-	s, ok := c.User().(*session)
-	if !ok {
-		s = newSession(h.srv, c)
-		c.SetUser(s)
+	switch s := c.User().(type) {
+	case *session:
+		s.input(payload)
+	case *controlSession:
+		s.message(payload)
+	default:
+		fresh := newSession(h.srv, c)
+		c.SetUser(fresh)
+		fresh.input(payload)
 	}
-	s.input(payload)
 }
 
 func (h agentHandler) OnDrain(c *Conn) {
-	if s, ok := c.User().(*session); ok {
-		s.backpressure.drained()
+	switch s := c.User().(type) {
+	case *session:
+		s.drained()
+	case *controlSession:
+		s.drained()
 	}
 }
 
 func (h agentHandler) OnClose(c *Conn, why *CloseError) {
-	if s, ok := c.User().(*session); ok {
+	switch s := c.User().(type) {
+	case *session:
 		s.connectionGone(why)
+	case *controlSession:
+		s.connectionGone()
 	}
 }
 
@@ -60,6 +77,7 @@ type session struct {
 
 	// Any goroutine.
 	backpressure backpressure
+	viewing      atomic.Pointer[bareViewer] // of the run that goes on, if that has a log
 
 	// Any goroutine, under mu.
 	mu         sync.Mutex
@@ -178,8 +196,16 @@ func (s *session) handleInput(ctx context.Context, raw *bufpool.Buffer) {
 			s.srv.log.Error("agloop: an input ended its goroutine, as FailNow of a test does")
 		}
 	}()
+	var hash [sha256.Size]byte
+	if s.principal.Key != "" {
+		hash = hashInput(raw.B)
+	}
 	input, refused := s.parseInput(ctx, raw)
-	if input != nil {
+	switch {
+	case input == nil:
+	case s.principal.Key != "":
+		refused = s.viewRun(ctx, input, hash)
+	default:
 		refused = s.startRun(ctx, input)
 	}
 	if refused.code != "" {
@@ -233,12 +259,12 @@ func (s *session) cancelTasks(cause error) {
 }
 
 // Send implements run.Sink.
-func (s *session) Send(event []byte, urgent bool) bool {
+func (s *session) Send(event []byte, kind run.Kind) bool {
 	var r SendResult
-	if urgent {
-		r = s.conn.SendNow(Text, event)
-	} else {
+	if kind == run.KindPlain {
 		r = s.conn.Send(Text, event)
+	} else {
+		r = s.conn.SendNow(Text, event)
 	}
 	s.backpressure.noteResult(r)
 	return r != Dropped

@@ -10,6 +10,7 @@ import (
 	"github.com/agloop/agloop/bufpool"
 	"github.com/agloop/agloop/codec/event"
 	"github.com/agloop/agloop/codec/frame"
+	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/memmon"
 	"github.com/agloop/agloop/run"
 	"golang.org/x/sync/semaphore"
@@ -21,14 +22,28 @@ type refusal struct{ code, message string }
 // parseInput decodes an input, releases raw, and checks the limits of inputs. It returns an input
 // or why it is refused; neither when it closes the connection.
 func (s *session) parseInput(ctx context.Context, raw *bufpool.Buffer) (*agui.RunAgentInput, refusal) {
-	input, isJSON, err := s.decodeInput(ctx, raw)
-	limits := &s.srv.cfg.Limits
+	defer s.releaseInput(raw)
+	input, refused := s.srv.parseInput(ctx, raw.B, s.startRate)
+	if refused == notJSON {
+		s.conn.Close(frame.CloseUnsupported, "input is not JSON")
+		return nil, refusal{}
+	}
+	return input, refused
+}
+
+// notJSON says that an input is none.
+var notJSON = refusal{run.CodeBadInput, "input is not JSON"}
+
+// parseInput decodes an input and checks the limits of inputs. It returns an input or why it is
+// refused.
+func (srv *Server) parseInput(ctx context.Context, raw []byte, rate *loop.Bucket) (*agui.RunAgentInput, refusal) {
+	input, isJSON, err := srv.decodeInput(ctx, raw)
+	limits := &srv.cfg.Limits
 	switch {
 	case ctx.Err() != nil: // the server shuts down, or nobody is there to be told
 		return nil, refusal{run.CodeShutdown, shuttingDown}
 	case !isJSON:
-		s.conn.Close(frame.CloseUnsupported, "input is not JSON")
-		return nil, refusal{}
+		return nil, notJSON
 	case err != nil:
 		return nil, refusal{run.CodeBadInput, err.Error()}
 	case len(input.Messages) > limits.MaxInputMessages:
@@ -37,25 +52,22 @@ func (s *session) parseInput(ctx context.Context, raw *bufpool.Buffer) (*agui.Ru
 	case len(input.Tools) > limits.MaxInputTools:
 		return nil, refusal{run.CodeTooLarge, fmt.Sprintf("input has %d tools, at most %d are taken",
 			len(input.Tools), limits.MaxInputTools)}
-	case !s.startRate.Allow():
-		s.srv.door.RunRefused()
+	case !rate.Allow():
+		srv.door.RunRefused()
 		return nil, refusal{run.CodeRate, "too many runs in a short time"}
 	}
 	return input, refusal{}
 }
 
-// decodeInput decodes raw and releases it. It waits until there is memory for that, or ctx ends.
-func (s *session) decodeInput(ctx context.Context, raw *bufpool.Buffer) (
-	input *agui.RunAgentInput, isJSON bool, err error,
-) {
-	defer s.releaseInput(raw)
-	done, err := s.srv.decoding.acquire(ctx, len(raw.B))
+// decodeInput decodes raw. It waits until there is memory for that, or ctx ends.
+func (srv *Server) decodeInput(ctx context.Context, raw []byte) (input *agui.RunAgentInput, isJSON bool, err error) {
+	done, err := srv.decoding.acquire(ctx, len(raw))
 	if err != nil {
 		return nil, false, err
 	}
 	defer done()
-	input, err = s.srv.decode(raw.B)
-	return input, err == nil || json.Valid(raw.B), err
+	input, err = srv.decode(raw)
+	return input, err == nil || json.Valid(raw), err
 }
 
 func decodeInput(raw []byte) (*agui.RunAgentInput, error) {

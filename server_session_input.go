@@ -95,9 +95,12 @@ func (s *session) refuseInputs(ctx context.Context, n int) {
 		event = run.Refusal(run.CodeBusy, fmt.Sprintf("too many inputs wait: at most %d do, with %d bytes",
 			maxWaiting, s.srv.cfg.Limits.MaxMessage))
 	}
-	for ; n > 0; n-- {
+	for kind := run.KindPlain; n > 0; n-- {
+		if n == 1 {
+			kind = run.KindTerminal
+		}
 		// Once runs are cancelled a slow reader is not waited for.
-		if s.AwaitDrain(ctx) != nil && s.conn.Full() || !s.Send(event, n == 1) {
+		if s.AwaitDrain(ctx) != nil && s.conn.Full() || !s.Send(event, kind) {
 			return
 		}
 	}

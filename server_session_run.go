@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"runtime/pprof"
 
 	"github.com/agloop/agloop/agui"
@@ -20,7 +21,7 @@ func (s *session) startRun(ctx context.Context, input *agui.RunAgentInput) refus
 		return refusal{run.CodeManyRuns, full}
 	}
 	defer places.give(s.principal.Key, s.network)
-	if refused := s.filterInput(ctx, input); refused.code != "" {
+	if refused := s.srv.filterInput(ctx, s.principal, input); refused.code != "" {
 		return refused
 	}
 	s.answers = true
@@ -28,19 +29,43 @@ func (s *session) startRun(ctx context.Context, input *agui.RunAgentInput) refus
 	return refusal{}
 }
 
+// admitRun takes a place for a run that has a log, and asks the host's filter, or returns why it is
+// refused. released gives the place back. A run that there is already needs neither.
+func (srv *Server) admitRun(ctx context.Context, key RunKey, p auth.Principal, network netip.Prefix, input *agui.RunAgentInput) (
+	released func(), refused refusal,
+) {
+	if srv.hub.Find(key) != nil {
+		return func() {}, refusal{}
+	}
+	if full := srv.places.take(p.Key, network); full != "" {
+		srv.door.RunOverQuota()
+		return nil, refusal{run.CodeManyRuns, full}
+	}
+	released = func() { srv.places.give(p.Key, network) }
+	admitted := false
+	defer func() { // also when the filter panics
+		if !admitted {
+			released()
+		}
+	}()
+	refused = srv.filterInput(ctx, p, input)
+	admitted = refused.code == ""
+	return released, refused
+}
+
 // filterInput asks the host's filter whether it takes an input, which that may change.
-func (s *session) filterInput(ctx context.Context, input *agui.RunAgentInput) refusal {
-	filter := s.srv.cfg.Runs.FilterInput
+func (srv *Server) filterInput(ctx context.Context, p auth.Principal, input *agui.RunAgentInput) refusal {
+	filter := srv.cfg.Runs.FilterInput
 	if filter == nil {
 		return refusal{}
 	}
 	thread, id := slog.String("thread", input.ThreadID), slog.String("run", input.RunID)
-	err := filter(ctx, s.principal, input)
+	err := filter(ctx, p, input)
 	refused, ok := errors.AsType[*auth.RefusedError](err)
 	switch {
 	case ok && refused != nil:
 		if err != error(refused) {
-			s.srv.log.LogAttrs(ctx, slog.LevelWarn, "agloop: an input was refused", thread, id, slog.Any("err", err))
+			srv.log.LogAttrs(ctx, slog.LevelWarn, "agloop: an input was refused", thread, id, slog.Any("err", err))
 		}
 		if refused.Reason == "" {
 			return refusal{run.CodeRefused, inputRefused}
@@ -50,7 +75,7 @@ func (s *session) filterInput(ctx context.Context, input *agui.RunAgentInput) re
 		return refusal{run.CodeShutdown, shuttingDown}
 	case err != nil:
 		text, failure := run.Hidden(inputRefused)
-		s.srv.log.LogAttrs(ctx, slog.LevelError, "agloop: FilterInput failed",
+		srv.log.LogAttrs(ctx, slog.LevelError, "agloop: FilterInput failed",
 			slog.String("id", failure), thread, id, slog.Any("err", err))
 		return refusal{run.CodeRefused, text}
 	}
@@ -63,7 +88,20 @@ const inputRefused = "the input was refused"
 func (s *session) runAgent(ctx context.Context, input *agui.RunAgentInput) {
 	perf := s.srv.performance
 	enc := perf.serializers.Get()
-	setup := s.setup(enc)
+	setup := s.srv.setup(s.principal.Key, s.principal, s.values, enc)
+	setup.Sink = s
+	if ended := setup.Ended; ended != nil {
+		setup.Ended = func(end RunEnd) {
+			returned := false
+			defer func() {
+				if !returned { // runtime.Goexit: runAgent does not learn how the run ended
+					s.closeIfPanicked(end.Err)
+				}
+			}()
+			ended(end)
+			returned = true
+		}
+	}
 	var err error
 	perf.collector.Do(ctx, runLabels(input), func(ctx context.Context) { err = run.Do(ctx, input, setup) })
 	if s.closeIfPanicked(err) {
@@ -81,6 +119,16 @@ func (s *session) closeIfPanicked(err error) bool {
 	return ok
 }
 
+// countIfPanicked counts the panic of a run that has no connection to close, and reports whether
+// there was one.
+func (srv *Server) countIfPanicked(err error) bool {
+	_, ok := errors.AsType[*PanicError](err)
+	if ok {
+		srv.door.Counters.Panics.Add(1)
+	}
+	return ok
+}
+
 // runLabels are what a profile says of a run. Inlined, it would take room on the stacks of all
 // runs.
 //
@@ -91,39 +139,30 @@ func runLabels(input *agui.RunAgentInput) pprof.LabelSet {
 
 // foundByKey returns an agent whose runs Peer finds while it is called. A principal that is
 // anonymous costs nothing.
-func (s *session) foundByKey(agent Agent) Agent {
-	key := s.principal.Key
+func (srv *Server) foundByKey(key string) Agent {
+	agent := srv.cfg.Agent
 	if key == "" {
 		return agent
 	}
 	return AgentFunc(func(ctx context.Context, r *Run) error {
-		s.srv.live.add(key, r)
-		defer s.srv.live.remove(key, r)
+		srv.live.add(key, r)
+		defer srv.live.remove(key, r)
 		return agent.Run(ctx, r)
 	})
 }
 
-// setup is what a run of this session needs.
-func (s *session) setup(enc run.Encoder) *run.Setup {
-	cfg := &s.srv.cfg
+// setup is what a run needs, but for its sink.
+func (srv *Server) setup(scope string, p auth.Principal, values []any, enc run.Encoder) *run.Setup {
+	cfg := &srv.cfg
 	setup := &run.Setup{
-		Agent: s.foundByKey(cfg.Agent), Principal: s.principal, Values: s.values,
-		Encoder: enc, Sink: s, MaxEvent: cfg.Limits.MaxEvent, Log: s.srv.log,
+		Agent: srv.foundByKey(p.Key), Scope: scope, Principal: p, Values: values,
+		Encoder: enc, MaxEvent: cfg.Limits.MaxEvent, Log: srv.log,
 	}
 	if hook := cfg.Hooks.RunStarted; hook != nil {
-		setup.Started = func(info RunInfo) { s.srv.hooks.guard(func() { hook(info) }) }
+		setup.Started = func(info RunInfo) { srv.hooks.guard(func() { hook(info) }) }
 	}
 	if hook := cfg.Hooks.RunEnded; hook != nil {
-		setup.Ended = func(end RunEnd) {
-			returned := false
-			defer func() {
-				if !returned { // runtime.Goexit: runAgent does not learn how the run ended
-					s.closeIfPanicked(end.Err)
-				}
-			}()
-			s.srv.hooks.guard(func() { hook(end) })
-			returned = true
-		}
+		setup.Ended = func(end RunEnd) { srv.hooks.guard(func() { hook(end) }) }
 	}
 	return setup
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/agloop/agloop"
@@ -30,6 +31,16 @@ func newWire(t *testing.T, srv *agloop.Server, addr string) *wire {
 func inputOf(id string, padded int) string {
 	in := `{"threadId":"t","runId":"` + id + `","messages":[]}`
 	return in + strings.Repeat(" ", max(0, padded-len(in)))
+}
+
+// inputs counts what inputOnce has made.
+var inputs atomic.Int64
+
+// inputOnce is an input that nobody has sent yet, on a thread of its own: runs of a principal that
+// have the same name are one, and those of one thread follow each other. Its run id begins with id.
+func inputOnce(id string) string {
+	n := inputs.Add(1)
+	return fmt.Sprintf(`{"threadId":"t%d","runId":"%s-%d","messages":[]}`, n, id, n)
 }
 
 // send sends inputs and returns when the server has them.

@@ -8,8 +8,9 @@ import (
 
 // Shutdown ends the server in order: it stops accepting, lets active runs go on for DrainTimeout
 // and then cancels them, so that they end with outcome cancelled. No run begins any more: inputs
-// that wait or come are refused with RUN_ERROR, code shutting_down. Every connection is closed with
-// 1001 once it has no run. Requests of plain HTTP are answered, but a body that does not come and a
+// that wait or come are refused with RUN_ERROR, code shutting_down, and runs that wait for their
+// thread are cancelled. Clients of agloop.v1 are told that the server is going. Every connection is
+// closed with 1001 once it has no run. Requests of plain HTTP are answered, but a body that does not come and a
 // response that is not read have one second more. Shutdown returns when all connections and runs are
 // gone and Hooks were told of their ends, or with ctx's error when that ends first; what is left is
 // cut then. It does not wait longer for a handler that blocks its loop, nor for an agent that heeds
@@ -18,16 +19,19 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.stopAccepting()
 	served := make(chan error, 1)
 	go func() { served <- s.http.shutdown(ctx) }() // it waits for the requests that are being answered
+	for _, sess := range s.controls.list() {
+		sess.tellGoing()
+	}
 	s.closeIdle()
 	if d := s.cfg.DrainTimeout; d > 0 {
 		drain, cancel := context.WithTimeout(ctx, d)
-		_ = s.poll(drain, func() bool { return s.active.count() == 0 })
+		_ = s.poll(drain, func() bool { return s.activeRuns() == 0 })
 		cancel()
 	}
 	s.cancelRuns()
 	// The run of a client that has gone may go on, and who is told of its end would never be if the
 	// process ended before.
-	err := s.poll(ctx, func() bool { return s.door.Slots().Used() == 0 && s.active.count() == 0 })
+	err := s.poll(ctx, func() bool { return s.door.Slots().Used() == 0 && s.activeRuns() == 0 })
 	err = cmp.Or(err, <-served)
 	s.http.close()
 	return cmp.Or(err, s.stop(ctx), s.hooks.wait(ctx)) // which are called in this order
@@ -52,6 +56,9 @@ func (s *Server) stopAccepting() {
 	s.mu.Lock()
 	s.state = serverStopping
 	s.active.close()
+	if s.hub != nil {
+		s.hub.Close()
+	}
 	s.door.StopAccepting()
 	for ln := range s.listeners {
 		ln.Close()
@@ -63,6 +70,10 @@ func (s *Server) stopAccepting() {
 // stop ends the loops and what watches them. It may be called again.
 func (s *Server) stop(ctx context.Context) error {
 	s.performance.stop()
+	s.scopes.stop()
+	if s.ownStore != nil {
+		s.ownStore.Close()
+	}
 	return s.engine.Stop(ctx)
 }
 
@@ -73,6 +84,11 @@ func (s *Server) closeIdle() {
 	for _, sess := range s.active.list() {
 		busy[sess.conn] = true
 	}
+	for _, sess := range s.controls.list() {
+		if sess.hasRuns() {
+			busy[sess.conn] = true
+		}
+	}
 	s.door.Slots().Each(func(c *Conn) {
 		if !busy[c] {
 			c.Close(CloseGoingAway, "server shuts down")
@@ -81,9 +97,21 @@ func (s *Server) closeIdle() {
 }
 
 func (s *Server) cancelRuns() {
+	if s.hub != nil {
+		s.hub.CancelAll(ErrShutdown)
+	}
 	for _, sess := range s.active.list() {
 		sess.cancel(ErrServerClosed)
 	}
+}
+
+// activeRuns is how many runs go on, or connections that have one.
+func (s *Server) activeRuns() int {
+	n := s.active.count()
+	if s.hub != nil {
+		n += s.hub.Busy()
+	}
+	return n
 }
 
 // poll waits until done, or ctx ends. It polls, as net/http's Shutdown does, since connections end

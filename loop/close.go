@@ -27,7 +27,7 @@ func (c *Conn) beginClose(code frame.CloseCode, reason string, last []byte) acti
 	defer c.mu.Unlock()
 	if c.outFlags&outClosing == 0 {
 		if last != nil {
-			c.put(frame.Text, last)
+			c.put(frame.Text, nil, last)
 		}
 		c.putClose(code, reason)
 	}
@@ -40,7 +40,7 @@ func (c *Conn) beginClose(code frame.CloseCode, reason string, last []byte) acti
 // putClose queues the close frame, the last frame there is. Under mu.
 func (c *Conn) putClose(code frame.CloseCode, reason string) {
 	var b [125]byte
-	c.put(frame.Close, frame.AppendClose(b[:0], code, reason))
+	c.put(frame.Close, nil, frame.AppendClose(b[:0], code, reason))
 	c.out.Load().owesPong = false // nothing follows it
 	c.outFlags |= outClosing
 	c.code = code

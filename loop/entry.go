@@ -57,8 +57,8 @@ func (c *Conn) SetUser(v any) {
 }
 
 // Info says what the connection is. Where the server has neither Authorize nor hooks for
-// connections, quotas by network, or proxies, only ID and Remote are set, and Remote is not valid in
-// OnClose. On the loop, in callbacks.
+// connections, quotas by network, or proxies, and no subprotocol was chosen, only ID and Remote are
+// set, and Remote is not valid in OnClose. On the loop, in callbacks.
 func (c *Conn) Info() ConnInfo {
 	if e := c.entry(); e != nil {
 		return e.info

@@ -99,7 +99,8 @@ func (c *Conn) peer() netip.AddrPort {
 func (c *Conn) answer(req *handshake.Request) error {
 	d := c.endpoint.door
 	peer := c.peer()
-	if d.notes && c.entry() == nil {
+	protocol := handshake.SelectProtocol(d.protocols, req.Protocols())
+	if (d.notes || protocol != "") && c.entry() == nil {
 		c.user = &entry{}
 	}
 	https, err := c.admit(req, peer, d.behindProxy(peer))
@@ -111,7 +112,7 @@ func (c *Conn) answer(req *handshake.Request) error {
 		return nil
 	}
 	var b [256]byte
-	response, err := c.welcome(b[:0], req.Key, handshake.SelectProtocol(d.protocols, req.Protocols()), grantAll, nil)
+	response, err := c.welcome(b[:0], req.Key, protocol, grantAll, nil)
 	if err != nil {
 		return err
 	}

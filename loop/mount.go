@@ -88,7 +88,8 @@ func (d *Door) mount(w http.ResponseWriter, r *http.Request, req *handshake.Requ
 // judgeMounted makes the response that lets the request of c in, with the fields that middleware has
 // set.
 func (d *Door) judgeMounted(c *Conn, also http.Header, r *http.Request, req *handshake.Request) (response []byte, err error) {
-	if d.notes {
+	protocol := handshake.SelectProtocol(d.protocols, req.Protocols())
+	if d.notes || protocol != "" {
 		c.user = &entry{}
 	}
 	accepted := HTTPConnOf(r.Context())
@@ -103,7 +104,7 @@ func (d *Door) judgeMounted(c *Conn, also http.Header, r *http.Request, req *han
 		return nil, err
 	}
 	if d.authorize == nil {
-		return c.welcome(nil, req.Key, handshake.SelectProtocol(d.protocols, req.Protocols()), grantAll, also)
+		return c.welcome(nil, req.Key, protocol, grantAll, also)
 	}
 	// Authorize sees what middleware has put into the context of the request, and is to end with
 	// the door all the same.

@@ -186,16 +186,7 @@ func (c *Conn) enqueue(op frame.Opcode, payload []byte, u urgency) (result SendR
 	if c.out.Load().size() >= hard {
 		return Dropped, c.markCut(frame.CloseSlowReader), 0
 	}
-	if c.out.Load() == nil && len(payload) > maxCopied && c.endpoint.masks == nil && marks&markReplying == 0 {
-		act = c.afterWrite(c.writeLarge(op, payload))
-	} else {
-		c.put(op, payload)
-		act, at = c.schedule(u)
-		act, at = c.writeIfDue(u, marks, act, at)
-	}
-	if act == actFlush {
-		c.outFlags |= outDirty
-	}
+	act, at = c.queue(op, nil, payload, u, marks)
 	if marks&markCorked == 0 { // what a turn gathers is counted when it ends
 		c.countOut()
 	}
@@ -208,6 +199,22 @@ func (c *Conn) enqueue(op frame.Opcode, payload []byte, u urgency) (result SendR
 		return Backpressure, act, at
 	}
 	return Sent, act, at
+}
+
+// queue queues one frame, with a selector's before it if there is one, or writes it at once where
+// nothing is gained by waiting, and says what is left to be done. Under mu.
+func (c *Conn) queue(op frame.Opcode, selector, payload []byte, u urgency, marks uint32) (act action, at int64) {
+	if c.out.Load() == nil && len(payload) > maxCopied && c.endpoint.masks == nil && marks&markReplying == 0 {
+		act = c.afterWrite(c.writeLarge(op, selector, payload))
+	} else {
+		c.put(op, selector, payload)
+		act, at = c.schedule(u)
+		act, at = c.writeIfDue(u, marks, act, at)
+	}
+	if act == actFlush {
+		c.outFlags |= outDirty
+	}
+	return act, at
 }
 
 // writeIfDue writes the outbox where nothing is gained by waiting. act is what would be done with it
@@ -232,13 +239,17 @@ func (c *Conn) writeIfDue(u urgency, marks uint32, act action, at int64) (action
 	return act, at
 }
 
-// put writes one frame to the end of the outbox. Under mu.
-func (c *Conn) put(op frame.Opcode, payload []byte) {
+// put writes one frame to the end of the outbox, behind a selector's if there is one: both count as
+// one, since neither says anything without the other. Under mu.
+func (c *Conn) put(op frame.Opcode, selector, payload []byte) {
 	o := c.ensureOutbox()
 	if o.Bytes() == 0 && c.marked(markCorked) { // a reply: more are likely, and all of it leaves with this turn
 		o.Reserve(corkFirst)
 	}
 	masks := c.endpoint.masks
+	if len(selector) > 0 {
+		putFrame(o.Extend(frame.HeaderSize(len(selector), masks != nil)+len(selector)), frame.Text, selector, masks)
+	}
 	head := frame.HeaderSize(len(payload), masks != nil)
 	o.AddFrame()
 	if masks == nil && len(payload) > maxCopied {

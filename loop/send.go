@@ -92,14 +92,26 @@ func (c *Conn) afterWrite(err error) action {
 	return actNone
 }
 
-// writeLarge writes a large frame that nothing is before from where it lies, and queues what the
-// kernel has no room for. Under mu, see writeOut.
-func (c *Conn) writeLarge(op frame.Opcode, payload []byte) error {
-	var b [frame.MaxHeader]byte
-	head := b[:frame.HeaderSize(len(payload), false)]
-	frame.PutHeader(head, op, len(payload))
+// writeLarge writes a large frame that nothing is before from where it lies, behind a selector's if
+// there is one, and queues what the kernel has no room for. Under mu, see writeOut.
+func (c *Conn) writeLarge(op frame.Opcode, selector, payload []byte) error {
+	var b [frame.MaxHeader + maxSelector]byte
+	head := b[:0]
+	if n := len(selector); n > 0 {
+		room := head
+		if n > maxSelector-frame.MaxHeader {
+			room = make([]byte, 0, n+2*frame.MaxHeader)
+		}
+		head = putFrame(room[:cap(room)], frame.Text, selector, nil)
+	}
+	at := len(head)
+	head = head[:at+frame.HeaderSize(len(payload), false)]
+	frame.PutHeader(head[at:], op, len(payload))
 	return c.writeParts(1, head, payload)
 }
+
+// maxSelector is the longest frame of a selector that needs no memory of its own, in bytes.
+const maxSelector = 256
 
 // writeParts is the write of frames that lie elsewhere and have nothing before them: a and b behind
 // each other. What the kernel has no room for is queued. Under mu, see writeOut.

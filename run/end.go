@@ -25,11 +25,14 @@ const (
 	CodeAgent      = "agent_error"     // unless an *agui.PublicError has another
 	CodePanic      = "agent_panic"
 	CodeInternal   = "internal_error"
+	CodeConflict   = "conflict"       // a run of that name has another input
+	CodeGone       = "gone"           // the run is not there any more, or not for this client
+	CodeThreadBusy = "thread_busy"    // the thread has a run, and as many wait as may
 	CodeIncomplete = "incomplete_run" // the agent returned with something still open
 )
 
 // Refuse sends the RUN_ERROR for an input for which no run is started.
-func Refuse(sink Sink, code, message string) { sink.Send(Refusal(code, message), true) }
+func Refuse(sink Sink, code, message string) { sink.Send(Refusal(code, message), KindTerminal) }
 
 // Refusal is the RUN_ERROR that Refuse sends, encoded.
 func Refusal(code, message string) []byte {
@@ -61,11 +64,16 @@ type ending struct {
 
 // finish sends the terminal event that the agent's result asks for.
 func (r *Run) finish(err error) error {
-	_ = r.sink.AwaitDrain(r.ctx) // the terminal event is sent in any case
+	if r.live == nil { // a log has room
+		_ = r.sink.AwaitDrain(r.ctx) // the terminal event is sent in any case
+	}
 	e := r.end(err)
 	r.logEnding(e)
 	return e.err
 }
+
+// abandon ends a run that was cancelled and whose agent does not return.
+func (r *Run) abandon() { r.logEnding(r.end(nil)) }
 
 // end is the part of finish under mu.
 func (r *Run) end(err error) ending {
@@ -122,7 +130,7 @@ func (r *Run) failAgent(err error) (id string) {
 
 // finishWell ends a run whose agent has returned nil, unless something is open. Under mu.
 func (r *Run) finishWell(e *ending) {
-	e.err = r.send(&agui.RunFinished{ThreadID: r.Input.ThreadID, RunID: r.Input.RunID}, true)
+	e.err = r.send(&agui.RunFinished{ThreadID: r.Input.ThreadID, RunID: r.Input.RunID}, KindTerminal)
 	switch e.err {
 	case nil:
 		return
@@ -152,14 +160,14 @@ func (r *Run) finishCancelled(e *ending) {
 // what opens, and may be above the limit where that was not. Under mu.
 func (r *Run) closeCancelled() error {
 	for _, end := range r.order.Open() {
-		if err := r.send(end, true); err != nil {
+		if err := r.send(end, KindClosing); err != nil {
 			return err
 		}
 	}
 	return r.send(&agui.RunFinished{
 		ThreadID: r.Input.ThreadID, RunID: r.Input.RunID,
 		Outcome: &agui.Outcome{Type: agui.OutcomeCancelled},
-	}, true)
+	}, KindTerminal)
 }
 
 // failInternal ends a run after a panic, or runtime.Goexit, outside the agent.
@@ -194,10 +202,10 @@ func (r *Run) failHidden(what, code string) (id string) {
 // fail ends the run with RUN_ERROR, which may come at any time. Under mu.
 func (r *Run) fail(message, code string) {
 	ev := &agui.RunError{Message: toUTF8(message), Code: new(toUTF8(code))}
-	if err := r.send(ev, true); errors.Is(err, ErrEventTooBig) {
+	if err := r.send(ev, KindTerminal); errors.Is(err, ErrEventTooBig) {
 		most := r.maxEvent / 16 // an escaped byte takes six, and there are two texts
 		ev.Message, ev.Code = cut(ev.Message, most), new(cut(*ev.Code, most))
-		_ = r.send(ev, true)
+		_ = r.send(ev, KindTerminal)
 	}
 }
 

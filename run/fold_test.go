@@ -264,7 +264,9 @@ func TestR8ASnapshotThatComesLater(t *testing.T) {
 
 // TestR8ComputedSnapshot: past half the bound, from the input's state or the snapshot before.
 func TestR8ComputedSnapshot(t *testing.T) {
-	add := func(key, value string) string { return patch(`{"op":"add","path":"/` + key + `","value":` + value + `}`) }
+	add := func(key, value string) string {
+		return patch(`{"op":"add","path":"/` + key + `","value":` + value + `}`)
+	}
 	ballast := `{"type":"CUSTOM","name":"n","value":"` + strings.Repeat("x", 30<<10) + `"}`
 	events := []string{barrier, add("a", "1.50"), text("m", "a"), add("b", `"<\u2028"`), text("m", "b"), add("a", "3e400"), add("b", "[]")}
 	fold := func(most int, events ...string) []run.Entry {

@@ -34,13 +34,22 @@ func (f AgentFunc) Run(ctx context.Context, run *Run) error { return f(ctx, run)
 // Sink receives the encoded events of a run, in order. Its methods are called by any goroutine,
 // Send by one at a time.
 type Sink interface {
-	// Send queues a copy of one event and reports whether somebody still receives events. urgent
-	// marks the events that end a run: they must not wait for others, nor be refused for a limit.
-	Send(event []byte, urgent bool) bool
+	// Send queues a copy of one event and reports whether somebody still receives events. Those
+	// that end a run must not wait for others, nor be refused for a limit.
+	Send(event []byte, kind Kind) bool
 	// AwaitDrain waits until the sink accepts another event, or returns ctx's error when ctx ends
 	// first.
 	AwaitDrain(ctx context.Context) error
 }
+
+// Kind is what an event is for its run.
+type Kind uint8
+
+const (
+	KindPlain    Kind = iota
+	KindClosing       // it closes what is open, right before the terminal event
+	KindTerminal      // nothing follows it
+)
 
 // Errors of Emit.
 var (
@@ -83,6 +92,7 @@ type Run struct {
 
 	// Any goroutine.
 	emitting emitLock // held by the Emit that waits for the sink and sends
+	live     *Live    // nil: the run has no log, and dies with its connection
 
 	// Any goroutine, under mu.
 	mu    sync.Mutex
@@ -119,10 +129,12 @@ type Encoder interface {
 // Setup is what a run needs besides its input.
 type Setup struct {
 	Agent     Agent
-	Principal auth.Principal // becomes Run.Principal; its Key is the scope
+	Scope     string         // whose run it is
+	Principal auth.Principal // becomes Run.Principal
 	Values    []any          // keys and values in turn, for Run.Value
 	Encoder   Encoder
 	Sink      Sink
+	Live      *Live        // the run, where a Hub has it: then it is the Sink as well. nil: it has no log
 	MaxEvent  int          // the largest encoded event, in bytes; Emit refuses larger ones
 	Log       *slog.Logger // receives what the client may not read; nil is slog.Default
 
@@ -160,6 +172,9 @@ func Do(ctx context.Context, input *agui.RunAgentInput, with *Setup) (err error)
 			r.failInternal(err)
 		}
 	}()
+	if r.live != nil {
+		r.live.bind(r)
+	}
 	if with.Started != nil {
 		with.Started(*info)
 	}
@@ -176,6 +191,9 @@ func newRun(ctx context.Context, input *agui.RunAgentInput, with *Setup) *Run {
 	if r.log == nil {
 		r.log = slog.Default()
 	}
+	if r.live = with.Live; r.live != nil {
+		r.sink = r.live
+	}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	r.emitting.pass = make(chan struct{}, 1)
 	return r
@@ -187,21 +205,27 @@ func (with *Setup) info(input *agui.RunAgentInput) *RunInfo {
 	if with.Started == nil && with.Ended == nil {
 		return nil
 	}
-	return &RunInfo{RunKey{with.Principal.Key, input.ThreadID, input.RunID}, with.Principal, time.Now()}
+	return &RunInfo{RunKey{with.Scope, input.ThreadID, input.RunID}, with.Principal, time.Now()}
 }
 
 func (r *Run) do(agent Agent) error {
-	input := r.Input
-	started := &agui.RunStarted{
-		ThreadID: input.ThreadID, RunID: input.RunID, ParentRunID: input.ParentRunID,
-		ProtocolVersion: new(agui.ProtocolVersion),
-	}
-	if err := r.emit(started); err != nil {
+	if err := r.emit(startedEvent(r.Input)); err != nil {
 		// The ids that it repeats are too long. If nobody receives events, Refuse does nothing.
 		Refuse(r.sink, CodeBadInput, err.Error())
 		return err
 	}
+	if r.live != nil && r.ctx.Err() != nil { // it was cancelled before it began
+		return r.finish(nil)
+	}
 	return r.finish(r.callAgent(agent))
+}
+
+// startedEvent is the first event of a run.
+func startedEvent(input *agui.RunAgentInput) *agui.RunStarted {
+	return &agui.RunStarted{
+		ThreadID: input.ThreadID, RunID: input.RunID, ParentRunID: input.ParentRunID,
+		ProtocolVersion: new(agui.ProtocolVersion),
+	}
 }
 
 // callAgent calls the agent. When that calls runtime.Goexit, the run is finished on the way out.
@@ -268,7 +292,7 @@ func (r *Run) emit(ev agui.Event) error {
 	if r.ended {
 		return ErrRunEnded
 	}
-	return r.send(ev, isTerminal(ev))
+	return r.send(ev, KindPlain)
 }
 
 func isTerminal(ev agui.Event) bool {
@@ -279,8 +303,8 @@ func isTerminal(ev agui.Event) bool {
 	return false
 }
 
-// send encodes, checks and queues one event. Under mu.
-func (r *Run) send(ev agui.Event, urgent bool) error {
+// send encodes, checks and queues one event, of a kind that is at least that. Under mu.
+func (r *Run) send(ev agui.Event, kind Kind) error {
 	b, err := r.enc.AppendEvent(r.buf[:0], ev)
 	if err != nil {
 		return err
@@ -294,8 +318,13 @@ func (r *Run) send(ev agui.Event, urgent bool) error {
 	if cap(b) <= maxScratch {
 		r.buf = b
 	}
-	r.ended = r.ended || isTerminal(ev)
-	if !r.sink.Send(b, urgent) {
+	if isTerminal(ev) {
+		r.ended, kind = true, KindTerminal
+	}
+	if r.live != nil {
+		r.live.noteEvent(ev, kind == KindTerminal)
+	}
+	if !r.sink.Send(b, kind) {
 		r.cancel(errSinkGone)
 		return errNotSent
 	}

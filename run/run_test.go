@@ -22,12 +22,12 @@ type sink struct {
 	gone   bool
 }
 
-func (s *sink) Send(event []byte, last bool) bool {
+func (s *sink) Send(event []byte, kind run.Kind) bool {
 	if s.gone {
 		return false
 	}
 	s.events = append(s.events, string(event))
-	s.urgent = append(s.urgent, last)
+	s.urgent = append(s.urgent, kind != run.KindPlain)
 	return true
 }
 
@@ -250,7 +250,7 @@ type rationed struct {
 	taken  atomic.Int32
 }
 
-func (s *rationed) Send([]byte, bool) bool { s.taken.Add(1); return true }
+func (s *rationed) Send([]byte, run.Kind) bool { s.taken.Add(1); return true }
 
 func (s *rationed) AwaitDrain(ctx context.Context) error {
 	select {
@@ -387,5 +387,5 @@ func BenchmarkWrite(b *testing.B) {
 
 type countSink struct{ n int }
 
-func (s *countSink) Send([]byte, bool) bool               { s.n++; return true }
+func (s *countSink) Send([]byte, run.Kind) bool           { s.n++; return true }
 func (s *countSink) AwaitDrain(ctx context.Context) error { return ctx.Err() }

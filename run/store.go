@@ -127,6 +127,12 @@ type goneError string
 func (e goneError) Error() string        { return ErrGone.Error() + ": " + string(e) }
 func (e goneError) Is(target error) bool { return target == ErrGone }
 
+// GoneReason is why an error is ErrGone, as the wire says it; "" where that is not known.
+func GoneReason(err error) string {
+	reason, _ := errors.AsType[goneError](err)
+	return string(reason)
+}
+
 // ExistsError says that there is a log or a tombstone of that name.
 type ExistsError struct{ Record Record }
 

@@ -92,7 +92,7 @@ func TestStartedAndEnded(t *testing.T) {
 				return tc.agent(cancel, r)
 			}, s)
 			with.Encoder = tc.encoder
-			with.Principal = auth.Principal{Key: "ann", Value: 7}
+			with.Scope, with.Principal = "ann", auth.Principal{Key: "ann", Value: 7}
 			var began []run.RunInfo
 			var ended []run.RunEnd
 			with.Started = func(info run.RunInfo) {
@@ -163,7 +163,7 @@ func TestWhoAsked(t *testing.T) {
 		}
 		return nil
 	}, s)
-	with.Principal = auth.Principal{Key: "ann", Value: 7}
+	with.Scope, with.Principal = "ann", auth.Principal{Key: "ann", Value: 7}
 	with.Values = []any{"plan", "gold", key{}, 3, "plan", "lead", "odd"}
 	if err := run.Do(t.Context(), input, with); err != nil {
 		t.Error(err)

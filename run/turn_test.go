@@ -44,10 +44,10 @@ func (s *narrow) AwaitDrain(context.Context) error {
 	return nil
 }
 
-func (s *narrow) Send(event []byte, urgent bool) bool {
+func (s *narrow) Send(event []byte, kind run.Kind) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.full && !urgent {
+	if s.full && kind == run.KindPlain {
 		s.late++
 	}
 	s.full = s.full || bytes.Contains(event, []byte("CUSTOM"))

@@ -114,7 +114,6 @@ type Rejected struct {
 const (
 	CodeMalformed   = "malformed"            // a member is missing or has a wrong type
 	CodeTimeout     = "timeout"              // it took longer than 5 s
-	CodeBusy        = "thread_busy"          // the thread has a run, and as many wait as may
 	CodeAttachments = "too_many_attachments" // the connection has as many as it may
 	CodeOrder       = "too_late"             // bind behind another control
 	CodeAuth        = "unauthorized"         // the token is not accepted
@@ -202,6 +201,24 @@ type Steer struct {
 	ID       string `json:"id"`
 	Text     string `json:"text"`
 }
+
+// Reference is the ref of a request, which its answers carry.
+func (c *Auth) Reference() string { return c.Ref }
+
+// Reference is the ref.
+func (c *Bind) Reference() string { return c.Ref }
+
+// Reference is the ref.
+func (c *Start) Reference() string { return c.Ref }
+
+// Reference is the ref.
+func (c *Attach) Reference() string { return c.Ref }
+
+// Reference is the ref.
+func (c *Follow) Reference() string { return c.Ref }
+
+// Reference is the ref.
+func (c *Steer) Reference() string { return c.Ref }
 
 // IsControl reports whether a frame is control and not an event.
 func IsControl(frame []byte) bool { return len(frame) > 0 && frame[0] == '[' }

@@ -98,11 +98,14 @@ func (w *schemaWalk) judgeInput(data []byte) {
 // CheckInputIDs refuses a threadId or runId that is longer than 128 bytes or holds a control
 // character. The protocol allows both; a server that logs ids and keys maps with them need not. The
 // error is a [*FieldError].
-func CheckInputIDs(in *agui.RunAgentInput) error {
-	if reason := checkID(in.ThreadID); reason != "" {
+func CheckInputIDs(in *agui.RunAgentInput) error { return CheckIDs(in.ThreadID, in.RunID) }
+
+// CheckIDs is CheckInputIDs for ids that are in no input.
+func CheckIDs(threadID, runID string) error {
+	if reason := checkID(threadID); reason != "" {
 		return &FieldError{Event: inputName, Field: "threadId", Reason: reason}
 	}
-	if reason := checkID(in.RunID); reason != "" {
+	if reason := checkID(runID); reason != "" {
 		return &FieldError{Event: inputName, Field: "runId", Reason: reason}
 	}
 	return nil

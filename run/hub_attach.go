@@ -1,0 +1,339 @@
+package run
+
+import (
+	"bytes"
+	"context"
+	"iter"
+	"slices"
+	"time"
+)
+
+// Attach adds a viewer to a run, behind a cursor; the zero Cursor is the start, with the prelude. The
+// viewer that is returned is to Pull. The error is ErrGone, wrapped, or that of the store.
+func (h *Hub) Attach(ctx context.Context, k RunKey, at Cursor, out Outlet) (*Live, *Viewer, error) {
+	l, err := h.find(ctx, k)
+	if err != nil {
+		return nil, nil, err
+	}
+	if l == nil {
+		if l, err = h.load(ctx, k, at); err != nil {
+			return nil, nil, err
+		}
+	}
+	v, err := l.attach(at, true, out)
+	return l, v, err
+}
+
+// StoreInfo is what the hub's store is.
+func (h *Hub) StoreInfo() StoreInfo { return h.cfg.Store.Info() }
+
+// Find returns a run that has not ended, nil where there is none.
+func (h *Hub) Find(k RunKey) *Live {
+	h.mu.Lock()
+	l := h.runs[k]
+	h.mu.Unlock()
+	if l == nil {
+		return nil
+	}
+	select {
+	case <-l.opened:
+		if l.openErr != nil {
+			return nil
+		}
+		return l
+	default:
+		return nil
+	}
+}
+
+// find is Find that waits for a run that is being opened.
+func (h *Hub) find(ctx context.Context, k RunKey) (*Live, error) {
+	h.mu.Lock()
+	l := h.runs[k]
+	h.mu.Unlock()
+	if l == nil {
+		return nil, nil
+	}
+	select {
+	case <-l.opened:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if l.openErr != nil {
+		return nil, nil
+	}
+	return l, nil
+}
+
+// readAtOnce is how much is asked of a store at once, in bytes.
+const readAtOnce = 1 << 20
+
+// load makes a run of an ended log in the store, of which it reads what follows a cursor.
+func (h *Hub) load(ctx context.Context, k RunKey, at Cursor) (*Live, error) {
+	var lead [][]byte
+	var record Record
+	var entries []Entry
+	for from, end := at, false; !end; {
+		b, err := h.cfg.Store.Read(ctx, k, from, readAtOnce)
+		if err != nil {
+			return nil, err
+		}
+		if record = b.Record; lead == nil {
+			lead = b.Prelude
+		}
+		if len(b.Entries) == 0 && !b.End { // its writer is somewhere else, or gone
+			return nil, ErrGone
+		}
+		entries = append(entries, b.Entries...)
+		if n := len(entries); n > 0 {
+			from = Cursor{record.Epoch, entries[n-1].Through}
+		}
+		end = b.End
+	}
+	l := &Live{hub: h, info: record.Info, hash: record.InputHash, opened: make(chan struct{}), done: make(chan struct{})}
+	close(l.opened)
+	close(l.done)
+	l.ctx, l.stop = context.WithCancelCause(context.Background())
+	l.stop(ErrCancelled)
+	l.outcome = OutcomeSuccess // it has ended; nobody asks how
+	l.log = newLiveLog(record.Epoch, h.cfg.Limits)
+	l.log.prelude, l.log.older, l.log.first, l.log.ended = lead, entries, record.Last+1, true
+	l.log.onGrow, l.log.onVacant, l.log.onEnded = h.grow, func() {}, func() {}
+	if len(entries) > 0 {
+		l.log.trimmed = entries[0].First - 1
+		answered, err := h.answered(ctx, record)
+		if err != nil {
+			return nil, err
+		}
+		l.log.settle(answered)
+	}
+	l.log.recountAll()
+	timer := time.AfterFunc(longest, func() { l.log.sendAway(ErrBuried) })
+	l.log.onVacant = func() { timer.Stop() }
+	return l, nil
+}
+
+// answered are the ids of interrupts that runs of the same thread answer which began after a run.
+func (h *Hub) answered(ctx context.Context, r Record) (map[string]bool, error) {
+	var ids map[string]bool
+	for other, err := range h.List(ctx, r.Info.Scope, r.Info.Thread) {
+		if err != nil {
+			return nil, err
+		}
+		if !other.Info.Started.After(r.Info.Started) {
+			continue
+		}
+		for _, id := range other.Resumes {
+			if ids == nil {
+				ids = make(map[string]bool)
+			}
+			ids[id] = true
+		}
+	}
+	return ids, nil
+}
+
+// settle leaves out, of the terminal event, the interrupts that were answered.
+func (l *liveLog) settle(answered map[string]bool) {
+	if len(answered) == 0 {
+		return
+	}
+	last := l.terminalEvent()
+	if last == nil || !bytes.Contains(last, []byte(`"interrupts"`)) {
+		return
+	}
+	settled, err := withoutInterrupts(last, answered)
+	if err != nil || bytes.Equal(settled, last) {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.terminal = settled
+}
+
+// terminalEvent is the last event of a log that has ended, nil for one that has not.
+func (l *liveLog) terminalEvent() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case !l.ended:
+		return nil
+	case l.terminal != nil:
+		return l.terminal
+	case len(l.newest) > 0:
+		return l.newest[len(l.newest)-1]
+	case len(l.older) > 0:
+		return l.older[len(l.older)-1].Event
+	}
+	return nil
+}
+
+// settleInterrupts leaves out the interrupts that a run answers for those who have not seen them
+// yet.
+func (h *Hub) settleInterrupts(l *Live) {
+	if len(l.resumes) == 0 {
+		return
+	}
+	answered := make(map[string]bool, len(l.resumes))
+	for _, id := range l.resumes {
+		answered[id] = true
+	}
+	h.mu.Lock()
+	var earlier []*Live
+	for other := range h.lingering {
+		if other.info.Scope == l.info.Scope && other.info.Thread == l.info.Thread {
+			earlier = append(earlier, other)
+		}
+	}
+	h.mu.Unlock()
+	for _, other := range earlier {
+		other.log.settle(answered)
+	}
+}
+
+// List yields what there is of the runs of a thread, in the order of their start; of all threads of
+// the scope where thread is "".
+func (h *Hub) List(ctx context.Context, scope, thread string) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		for r, err := range h.cfg.Store.List(ctx, scope) {
+			if err == nil && thread != "" && r.Info.Thread != thread {
+				continue
+			}
+			if !yield(r, err) {
+				return
+			}
+		}
+	}
+}
+
+// Follow has wake called for every run of a thread that is started from now on, until stop is
+// called. wake must not block, nor call the hub.
+func (h *Hub) Follow(scope, thread string, wake func(RunKey)) (stop func()) {
+	f := &follower{wake}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t := h.thread(scope, thread)
+	if t.followers == nil {
+		t.followers = make(map[*follower]struct{})
+	}
+	t.followers[f] = struct{}{}
+	return func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(t.followers, f)
+		h.tidy(scope, thread)
+	}
+}
+
+// tombstones is how long a name is not given again, see Store.Bury.
+const tombstones = 24 * time.Hour
+
+// Cancel cancels a run, see Live.Cancel. Where there is no run of that name, one that is started
+// later ends at once. The error is the store's.
+func (h *Hub) Cancel(ctx context.Context, k RunKey, cause error) error {
+	l, err := h.find(ctx, k)
+	if err != nil {
+		return err
+	}
+	if l != nil {
+		l.Cancel(cause)
+		return nil
+	}
+	return h.cfg.Store.Bury(ctx, k, true, tombstones)
+}
+
+// Live are the runs that have not ended, those included that wait for their thread.
+func (h *Hub) Live() []*Live {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	list := make([]*Live, 0, len(h.runs))
+	for _, l := range h.runs {
+		list = append(list, l)
+	}
+	return list
+}
+
+// Close has no run begin any more. Those that wait for their thread are cancelled.
+func (h *Hub) Close() {
+	h.mu.Lock()
+	h.closed = true
+	var waiting []*Live
+	for _, t := range h.threads {
+		waiting = append(waiting, t.queue...)
+	}
+	h.mu.Unlock()
+	for _, l := range waiting {
+		l.Cancel(ErrShutdown)
+	}
+}
+
+// CancelAll cancels all runs.
+func (h *Hub) CancelAll(cause error) {
+	for _, l := range h.Live() {
+		l.Cancel(cause)
+	}
+}
+
+// Busy is how many runs have not ended, or have an agent that has not returned.
+func (h *Hub) Busy() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return max(len(h.runs), int(h.running.Load()))
+}
+
+// A store that keeps logs in the memory of this process counts within the bound of all logs, and
+// gives way first.
+type shedder interface {
+	Held() int64
+	Shed(bytes int64) (logs int)
+}
+
+// grow counts bytes of logs, which may be negative. It is called under a log's lock.
+func (h *Hub) grow(bytes int) {
+	if bytes == 0 {
+		return
+	}
+	h.cfg.Ledger.Add(0, bytes)
+	if held := h.held.Add(int64(bytes)); bytes > 0 && h.overBy(held) > 0 && h.shedding.CompareAndSwap(false, true) {
+		go h.shed()
+	}
+}
+
+// overBy is how many bytes of logs there are too many.
+func (h *Hub) overBy(held int64) int64 {
+	most := h.cfg.LogBytes()
+	if most <= 0 {
+		return 0
+	}
+	if s, ok := h.cfg.Store.(shedder); ok {
+		held += s.Held()
+	}
+	return held - most
+}
+
+// shed drops logs until they keep to their bound: ended ones first, then those of the runs that are
+// longest without a viewer.
+func (h *Hub) shed() {
+	defer h.shedding.Store(false)
+	if s, ok := h.cfg.Store.(shedder); ok {
+		if over := h.overBy(h.held.Load()); over > 0 {
+			h.counters.Shed.Add(uint64(s.Shed(over)))
+		}
+	}
+	alone := h.Live()
+	since := make(map[*Live]time.Time, len(alone))
+	alone = slices.DeleteFunc(alone, func(l *Live) bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		since[l] = l.since
+		return l.since.IsZero()
+	})
+	slices.SortFunc(alone, func(a, b *Live) int { return since[a].Compare(since[b]) })
+	for _, l := range alone {
+		if h.overBy(h.held.Load()) <= 0 {
+			return
+		}
+		l.log.drop()
+		h.counters.Shed.Add(1)
+	}
+}

@@ -1,0 +1,319 @@
+package run
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// LogLimits bound the log of one run. The zero value of a field is the default given beside it.
+type LogLimits struct {
+	WindowEvents int // how many of the newest events stay as they are. 0 is 1,024
+	WindowBytes  int // how many bytes they may have; at least one stays. 0 is 256 KiB
+	FoldedBytes  int // how many bytes of what is older are kept, folded. 0 is 4 MiB
+}
+
+func (l LogLimits) withDefaults() LogLimits {
+	set := func(n *int, v int) {
+		if *n == 0 {
+			*n = v
+		}
+	}
+	set(&l.WindowEvents, 1024)
+	set(&l.WindowBytes, 256<<10)
+	set(&l.FoldedBytes, 4<<20)
+	return l
+}
+
+// liveLog holds the events of one run in this process: the newest as they are, what is older
+// folded. It sends each to the viewers that are level. Rules R2 to R5, R9 to R11.
+//
+// Its lock comes before those of outlets, and is not held while anything is encoded or folded.
+type liveLog struct {
+	// Immutable.
+	epoch    uint64
+	limits   LogLimits
+	prelude  [][]byte // stands for offset 1 where somebody joins from the start; nil: there is none
+	folder   *folder  // used by who set folding
+	onGrow   func(bytes int)
+	onMoved  func(first uint64, events [][]byte, older []Entry) // what the store is to have; nil: nothing
+	onEnded  func()                                             // the terminal event is in
+	onVacant func()                                             // the last viewer is gone
+
+	// Any goroutine.
+	ahead atomic.Bool // AwaitDrain has to look; written under mu
+
+	// Any goroutine, under mu.
+	mu       sync.Mutex
+	older    []Entry   // in order, what is not among the newest
+	trimmed  uint64    // offset of the last event that is not there any more; 0: none
+	newest   [][]byte  // in segments
+	first    uint64    // offset of newest[0], or that the next event will have
+	size     int       // bytes of newest
+	written  int64     // bytes of all events so far
+	segments []segment // of newest, in order
+	held     int       // bytes told to onGrow
+	folding  bool
+	ended    bool
+	terminal []byte        // in place of the terminal event, for who has not seen that; nil: as it is
+	viewers  []*Viewer     // the most advanced is not known without looking
+	room     chan struct{} // closed when the producer is to look again; nil while it does not wait
+}
+
+func newLiveLog(epoch uint64, limits LogLimits) *liveLog {
+	return &liveLog{epoch: epoch, limits: limits, first: 1}
+}
+
+// segment is a piece of memory that events lie in.
+type segment struct {
+	b       []byte // what is used of it
+	through uint64 // offset of the last event in it
+}
+
+const (
+	firstSegment = 1 << 10  // bytes; each one is larger than the one before
+	maxSegment   = 16 << 10 // bytes; an event that is larger lies alone
+	// entrySize is what an Entry takes besides its bytes, and newestSize a newest event.
+	entrySize  = 72
+	newestSize = 24
+)
+
+// last is the offset of the last event, 0 where there is none yet. Under mu.
+func (l *liveLog) last() uint64 { return l.first + uint64(len(l.newest)) - 1 }
+
+// append adds one event, which it copies, and sends it to the viewers that are level. Nothing
+// follows a terminal event.
+func (l *liveLog) append(event []byte, terminal bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return
+	}
+	l.newest = append(l.newest, l.keep(event))
+	l.size += len(event)
+	l.written += int64(len(event))
+	l.ended = terminal
+	l.sendLevel()
+	if l.over() {
+		l.startFolding()
+	}
+	if terminal {
+		l.onEnded()
+	}
+	l.look()
+}
+
+// keep copies an event into a segment. Under mu.
+func (l *liveLog) keep(event []byte) []byte {
+	offset := l.first + uint64(len(l.newest))
+	n := len(l.segments) - 1
+	if n < 0 || cap(l.segments[n].b)-len(l.segments[n].b) < len(event) {
+		size := firstSegment
+		if n >= 0 {
+			size = min(2*cap(l.segments[n].b), maxSegment)
+		}
+		size = max(size, len(event))
+		l.segments = append(l.segments, segment{b: make([]byte, 0, size)})
+		l.grow(size)
+		n++
+	}
+	s := &l.segments[n]
+	at := len(s.b)
+	s.b = append(s.b, event...)
+	s.through = offset
+	return s.b[at:len(s.b):len(s.b)]
+}
+
+// grow counts so many more bytes. Under mu.
+func (l *liveLog) grow(bytes int) {
+	l.held += bytes
+	l.onGrow(bytes)
+}
+
+// over reports whether there are more of the newest events than stay as they are. Under mu.
+func (l *liveLog) over() bool {
+	return !l.folding && (len(l.newest) >= l.limits.WindowEvents || l.size > l.limits.WindowBytes && len(l.newest) > 1)
+}
+
+// startFolding has the oldest of the newest events folded, a quarter of them. Under mu.
+func (l *liveLog) startFolding() {
+	l.folding = true
+	go l.fold()
+}
+
+// fold moves the oldest of the newest events to what is older. One goroutine at a time.
+func (l *liveLog) fold() {
+	for {
+		older, moved, first := l.oldest()
+		if moved == nil {
+			return
+		}
+		entries := make([]Entry, len(moved))
+		for i, b := range moved {
+			entries[i] = Entry{Event: b, First: first + uint64(i), Through: first + uint64(i)}
+		}
+		folded, trimmed := l.folder.add(older, entries)
+		for i := len(folded) - 1; i >= 0 && folded[i].First >= first; i-- {
+			if folded[i].Pieces == nil { // it may lie in a segment that is to go
+				folded[i].Event = slices.Clone(folded[i].Event)
+			}
+		}
+		if l.onMoved != nil {
+			l.onMoved(first, moved, folded)
+		}
+		l.replaceOldest(len(moved), folded, trimmed)
+	}
+}
+
+// oldest is what is to be folded next, nil when that is enough.
+func (l *liveLog) oldest() (older []Entry, moved [][]byte, first uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n, size := 0, l.size
+	for n < len(l.newest)-1 && (len(l.newest)-n > l.limits.WindowEvents*3/4 || size > l.limits.WindowBytes*3/4) {
+		size -= len(l.newest[n])
+		n++
+	}
+	if n == 0 || len(l.newest) < l.limits.WindowEvents && l.size <= l.limits.WindowBytes {
+		l.folding = false
+		return nil, nil, 0
+	}
+	return l.older, slices.Clone(l.newest[:n]), l.first
+}
+
+// replaceOldest puts what n of the newest events were folded to in their place.
+func (l *liveLog) replaceOldest(n int, folded []Entry, trimmed uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before := l.held
+	if l.trimmed < l.first { // or everything was dropped meanwhile
+		l.older = folded
+	}
+	l.trimmed = max(l.trimmed, trimmed)
+	for _, b := range l.newest[:n] {
+		l.size -= len(b)
+	}
+	l.newest = slices.Delete(l.newest, 0, n)
+	l.first += uint64(n)
+	done := 0
+	for done < len(l.segments)-1 && l.segments[done].through < l.first {
+		done++
+	}
+	l.segments = slices.Delete(l.segments, 0, done)
+	l.recount(before)
+	l.look()
+}
+
+// recount counts what is held anew. Under mu.
+func (l *liveLog) recount(before int) {
+	held := cap(l.newest) * newestSize
+	for i := range l.segments {
+		held += cap(l.segments[i].b)
+	}
+	for i := range l.older {
+		held += entrySize + cap(l.older[i].Event) + 4*cap(l.older[i].Pieces)
+	}
+	for _, b := range l.prelude {
+		held += cap(b)
+	}
+	l.held = held
+	l.onGrow(held - before)
+}
+
+// recountAll counts what a log holds that was not appended to.
+func (l *liveLog) recountAll() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.recount(l.held)
+}
+
+// drop forgets all events but the newest window, of which the viewers that are near need some.
+// Cursors before that are trimmed.
+func (l *liveLog) drop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before := l.held
+	l.older = nil
+	if len(l.newest) > 0 && l.first > 1 {
+		l.trimmed = max(l.trimmed, l.first-1)
+	}
+	l.recount(before)
+}
+
+// releaseWhenVacant has the ledger forget the log, and calls then, when the last viewer is gone.
+func (l *liveLog) releaseWhenVacant(then func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.onVacant = func() {
+		l.onGrow(-l.held)
+		l.held, l.onVacant, l.onGrow = 0, func() {}, func(int) {}
+		then()
+	}
+	if len(l.viewers) == 0 {
+		l.onVacant()
+	}
+}
+
+// rest is everything as a store wants it: the newest events and the offset of the first.
+func (l *liveLog) rest() (first uint64, events [][]byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.first, slices.Clone(l.newest)
+}
+
+// awaitRoom waits while the log is a window ahead of its most advanced viewer. The error is ctx's.
+func (l *liveLog) awaitRoom(ctx context.Context) error {
+	for l.ahead.Load() {
+		room := l.wait()
+		if room == nil {
+			break
+		}
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return ctx.Err()
+}
+
+// wait returns what is closed when the producer is to look again, nil when it need not wait.
+func (l *liveLog) wait() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.ahead.Load() {
+		return nil
+	}
+	if l.room == nil {
+		l.room = make(chan struct{})
+	}
+	return l.room
+}
+
+// look notes whether the producer is to wait, and wakes it when it is not. Under mu.
+func (l *liveLog) look() {
+	ahead := l.isAhead()
+	if ahead != l.ahead.Load() {
+		l.ahead.Store(ahead)
+	}
+	if !ahead && l.room != nil {
+		close(l.room)
+		l.room = nil
+	}
+}
+
+// isAhead reports whether the log is a window ahead of the most advanced viewer. Under mu.
+func (l *liveLog) isAhead() bool {
+	if len(l.viewers) == 0 || l.ended {
+		return false
+	}
+	next, seen := uint64(0), int64(0)
+	for _, v := range l.viewers {
+		if v.next > l.last() {
+			return false
+		}
+		next, seen = max(next, v.next), max(seen, v.seen)
+	}
+	return l.last()+1-next >= uint64(l.limits.WindowEvents) || l.written-seen >= int64(l.limits.WindowBytes)
+}

@@ -1,0 +1,338 @@
+package agloop
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/agloop/agloop/codec/control"
+	"github.com/agloop/agloop/codec/event"
+	"github.com/agloop/agloop/loop"
+	"github.com/agloop/agloop/run"
+)
+
+// attachment is one viewer of a connection of agloop.v1: it is the viewer's outlet, and one of the
+// streams of the connection. Rules R2, R30, R31.
+type attachment struct {
+	// Immutable once it is attached.
+	session *controlSession
+	number  uint64
+	ref     string
+	key     RunKey
+	follow  *follow // whose it is; nil: it was asked for by itself
+	viewer  *run.Viewer
+
+	// The log, under its lock.
+	told  bool      // its first selector is queued
+	frame run.Frame // that is being offered
+
+	// Any goroutine, under the session's mu.
+	left  bool // the client has left it: it is not told of the end
+	ended bool
+}
+
+// Offer implements run.Outlet.
+func (a *attachment) Offer(f *run.Frame) run.Offered {
+	a.frame = *f
+	s := a.session
+	switch s.conn.Offer(&s.selection, a, f.Alone(), f.Event, f.Terminal) {
+	case loop.Sent:
+		a.told = true
+		return run.OutletTook
+	case loop.Backpressure:
+		return run.OutletFull
+	}
+	return run.OutletGone
+}
+
+// AppendSelector implements loop.Stream.
+func (a *attachment) AppendSelector(dst []byte) []byte {
+	dst = append(dst, `["run",{"run":`...)
+	dst = strconv.AppendUint(dst, a.number, 10)
+	if !a.told {
+		dst = appendMember(dst, "ref", a.ref)
+		dst = appendMember(dst, "threadId", a.key.Thread)
+		dst = appendMember(dst, "runId", a.key.Run)
+		dst = appendMember(dst, "epoch", run.FormatEpoch(a.frame.Epoch))
+		dst = append(dst, `,"last":`...)
+		dst = strconv.AppendUint(dst, a.frame.Last, 10)
+	}
+	dst = append(dst, `,"offset":`...)
+	dst = strconv.AppendUint(dst, a.frame.First, 10)
+	if a.frame.Alone() {
+		dst = append(dst, `,"through":`...)
+		dst = strconv.AppendUint(dst, a.frame.Through, 10)
+	}
+	return append(dst, `}]`...)
+}
+
+// appendMember appends a member of an object behind another one.
+func appendMember(dst []byte, name, value string) []byte {
+	dst = append(dst, `,"`...)
+	dst = append(dst, name...)
+	dst = append(dst, `":`...)
+	text, _ := json.Marshal(value) // a string has no error
+	return append(dst, text...)
+}
+
+// Ended implements run.Outlet.
+func (a *attachment) Ended(why error) {
+	s := a.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a.ended = true
+	delete(s.attachments, a.number)
+	if s.byKey[a.key] == a {
+		delete(s.byKey, a.key)
+	}
+	switch {
+	case s.gone:
+		return
+	case why != nil && !a.left && a.follow != nil:
+		s.tellGone(a.ref, a.key.Run, why)
+	case why != nil && !a.left:
+		s.tellGone(a.ref, "", why)
+	}
+	if f := a.follow; f != nil && f.current == a {
+		f.current = nil
+		s.advanceLater(f)
+	}
+	s.rest()
+}
+
+// rest notes whether the connection has anything to wait for. Under mu.
+func (s *controlSession) rest() {
+	busy := len(s.attachments)+len(s.follows) > 0
+	s.conn.SetBusy(busy)
+	if len(s.attachments) == 0 && s.srv.stopping() {
+		s.conn.Close(CloseGoingAway, "server shuts down")
+	}
+}
+
+// newAttachment makes an attachment that has no viewer yet, unless the client has as many as it may.
+func (s *controlSession) newAttachment(ref string, key RunKey) *attachment {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.attachments) >= maxAttachments && s.byKey[key] == nil {
+		s.reject(ref, control.CodeAttachments, "")
+		return nil
+	}
+	s.number++
+	return &attachment{session: s, number: s.number, ref: ref, key: key}
+}
+
+// register takes an attachment with its viewer, which replaces an earlier one of the run, and has
+// it pull.
+func (s *controlSession) register(a *attachment) {
+	s.mu.Lock()
+	other := s.byKey[a.key]
+	if other != nil {
+		other.left = true
+	}
+	gone := s.gone
+	if !gone && !a.ended {
+		s.attachments[a.number], s.byKey[a.key] = a, a
+		if a.follow == nil {
+			s.noteOwn(a.key)
+		}
+		s.used = true
+		s.rest()
+	}
+	s.mu.Unlock()
+	if gone {
+		a.viewer.Leave()
+		return
+	}
+	for a.viewer.Pull() {
+	}
+	if other != nil {
+		other.viewer.Leave()
+	}
+}
+
+// maxOwn is how many runs a connection is remembered to have started or attached.
+const maxOwn = 1024
+
+// noteOwn remembers a run that a follow leaves out. Under mu.
+func (s *controlSession) noteOwn(key RunKey) {
+	if len(s.own) == maxOwn {
+		for old := range s.own {
+			delete(s.own, old)
+			break
+		}
+	}
+	s.own[key] = struct{}{}
+}
+
+// start begins a run, or attaches to the one that there is of that name and input. Rules R15 to R19.
+func (s *controlSession) start(ctx context.Context, ref string, raw []byte) {
+	input, refused := s.srv.parseInput(ctx, raw, s.startRate)
+	if input == nil {
+		if ctx.Err() != nil {
+			refused.code = control.CodeTimeout
+		}
+		s.reject(ref, refused.code, refused.message)
+		return
+	}
+	key, ok := s.authorize(ctx, ref, "", ActionStart, s.keyOf(input.ThreadID, input.RunID))
+	if !ok {
+		return
+	}
+	a := s.newAttachment(ref, key)
+	if a == nil {
+		return
+	}
+	released, refused := s.srv.admitRun(ctx, key, s.principal, s.network, input)
+	if refused.code != "" {
+		s.reject(ref, refused.code, refused.message)
+		return
+	}
+	start := s.srv.newStart(key, s.principal, s.values, input, hashInput(raw), DisconnectContinue)
+	start.Released = released
+	s.mu.Lock()
+	s.noteOwn(key) // before a follow of this connection hears of it
+	s.mu.Unlock()
+	var err error
+	if _, a.viewer, err = s.srv.hub.Start(ctx, start, a); err != nil {
+		s.tellStartError(ctx, ref, err)
+		return
+	}
+	s.register(a)
+}
+
+// tellStartError says why a run was not started.
+func (s *controlSession) tellStartError(ctx context.Context, ref string, err error) {
+	switch {
+	case errors.Is(err, run.ErrConflict):
+		s.tell(control.NameConflict, &control.Conflict{Ref: ref})
+	case errors.Is(err, run.ErrGone):
+		s.tellGone(ref, "", err)
+	case errors.Is(err, run.ErrThreadBusy):
+		s.reject(ref, run.CodeThreadBusy, "")
+	case errors.Is(err, run.ErrShutdown):
+		s.reject(ref, run.CodeShutdown, "")
+	case ctx.Err() != nil:
+		s.reject(ref, control.CodeTimeout, "")
+	default:
+		text, id := run.Hidden("the run could not be started")
+		s.srv.log.Error("agloop: a run could not be started", "id", id, "err", err)
+		s.reject(ref, run.CodeInternal, text)
+	}
+}
+
+// attach adds a viewer to a run.
+func (s *controlSession) attach(ctx context.Context, c *control.Attach) {
+	at, ok := cursorOf(c.Epoch, c.Offset)
+	if !ok {
+		s.reject(c.Ref, control.CodeMalformed, "epoch")
+		return
+	}
+	key, ok := s.authorize(ctx, c.Ref, "", ActionJoin, s.keyOf(c.ThreadID, c.RunID))
+	if !ok {
+		return
+	}
+	a := s.newAttachment(c.Ref, key)
+	if a == nil {
+		return
+	}
+	var err error
+	if _, a.viewer, err = s.srv.hub.Attach(ctx, key, at, a); err != nil {
+		s.tellAttachError(ctx, c.Ref, "", err)
+		return
+	}
+	s.register(a)
+}
+
+// tellAttachError says why there is no attachment. runID names a run of a follow.
+func (s *controlSession) tellAttachError(ctx context.Context, ref, runID string, err error) {
+	switch {
+	case errors.Is(err, run.ErrGone):
+		s.tellGone(ref, runID, err)
+	case ctx.Err() != nil:
+		s.reject(ref, control.CodeTimeout, "")
+	default:
+		s.srv.log.Error("agloop: a log could not be read", "err", err)
+		s.tellGone(ref, runID, nil)
+	}
+}
+
+// cursorOf is a cursor as it travels; without an epoch it is the start.
+func cursorOf(epoch string, offset uint64) (at run.Cursor, ok bool) {
+	if epoch == "" {
+		return run.Cursor{}, offset == 0
+	}
+	e, ok := run.ParseEpoch(epoch)
+	return run.Cursor{Epoch: e, Offset: offset}, ok && offset <= run.MaxOffset
+}
+
+// leave ends an attachment, or a follow.
+func (s *controlSession) leave(c *control.Leave) {
+	s.mu.Lock()
+	a := s.attachments[c.Run]
+	f := s.follows[c.Ref]
+	if c.Run != 0 {
+		f = nil
+	}
+	if f != nil {
+		delete(s.follows, c.Ref)
+		a = f.current
+	}
+	if a != nil && !c.Back {
+		a.left = true
+	}
+	s.rest()
+	s.mu.Unlock()
+	if f != nil {
+		f.stop()
+	}
+	switch {
+	case a == nil:
+	case c.Back:
+		a.viewer.Away()
+	default:
+		a.viewer.Leave()
+	}
+}
+
+// cancel cancels a run. It has no answer but the run's end.
+func (s *controlSession) cancel(ctx context.Context, c *control.Cancel) {
+	if event.CheckIDs(c.ThreadID, c.RunID) != nil {
+		s.reject("", control.CodeMalformed, "runId")
+		return
+	}
+	key, ok := s.authorize(ctx, "", "", ActionCancel, s.keyOf(c.ThreadID, c.RunID))
+	if !ok {
+		return
+	}
+	s.mu.Lock()
+	s.used = true
+	s.mu.Unlock()
+	if err := s.srv.hub.Cancel(ctx, key, run.ErrCancelled); err != nil {
+		s.srv.log.Error("agloop: a run could not be cancelled", "thread", key.Thread, "run", key.Run, "err", err)
+	}
+}
+
+// steer says something to a run.
+func (s *controlSession) steer(ctx context.Context, c *control.Steer) {
+	switch {
+	case c.ID == "" || len(c.ID) > maxRef:
+		s.reject(c.Ref, control.CodeMalformed, "id")
+		return
+	case len(c.Text) > run.MaxSteer || !utf8.ValidString(c.Text):
+		s.reject(c.Ref, control.CodeMalformed, "text")
+		return
+	}
+	key, ok := s.authorize(ctx, c.Ref, "", ActionSteer, s.keyOf(c.ThreadID, c.RunID))
+	if !ok {
+		return
+	}
+	l := s.srv.hub.Find(key)
+	if l == nil {
+		s.tellGone(c.Ref, "", run.ErrBuried)
+		return
+	}
+	ref, id := c.Ref, c.ID
+	l.Say(id, c.Text, func(ok bool) { s.tell(control.NameSteered, &control.Steered{Ref: ref, ID: id, OK: ok}) })
+}

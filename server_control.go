@@ -1,0 +1,431 @@
+package agloop
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/agloop/agloop/auth"
+	"github.com/agloop/agloop/bufpool"
+	"github.com/agloop/agloop/codec/control"
+	"github.com/agloop/agloop/codec/frame"
+	"github.com/agloop/agloop/loop"
+	"github.com/agloop/agloop/run"
+)
+
+const (
+	// maxControls is how many controls of a connection may wait; one more closes it.
+	maxControls = 64
+	// maxAttachments is how many attachments a connection may have, and how many follows.
+	maxAttachments = 64
+	// controlTime is how long one control may take.
+	controlTime = 5 * time.Second
+)
+
+// controlSession is a connection of agloop.v1: it carries out the controls of its client, one after
+// another, and has its attachments. Rules R27, R31, R32.
+type controlSession struct {
+	// Immutable.
+	srv       *Server
+	conn      *Conn
+	principal auth.Principal
+	network   netip.Prefix // the client's, for quotas
+	values    []any        // for Run.Value
+	startRate *loop.Bucket
+
+	// The connection, under its lock.
+	selection loop.Selection
+
+	// The session's goroutine.
+	bound bool // a control came that bind must not come behind
+
+	// Any goroutine, under mu, which comes after the locks of logs and of the hub.
+	mu          sync.Mutex
+	active      bool // it has a goroutine
+	gone        bool // the connection is
+	waiting     []*bufpool.Buffer
+	bytes       int       // of waiting, by capacity
+	advancing   []*follow // that may have a run to go on with
+	scope       *scope    // of a client without a principal
+	used        bool      // it may have runs in its scope
+	number      uint64    // of the last attachment
+	attachments map[uint64]*attachment
+	byKey       map[RunKey]*attachment // the latest of a run
+	follows     map[string]*follow
+	own         map[RunKey]struct{} // runs that it started or attached
+}
+
+// controlSessions are those of a server.
+type controlSessions struct {
+	// Any goroutine, under mu.
+	mu  sync.Mutex
+	all map[*controlSession]struct{}
+}
+
+func (l *controlSessions) add(s *controlSession) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.all == nil {
+		l.all = make(map[*controlSession]struct{})
+	}
+	l.all[s] = struct{}{}
+}
+
+func (l *controlSessions) remove(s *controlSession) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.all, s)
+}
+
+func (l *controlSessions) list() (list []*controlSession) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for s := range l.all {
+		list = append(list, s)
+	}
+	return list
+}
+
+// openControl makes the session of a connection that speaks agloop.v1, and greets. On the loop.
+func openControl(srv *Server, c *Conn) *controlSession {
+	info, rates := c.Info(), &srv.cfg.Rates
+	s := &controlSession{
+		srv: srv, conn: c, principal: info.Principal, network: loop.NetworkOf(info.Remote.Addr()), values: c.Values(),
+		startRate:   loop.NewBucket(rates.Runs, rates.RunsBurst),
+		attachments: make(map[uint64]*attachment), byKey: make(map[RunKey]*attachment),
+		follows: make(map[string]*follow), own: make(map[RunKey]struct{}),
+	}
+	hello := control.Hello{
+		Version: control.Version, Resumable: control.ResumableProcess,
+		Limits: control.HelloLimits{
+			Message: srv.cfg.Limits.MaxMessage, Attachments: maxAttachments, Controls: maxControls, Steer: run.MaxSteer,
+		},
+	}
+	store := srv.hub.StoreInfo()
+	if hello.Boot = store.Boot; store.Durable {
+		hello.Resumable = control.ResumableDurable
+	}
+	if s.principal.Key == "" {
+		s.scope, hello.Secret = srv.scopes.create()
+	}
+	srv.controls.add(s)
+	s.tell(control.NameHello, &hello)
+	if srv.stopping() {
+		s.tellGoing()
+	}
+	return s
+}
+
+// tell sends a control. Any goroutine.
+func (s *controlSession) tell(name string, body any) {
+	b, err := control.Append(nil, name, body)
+	if err != nil {
+		s.srv.log.Error("agloop: a control could not be encoded", "name", name, "err", err)
+		return
+	}
+	s.conn.SendNow(Text, b)
+}
+
+// retryAfter is after how many seconds the clients of a server that shuts down are to come back.
+const retryAfter = 1
+
+func (s *controlSession) tellGoing() {
+	s.tell(control.NameGoing, &control.Going{RetryAfter: retryAfter})
+}
+
+// keyOf is the name of a run that the client asks for, in its own scope.
+func (s *controlSession) keyOf(thread, id string) RunKey {
+	scope := s.principal.Key
+	if scope == "" {
+		s.mu.Lock()
+		scope = s.scope.name
+		s.mu.Unlock()
+	}
+	return RunKey{Scope: scope, Thread: thread, Run: id}
+}
+
+// message takes one message from the client. On the loop.
+func (s *controlSession) message(payload []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.gone:
+		return
+	case len(s.waiting) == maxControls:
+		s.conn.Close(ClosePolicy, "too many controls wait")
+		return
+	case len(s.waiting) > 0 && s.bytes+len(payload) > s.srv.cfg.Limits.MaxMessage:
+		s.conn.Close(ClosePolicy, "too much waits")
+		return
+	}
+	raw := bufpool.Get(len(payload)).Append(payload)
+	s.conn.Hold(raw.Cap())
+	s.bytes += raw.Cap()
+	s.waiting = append(s.waiting, raw)
+	s.work()
+}
+
+// work has the session's goroutine do what waits. Under mu.
+func (s *controlSession) work() {
+	if !s.active && !s.gone {
+		s.active = true
+		go s.doControls()
+	}
+}
+
+// doControls carries out what waits, and ends when there is nothing more.
+func (s *controlSession) doControls() {
+	returned := false
+	defer func() {
+		if v := recover(); v != nil {
+			s.panicked(v)
+		} else if !returned { // runtime.Goexit ends this goroutine, so another one goes on
+			go s.doControls()
+		}
+	}()
+	for {
+		raw, f, ok := s.next()
+		switch {
+		case !ok:
+			returned = true
+			return
+		case f != nil:
+			s.advance(f)
+		default:
+			s.handle(raw)
+		}
+	}
+}
+
+// next is what is to be done next: a control, or going on with a follow.
+func (s *controlSession) next() (raw *bufpool.Buffer, f *follow, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.gone:
+		s.dropWaiting()
+	case len(s.advancing) > 0:
+		f = s.advancing[0]
+		s.advancing = s.advancing[1:]
+		return nil, f, true
+	case len(s.waiting) > 0:
+		raw = s.waiting[0]
+		s.waiting[0] = nil
+		s.waiting = s.waiting[1:]
+		return raw, nil, true
+	}
+	s.active = false
+	return nil, nil, false
+}
+
+// dropWaiting drops the controls that wait. Under mu.
+func (s *controlSession) dropWaiting() {
+	for _, raw := range s.waiting {
+		s.release(raw)
+	}
+	s.waiting, s.advancing = nil, nil
+}
+
+// release gives up the memory of a control. Under mu.
+func (s *controlSession) release(raw *bufpool.Buffer) {
+	s.bytes -= raw.Cap()
+	s.conn.Hold(-raw.Cap())
+	raw.Release()
+}
+
+// handle carries out one control, or an input, which is a start without a ref.
+func (s *controlSession) handle(raw *bufpool.Buffer) {
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.release(raw)
+	}()
+	ctx, cancel := context.WithTimeout(s.srv.cfg.BaseContext, controlTime)
+	defer cancel()
+	if !control.IsControl(raw.B) {
+		s.bound = true
+		s.start(ctx, "", raw.B)
+		return
+	}
+	name, body, err := control.Parse(raw.B)
+	if err != nil {
+		s.conn.Close(frame.CloseUnsupported, "control is not [name,{…}]")
+		return
+	}
+	switch name {
+	case control.NameBind:
+		read(s, body, s.bind)
+		s.bound = true
+		return
+	case control.NameStart:
+		read(s, body, func(c *control.Start) { s.start(ctx, c.Ref, c.Input) })
+	case control.NameAttach:
+		read(s, body, func(c *control.Attach) { s.attach(ctx, c) })
+	case control.NameFollow:
+		read(s, body, func(c *control.Follow) { s.follow(ctx, c) })
+	case control.NameLeave:
+		read(s, body, s.leave)
+	case control.NameCancel:
+		read(s, body, func(c *control.Cancel) { s.cancel(ctx, c) })
+	case control.NameSteer:
+		read(s, body, func(c *control.Steer) { s.steer(ctx, c) })
+	default:
+		s.srv.unknownControls.Add(1)
+		return
+	}
+	s.bound = true
+}
+
+// read decodes what a control carries and hands it on, or says what is wrong with it.
+func read[T any](s *controlSession, body json.RawMessage, do func(*T)) {
+	var c T
+	if !s.decode(body, &c) {
+		return
+	}
+	if r, ok := any(&c).(interface{ Reference() string }); ok && len(r.Reference()) > maxRef {
+		s.reject("", control.CodeMalformed, "ref")
+		return
+	}
+	do(&c)
+}
+
+// decode decodes what a control carries. It reports whether that is well formed, and tells the
+// client if it is not.
+func (s *controlSession) decode(body json.RawMessage, c any) bool {
+	err := json.Unmarshal(body, c)
+	if err == nil {
+		return true
+	}
+	var named struct {
+		Ref any `json:"ref"`
+	}
+	_ = json.Unmarshal(body, &named)
+	ref, _ := named.Ref.(string)
+	field := ""
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		field = wrong.Field
+	}
+	s.reject(ref, control.CodeMalformed, field)
+	return false
+}
+
+// maxRef is how long a ref may be, in bytes: it comes back in every answer.
+const maxRef = 128
+
+func (s *controlSession) reject(ref, code, field string) {
+	s.tell(control.NameRejected, &control.Rejected{Ref: ref, Code: code, Field: field})
+}
+
+// bind joins the scope of a secret.
+func (s *controlSession) bind(c *control.Bind) {
+	if s.bound || s.principal.Key != "" {
+		s.reject(c.Ref, control.CodeOrder, "")
+		return
+	}
+	joined := s.srv.scopes.bind(c.Secret)
+	if joined == nil {
+		s.tellGone(c.Ref, "", nil)
+		return
+	}
+	s.mu.Lock()
+	left := s.scope
+	if s.gone {
+		left = joined
+	} else {
+		s.scope, s.used = joined, true
+	}
+	s.mu.Unlock()
+	s.srv.scopes.leave(left, false, s.srv.liveScopes)
+}
+
+// authorize asks the host whether the client may do something. The client has been told when ok is
+// false.
+func (s *controlSession) authorize(ctx context.Context, ref, follows string, action Action, key RunKey) (_ RunKey, ok bool) {
+	key, err := s.srv.authorizeRun(ctx, s.principal, action, key)
+	switch {
+	case err == nil:
+		return key, true
+	case action == ActionCancel: // it has no answer
+	case err == errNotAllowed:
+		s.tellGone(ref, follows, nil)
+	default:
+		s.reject(ref, control.CodeTimeout, "")
+	}
+	return key, false
+}
+
+// tellGone says that a request ends, or a run of a follow. reason is nil for who may not know.
+func (s *controlSession) tellGone(ref, runID string, reason error) {
+	g := &control.Gone{Ref: ref, RunID: runID}
+	if reason != nil {
+		g.Reason = run.GoneReason(reason)
+	}
+	s.srv.gone.note(g.Reason)
+	s.tell(control.NameGone, g)
+}
+
+// panicked logs a panic of the session's own and ends the connection.
+func (s *controlSession) panicked(v any) {
+	s.srv.log.LogAttrs(context.Background(), slog.LevelError, "agloop: panic in a session",
+		slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+	s.srv.door.Counters.Panics.Add(1)
+	s.conn.Close(frame.CloseInternal, "")
+}
+
+// connectionGone ends the session with its connection. On the loop.
+func (s *controlSession) connectionGone() {
+	s.srv.controls.remove(s)
+	s.mu.Lock()
+	s.gone = true
+	s.dropWaiting()
+	viewers, follows := s.attached(), s.follows
+	s.follows = nil
+	scope, used := s.scope, s.used
+	s.mu.Unlock()
+	for _, f := range follows {
+		f.stop()
+	}
+	for _, a := range viewers {
+		a.viewer.Leave()
+	}
+	if scope != nil {
+		s.srv.scopes.leave(scope, used, s.srv.liveScopes)
+	}
+}
+
+// hasRuns reports whether the connection is attached to any.
+func (s *controlSession) hasRuns() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.attachments) > 0
+}
+
+// attached are the attachments. Under mu.
+func (s *controlSession) attached() []*attachment {
+	list := make([]*attachment, 0, len(s.attachments))
+	for _, a := range s.attachments {
+		list = append(list, a)
+	}
+	return list
+}
+
+// drained sends on: each attachment that is behind has its turn. On the loop.
+func (s *controlSession) drained() {
+	s.mu.Lock()
+	list := s.attached()
+	s.mu.Unlock()
+	for len(list) > 0 {
+		kept := list[:0]
+		for _, a := range list {
+			if a.viewer.Pull() {
+				kept = append(kept, a)
+			}
+		}
+		list = kept
+	}
+}

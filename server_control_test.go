@@ -1,0 +1,139 @@
+package agloop_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/agloop/agloop"
+	"github.com/agloop/agloop/codec/control"
+	"github.com/agloop/agloop/internal/testkit"
+	"github.com/agloop/agloop/run"
+)
+
+// TestRunOutlivesItsConnection: what was missed comes behind the cursor, and nothing twice.
+func TestRunOutlivesItsConnection(t *testing.T) {
+	w := newWriter("r")
+	_, addr := serve(t, agloop.ServerConfig{Agent: w.agent()})
+	first := newViewer(t, addr, "")
+	first.start("1", namedInput("t", "r"))
+	w.say("r", "one ", "two ")
+	first.await("TEXT_MESSAGE_CONTENT")
+	f := first.await("TEXT_MESSAGE_CONTENT")
+	at := f.of.cursor()
+	if at.Offset != 4 || f.of.Ref != "1" || f.of.RunID != "r" || f.of.ThreadID != "t" {
+		t.Errorf("at %v, first selector %+v", at, f.of.Run)
+	}
+	secret := first.hello.Secret
+	first.Reset()
+	w.say("r", "three ")
+	second := newViewer(t, addr, "")
+	second.ask(control.NameBind, &control.Bind{Ref: "b", Secret: secret})
+	second.attachAt("2", "t", "r", at)
+	w.say("r", "four")
+	w.end("r")
+	text, last := second.ends()
+	if text != "three four" || last.through != 8 || last.name != "RUN_FINISHED" {
+		t.Errorf("got %q up to %d %s", text, last.through, last.name)
+	}
+	second.attachAt("3", "t", "r", run.Cursor{})
+	if text, last := second.ends(); text != "one two three four" || last.through != 8 || last.of.Last != 8 {
+		t.Errorf("from the start: %q up to %d", text, last.through)
+	}
+}
+
+// TestSeveralRunsOnOneConnection: each has a selector of its own, and its events in order.
+func TestSeveralRunsOnOneConnection(t *testing.T) {
+	w := newWriter("a", "b", "c")
+	srv, addr := serve(t, agloop.ServerConfig{Agent: w.agent()})
+	v := newViewer(t, addr, "")
+	for _, id := range []string{"a", "b", "c"} {
+		v.start(id, namedInput("t"+id, id))
+	}
+	for range 50 {
+		for _, id := range []string{"a", "b", "c"} {
+			w.say(id, id)
+		}
+	}
+	for _, id := range []string{"a", "b", "c"} {
+		w.end(id)
+	}
+	texts := map[string]*strings.Builder{"a": {}, "b": {}, "c": {}}
+	for ended := 0; ended < 3; {
+		f := v.next()
+		var ev struct{ Delta string }
+		v.into(f, &ev)
+		texts[f.of.Ref].WriteString(ev.Delta)
+		if f.name == "RUN_FINISHED" {
+			ended++
+		}
+	}
+	for id, b := range texts {
+		if b.String() != strings.Repeat(id, 50) {
+			t.Errorf("%s got %q", id, b)
+		}
+	}
+	testkit.Await(t, "nothing is held", func() bool { return srv.Stats().Runs == 0 })
+}
+
+// TestR18Cancel: it needs no answer, may come twice, before the run and after it.
+func TestR18Cancel(t *testing.T) {
+	w := newWriter("r", "early")
+	_, addr := serve(t, agloop.ServerConfig{Agent: w.agent()})
+	v := newViewer(t, addr, "")
+	v.start("1", namedInput("t", "r"))
+	v.await("TEXT_MESSAGE_START")
+	for range 2 {
+		v.ask(control.NameCancel, &control.Cancel{ThreadID: "t", RunID: "r"})
+	}
+	if f := v.await("TEXT_MESSAGE_END"); f.through != 3 {
+		t.Errorf("the message ends at %d", f.through)
+	}
+	if f := v.next(); f.name != "RUN_FINISHED" || !strings.Contains(string(f.body), `"cancelled"`) {
+		t.Errorf("got %s", f.body)
+	}
+	v.ask(control.NameCancel, &control.Cancel{ThreadID: "t", RunID: "r"})
+	v.ask(control.NameCancel, &control.Cancel{ThreadID: "t", RunID: "early"})
+	v.start("2", namedInput("t", "early"))
+	if f := v.next(); f.name != "RUN_STARTED" || f.first != 1 {
+		t.Errorf("got %s %s", f.name, f.body)
+	}
+	if f := v.next(); f.name != "RUN_FINISHED" || !strings.Contains(string(f.body), `"cancelled"`) {
+		t.Errorf("got %s", f.body)
+	}
+}
+
+// TestR20Follow: the runs of a thread come one after another, those to come included.
+func TestR20Follow(t *testing.T) {
+	w := newWriter("a", "b", "c", "own")
+	srv, addr := serve(t, agloop.ServerConfig{Agent: w.agent()})
+	starter := newViewer(t, addr, "")
+	starter.start("1", namedInput("t", "a"))
+	starter.await("TEXT_MESSAGE_START")
+	v := newViewer(t, addr, "")
+	v.ask(control.NameBind, &control.Bind{Ref: "b", Secret: starter.hello.Secret})
+	v.ask(control.NameFollow, &control.Follow{Ref: "f", ThreadID: "t"})
+	w.say("a", "A")
+	w.end("a")
+	if text, last := v.ends(); text != "A" || last.of.Ref != "f" || last.of.RunID != "a" {
+		t.Errorf("got %q of %+v", text, last.of.Run)
+	}
+	v.want(control.NameIdle, &control.Idle{Ref: "f"})
+	starter.ends()
+	starter.start("2", namedInput("t", "b"))
+	w.say("b", "B")
+	w.end("b")
+	if text, last := v.ends(); text != "B" || last.of.RunID != "b" {
+		t.Errorf("got %q of %+v", text, last.of.Run)
+	}
+	v.want(control.NameIdle, &control.Idle{Ref: "f"})
+	// Its own runs are left out.
+	v.start("o", namedInput("t", "own"))
+	w.end("own")
+	if _, last := v.ends(); last.of.Ref != "o" {
+		t.Errorf("its own run came as %+v", last.of.Run)
+	}
+	v.ask(control.NameLeave, &control.Leave{Ref: "f"})
+	v.ask(control.NameSteer, &control.Steer{Ref: "s", ThreadID: "t", RunID: "own", ID: "x", Text: "hi"})
+	v.want(control.NameGone, &control.Gone{Ref: "s", Reason: control.ReasonEnded})
+	testkit.Await(t, "no run is live", func() bool { return srv.Stats().Runs == 0 })
+}

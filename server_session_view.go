@@ -1,0 +1,113 @@
+package agloop
+
+import (
+	"context"
+	"errors"
+
+	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/loop"
+	"github.com/agloop/agloop/run"
+)
+
+// bareViewer is the outlet of a run that has a log on a connection without a subprotocol. Such a
+// connection has one at a time, and its events need no selectors.
+type bareViewer struct {
+	// Immutable.
+	conn *Conn
+	over chan struct{} // closed when nothing follows
+
+	// Who makes it, until it is the session's.
+	viewer *run.Viewer
+
+	// Whoever closes over.
+	why error
+}
+
+// Offer implements run.Outlet.
+func (b *bareViewer) Offer(f *run.Frame) run.Offered {
+	switch b.conn.Offer(nil, nil, false, f.Event, f.Terminal) {
+	case loop.Sent:
+		return run.OutletTook
+	case loop.Backpressure:
+		return run.OutletFull
+	}
+	return run.OutletGone
+}
+
+// Ended implements run.Outlet.
+func (b *bareViewer) Ended(why error) {
+	b.why = why
+	close(b.over)
+}
+
+// viewRun starts the run of a principal, or joins the one that there is of that name and input, and
+// returns when that has ended for this connection. Otherwise it returns why it is refused.
+func (s *session) viewRun(ctx context.Context, input *agui.RunAgentInput, hash [32]byte) refusal {
+	within, cancel := context.WithTimeout(ctx, controlTime)
+	defer cancel()
+	key := RunKey{Scope: s.principal.Key, Thread: input.ThreadID, Run: input.RunID}
+	key, err := s.srv.authorizeRun(within, s.principal, ActionStart, key)
+	if err != nil {
+		return s.refusalOf(ctx, input, err)
+	}
+	released, refused := s.srv.admitRun(ctx, key, s.principal, s.network, input)
+	if refused.code != "" {
+		return refused
+	}
+	start := s.srv.newStart(key, s.principal, s.values, input, hash, DisconnectCancel)
+	start.Released = released
+	v := &bareViewer{conn: s.conn, over: make(chan struct{})}
+	if _, v.viewer, err = s.srv.hub.Start(within, start, v); err != nil {
+		return s.refusalOf(ctx, input, err)
+	}
+	s.viewing.Store(v)
+	s.answers = true
+	for v.viewer.Pull() {
+	}
+	select {
+	case <-v.over:
+	case <-ctx.Done(): // the connection is gone, or the server shuts down
+		if s.isGone() {
+			v.viewer.Leave()
+		}
+		<-v.over
+	}
+	s.viewing.Store(nil)
+	if v.why != nil && !s.isGone() {
+		return refusal{run.CodeGone, v.why.Error()}
+	}
+	return refusal{}
+}
+
+// refusalOf is what a client without a subprotocol is told of a run that is not started.
+func (s *session) refusalOf(ctx context.Context, input *agui.RunAgentInput, err error) refusal {
+	switch {
+	case errors.Is(err, run.ErrConflict):
+		return refusal{run.CodeConflict, "a run of that name was started with another input"}
+	case errors.Is(err, run.ErrGone), err == errNotAllowed:
+		return refusal{run.CodeGone, "the run is gone"}
+	case errors.Is(err, run.ErrThreadBusy):
+		return refusal{run.CodeThreadBusy, "the thread has a run already"}
+	case errors.Is(err, run.ErrShutdown), ctx.Err() != nil:
+		return refusal{run.CodeShutdown, shuttingDown}
+	}
+	text, id := run.Hidden("the run could not be started")
+	s.srv.log.Error("agloop: a run could not be started", "id", id, "thread", input.ThreadID, "run", input.RunID, "err", err)
+	return refusal{run.CodeInternal, text}
+}
+
+// isGone reports whether the connection is.
+func (s *session) isGone() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gone
+}
+
+// drained lets what waits for room go on. On the loop.
+func (s *session) drained() {
+	s.backpressure.drained()
+	if v := s.viewing.Load(); v != nil {
+		for v.viewer.Pull() {
+		}
+	}
+}
