@@ -40,6 +40,7 @@ func (c *ServerConfig) maxConnections() int {
 type serverTarget struct {
 	engine *loop.Engine
 	door   *loop.Door
+	runs   func(*metrics.Runs, *metrics.RunTimes) // reads the figures of runs
 }
 
 func (s serverTarget) tune(t Tuning)           { s.door.Tune(t) }
@@ -56,5 +57,6 @@ func (s serverTarget) totals(t *metrics.Source) {
 	s.door.Counters.AddTo(&t.Snapshot)
 	s.engine.AddMeasures(&t.Loops)
 	t.Refused, t.Shed = s.door.Refusals(), s.door.Shed()
+	s.runs(&t.Runs, &t.RunTimes)
 	t.Connections = int(t.Snapshot.Opened - t.Snapshot.Closed)
 }

@@ -130,6 +130,9 @@ func (s *controlSession) register(a *attachment) {
 	other := s.byKey[a.key]
 	if other != nil {
 		other.left = true
+		if f := other.follow; f != nil && f.current == other && a.follow == nil {
+			a.follow, f.current = f, a // the follow goes on behind the run
+		}
 	}
 	gone := s.gone
 	if !gone && !a.ended {
@@ -192,8 +195,14 @@ func (s *controlSession) start(ctx context.Context, ref string, raw []byte) {
 	start := s.srv.newStart(key, s.principal, s.values, input, hashInput(raw), DisconnectContinue)
 	start.Released = released
 	s.mu.Lock()
+	gone := s.gone
+	s.used = true
 	s.noteOwn(key) // before a follow of this connection hears of it
 	s.mu.Unlock()
+	if gone { // nobody could find the run in its scope
+		released()
+		return
+	}
 	var err error
 	if _, a.viewer, err = s.srv.hub.Start(ctx, start, a); err != nil {
 		s.tellStartError(ctx, ref, err)

@@ -40,50 +40,44 @@ func (s *controlSession) follow(ctx context.Context, c *control.Follow) {
 		return
 	}
 	f.thread = key
+	// Registered first, then listed: a run that starts meanwhile is in both, and taken once.
+	f.stop = s.srv.hub.Follow(key.Scope, key.Thread, func(k RunKey) { s.runStarted(f, k) })
+	listed, err := s.listThread(ctx, f)
+	if err != nil {
+		f.stop()
+		s.tellAttachError(ctx, c.Ref, "", err)
+		return
+	}
+	if !s.addFollow(f, listed) {
+		f.stop()
+	}
+}
+
+// addFollow takes a follow with the runs that there are. It reports whether the connection may have
+// it.
+func (s *controlSession) addFollow(f *follow, listed []RunKey) bool {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch {
 	case s.gone:
-		s.mu.Unlock()
-		return
-	case s.follows[c.Ref] != nil:
-		s.reject(c.Ref, control.CodeMalformed, "ref")
-		s.mu.Unlock()
-		return
+		return false
+	case s.follows[f.ref] != nil:
+		s.reject(f.ref, control.CodeMalformed, "ref")
+		return false
 	case len(s.follows) >= maxAttachments:
-		s.reject(c.Ref, control.CodeAttachments, "")
-		s.mu.Unlock()
-		return
+		s.reject(f.ref, control.CodeAttachments, "")
+		return false
 	}
-	s.follows[c.Ref] = f
+	s.follows[f.ref] = f
 	s.used = true
 	s.rest()
-	f.current = new(attachment) // nothing is sent until the listing is there
-	s.mu.Unlock()
-
-	// Registered first, then listed: a run that starts meanwhile is in both, and taken once.
-	stop := s.srv.hub.Follow(key.Scope, key.Thread, func(k RunKey) { s.runStarted(f, k) })
-	listed, err := s.listThread(ctx, f)
-	s.mu.Lock()
-	f.stop = stop
-	gone := s.gone || err != nil
-	if gone {
-		delete(s.follows, c.Ref)
-	} else {
-		fresh := f.waiting
-		f.waiting = listed
-		for _, k := range fresh {
-			f.add(k)
-		}
-		f.current = nil
-		s.advanceLater(f)
+	fresh := f.waiting
+	f.waiting = listed
+	for _, k := range fresh {
+		f.add(k)
 	}
-	s.mu.Unlock()
-	if gone {
-		stop()
-	}
-	if err != nil {
-		s.tellAttachError(ctx, c.Ref, "", err)
-	}
+	s.advanceLater(f)
+	return true
 }
 
 // listThread is the runs of a followed thread that there are, from the one on that the client has

@@ -103,12 +103,14 @@ func (r *Refusals) Total() uint64 {
 		r.AddressRate + r.MessageRate + r.ByteRate + r.ControlRate + r.RunRate + r.RunQuota
 }
 
-// Source is the input of a MetricsCollector: the totals of an engine now. It takes 64 kB.
+// Source is the input of a MetricsCollector: the totals of an engine now. It takes 110 kB.
 type Source struct {
 	Snapshot Snapshot     // all loops and accept goroutines
 	Loops    LoopSnapshot // all loops
 	Refused  Refusals
 	Shed     uint64 // connections cut for the bytes they held
+	Runs     Runs
+	RunTimes RunTimes
 
 	Connections int // open now
 
@@ -125,7 +127,8 @@ type Source struct {
 // Reset empties s.
 func (s *Source) Reset() {
 	s.Loops.Reset()
-	s.Snapshot, s.Refused, s.Shed, s.Connections = Snapshot{}, Refusals{}, 0, 0
+	s.RunTimes.Reset()
+	s.Snapshot, s.Refused, s.Shed, s.Connections, s.Runs = Snapshot{}, Refusals{}, 0, 0, Runs{}
 	s.MemoryHeld, s.MemoryBudget = 0, 0
 	s.MemoryUsage, s.MemoryPressure, s.MemoryTier, s.MonitoringInterval = 0, 0, 0, 0
 	s.PoolInUse, s.PoolIdle = 0, 0

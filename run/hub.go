@@ -49,19 +49,18 @@ type HubConfig struct {
 	Log       *slog.Logger
 }
 
-// HubCounters are a hub's totals. Any goroutine.
-type HubCounters struct {
-	Started   atomic.Uint64 // agents called
-	Outcomes  [OutcomeError + 1]atomic.Uint64
-	GivenUp   atomic.Uint64 // agents that ignored that their run was cancelled
-	Abandoned atomic.Uint64
-	Folds     atomic.Uint64
-	Shed      atomic.Uint64 // logs that lost events, for memory
-	Conflicts atomic.Uint64
+// hubCounters are a hub's totals. Any goroutine.
+type hubCounters struct {
+	started   atomic.Uint64 // agents called
+	outcomes  [OutcomeError + 1]atomic.Uint64
+	givenUp   atomic.Uint64 // agents that ignored that their run was cancelled
+	folds     atomic.Uint64
+	shed      atomic.Uint64
+	conflicts atomic.Uint64
 
-	Duration   metrics.Histogram // of runs, from start to terminal event
-	FirstEvent metrics.Histogram // from start to the first event behind RUN_STARTED
-	FirstToken metrics.Histogram
+	duration   metrics.Histogram // of runs, from start to terminal event
+	firstEvent metrics.Histogram // from start to the first event behind RUN_STARTED
+	firstToken metrics.Histogram
 }
 
 // Hub finds the runs of this process by their names. Its methods may be called from any goroutine.
@@ -73,7 +72,7 @@ type Hub struct {
 	cfg HubConfig
 
 	// Any goroutine.
-	counters HubCounters
+	counters hubCounters
 	held     atomic.Int64 // bytes of the logs
 	shedding atomic.Bool
 	running  atomic.Int64 // agents that have not returned
@@ -206,11 +205,12 @@ func (h *Hub) newLive(s *Start) (*Live, error) {
 	l.log.folder = newFolder(s.Input.State, h.cfg.Limits.FoldedBytes)
 	l.log.onGrow = h.grow
 	l.log.onMoved = func(first uint64, events [][]byte, older []Entry) {
-		h.counters.Folds.Add(1)
+		h.counters.folds.Add(1)
 		l.store(first, events, older)
 	}
 	l.log.onEnded = func() { go h.ended(l) }
 	l.log.onVacant = l.leftAlone
+	l.log.recountAll()
 	return l, nil
 }
 
@@ -245,6 +245,7 @@ func (h *Hub) reserve(l *Live) (holder *Live, previous []*Live, err error) {
 func (h *Hub) unreserve(l *Live, why error) {
 	l.openErr = why
 	close(l.opened)
+	l.log.releaseWhenVacant(func() {})
 	l.stop(ErrCancelled)
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -298,7 +299,7 @@ func (h *Hub) join(ctx context.Context, l *Live, hash [32]byte, out Outlet) (*Vi
 	case l.openErr != nil:
 		return nil, l.openErr
 	case l.hash != hash:
-		h.counters.Conflicts.Add(1)
+		h.counters.conflicts.Add(1)
 		return nil, ErrConflict
 	case out == nil:
 		return nil, nil
@@ -314,7 +315,7 @@ func (h *Hub) startAgain(ctx context.Context, s *Start, r *Record, out Outlet) (
 	case r.State == RecordBuried:
 		return nil, nil, ErrBuried
 	case r.InputHash != s.Hash:
-		h.counters.Conflicts.Add(1)
+		h.counters.conflicts.Add(1)
 		return nil, nil, ErrConflict
 	}
 	l, err := h.load(ctx, s.Key, Cursor{})
@@ -388,7 +389,7 @@ func (h *Hub) execute(l *Live) {
 		return
 	}
 	h.running.Add(1)
-	h.counters.Started.Add(1)
+	h.counters.started.Add(1)
 	returned := false
 	err := errGoexit
 	defer func() {
@@ -419,9 +420,9 @@ const longest = 10 * time.Minute
 // run begins.
 func (h *Hub) ended(l *Live) {
 	l.seal(h.cfg.Retention)
-	h.counters.Duration.Record(int64(time.Since(l.info.Started)))
+	h.counters.duration.Record(int64(time.Since(l.info.Started)))
 	l.mu.Lock()
-	h.counters.Outcomes[l.outcome].Add(1)
+	h.counters.outcomes[l.outcome].Add(1)
 	if l.expiry != nil {
 		l.expiry.Stop()
 	}

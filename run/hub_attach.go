@@ -281,13 +281,6 @@ func (h *Hub) Busy() int {
 	return max(len(h.runs), int(h.running.Load()))
 }
 
-// A store that keeps logs in the memory of this process counts within the bound of all logs, and
-// gives way first.
-type shedder interface {
-	Held() int64
-	Shed(bytes int64) (logs int)
-}
-
 // grow counts bytes of logs, which may be negative. It is called under a log's lock.
 func (h *Hub) grow(bytes int) {
 	if bytes == 0 {
@@ -299,13 +292,13 @@ func (h *Hub) grow(bytes int) {
 	}
 }
 
-// overBy is how many bytes of logs there are too many.
+// overBy is how many bytes of logs there are too many. Those that a MemoryStore keeps count as well.
 func (h *Hub) overBy(held int64) int64 {
 	most := h.cfg.LogBytes()
 	if most <= 0 {
 		return 0
 	}
-	if s, ok := h.cfg.Store.(shedder); ok {
+	if s, ok := h.cfg.Store.(*MemoryStore); ok {
 		held += s.Held()
 	}
 	return held - most
@@ -315,9 +308,9 @@ func (h *Hub) overBy(held int64) int64 {
 // longest without a viewer.
 func (h *Hub) shed() {
 	defer h.shedding.Store(false)
-	if s, ok := h.cfg.Store.(shedder); ok {
+	if s, ok := h.cfg.Store.(*MemoryStore); ok {
 		if over := h.overBy(h.held.Load()); over > 0 {
-			h.counters.Shed.Add(uint64(s.Shed(over)))
+			h.counters.shed.Add(uint64(s.Shed(over)))
 		}
 	}
 	alone := h.Live()
@@ -334,6 +327,6 @@ func (h *Hub) shed() {
 			return
 		}
 		l.log.drop()
-		h.counters.Shed.Add(1)
+		h.counters.shed.Add(1)
 	}
 }

@@ -138,7 +138,7 @@ func (l *Live) giveUp() {
 	if r == nil || ended {
 		return
 	}
-	l.hub.counters.GivenUp.Add(1)
+	l.hub.counters.givenUp.Add(1)
 	l.hub.cfg.Log.Warn("agloop: an agent ignores that its run was cancelled; the run ends without it",
 		"thread", l.info.Thread, "run", l.info.Run)
 	r.abandon()
@@ -203,12 +203,12 @@ func (l *Live) noteEvent(ev agui.Event, terminal bool) {
 	now := time.Now()
 	if _, started := ev.(*agui.RunStarted); !started && !l.firsts.event {
 		l.firsts.event = true
-		l.hub.counters.FirstEvent.Record(int64(now.Sub(l.info.Started)))
+		l.hub.counters.firstEvent.Record(int64(now.Sub(l.info.Started)))
 	}
 	switch ev.(type) {
 	case *agui.TextMessageContent, *agui.TextMessageChunk, *agui.ReasoningMessageContent, *agui.ToolCallArgs:
 		l.firsts.token = true
-		l.hub.counters.FirstToken.Record(int64(now.Sub(l.info.Started)))
+		l.hub.counters.firstToken.Record(int64(now.Sub(l.info.Started)))
 	}
 }
 

@@ -35,7 +35,6 @@ type liveLog struct {
 	epoch    uint64
 	limits   LogLimits
 	prelude  [][]byte // stands for offset 1 where somebody joins from the start; nil: there is none
-	folder   *folder  // used by who set folding
 	onGrow   func(bytes int)
 	onMoved  func(first uint64, events [][]byte, older []Entry) // what the store is to have; nil: nothing
 	onEnded  func()                                             // the terminal event is in
@@ -54,13 +53,16 @@ type liveLog struct {
 	written  int64     // bytes of all events so far
 	segments []segment // of newest, in order
 	held     int       // bytes told to onGrow
-	folding  bool
+	folding  bool // a goroutine folds; the folder is its
+	folder   *folder
+	dropped  bool // what is older is to be dropped when it has folded
 	ended    bool
 	terminal []byte        // in place of the terminal event, for who has not seen that; nil: as it is
 	viewers  []*Viewer     // the most advanced is not known without looking
 	room     chan struct{} // closed when the producer is to look again; nil while it does not wait
 }
 
+// newLiveLog makes a log that is empty. Its functions are still to be set.
 func newLiveLog(epoch uint64, limits LogLimits) *liveLog {
 	return &liveLog{epoch: epoch, limits: limits, first: 1}
 }
@@ -90,7 +92,11 @@ func (l *liveLog) append(event []byte, terminal bool) {
 	if l.ended {
 		return
 	}
+	before := cap(l.newest)
 	l.newest = append(l.newest, l.keep(event))
+	if grown := cap(l.newest) - before; grown > 0 {
+		l.grow(grown * newestSize)
+	}
 	l.size += len(event)
 	l.written += int64(len(event))
 	l.ended = terminal
@@ -154,11 +160,6 @@ func (l *liveLog) fold() {
 			entries[i] = Entry{Event: b, First: first + uint64(i), Through: first + uint64(i)}
 		}
 		folded, trimmed := l.folder.add(older, entries)
-		for i := len(folded) - 1; i >= 0 && folded[i].First >= first; i-- {
-			if folded[i].Pieces == nil { // it may lie in a segment that is to go
-				folded[i].Event = slices.Clone(folded[i].Event)
-			}
-		}
 		if l.onMoved != nil {
 			l.onMoved(first, moved, folded)
 		}
@@ -187,17 +188,18 @@ func (l *liveLog) replaceOldest(n int, folded []Entry, trimmed uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	before := l.held
-	if l.trimmed < l.first { // or everything was dropped meanwhile
-		l.older = folded
-	}
-	l.trimmed = max(l.trimmed, trimmed)
+	l.trimmed, l.older = max(l.trimmed, trimmed), folded
 	for _, b := range l.newest[:n] {
 		l.size -= len(b)
 	}
 	l.newest = slices.Delete(l.newest, 0, n)
 	l.first += uint64(n)
-	done := 0
-	for done < len(l.segments)-1 && l.segments[done].through < l.first {
+	if l.dropped {
+		l.dropped = false
+		l.dropOlder()
+	}
+	done := 0 // segments in which neither the newest events nor the older ones lie
+	for done < len(l.segments)-1 && l.segments[done].through < l.first && l.segments[done].through <= l.folder.settled {
 		done++
 	}
 	l.segments = slices.Delete(l.segments, 0, done)
@@ -228,17 +230,23 @@ func (l *liveLog) recountAll() {
 	l.recount(l.held)
 }
 
-// drop forgets all events but the newest window, of which the viewers that are near need some.
-// Cursors before that are trimmed.
+// drop forgets all events but the newest. Cursors before those are trimmed.
 func (l *liveLog) drop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	before := l.held
-	l.older = nil
-	if len(l.newest) > 0 && l.first > 1 {
-		l.trimmed = max(l.trimmed, l.first-1)
+	if l.folding {
+		l.dropped = true
+		return
 	}
+	before := l.held
+	l.dropOlder()
 	l.recount(before)
+}
+
+// dropOlder forgets what is older than the newest events. Under mu, while nobody folds.
+func (l *liveLog) dropOlder() {
+	l.older, l.trimmed = nil, l.first-1
+	l.folder = &folder{most: l.folder.most, settled: l.trimmed} // which knows no state
 }
 
 // releaseWhenVacant has the ledger forget the log, and calls then, when the last viewer is gone.

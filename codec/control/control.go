@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 )
@@ -228,12 +229,16 @@ var ErrMalformed = errors.New("agloop: control is not [name,{…}]")
 
 // Parse splits a control frame. body is borrowed from frame. The error is ErrMalformed.
 func Parse(frame []byte) (name string, body json.RawMessage, err error) {
-	var parts []json.RawMessage
-	if json.Unmarshal(frame, &parts) != nil || len(parts) != 2 || json.Unmarshal(parts[0], &name) != nil ||
-		parts[1][0] != '{' {
+	inner, ok := bytes.CutPrefix(bytes.TrimSpace(frame), []byte("["))
+	inner, closed := bytes.CutSuffix(inner, []byte("]"))
+	inner, quoted := bytes.CutPrefix(bytes.TrimSpace(inner), []byte(`"`))
+	text, rest, named := bytes.Cut(inner, []byte(`"`)) // no name of ours has an escape
+	rest, more := bytes.CutPrefix(bytes.TrimSpace(rest), []byte(","))
+	body = bytes.TrimSpace(rest)
+	if !ok || !closed || !quoted || !named || !more || len(body) == 0 || body[0] != '{' || !json.Valid(body) {
 		return "", nil, ErrMalformed
 	}
-	return name, parts[1], nil
+	return string(text), body, nil
 }
 
 // Append appends a control frame: the name, which is one of this package, and what it carries.

@@ -61,7 +61,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(v.desc, v.kind, v.of(&c.now), v.labels...)
 	}
 	for i := range histograms {
-		to <- histograms[i].metric(&c.now.Loops)
+		to <- histograms[i].metric(&c.now)
 	}
 	if c.figures == nil {
 		return

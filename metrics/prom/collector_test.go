@@ -34,7 +34,19 @@ func busy() *metrics.Source {
 		},
 		Shed: 7, Connections: 3, MemoryUsage: 1 << 20, MemoryPressure: 62.5, MemoryHeld: 4 << 20, MemoryBudget: 8 << 20, MemoryTier: 1, MonitoringInterval: 15 * time.Second,
 		PoolInUse: 4096, PoolIdle: 8192,
+		Runs: metrics.Runs{
+			Live: 1, Detached: 2, Retained: 3, Viewers: 4, LogBytes: 5, Tombstones: 6, Started: 7,
+			Ended: metrics.RunsEnded{Success: 8, Interrupt: 9, Cancelled: 10, Error: 11}, GivenUp: 12,
+			Folds: 13, Shed: 14, Conflicts: 15,
+			Gone:    metrics.RunsGone{Trimmed: 16, Epoch: 17, Future: 18, Ended: 19, Unknown: 20},
+			Unknown: 21,
+		},
 	}
+	var d metrics.Histogram
+	d.Record(int64(30 * time.Millisecond))
+	d.AddTo(&s.RunTimes.Duration)
+	d.AddTo(&s.RunTimes.FirstEvent)
+	d.AddTo(&s.RunTimes.FirstToken)
 	l.AddTo(&s.Loops)
 	return s
 }
@@ -93,6 +105,30 @@ func TestScrape(t *testing.T) {
 		`agloop_buffer_pool_bytes{state="in_use"} 4096`,
 		`agloop_buffer_pool_bytes{state="idle"} 8192`,
 		`agloop_cpu_usage_ratio 0.25`,
+		`agloop_runs{state="live"} 1`,
+		`agloop_runs{state="detached"} 2`,
+		`agloop_runs{state="retained"} 3`,
+		`agloop_run_viewers 4`,
+		`agloop_run_log_bytes 5`,
+		`agloop_run_tombstones 6`,
+		`agloop_runs_started_total 7`,
+		`agloop_runs_ended_total{outcome="success"} 8`,
+		`agloop_runs_ended_total{outcome="interrupt"} 9`,
+		`agloop_runs_ended_total{outcome="cancelled"} 10`,
+		`agloop_runs_ended_total{outcome="error"} 11`,
+		`agloop_runs_given_up_total 12`,
+		`agloop_run_folds_total 13`,
+		`agloop_run_logs_shed_total 14`,
+		`agloop_run_conflicts_total 15`,
+		`agloop_runs_gone_total{reason="trimmed"} 16`,
+		`agloop_runs_gone_total{reason="epoch"} 17`,
+		`agloop_runs_gone_total{reason="future"} 18`,
+		`agloop_runs_gone_total{reason="ended"} 19`,
+		`agloop_runs_gone_total{reason="unknown"} 20`,
+		`agloop_unknown_controls_total 21`,
+		`agloop_run_duration_seconds_bucket{le="0.025"} 0`,
+		`agloop_run_first_event_seconds_bucket{le="0.05"} 1`,
+		`agloop_run_first_token_seconds_count 1`,
 		`# TYPE agloop_delivery_latency_seconds histogram`,
 		`agloop_delivery_latency_seconds_bucket{le="5e-05"} 1`,
 		`agloop_delivery_latency_seconds_bucket{le="0.025"} 1`,

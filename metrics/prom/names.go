@@ -31,6 +31,9 @@ func counter(d *prometheus.Desc, of func(*metrics.Source) uint64, labels ...stri
 var (
 	failures = desc("failures_total", "What went wrong, by kind.", "kind")
 	refused  = desc("refused_total", "Connections, messages and runs that were refused, by reason.", "reason")
+	runs     = desc("runs", "Runs that have a log: live, those without a viewer among them, and ended whose log is kept.", "state")
+	runEnds  = desc("runs_ended_total", "Runs that have a log and ended, by outcome.", "outcome")
+	runsGone = desc("runs_gone_total", "Times that a client was told that a run is gone, by reason.", "reason")
 	pool     = desc("buffer_pool_bytes", "Bytes of the buffer pool, lent or kept for lending.", "state")
 
 	cpuUsage = desc("cpu_usage_ratio", "CPU of the process as a fraction of the machine.")
@@ -78,6 +81,37 @@ var values = []value{
 	counter(refused, func(s *metrics.Source) uint64 { return s.Refused.RunRate }, "run_rate"),
 	counter(refused, func(s *metrics.Source) uint64 { return s.Refused.RunQuota }, "run_quota"),
 
+	gauge(runs, func(s *metrics.Source) float64 { return float64(s.Runs.Live) }, "live"),
+	gauge(runs, func(s *metrics.Source) float64 { return float64(s.Runs.Detached) }, "detached"),
+	gauge(runs, func(s *metrics.Source) float64 { return float64(s.Runs.Retained) }, "retained"),
+	gauge(desc("run_viewers", "Viewers attached to live runs."),
+		func(s *metrics.Source) float64 { return float64(s.Runs.Viewers) }),
+	gauge(desc("run_log_bytes", "Bytes of the logs of runs."),
+		func(s *metrics.Source) float64 { return float64(s.Runs.LogBytes) }),
+	gauge(desc("run_tombstones", "Names of runs whose log is gone."),
+		func(s *metrics.Source) float64 { return float64(s.Runs.Tombstones) }),
+	counter(desc("runs_started_total", "Runs that have a log and whose agent was called."),
+		func(s *metrics.Source) uint64 { return s.Runs.Started }),
+	counter(runEnds, func(s *metrics.Source) uint64 { return s.Runs.Ended.Success }, "success"),
+	counter(runEnds, func(s *metrics.Source) uint64 { return s.Runs.Ended.Interrupt }, "interrupt"),
+	counter(runEnds, func(s *metrics.Source) uint64 { return s.Runs.Ended.Cancelled }, "cancelled"),
+	counter(runEnds, func(s *metrics.Source) uint64 { return s.Runs.Ended.Error }, "error"),
+	counter(desc("runs_given_up_total", "Runs that ended without their agent, which ignored that they were cancelled."),
+		func(s *metrics.Source) uint64 { return s.Runs.GivenUp }),
+	counter(desc("run_folds_total", "Times that what is older of a log was folded."),
+		func(s *metrics.Source) uint64 { return s.Runs.Folds }),
+	counter(desc("run_logs_shed_total", "Logs dropped, wholly or in part, to keep to their bound."),
+		func(s *metrics.Source) uint64 { return s.Runs.Shed }),
+	counter(desc("run_conflicts_total", "Starts under the name of a run that has another input."),
+		func(s *metrics.Source) uint64 { return s.Runs.Conflicts }),
+	counter(runsGone, func(s *metrics.Source) uint64 { return s.Runs.Gone.Trimmed }, "trimmed"),
+	counter(runsGone, func(s *metrics.Source) uint64 { return s.Runs.Gone.Epoch }, "epoch"),
+	counter(runsGone, func(s *metrics.Source) uint64 { return s.Runs.Gone.Future }, "future"),
+	counter(runsGone, func(s *metrics.Source) uint64 { return s.Runs.Gone.Ended }, "ended"),
+	counter(runsGone, func(s *metrics.Source) uint64 { return s.Runs.Gone.Unknown }, "unknown"),
+	counter(desc("unknown_controls_total", "Controls of clients that nobody knows."),
+		func(s *metrics.Source) uint64 { return s.Runs.Unknown }),
+
 	gauge(desc("memory_usage_bytes", "Memory of the process."),
 		func(s *metrics.Source) float64 { return float64(s.MemoryUsage) }),
 	gauge(desc("memory_pressure_ratio", "The greater of what is held of the budget and the live heap of the limit, as a fraction."),
@@ -97,7 +131,7 @@ var values = []value{
 // histogram is a distribution with bounds in its own unit.
 type histogram struct {
 	desc   *prometheus.Desc
-	of     func(*metrics.LoopSnapshot) *metrics.HistogramSnapshot
+	of     func(*metrics.Source) *metrics.HistogramSnapshot
 	unit   float64 // the recorded value that is 1 in the metric
 	bounds []float64
 }
@@ -106,34 +140,52 @@ var (
 	secondBounds = []float64{
 		50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 500e-3, 1, 2.5, 5, 10,
 	}
+	runBounds = []float64{
+		1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 500e-3, 1, 2.5, 5, 10, 25, 50, 100,
+	}
 	frameBounds = []float64{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384, 65536}
 )
 
 var histograms = []histogram{
 	{
 		desc("connection_establish_seconds", "Time from accepting a connection to its upgrade."),
-		func(l *metrics.LoopSnapshot) *metrics.HistogramSnapshot { return &l.Establish },
+		func(s *metrics.Source) *metrics.HistogramSnapshot { return &s.Loops.Establish },
 		float64(time.Second), secondBounds,
 	},
 	{
 		desc("delivery_latency_seconds", "Time from queueing a message to handing it to the kernel."),
-		func(l *metrics.LoopSnapshot) *metrics.HistogramSnapshot { return &l.Latency },
+		func(s *metrics.Source) *metrics.HistogramSnapshot { return &s.Loops.Latency },
 		float64(time.Second), secondBounds,
 	},
 	{
 		desc("batch_wait_seconds", "Time from queueing the first message of a batch to its write."),
-		func(l *metrics.LoopSnapshot) *metrics.HistogramSnapshot { return &l.BatchWait },
+		func(s *metrics.Source) *metrics.HistogramSnapshot { return &s.Loops.BatchWait },
 		float64(time.Second), secondBounds,
 	},
 	{
 		desc("batch_frames", "Frames of a write."),
-		func(l *metrics.LoopSnapshot) *metrics.HistogramSnapshot { return &l.BatchSize },
+		func(s *metrics.Source) *metrics.HistogramSnapshot { return &s.Loops.BatchSize },
 		1, frameBounds,
+	},
+	{
+		desc("run_duration_seconds", "Time from the start of a run to its terminal event."),
+		func(s *metrics.Source) *metrics.HistogramSnapshot { return &s.RunTimes.Duration },
+		float64(time.Second), runBounds,
+	},
+	{
+		desc("run_first_event_seconds", "Time from the start of a run to the first event behind RUN_STARTED."),
+		func(s *metrics.Source) *metrics.HistogramSnapshot { return &s.RunTimes.FirstEvent },
+		float64(time.Second), runBounds,
+	},
+	{
+		desc("run_first_token_seconds", "Time from the start of a run to the first piece of text, reasoning or arguments."),
+		func(s *metrics.Source) *metrics.HistogramSnapshot { return &s.RunTimes.FirstToken },
+		float64(time.Second), runBounds,
 	},
 }
 
-func (h *histogram) metric(l *metrics.LoopSnapshot) prometheus.Metric {
-	s := h.of(l)
+func (h *histogram) metric(from *metrics.Source) prometheus.Metric {
+	s := h.of(from)
 	buckets := make(map[float64]uint64, len(h.bounds))
 	for _, bound := range h.bounds {
 		buckets[bound] = s.Below(int64(bound * h.unit))
