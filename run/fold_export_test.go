@@ -6,7 +6,9 @@ import "encoding/json"
 type Folder struct{ *folder }
 
 // NewFolder is newFolder.
-func NewFolder(inputState json.RawMessage, most int) Folder { return Folder{newFolder(inputState, most)} }
+func NewFolder(inputState json.RawMessage, most int) Folder {
+	return Folder{newFolder(inputState, most)}
+}
 
 // Add is add.
 func (f Folder) Add(older, moved []Entry) ([]Entry, uint64) { return f.add(older, moved) }

@@ -264,7 +264,9 @@ func TestR8ASnapshotThatComesLater(t *testing.T) {
 
 // TestR8ComputedSnapshot: past half the bound, from the input's state or the snapshot before.
 func TestR8ComputedSnapshot(t *testing.T) {
-	add := func(key, value string) string { return patch(`{"op":"add","path":"/` + key + `","value":` + value + `}`) }
+	add := func(key, value string) string {
+		return patch(`{"op":"add","path":"/` + key + `","value":` + value + `}`)
+	}
 	ballast := `{"type":"CUSTOM","name":"n","value":"` + strings.Repeat("x", 30<<10) + `"}`
 	events := []string{barrier, add("a", "1.50"), text("m", "a"), add("b", `"<\u2028"`), text("m", "b"), add("a", "3e400"), add("b", "[]")}
 	fold := func(most int, events ...string) []run.Entry {
@@ -291,6 +293,10 @@ func TestR8ComputedSnapshot(t *testing.T) {
 	if got := fold(40<<10, unsafe, add("c", "1"), ballast, add("c", "1"), add("c", "2"), barrier, snapshot("{}"),
 		add("c", "1"), add("c", "2"), add("c", "3")); len(got) != 7 || string(got[6].Event) != snapshot(`{"c":3}`) {
 		t.Error(show(got[3:]))
+	}
+	// Half of a character is what Go cannot decode.
+	if got := fold(40<<10, snapshot(`{"half":"\ud83d"}`), ballast, add("c", "1"), add("c", "2"), add("c", "3")); len(got) != 5 {
+		t.Error(show(got[2:]))
 	}
 	// A patch with metadata is one, too.
 	odd := `{"type":"STATE_DELTA","metadata":{},"delta":[{"op":"add","path":"/odd","value":1}]}`
