@@ -41,12 +41,14 @@ var floors = map[string]struct {
 	"metrics/prom": {1, "metrics"}, // the root never imports it
 
 	"loop": {2, "auth internal/platform codec/frame codec/handshake batch bufpool memmon metrics tune"},
-	"run":  {2, "auth codec/event agui"},
+	"run":  {2, "auth codec/event agui memmon"},
 
 	".": {3, "auth loop run codec/frame codec/handshake codec/event batch agui bufpool metrics memmon tune"},
 
 	"server": {4, "."},
 	"client": {4, "."},
+
+	"run/storetest": {4, "run"}, // for tests of who writes a Store
 
 	"cmd/agloop":   {5, ". server client codec/event agui metrics metrics/prom"},
 	"e2e/proxied":  {5, "server"},

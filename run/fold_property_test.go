@@ -225,7 +225,7 @@ func encode(t testing.TB, v any) []byte {
 // TestR7EveryCursorResumesExactly: what a viewer has applied up to its cursor, and what is left of
 // the folded log behind it, have the effect of the plain events.
 func TestR7EveryCursorResumesExactly(t *testing.T) {
-	for seed := range uint64(36) {
+	for seed := range uint64(60) {
 		s := newStreams(t, seed)
 		events := s.stream(t, 20+s.rnd.IntN(80))
 		most := []int{0, 3 << 10, 12 << 10, 24 << 10}[s.rnd.IntN(4)]
@@ -243,8 +243,8 @@ func TestR7EveryCursorResumesExactly(t *testing.T) {
 			trimmed = max(trimmed, gone)
 			n += part
 			checkRange(t, folded, trimmed+1, uint64(n))
-			if s.rnd.IntN(12) == 0 || n == len(events) {
-				checkCursors(t, fmt.Sprintf("seed %d, %d events", seed, n), events[:n], folded, trimmed)
+			if step := 1 + uint64(s.rnd.IntN(8)); step > 6 || n == len(events) {
+				checkCursors(t, fmt.Sprintf("seed %d, %d events", seed, n), events[:n], folded, trimmed, step)
 			}
 		}
 		if most == 0 {
@@ -253,14 +253,15 @@ func TestR7EveryCursorResumesExactly(t *testing.T) {
 	}
 }
 
-func checkCursors(t *testing.T, name string, events []string, folded []run.Entry, trimmed uint64) {
+// checkCursors checks every cursor that step divides.
+func checkCursors(t *testing.T, name string, events []string, folded []run.Entry, trimmed, step uint64) {
 	t.Helper()
 	prefix := reader{state: decode(t, []byte(`{"a":1}`))}
 	for c := range uint64(len(events)) {
 		if c > 0 {
 			prefix.read(t, []byte(events[c-1]))
 		}
-		if c < trimmed {
+		if c < trimmed || c%step != 0 {
 			continue
 		}
 		want, got := reader{state: prefix.state}, reader{state: prefix.state}
