@@ -191,17 +191,20 @@ func (with *Setup) info(input *agui.RunAgentInput) *RunInfo {
 }
 
 func (r *Run) do(agent Agent) error {
-	input := r.Input
-	started := &agui.RunStarted{
-		ThreadID: input.ThreadID, RunID: input.RunID, ParentRunID: input.ParentRunID,
-		ProtocolVersion: new(agui.ProtocolVersion),
-	}
-	if err := r.emit(started); err != nil {
+	if err := r.emit(runStarted(r.Input)); err != nil {
 		// The ids that it repeats are too long. If nobody receives events, Refuse does nothing.
 		Refuse(r.sink, CodeBadInput, err.Error())
 		return err
 	}
 	return r.finish(r.callAgent(agent))
+}
+
+// runStarted is the first event of a run.
+func runStarted(input *agui.RunAgentInput) *agui.RunStarted {
+	return &agui.RunStarted{
+		ThreadID: input.ThreadID, RunID: input.RunID, ParentRunID: input.ParentRunID,
+		ProtocolVersion: new(agui.ProtocolVersion),
+	}
 }
 
 // callAgent calls the agent. When that calls runtime.Goexit, the run is finished on the way out.
