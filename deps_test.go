@@ -48,6 +48,8 @@ var floors = map[string]struct {
 	"server": {4, "."},
 	"client": {4, "."},
 
+	"run/storetest": {4, "run"}, // for tests of who writes a Store
+
 	"cmd/agloop":   {5, ". server client codec/event agui metrics metrics/prom"},
 	"e2e/proxied":  {5, "server"},
 	"e2e/reencode": {5, "codec/event"},

@@ -87,16 +87,14 @@ func (f *folder) add(older, moved []Entry) (folded []Entry, trimmed uint64) {
 	return f.trim(folded)
 }
 
-// trim drops the oldest entries beyond the bound. Their slots go with the next settle.
+// trim drops the oldest entries beyond the bound. It does not reach those that were not gone through
+// yet, which have less than a sixteenth of that, so the state is known behind it. The slots of what
+// it drops go with the next settle.
 func (f *folder) trim(entries []Entry) (_ []Entry, trimmed uint64) {
 	n := 0
 	for ; n < len(entries) && f.bytes+len(f.state.raw) > f.most; n++ {
-		e := &entries[n]
-		f.bytes -= e.size()
-		trimmed = e.Through
-		if f.state.on {
-			f.state.follow(e, foldOdd)
-		}
+		f.bytes -= entries[n].size()
+		trimmed = entries[n].Through
 	}
 	f.final = max(f.final-n, 0)
 	return entries[n:], trimmed

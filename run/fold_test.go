@@ -294,6 +294,10 @@ func TestR8ComputedSnapshot(t *testing.T) {
 		add("c", "1"), add("c", "2"), add("c", "3")); len(got) != 7 || string(got[6].Event) != snapshot(`{"c":3}`) {
 		t.Error(show(got[3:]))
 	}
+	// Half of a character is what Go cannot decode.
+	if got := fold(40<<10, snapshot(`{"half":"\ud83d"}`), ballast, add("c", "1"), add("c", "2"), add("c", "3")); len(got) != 5 {
+		t.Error(show(got[2:]))
+	}
 	// A patch with metadata is one, too.
 	odd := `{"type":"STATE_DELTA","metadata":{},"delta":[{"op":"add","path":"/odd","value":1}]}`
 	if got := fold(40<<10, odd, ballast, add("c", "1"), add("c", "2"), add("c", "3")); len(got) != 3 ||

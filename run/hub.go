@@ -274,7 +274,7 @@ func (h *Hub) leaveThread(l *Live) {
 
 // open opens the log in the store. It returns the record of the run that has the name there.
 func (h *Hub) open(ctx context.Context, l *Live) (*Record, error) {
-	started, err := l.start.Encoder.AppendEvent(nil, startedEvent(l.start.Input))
+	started, err := l.start.Encoder.AppendEvent(nil, runStarted(l.start.Input))
 	if err != nil {
 		return nil, err
 	}

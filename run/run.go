@@ -209,7 +209,7 @@ func (with *Setup) info(input *agui.RunAgentInput) *RunInfo {
 }
 
 func (r *Run) do(agent Agent) error {
-	if err := r.emit(startedEvent(r.Input)); err != nil {
+	if err := r.emit(runStarted(r.Input)); err != nil {
 		// The ids that it repeats are too long. If nobody receives events, Refuse does nothing.
 		Refuse(r.sink, CodeBadInput, err.Error())
 		return err
@@ -220,8 +220,8 @@ func (r *Run) do(agent Agent) error {
 	return r.finish(r.callAgent(agent))
 }
 
-// startedEvent is the first event of a run.
-func startedEvent(input *agui.RunAgentInput) *agui.RunStarted {
+// runStarted is the first event of a run.
+func runStarted(input *agui.RunAgentInput) *agui.RunStarted {
 	return &agui.RunStarted{
 		ThreadID: input.ThreadID, RunID: input.RunID, ParentRunID: input.ParentRunID,
 		ProtocolVersion: new(agui.ProtocolVersion),

@@ -15,17 +15,19 @@ import (
 type Store interface {
 	// Info says what the store is.
 	Info() StoreInfo
-	// Open begins the log of a run, whose only writer has what it returns. When there is a log or a
-	// tombstone of that name, the error is an *ExistsError.
+	// Open begins the log of a run, whose only writer has what it returns; it has o.Started as its
+	// first event. When there is a log or a tombstone of that name, the error is an *ExistsError. Of
+	// several that open at once one wins.
 	Open(ctx context.Context, k RunKey, o Opening) (Log, error)
 	// Bury leaves a tombstone where there is neither log nor tombstone, for as long as keep.
 	Bury(ctx context.Context, k RunKey, cancelled bool, keep time.Duration) error
 	// Read returns what follows a cursor, at most about so many bytes of events but at least one;
-	// nothing where nothing follows yet. A zero Cursor is the start. The error is ErrGone, perhaps
-	// wrapped, where that cannot be given: ErrTrimmed, ErrOtherEpoch and ErrFuture wrap it and say
-	// why.
+	// nothing where nothing follows yet. A zero Cursor is the start, also that of the log's own
+	// epoch. The error is ErrGone, perhaps wrapped, where that cannot be given: ErrTrimmed,
+	// ErrOtherEpoch, ErrFuture and ErrBuried wrap it and say why.
 	Read(ctx context.Context, k RunKey, after Cursor, most int) (Batch, error)
-	// List yields the logs and tombstones of a scope, in the order of their start.
+	// List yields the logs and tombstones of a scope, in the order of their start, a tombstone that
+	// was never a log in that of its Bury. An error is the last that it yields.
 	List(ctx context.Context, scope string) iter.Seq2[Record, error]
 }
 
@@ -73,38 +75,44 @@ const (
 	RecordCancelled
 )
 
-// Entry is one event of a log, or a fold of several.
+// Entry is one event of a log, or a fold of several. The entries of a log have no gap between them.
 type Entry struct {
 	// Event is encoded.
 	Event []byte
-	// First and Through are the offsets that it stands for; they are the same but for a fold.
-	// Through is First-1 where it stands for none.
+	// First and Through are the offsets that it stands for. They are the same but for a fold, and
+	// for an event that follows others which were dropped, since a later one undoes what they do:
+	// it is right for a viewer with any cursor from First-1 to Through-1.
 	First, Through uint64
 	// Pieces are, of a fold of deltas, the lengths of what each offset from First on has added to
-	// the encoded delta, in bytes. nil for others.
+	// the encoded delta, in bytes; 0 also for one that was dropped. nil for others.
 	Pieces []uint32
 }
 
-// Batch is a part of a log, in order.
+// Batch is a part of a log, in order. Its bytes are never changed and may be kept.
 type Batch struct {
-	Record  Record
-	Prelude [][]byte // as in Opening; where reading begins at the start
+	Record Record
+	// Prelude is as in Opening, where reading begins at the start. Who sends it leaves out the first
+	// of Entries, which is Started.
+	Prelude [][]byte
+	// Entries are what follows the cursor. The first is the rest of a fold that the cursor lies in.
 	Entries []Entry
-	End     bool // the last of them is the terminal event
+	// End says that nothing follows: the terminal event is the last of Entries, or the cursor's.
+	End bool
 }
 
 // Log is a run's log as its writer sees it.
 type Log interface {
 	// Append adds events, the first of which has the given offset: one more than the last. It
-	// returns when they are stored. The error is ErrFenced when somebody else writes the log now.
+	// returns when they are stored. The error is ErrFenced when somebody else writes the log now;
+	// there is one, too, and nothing is stored, for another offset and behind Close.
 	Append(ctx context.Context, first uint64, events [][]byte) error
 	// Fold replaces everything up to an offset by entries, the last of which ends there; the oldest
-	// may be missing, and none is a log without what is older.
+	// may be missing, and none is a log without what is older. Nobody changes the entries any more.
 	Fold(ctx context.Context, through uint64, entries []Entry) error
 	// Renew says that the writer lives.
 	Renew(ctx context.Context) error
 	// Close ends the writing behind the terminal event. The log is kept so long, a tombstone
-	// afterwards.
+	// afterwards. A second Close is an error.
 	Close(ctx context.Context, keep time.Duration) error
 }
 

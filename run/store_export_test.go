@@ -39,3 +39,9 @@ func FoldShape(event []byte) string {
 	}
 	return ""
 }
+
+// Prelude and WithoutInterrupts are what a viewer gets in the place of the first and last event.
+var (
+	Prelude           = prelude
+	WithoutInterrupts = withoutInterrupts
+)
