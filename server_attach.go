@@ -222,6 +222,8 @@ func (s *controlSession) tellStartError(ctx context.Context, ref string, err err
 		s.reject(ref, run.CodeThreadBusy, "")
 	case errors.Is(err, run.ErrShutdown):
 		s.reject(ref, run.CodeShutdown, "")
+	case errors.Is(err, run.ErrEventTooBig):
+		s.reject(ref, run.CodeBadInput, err.Error())
 	case ctx.Err() != nil:
 		s.reject(ref, control.CodeTimeout, "")
 	default:

@@ -49,7 +49,7 @@ func (s *Server) newStart(key RunKey, p Principal, values []any, input *agui.Run
 		onDisconnect = set
 	}
 	start := &run.Start{
-		Key: key, Principal: p, Input: input, Hash: hash, Encoder: encodeAny{},
+		Key: key, Principal: p, Input: input, Hash: hash, Encoder: encodeAny{}, MaxEvent: s.cfg.Limits.MaxEvent,
 		OnDisconnect: onDisconnect, BaseContext: s.cfg.BaseContext,
 	}
 	start.Do = func(ctx context.Context, l *run.Live) error { return s.runLogged(ctx, l, start, values) }

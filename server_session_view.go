@@ -88,6 +88,8 @@ func (s *session) refusalOf(ctx context.Context, input *agui.RunAgentInput, err 
 		return refusal{run.CodeGone, "the run is gone"}
 	case errors.Is(err, run.ErrThreadBusy):
 		return refusal{run.CodeThreadBusy, "the thread has a run already"}
+	case errors.Is(err, run.ErrEventTooBig):
+		return refusal{run.CodeBadInput, err.Error()}
 	case errors.Is(err, run.ErrShutdown), ctx.Err() != nil:
 		return refusal{run.CodeShutdown, shuttingDown}
 	}

@@ -127,6 +127,7 @@ type Start struct {
 	Input     *agui.RunAgentInput
 	Hash      [32]byte // SHA-256 of the input as it was received
 	Encoder   Encoder  // used before Start returns
+	MaxEvent  int      // the largest encoded event, in bytes; an input whose RUN_STARTED is larger is refused
 	// OnDisconnect is what becomes of it when its last viewer is gone. Keep leaves it to its end.
 	OnDisconnect Disconnect
 	Keep         bool
@@ -150,7 +151,7 @@ func (h *Hub) Start(ctx context.Context, s *Start, out Outlet) (*Live, *Viewer, 
 			s.Released()
 		}
 	}()
-	fresh, err := h.newLive(s)
+	fresh, started, err := h.newLive(s)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -162,7 +163,7 @@ func (h *Hub) Start(ctx context.Context, s *Start, out Outlet) (*Live, *Viewer, 
 		v, err := h.join(ctx, l, s.Hash, out)
 		return l, v, err
 	}
-	record, err := h.open(ctx, l)
+	record, err := h.open(ctx, l, started)
 	if record != nil {
 		h.unreserve(l, err)
 		return h.startAgain(ctx, s, record, out)
@@ -172,9 +173,11 @@ func (h *Hub) Start(ctx context.Context, s *Start, out Outlet) (*Live, *Viewer, 
 		return nil, nil, err
 	}
 	began = true
+	l.through = 1
+	l.log.append(started, false)
 	var v *Viewer
 	if out != nil {
-		v, _ = l.attach(Cursor{}, false, out) // the log is empty, so there is no error
+		v, _ = l.attach(Cursor{}, false, out) // all there is in the log is its first event, so there is no error
 	}
 	close(l.opened)
 	h.announce(l)
@@ -185,11 +188,18 @@ func (h *Hub) Start(ctx context.Context, s *Start, out Outlet) (*Live, *Viewer, 
 	return l, v, nil
 }
 
-// newLive makes the run of a Start, which has not begun.
-func (h *Hub) newLive(s *Start) (*Live, error) {
+// newLive makes the run of a Start, which has not begun, and its first event.
+func (h *Hub) newLive(s *Start) (_ *Live, started []byte, err error) {
+	first := runStarted(s.Input)
+	if started, err = s.Encoder.AppendEvent(nil, first); err == nil {
+		err = CheckSize(first, len(started), s.MaxEvent)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
 	lead, err := prelude(s.Input, s.Encoder)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	l := &Live{
 		hub: h, hash: s.Hash, start: s,
@@ -202,16 +212,18 @@ func (h *Hub) newLive(s *Start) (*Live, error) {
 	l.ctx, l.stop = context.WithCancelCause(s.BaseContext)
 	l.log = newLiveLog(newEpoch(), h.cfg.Limits)
 	l.log.prelude = lead
+	_, l.log.shared = h.cfg.Store.(*MemoryStore)
 	l.log.folder = newFolder(s.Input.State, h.cfg.Limits.FoldedBytes)
 	l.log.onGrow = h.grow
 	l.log.onMoved = func(first uint64, events [][]byte, older []Entry) {
 		h.counters.folds.Add(1)
 		l.store(first, events, older)
 	}
+	l.log.onDropped = l.dropStored
 	l.log.onEnded = func() { go h.ended(l) }
 	l.log.onVacant = l.leftAlone
 	l.log.recountAll()
-	return l, nil
+	return l, started, nil
 }
 
 // reserve takes the name for a run and its place in the thread, or returns the run that has the
@@ -273,11 +285,7 @@ func (h *Hub) leaveThread(l *Live) {
 }
 
 // open opens the log in the store. It returns the record of the run that has the name there.
-func (h *Hub) open(ctx context.Context, l *Live) (*Record, error) {
-	started, err := l.start.Encoder.AppendEvent(nil, runStarted(l.start.Input))
-	if err != nil {
-		return nil, err
-	}
+func (h *Hub) open(ctx context.Context, l *Live, started []byte) (_ *Record, err error) {
 	l.stored, err = h.cfg.Store.Open(ctx, l.info.RunKey, Opening{
 		Info: l.info, Epoch: l.log.epoch, InputHash: l.hash, Resumes: l.resumes,
 		Started: started, Prelude: l.log.prelude,
@@ -331,11 +339,12 @@ func (h *Hub) startAgain(ctx context.Context, s *Start, r *Record, out Outlet) (
 func (h *Hub) startCancelled(s *Start, out Outlet) (*Live, *Viewer, error) {
 	quiet := *s
 	quiet.Released = nil
-	l, err := h.newLive(&quiet)
+	l, started, err := h.newLive(&quiet)
 	if err != nil {
 		return nil, nil, err
 	}
 	l.log.onEnded = func() { go l.log.releaseWhenVacant(func() {}) }
+	l.log.append(started, false)
 	close(l.opened)
 	var v *Viewer
 	if out != nil {

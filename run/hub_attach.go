@@ -97,6 +97,7 @@ func (h *Hub) load(ctx context.Context, k RunKey, at Cursor) (*Live, error) {
 	l.stop(ErrCancelled)
 	l.outcome = OutcomeSuccess // it has ended; nobody asks how
 	l.log = newLiveLog(record.Epoch, h.cfg.Limits)
+	_, l.log.shared = h.cfg.Store.(*MemoryStore)
 	l.log.prelude, l.log.older, l.log.first, l.log.ended = lead, entries, record.Last+1, true
 	l.log.onGrow, l.log.onVacant, l.log.onEnded = h.grow, func() {}, func() {}
 	if len(entries) > 0 {

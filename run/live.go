@@ -201,7 +201,7 @@ func (l *Live) noteEvent(ev agui.Event, terminal bool) {
 		return
 	}
 	now := time.Now()
-	if _, started := ev.(*agui.RunStarted); !started && !l.firsts.event {
+	if !l.firsts.event {
 		l.firsts.event = true
 		l.hub.counters.firstEvent.Record(int64(now.Sub(l.info.Started)))
 	}
@@ -278,6 +278,15 @@ func (l *Live) store(first uint64, events [][]byte, older []Entry) {
 		err = l.stored.Fold(ctx, first+uint64(len(events))-1, older)
 	}
 	l.noteStored(err)
+}
+
+// dropStored has the store drop what the log has dropped.
+func (l *Live) dropStored() {
+	l.storing.Lock()
+	defer l.storing.Unlock()
+	if through := min(l.log.trimmedAt(), l.through); l.stored != nil && !l.closed && through > 0 {
+		l.noteStored(l.stored.Fold(context.Background(), through, nil))
+	}
 }
 
 // append gives the store those events that it does not have. Under storing.

@@ -32,13 +32,15 @@ func (l LogLimits) withDefaults() LogLimits {
 // Its lock comes before those of outlets, and is not held while anything is encoded or folded.
 type liveLog struct {
 	// Immutable.
-	epoch    uint64
-	limits   LogLimits
-	prelude  [][]byte // stands for offset 1 where somebody joins from the start; nil: there is none
-	onGrow   func(bytes int)
-	onMoved  func(first uint64, events [][]byte, older []Entry) // what the store is to have; nil: nothing
-	onEnded  func()                                             // the terminal event is in
-	onVacant func()                                             // the last viewer is gone
+	epoch     uint64
+	limits    LogLimits
+	prelude   [][]byte // stands for offset 1 where somebody joins from the start; nil: there is none
+	shared    bool     // what is older, and the prelude, lie in a MemoryStore, which counts them
+	onGrow    func(bytes int)
+	onMoved   func(first uint64, events [][]byte, older []Entry) // what the store is to have; nil: nothing
+	onDropped func()                                             // what is older is gone
+	onEnded   func()                                             // the terminal event is in
+	onVacant  func()                                             // the last viewer is gone
 
 	// Any goroutine.
 	ahead atomic.Bool // AwaitDrain has to look; written under mu
@@ -53,7 +55,7 @@ type liveLog struct {
 	written  int64     // bytes of all events so far
 	segments []segment // of newest, in order
 	held     int       // bytes told to onGrow
-	folding  bool // a goroutine folds; the folder is its
+	folding  bool      // a goroutine folds; the folder is its
 	folder   *folder
 	dropped  bool // what is older is to be dropped when it has folded
 	ended    bool
@@ -76,9 +78,7 @@ type segment struct {
 const (
 	firstSegment = 1 << 10  // bytes; each one is larger than the one before
 	maxSegment   = 16 << 10 // bytes; an event that is larger lies alone
-	// entrySize is what an Entry takes besides its bytes, and newestSize a newest event.
-	entrySize  = 72
-	newestSize = 24
+	newestSize   = 24       // what one of the newest events takes besides its bytes
 )
 
 // last is the offset of the last event, 0 where there is none yet. Under mu.
@@ -163,7 +163,9 @@ func (l *liveLog) fold() {
 		if l.onMoved != nil {
 			l.onMoved(first, moved, folded)
 		}
-		l.replaceOldest(len(moved), folded, trimmed)
+		if l.replaceOldest(len(moved), folded, trimmed) {
+			l.onDropped()
+		}
 	}
 }
 
@@ -178,13 +180,15 @@ func (l *liveLog) oldest() (older []Entry, moved [][]byte, first uint64) {
 	}
 	if n == 0 || len(l.newest) < l.limits.WindowEvents && l.size <= l.limits.WindowBytes {
 		l.folding = false
+		l.look()
 		return nil, nil, 0
 	}
 	return l.older, slices.Clone(l.newest[:n]), l.first
 }
 
-// replaceOldest puts what n of the newest events were folded to in their place.
-func (l *liveLog) replaceOldest(n int, folded []Entry, trimmed uint64) {
+// replaceOldest puts what n of the newest events were folded to in their place. It reports whether
+// that was dropped, since drop was called meanwhile.
+func (l *liveLog) replaceOldest(n int, folded []Entry, trimmed uint64) (dropped bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	before := l.held
@@ -194,7 +198,7 @@ func (l *liveLog) replaceOldest(n int, folded []Entry, trimmed uint64) {
 	}
 	l.newest = slices.Delete(l.newest, 0, n)
 	l.first += uint64(n)
-	if l.dropped {
+	if dropped = l.dropped; dropped {
 		l.dropped = false
 		l.dropOlder()
 	}
@@ -205,6 +209,7 @@ func (l *liveLog) replaceOldest(n int, folded []Entry, trimmed uint64) {
 	l.segments = slices.Delete(l.segments, 0, done)
 	l.recount(before)
 	l.look()
+	return dropped
 }
 
 // recount counts what is held anew. Under mu.
@@ -213,11 +218,13 @@ func (l *liveLog) recount(before int) {
 	for i := range l.segments {
 		held += cap(l.segments[i].b)
 	}
-	for i := range l.older {
-		held += entrySize + cap(l.older[i].Event) + 4*cap(l.older[i].Pieces)
-	}
-	for _, b := range l.prelude {
-		held += cap(b)
+	if !l.shared {
+		for i := range l.older {
+			held += l.older[i].size()
+		}
+		for _, b := range l.prelude {
+			held += cap(b)
+		}
 	}
 	l.held = held
 	l.onGrow(held - before)
@@ -232,15 +239,30 @@ func (l *liveLog) recountAll() {
 
 // drop forgets all events but the newest. Cursors before those are trimmed.
 func (l *liveLog) drop() {
+	if l.tryDrop() {
+		l.onDropped()
+	}
+}
+
+// tryDrop drops what is older, or has who folds do it.
+func (l *liveLog) tryDrop() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.folding {
 		l.dropped = true
-		return
+		return false
 	}
 	before := l.held
 	l.dropOlder()
 	l.recount(before)
+	return true
+}
+
+// trimmedAt is the offset up to which events are gone.
+func (l *liveLog) trimmedAt() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.trimmed
 }
 
 // dropOlder forgets what is older than the newest events. Under mu, while nobody folds.
@@ -311,9 +333,19 @@ func (l *liveLog) look() {
 	}
 }
 
-// isAhead reports whether the log is a window ahead of the most advanced viewer. Under mu.
+// foldLag is how many windows the newest events may take while the older ones of them are being
+// folded, before the producer waits for that.
+const foldLag = 4
+
+// isAhead reports whether the producer is to wait: the log is a window ahead of the most advanced
+// viewer, or folding cannot keep up. Under mu.
 func (l *liveLog) isAhead() bool {
-	if len(l.viewers) == 0 || l.ended {
+	switch {
+	case l.ended:
+		return false
+	case l.folding && (len(l.newest) >= foldLag*l.limits.WindowEvents || l.size >= foldLag*max(l.limits.WindowBytes, maxSegment)):
+		return true
+	case len(l.viewers) == 0:
 		return false
 	}
 	next, seen := uint64(0), int64(0)

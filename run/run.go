@@ -193,6 +193,7 @@ func newRun(ctx context.Context, input *agui.RunAgentInput, with *Setup) *Run {
 	}
 	if r.live = with.Live; r.live != nil {
 		r.sink = r.live
+		_ = r.order.Check(runStarted(input)) // the hub has put it into the log
 	}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	r.emitting.pass = make(chan struct{}, 1)
@@ -209,12 +210,20 @@ func (with *Setup) info(input *agui.RunAgentInput) *RunInfo {
 }
 
 func (r *Run) do(agent Agent) error {
+	if r.live != nil {
+		return r.doLogged(agent)
+	}
 	if err := r.emit(runStarted(r.Input)); err != nil {
 		// The ids that it repeats are too long. If nobody receives events, Refuse does nothing.
 		Refuse(r.sink, CodeBadInput, err.Error())
 		return err
 	}
-	if r.live != nil && r.ctx.Err() != nil { // it was cancelled before it began
+	return r.finish(r.callAgent(agent))
+}
+
+// doLogged is do for a run whose log has RUN_STARTED already.
+func (r *Run) doLogged(agent Agent) error {
+	if r.ctx.Err() != nil { // it was cancelled before it began
 		return r.finish(nil)
 	}
 	return r.finish(r.callAgent(agent))

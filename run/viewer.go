@@ -131,8 +131,6 @@ func (v *Viewer) Pull() (more bool) {
 // frameAt fills f with what comes next for v; without an Event there is nothing yet. Under mu.
 func (l *liveLog) frameAt(v *Viewer, f *Frame) error {
 	switch {
-	case v.leads() && l.last() == 0: // RUN_STARTED is still to come
-		return nil
 	case v.leads() && v.led == 0:
 		*f = Frame{Event: v.lead[0], First: 1, Through: 1}
 	case v.leads():
@@ -208,20 +206,9 @@ func (l *liveLog) sendLevel() {
 		Epoch: l.epoch, Last: last, Terminal: l.ended,
 	}
 	for i := len(l.viewers) - 1; i >= 0; i-- { // backwards, since a viewer may be detached
-		switch v := l.viewers[i]; {
-		case v.state != viewerLevel:
-		case v.leads():
-			l.sendPrelude(v)
-		default:
+		if v := l.viewers[i]; v.state == viewerLevel {
 			l.offer(v, &f)
 		}
-	}
-}
-
-// sendPrelude sends what stands for RUN_STARTED to a viewer that was there before that. Under mu.
-func (l *liveLog) sendPrelude(v *Viewer) {
-	var f Frame
-	for v.leads() && l.frameAt(v, &f) == nil && l.offer(v, &f) {
 	}
 }
 
