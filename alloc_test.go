@@ -9,6 +9,7 @@ import (
 
 	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/codec/control"
 	"github.com/agloop/agloop/internal/testkit"
 )
 
@@ -133,4 +134,67 @@ func TestNoAllocationPerEventOut(t *testing.T) {
 	out := <-results
 	ceiling(t, "event of a flood", n, out[0])
 	ceiling(t, "event by itself", n/10, out[1])
+}
+
+// TestNoAllocationPerLoggedEvent: nor does a log with one viewer or ten, but for what the events of
+// the log take themselves, and the folding of the older ones: that is off the emit path, and once for
+// a quarter of the window.
+func TestNoAllocationPerLoggedEvent(t *testing.T) {
+	if testkit.Race {
+		t.Skip("the race detector allocates")
+	}
+	const n = 20000
+	for _, viewers := range []int{1, 10} {
+		results, ready := make(chan uint64, 1), make(chan struct{})
+		_, addr := serve(t, agloop.ServerConfig{Agent: agloop.AgentFunc(func(ctx context.Context, run *agloop.Run) error {
+			msg, err := run.TextMessage()
+			if err != nil {
+				return err
+			}
+			ev := &agui.TextMessageContent{MessageID: msg.ID(), Delta: "twenty-four bytes of text"}
+			ev.Timestamp = new(int64(1769904000123))
+			flood := func() {
+				for range n {
+					if err = run.Emit(ev); err != nil {
+						return
+					}
+				}
+			}
+			<-ready
+			flood()
+			before := mallocs()
+			flood()
+			results <- mallocs() - before
+			if err != nil {
+				return err
+			}
+			return msg.Close()
+		})})
+		first := newViewer(t, addr, "")
+		first.start("1", namedInput("t", "r"))
+		peers := []*viewer{first}
+		for len(peers) < viewers {
+			v := newViewer(t, addr, "")
+			v.ask(control.NameBind, &control.Bind{Ref: "b", Secret: first.hello.Secret})
+			v.attachAt("a", "t", "r", agloop.Cursor{})
+			peers = append(peers, v)
+		}
+		for _, v := range peers {
+			v.await("TEXT_MESSAGE_START")
+			go func() {
+				buf := make([]byte, 64<<10)
+				for {
+					if _, err := v.Conn.Read(buf); err != nil {
+						return
+					}
+				}
+			}()
+		}
+		close(ready)
+		got := <-results
+		// 40 bytes of text come to 145 bytes of an event: so many segments of the log are filled.
+		segments := uint64(n * 145 / (16 << 10))
+		t.Logf("%d viewers: %d allocations for %d events", viewers, got, n)
+		ceiling(t, "logged event", n, got-min(got, segments))
+	}
 }

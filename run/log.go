@@ -61,6 +61,7 @@ type liveLog struct {
 	ended    bool
 	terminal []byte        // in place of the terminal event, for who has not seen that; nil: as it is
 	viewers  []*Viewer     // the most advanced is not known without looking
+	frame    Frame         // that is being offered: it would take memory of its own otherwise
 	room     chan struct{} // closed when the producer is to look again; nil while it does not wait
 }
 

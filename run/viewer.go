@@ -111,8 +111,8 @@ func (v *Viewer) Pull() (more bool) {
 		if v.state != viewerBehind {
 			return false
 		}
-		var f Frame
-		if err := l.frameAt(v, &f); err != nil {
+		f := &l.frame
+		if err := l.frameAt(v, f); err != nil {
 			l.detach(v, err)
 			return false
 		}
@@ -120,7 +120,7 @@ func (v *Viewer) Pull() (more bool) {
 			v.state = viewerLevel
 			return false
 		}
-		if !l.offer(v, &f) {
+		if !l.offer(v, f) {
 			return false
 		}
 		sent += len(f.Event)
@@ -136,6 +136,7 @@ func (l *liveLog) frameAt(v *Viewer, f *Frame) error {
 	case v.leads():
 		*f = Frame{Event: v.lead[v.led], First: v.next, Through: v.next - 1}
 	case v.next > l.last():
+		f.Event = nil
 		return nil
 	case v.next <= l.trimmed:
 		return ErrTrimmed
@@ -201,13 +202,13 @@ func (l *liveLog) sendLevel() {
 		return
 	}
 	last := l.last()
-	f := Frame{
+	l.frame = Frame{
 		Event: l.newest[len(l.newest)-1], First: last, Through: last,
 		Epoch: l.epoch, Last: last, Terminal: l.ended,
 	}
 	for i := len(l.viewers) - 1; i >= 0; i-- { // backwards, since a viewer may be detached
 		if v := l.viewers[i]; v.state == viewerLevel {
-			l.offer(v, &f)
+			l.offer(v, &l.frame)
 		}
 	}
 }
