@@ -88,15 +88,6 @@ func (m *threadMessage) appendText(delta string) {
 	m.text.WriteString(delta)
 }
 
-func (m *threadMessage) findCall(id string) *threadCall {
-	for _, call := range m.calls {
-		if call.id == id {
-			return call
-		}
-	}
-	return nil
-}
-
 // message returns m as it stands.
 func (m *threadMessage) message() Message {
 	out := m.head

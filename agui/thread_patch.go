@@ -18,7 +18,7 @@ const maxCopied = 16 << 20
 // maxPatchWork bounds what one patch reads of its document, in bytes: operations that look at the
 // document read it whole. The first passes over a large document are free of it.
 const (
-	maxPatchWork  = 64 << 20
+	maxPatchWork  = 16 << 20
 	minPatchReads = 8
 )
 
@@ -27,8 +27,7 @@ const (
 // jsonpatch, except where that disagrees, which is decided here: operations on the whole document,
 // every test, and names that are numbers in one of the two only.
 //
-// What remains: a path through an empty name never applies, and names that every JavaScript object
-// has, such as toString, are names like all others here.
+// What remains different is in docs/adr/0019-thread.md.
 func applyPatch(doc json.RawMessage, ops []PatchOp) (_ json.RawMessage, err error) {
 	defer func() {
 		// The library panics on some documents instead of failing.
@@ -42,7 +41,7 @@ func applyPatch(doc json.RawMessage, ops []PatchOp) (_ json.RawMessage, err erro
 	}
 	for i := range ops {
 		if err := p.apply(&ops[i]); err != nil {
-			return nil, fmt.Errorf("operation %d (%s): %w", i, ops[i].Op, err)
+			return nil, err
 		}
 	}
 	if err := p.flush(); err != nil {
@@ -51,14 +50,23 @@ func applyPatch(doc json.RawMessage, ops []PatchOp) (_ json.RawMessage, err erro
 	return p.doc, nil
 }
 
-var (
-	errPatchPath    = errors.New("the path does not exist")
-	errPatchName    = errors.New("the path has a name that is not allowed")
-	errPatchTest    = errors.New("the values differ")
-	errPatchValue   = errors.New("the value is missing or no JSON")
-	errPatchOp      = errors.New("the operation is unknown")
-	errPatchTooMuch = errors.New("the patch reads the document too often")
+// errPatch says why a patch does not apply, and to which path.
+func errPatch(reason, path string) error {
+	if len(path) > 128 {
+		path = path[:128]
+	}
+	return fmt.Errorf("%s: %q", reason, path)
+}
+
+const (
+	patchNoPath  = "the path does not exist"
+	patchName    = "the path has a name that is not allowed"
+	patchNoValue = "the value is missing or no JSON"
+	patchDiffers = "the test fails"
+	patchUnknown = "the operation is unknown"
 )
+
+var errPatchWork = errors.New("the patch reads the document too often")
 
 // patch is a patch while it is applied.
 type patch struct {
@@ -72,33 +80,40 @@ type patch struct {
 }
 
 func (p *patch) apply(op *PatchOp) error {
-	from := op.From
-	if !op.Op.uses("from") {
-		from = nil
-	} else if from == nil {
-		return errPatchPath
-	}
-	if !allowedPath(op.Path) || from != nil && !allowedPath(*from) {
-		return errPatchName
-	}
-	if op.Op.uses("value") && !json.Valid(op.Value) {
-		return errPatchValue
+	var from *string
+	if op.Op.uses("from") {
+		if from = op.From; from == nil {
+			return errPatch(patchNoPath, "")
+		}
 	}
 	switch {
+	case !allowedPath(op.Path):
+		return errPatch(patchName, op.Path)
+	case from != nil && !allowedPath(*from):
+		return errPatch(patchName, *from)
+	case op.Op.uses("value") && !json.Valid(op.Value):
+		return errPatch(patchNoValue, op.Path)
 	case op.Op == PatchTest:
-		value, err := p.find(op.Path)
-		if err != nil {
-			return err
-		}
-		want, err := parseJSON(op.Value)
-		if err != nil || !equalJSON(value, want) {
-			return errPatchTest
-		}
-		return nil
+		return p.test(op)
 	case op.Path == "":
 		return p.applyToRoot(op)
 	}
 	return p.enqueue(op, from)
+}
+
+func (p *patch) test(op *PatchOp) error {
+	value, err := p.find(op.Path)
+	if err != nil {
+		return err
+	}
+	want, err := parseJSON(op.Value)
+	if err != nil {
+		return err
+	}
+	if !equalJSON(value, want) {
+		return errPatch(patchDiffers, op.Path)
+	}
+	return nil
 }
 
 // applyToRoot changes the whole document, which need not be an object afterwards.
@@ -122,7 +137,7 @@ func (p *patch) applyToRoot(op *PatchOp) error {
 		}
 		p.set(doc)
 	default:
-		return errPatchOp
+		return errPatch(patchUnknown, op.Path)
 	}
 	return nil
 }
@@ -197,7 +212,7 @@ func (p *patch) checkNames(path string) error {
 			return err
 		}
 		if _, array := parent.([]any); array {
-			return errPatchPath
+			return errPatch(patchNoPath, path)
 		}
 	}
 	return nil
@@ -214,7 +229,7 @@ func (p *patch) flush() error {
 		return nil
 	}
 	if p.doc[0] != '{' && p.doc[0] != '[' {
-		return errPatchPath // a scalar has no members
+		return errPatch(patchNoPath, "") // a scalar has no members
 	}
 	if err := p.read(); err != nil {
 		return err
@@ -234,7 +249,7 @@ func (p *patch) read() error {
 	p.reads++
 	p.work += len(p.doc)
 	if p.work > maxPatchWork && p.reads > minPatchReads {
-		return errPatchTooMuch
+		return errPatchWork
 	}
 	return nil
 }
@@ -260,17 +275,17 @@ func (p *patch) find(path string) (any, error) {
 		case map[string]any:
 			member, ok := parent[token]
 			if !ok {
-				return nil, errPatchPath
+				return nil, errPatch(patchNoPath, path)
 			}
 			value = member
 		case []any:
 			n, err := strconv.ParseUint(token, 10, 31)
 			if err != nil || n >= uint64(len(parent)) {
-				return nil, errPatchPath
+				return nil, errPatch(patchNoPath, path)
 			}
 			value = parent[n]
 		default:
-			return nil, errPatchPath
+			return nil, errPatch(patchNoPath, path)
 		}
 	}
 	return value, nil

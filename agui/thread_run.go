@@ -91,14 +91,19 @@ func (r *threadRun) summary() ThreadRun {
 	return run
 }
 
-// startRun begins a run. Messages of its input that the conversation does not have are appended.
+// startRun begins a run, perhaps that of the input of NewThread. Messages of the event's input that
+// the conversation does not have are appended.
 func (t *Thread) startRun(e *RunStarted) {
-	head := ThreadRun{RunID: e.RunID, ParentRunID: clonePointer(e.ParentRunID), Active: true}
-	switch before := &t.run.head; {
-	case e.Input != nil:
+	head := t.run.head
+	if begun := head.Active || head.Outcome != "" || head.Error != nil; begun || head.RunID != e.RunID {
+		head = ThreadRun{RunID: e.RunID}
+	}
+	head.Active = true
+	if e.ParentRunID != nil {
+		head.ParentRunID = clonePointer(e.ParentRunID)
+	}
+	if e.Input != nil && e.Input.Resume != nil {
 		head.Resume = cloneResume(e.Input.Resume)
-	case before.RunID == e.RunID && !before.Active && before.Outcome == "" && before.Error == nil:
-		head.Resume = before.Resume // of the input of NewThread
 	}
 	t.threadID, t.run = e.ThreadID, threadRun{head: head}
 	if e.Input == nil {

@@ -84,7 +84,7 @@ func reduce(line []byte) (*conversation, error) {
 		}
 		thread = agui.NewThread(in)
 	}
-	result := new(conversation)
+	result := &conversation{Interrupts: []agui.Interrupt{}, Ends: []end{}}
 	for _, raw := range stream.Events {
 		ev, _, err := new(event.Decoder).DecodeEvent(raw)
 		if err != nil {
@@ -97,7 +97,8 @@ func reduce(line []byte) (*conversation, error) {
 			result.Ends = append(result.Ends, endOf(thread))
 		}
 	}
-	result.Messages, result.State, result.Interrupts = thread.Messages(), thread.State(), thread.PendingInterrupts()
+	result.Messages, result.State = thread.Messages(), thread.State()
+	result.Interrupts = append(result.Interrupts, thread.PendingInterrupts()...)
 	// What was reduced can be sent.
 	if _, err := event.Append(nil, &agui.MessagesSnapshot{Messages: result.Messages}); err != nil {
 		return nil, err
