@@ -27,7 +27,7 @@ func threadEvent(a, b byte) agui.Event {
 	ops := []agui.PatchOp{
 		{Op: agui.PatchAdd, Path: "/" + id, Value: json.RawMessage(`[1]`)},
 		{Op: agui.PatchMove, From: new("/" + other), Path: "/" + id + "/0"},
-		{Op: agui.PatchCopy, From: new(""), Path: "/" + other + "/-"},
+		{Op: agui.PatchCopy, From: new("/" + other), Path: "/" + id},
 	}[:b>>6]
 	switch a % 20 {
 	case 0:

@@ -11,9 +11,12 @@ import (
 	jsonpatch "github.com/evanphx/json-patch/v5"
 )
 
-// maxCopied is the size in bytes that a document does not grow beyond by copying within itself:
-// copies can double it with every operation.
-const maxCopied = 16 << 20
+// What copying within a document may come to, in bytes: by one patch, and the document that it
+// makes. A copy of a few bytes can double a document.
+const (
+	maxCopied   = 4 << 20
+	maxDocument = 16 << 20
+)
 
 // maxPatchWork bounds what one patch reads of its document, in bytes: operations that look at the
 // document read it whole. The first passes over a large document are free of it.
@@ -235,7 +238,7 @@ func (p *patch) flush() error {
 		return err
 	}
 	doc, err := p.waiting.ApplyWithOptions(p.doc, &jsonpatch.ApplyOptions{
-		AccumulatedCopySizeLimit: max(1, int64(maxCopied-len(p.doc))),
+		AccumulatedCopySizeLimit: int64(max(1, min(maxCopied, maxDocument-len(p.doc)))),
 	})
 	if err != nil {
 		return err
