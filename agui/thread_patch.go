@@ -21,7 +21,7 @@ const (
 // maxPatchWork bounds what one patch reads of its document, in bytes: operations that look at the
 // document read it whole. The first passes over a large document are free of it.
 const (
-	maxPatchWork  = 16 << 20
+	maxPatchWork  = 64 << 20
 	minPatchReads = 8
 )
 
