@@ -53,17 +53,19 @@ var floors = map[string]struct {
 	"cmd/agloop":   {5, ". server client codec/event agui metrics metrics/prom"},
 	"e2e/proxied":  {5, "server"},
 	"e2e/reencode": {5, "codec/event"},
+	"e2e/reduce":   {5, "agui codec/event"},
 }
 
 // owners names the packages that may import each foreign module: one, or a program besides.
 var owners = map[string]string{
-	"github.com/panjf2000/gnet":  "loop",
-	"github.com/gobwas/ws":       "codec/frame",
-	"github.com/bytedance/sonic": "codec/event codec/frame", // frame: the UTF-8 check alone
-	"github.com/prometheus":      "metrics/prom",
-	"golang.org/x/sync":          ".",               // the semaphore of decoding
-	"golang.org/x/sys":           "loop cmd/agloop", // loop: epoll and TCP_INFO; sends where the scheduler is told
-	"golang.org/x/time":          "loop",
+	"github.com/panjf2000/gnet":     "loop",
+	"github.com/gobwas/ws":          "codec/frame",
+	"github.com/bytedance/sonic":    "codec/event codec/frame", // frame: the UTF-8 check alone
+	"github.com/evanphx/json-patch": "agui",
+	"github.com/prometheus":         "metrics/prom",
+	"golang.org/x/sync":             ".",               // the semaphore of decoding
+	"golang.org/x/sys":              "loop cmd/agloop", // loop: epoll and TCP_INFO; sends where the scheduler is told
+	"golang.org/x/time":             "loop",
 }
 
 // TestFloors walks the tree and holds every import against the tables.

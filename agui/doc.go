@@ -1,6 +1,7 @@
 // Package agui holds the types of AG-UI 1.0: the 31 events, the messages and the run input they
-// carry, the rules of their order, and the expansion of the chunk shorthand. It does no I/O and
-// imports the standard library only. Hosts may rely on its API.
+// carry, the rules of their order, the expansion of the chunk shorthand, and the conversation that
+// events leave behind. It does no I/O and imports the standard library and a library for JSON Patch.
+// Hosts may rely on its API.
 //
 // # Absent and empty
 //
@@ -18,6 +19,7 @@
 //
 // A sender checks each event with [Order.Check] before writing it. A reader passes each decoded
 // event through [Expander.Expand] and each result through [Order.Check]; when the stream ends,
-// [Order.Done] reports whether the run has ended or was truncated. Neither type may be used by two
+// [Order.Done] reports whether the run has ended or was truncated. Whoever wants to know what a
+// conversation has come to gives the events to [Thread.Apply]. None of the three may be used by two
 // goroutines at once.
 package agui

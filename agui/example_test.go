@@ -1,7 +1,9 @@
 package agui_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/agloop/agloop/agui"
 )
@@ -59,4 +61,37 @@ func ExampleExpander() {
 	// TEXT_MESSAGE_CONTENT
 	// TEXT_MESSAGE_END
 	// RUN_FINISHED
+}
+
+// A client keeps the conversation, asks on, and answers what the run before asked for.
+func ExampleThread() {
+	thread := agui.NewThread(&agui.RunAgentInput{ThreadID: "t", Messages: []agui.Message{
+		{ID: "u1", Role: agui.RoleUser, Content: agui.TextContent("Delete the file.")},
+	}})
+	for _, ev := range []agui.Event{
+		&agui.RunStarted{ThreadID: "t", RunID: "r1"},
+		&agui.TextMessageChunk{MessageID: new("a1"), Delta: new("May ")},
+		&agui.TextMessageChunk{Delta: new("I?")},
+		&agui.StateDelta{Delta: []agui.PatchOp{{Op: agui.PatchAdd, Path: "/asked", Value: json.RawMessage(`true`)}}},
+		&agui.RunFinished{ThreadID: "t", RunID: "r1", Outcome: &agui.Outcome{
+			Type: agui.OutcomeInterrupt, Interrupts: []agui.Interrupt{{ID: "i1", Reason: "approval"}},
+		}},
+	} {
+		if err := thread.Apply(ev); err != nil {
+			fmt.Println(err)
+		}
+	}
+	for _, m := range thread.Messages() {
+		fmt.Println(m.Role, m.Content.Text)
+	}
+
+	_, err := thread.Input("r2", time.Now())
+	fmt.Println(err)
+	in, err := thread.Input("r2", time.Now(), agui.ResumeEntry{InterruptID: "i1", Status: agui.ResumeResolved})
+	fmt.Println(len(in.Messages), string(in.State), err)
+	// Output:
+	// user Delete the file.
+	// assistant May I?
+	// agloop: resume does not fit the pending interrupts: no answer to ["i1"]
+	// 2 {"asked":true} <nil>
 }

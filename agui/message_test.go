@@ -10,7 +10,7 @@ import (
 	"github.com/agloop/agloop/agui"
 )
 
-func dataLines(t *testing.T, name string) [][]byte {
+func dataLines(t testing.TB, name string) [][]byte {
 	t.Helper()
 	data, err := os.ReadFile("testdata/" + name)
 	if err != nil {
