@@ -56,6 +56,9 @@ var (
 	ErrAbandoned = run.ErrAbandoned // nobody follows it any more
 	ErrShutdown  = run.ErrShutdown  // the server shuts down
 
+	// ErrAuthLater is returned by Authorize for a client that is to send its token later.
+	ErrAuthLater = auth.ErrAuthLater
+
 	ErrEngineClosed = loop.ErrEngineClosed // a loop was needed after its engine stopped
 	ErrEventTooBig  = run.ErrEventTooBig   // Emit, SendEvent: the encoded event exceeds Limits.MaxEvent
 	ErrRunEnded     = run.ErrRunEnded      // Emit: the run has had its terminal event

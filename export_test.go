@@ -107,3 +107,6 @@ func (s *Server) Peers() int {
 	defer s.peers.mu.Unlock()
 	return len(s.peers.byKey)
 }
+
+// Conns calls f for each of its connections.
+func (s *Server) Conns(f func(*Conn)) { s.door.Slots().Each(f) }

@@ -61,6 +61,7 @@ const (
 	CloseRestart        = frame.CloseRestart
 	CloseTryLater       = frame.CloseTryLater
 	CloseSlowReader     = frame.CloseSlowReader
+	CloseAuthTimeout    = frame.CloseAuthTimeout
 	CloseExpired        = frame.CloseExpired
 
 	// AnyPath as ServerConfig.Path upgrades requests for every path.

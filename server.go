@@ -63,6 +63,20 @@ type ServerConfig struct {
 	// Limits.HandshakeTimeout. ctx ends when nobody waits for the answer any more; of a mounted
 	// server it is the request's. A *RefusedError is answered as it says, any other error with 403
 	// and logged. nil lets everybody in as anonymous, without leaving the loop.
+	//
+	// ErrAuthLater lets a client in that offers agloop.v1.json, of a server with an Agent, and others
+	// are answered 401: for browsers, which cannot set Authorization. That subprotocol is chosen then,
+	// and the client's first message must be an auth with its token, accepted within 10 s and of at
+	// most 16 KiB with all that comes behind it meanwhile; else it is closed with 4010. Authorize is
+	// asked again, with the same request and "Bearer " and the token in its field Authorization: ctx
+	// is then one of BaseContext, and of the Grant only Principal and Values count. The Principal must
+	// have a Key: who needs none is let in at once. Until then the connection is nobody's, no hook is
+	// told of it, and it counts for no quota by principal. What is no Grant, ErrAuthLater included,
+	// closes it with 1008 and the Reason of a RefusedError.
+	//
+	// A client of agloop.v1.json may send fresh tokens in the same way, such as before ExpiresAt: what
+	// is granted replaces Principal and Values for that and for runs to come, within 5 s. The Key must
+	// stay. A token that is refused changes nothing then.
 	Authorize func(ctx context.Context, req *Request) (Grant, error)
 
 	// Loops is the number of event loops. 0 is one less than GOMAXPROCS, at least 1.

@@ -187,12 +187,13 @@ func (s *controlSession) start(ctx context.Context, ref string, raw []byte) {
 	if a == nil {
 		return
 	}
-	released, refused := s.srv.admitRun(ctx, key, s.principal, s.network, input)
+	principal, values := loop.GrantOf(s.conn)
+	released, refused := s.srv.admitRun(ctx, key, principal, s.network, input)
 	if refused.code != "" {
 		s.reject(ref, refused.code, refused.message)
 		return
 	}
-	start := s.srv.newStart(key, s.principal, s.values, input, hashInput(raw), DisconnectContinue)
+	start := s.srv.newStart(key, principal, values, input, hashInput(raw), DisconnectContinue)
 	start.Released = released
 	s.mu.Lock()
 	gone := s.gone

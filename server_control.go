@@ -33,10 +33,11 @@ type controlSession struct {
 	// Immutable.
 	srv       *Server
 	conn      *Conn
-	principal auth.Principal
 	network   netip.Prefix // the client's, for quotas
-	values    []any        // for Run.Value
 	startRate *loop.Bucket
+
+	// The loop.
+	early int // bytes of messages that came while the connection awaited its token
 
 	// The connection, under its lock.
 	selection loop.Selection
@@ -47,6 +48,7 @@ type controlSession struct {
 	// Any goroutine, under mu, which comes after the locks of logs and of the hub.
 	mu          sync.Mutex
 	active      bool // it has a goroutine
+	asking      bool // Authorize is asked about a token: controls wait
 	gone        bool // the connection is
 	waiting     []*bufpool.Buffer
 	bytes       int       // of waiting, by capacity
@@ -95,7 +97,7 @@ func (l *controlSessions) list() (list []*controlSession) {
 func openControl(srv *Server, c *Conn) *controlSession {
 	info, rates := c.Info(), &srv.cfg.Rates
 	s := &controlSession{
-		srv: srv, conn: c, principal: info.Principal, network: loop.NetworkOf(info.Remote.Addr()), values: c.Values(),
+		srv: srv, conn: c, network: loop.NetworkOf(info.Remote.Addr()),
 		startRate:   loop.NewBucket(rates.Runs, rates.RunsBurst),
 		attachments: make(map[uint64]*attachment), byKey: make(map[RunKey]*attachment),
 		follows: make(map[string]*follow), own: make(map[RunKey]struct{}),
@@ -110,7 +112,7 @@ func openControl(srv *Server, c *Conn) *controlSession {
 	if hello.Boot = store.Boot; store.Durable {
 		hello.Resumable = control.ResumableDurable
 	}
-	if s.principal.Key == "" {
+	if info.Principal.Key == "" && !c.AwaitsToken() {
 		s.scope, hello.Secret = srv.scopes.create()
 	}
 	srv.controls.add(s)
@@ -138,9 +140,15 @@ func (s *controlSession) tellGoing() {
 	s.tell(control.NameGoing, &control.Going{RetryAfter: retryAfter})
 }
 
+// principal is whose the connection is now.
+func (s *controlSession) principal() auth.Principal {
+	p, _ := loop.GrantOf(s.conn)
+	return p
+}
+
 // keyOf is the name of a run that the client asks for, in its own scope.
 func (s *controlSession) keyOf(thread, id string) RunKey {
-	scope := s.principal.Key
+	scope := s.principal().Key
 	if scope == "" {
 		s.mu.Lock()
 		scope = s.scope.name
@@ -155,6 +163,9 @@ func (s *controlSession) message(payload []byte) {
 	defer s.mu.Unlock()
 	switch {
 	case s.gone:
+		return
+	case s.conn.AwaitsToken() && !s.mayBeEarly(len(payload)):
+		s.conn.Close(CloseAuthTimeout, "too much before authorization")
 		return
 	case len(s.waiting) == maxControls:
 		s.conn.Close(ClosePolicy, "too many controls wait")
@@ -213,7 +224,7 @@ func (s *controlSession) next() (raw *bufpool.Buffer, f *follow, ok bool) {
 		f = s.advancing[0]
 		s.advancing = s.advancing[1:]
 		return nil, f, true
-	case len(s.waiting) > 0:
+	case len(s.waiting) > 0 && !s.asking:
 		raw = s.waiting[0]
 		s.waiting[0] = nil
 		s.waiting = s.waiting[1:]
@@ -247,17 +258,31 @@ func (s *controlSession) handle(raw *bufpool.Buffer) {
 	}()
 	ctx, cancel := context.WithTimeout(s.srv.cfg.BaseContext, controlTime)
 	defer cancel()
-	if !control.IsControl(raw.B) {
+	input := !control.IsControl(raw.B)
+	var name string
+	var body json.RawMessage
+	var err error
+	if !input {
+		name, body, err = control.Parse(raw.B)
+	}
+	switch {
+	case s.conn.AwaitsToken() && name != control.NameAuth:
+		s.conn.Close(CloseAuthTimeout, errNoAuth)
+		return
+	case input:
 		s.bound = true
 		s.start(ctx, "", raw.B)
 		return
-	}
-	name, body, err := control.Parse(raw.B)
-	if err != nil {
+	case err != nil:
 		s.conn.Close(frame.CloseUnsupported, "control is not [name,{…}]")
 		return
 	}
 	switch name {
+	case control.NameAuth:
+		if !read(s, body, s.auth) && s.conn.AwaitsToken() {
+			s.conn.Close(CloseAuthTimeout, "auth is malformed")
+		}
+		return
 	case control.NameBind:
 		read(s, body, s.bind)
 		s.bound = true
@@ -281,17 +306,19 @@ func (s *controlSession) handle(raw *bufpool.Buffer) {
 	s.bound = true
 }
 
-// read decodes what a control carries and hands it on, or says what is wrong with it.
-func read[T any](s *controlSession, body json.RawMessage, do func(*T)) {
+// read decodes what a control carries and hands it on, or says what is wrong with it. It reports
+// whether it has handed it on.
+func read[T any](s *controlSession, body json.RawMessage, do func(*T)) bool {
 	var c T
 	if !s.decode(body, &c) {
-		return
+		return false
 	}
 	if r, ok := any(&c).(interface{ Reference() string }); ok && len(r.Reference()) > maxRef {
 		s.reject("", control.CodeMalformed, "ref")
-		return
+		return false
 	}
 	do(&c)
+	return true
 }
 
 // decode decodes what a control carries. It reports whether that is well formed, and tells the
@@ -323,7 +350,7 @@ func (s *controlSession) reject(ref, code, field string) {
 
 // bind joins the scope of a secret.
 func (s *controlSession) bind(c *control.Bind) {
-	if s.bound || s.principal.Key != "" {
+	if s.bound || s.principal().Key != "" {
 		s.reject(c.Ref, control.CodeOrder, "")
 		return
 	}
@@ -346,7 +373,7 @@ func (s *controlSession) bind(c *control.Bind) {
 // authorize asks the host whether the client may do something. The client has been told when ok is
 // false.
 func (s *controlSession) authorize(ctx context.Context, ref, follows string, action Action, key RunKey) (_ RunKey, ok bool) {
-	key, err := s.srv.authorizeRun(ctx, s.principal, action, key)
+	key, err := s.srv.authorizeRun(ctx, s.principal(), action, key)
 	switch {
 	case err == nil:
 		return key, true

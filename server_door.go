@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/agloop/agloop/codec/control"
 	"github.com/agloop/agloop/codec/event"
 	"github.com/agloop/agloop/codec/handshake"
 	"github.com/agloop/agloop/loop"
@@ -76,6 +77,7 @@ func (s *Server) doorConfig() loop.DoorConfig {
 	}
 	cfg.Quotas.Conns = s.cfg.maxConnections()
 	if s.cfg.Agent != nil {
+		cfg.Later = control.Protocol
 		cfg.TooBig = run.Refusal(run.CodeTooLarge,
 			fmt.Sprintf("input has more than %d bytes", s.cfg.Limits.MaxMessage))
 	}

@@ -15,7 +15,9 @@ import (
 // for the same connection or run. nil is skipped. A panic in one is logged and counted, and changes
 // nothing else.
 type Hooks struct {
-	// Connected is told of a connection that was let in.
+	// Connected is told of a connection that was let in; of one that Authorize has let in by
+	// ErrAuthLater when its token is accepted. A token that comes later changes the principal's
+	// Value and ExpiresAt, which Disconnected is told.
 	Connected func(ConnInfo)
 	// Disconnected is told of the end of each connection of which Connected was told, or would have
 	// been. The *CloseError is never nil. Shutdown waits for it.
@@ -38,16 +40,17 @@ type watchedHandler struct {
 }
 
 func (h watchedHandler) OnOpen(c *Conn) {
-	info := loop.InfoOf(c)
-	h.srv.peers.add(info.Principal.Key, c)
-	if hook := h.srv.cfg.Hooks.Connected; hook != nil {
-		h.srv.hooks.call(c, func() { hook(*info) })
+	if !c.AwaitsToken() {
+		h.srv.connected(c)
 	}
 	h.Handler.OnOpen(c)
 }
 
 func (h watchedHandler) OnClose(c *Conn, why *CloseError) {
 	defer func() { // also when the handler panics
+		if c.AwaitsToken() { // nobody was told of it
+			return
+		}
 		info := loop.InfoOf(c)
 		h.srv.peers.remove(info.Principal.Key, c)
 		if hook := h.srv.cfg.Hooks.Disconnected; hook != nil {
@@ -55,6 +58,15 @@ func (h watchedHandler) OnClose(c *Conn, why *CloseError) {
 		}
 	}()
 	h.Handler.OnClose(c, why)
+}
+
+// connected notes and tells that it is known whose a connection is. On its loop.
+func (s *Server) connected(c *Conn) {
+	info := loop.InfoOf(c)
+	s.peers.add(info.Principal.Key, c)
+	if hook := s.cfg.Hooks.Connected; hook != nil {
+		s.hooks.call(c, func() { hook(*info) })
+	}
 }
 
 // hookCalls calls hooks, those of one connection one after another. There is a goroutine for a

@@ -28,7 +28,12 @@ func (h agentHandler) OnOpen(c *Conn) {
 }
 
 func (h agentHandler) OnMessage(c *Conn, op Opcode, payload []byte) {
-	if op != Text {
+	switch {
+	case op == Text:
+	case c.AwaitsToken():
+		c.Close(CloseAuthTimeout, errNoAuth)
+		return
+	default:
 		c.Close(frame.CloseUnsupported, "inputs are text")
 		return
 	}

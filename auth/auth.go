@@ -3,6 +3,7 @@
 package auth
 
 import (
+	"errors"
 	"net/http"
 	"net/netip"
 	"strconv"
@@ -22,7 +23,9 @@ type Principal struct {
 	Value any
 }
 
-// Request is the head of a request that asks for a WebSocket. It is a copy and may be kept.
+// Request is the head of a request that asks for a WebSocket. It is a copy and may be kept, but not
+// changed once Authorize has returned: the server may have to ask again. The request that comes with a
+// token has the same head, but for the field Authorization.
 type Request struct {
 	Method   string
 	Path     string // without its escapes
@@ -50,6 +53,11 @@ type Grant struct {
 	// Values are keys and values in turn, for Run.Value.
 	Values []any
 }
+
+// ErrAuthLater, returned by Authorize, lets a request in whose client is to say later who it is:
+// browsers cannot set fields of the request for a WebSocket. It may be wrapped; a Grant beside it is
+// ignored. A client that cannot do so is refused with 401. See agloop.ServerConfig.Authorize.
+var ErrAuthLater = errors.New("agloop: authorization comes later")
 
 // RefusedError refuses a request, or an input. What it says is sent to the client. An error that
 // wraps it, or that it is joined with, is logged and never sent.

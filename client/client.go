@@ -52,6 +52,7 @@ const (
 	CloseRestart        = agloop.CloseRestart
 	CloseTryLater       = agloop.CloseTryLater
 	CloseSlowReader     = agloop.CloseSlowReader
+	CloseAuthTimeout    = agloop.CloseAuthTimeout
 	CloseExpired        = agloop.CloseExpired
 )
 

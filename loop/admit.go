@@ -31,6 +31,8 @@ var (
 	errEarly        = &handshake.UpgradeError{Status: 400, Reason: "too much sent before the handshake was answered"}
 )
 
+var errOddValues = fmt.Errorf("%w: Grant.Values has a key without a value", errServerFailed)
+
 // behindProxy reports whether who connects speaks for others, so that only the request says for
 // whom.
 func (d *Door) behindProxy(peer netip.AddrPort) bool {
@@ -92,7 +94,7 @@ func (c *Conn) welcome(dst, key []byte, protocol string, g auth.Grant, also http
 			return nil, fmt.Errorf("%w: Grant.Header: %w", errServerFailed, err)
 		}
 		if len(g.Values)%2 != 0 {
-			return nil, fmt.Errorf("%w: Grant.Values has a key without a value", errServerFailed)
+			return nil, errOddValues
 		}
 		if err := e.take(d, g.Principal); err != nil {
 			return nil, err
@@ -110,22 +112,31 @@ func (c *Conn) welcome(dst, key []byte, protocol string, g auth.Grant, also http
 
 // take counts the connection for its principal, and notes when that expires.
 func (e *entry) take(d *Door, p auth.Principal) error {
-	const forEver = 10 * 365 * 24 * time.Hour // less than the ticks can count
-	if !p.ExpiresAt.IsZero() {
-		left := time.Until(p.ExpiresAt)
-		if left <= 0 {
-			return errExpired
-		}
-		if left < forEver {
-			e.expires = tickOf(d.eng.now()+int64(left)) + 1
-		}
+	expires, err := d.expiry(p)
+	if err != nil {
+		return err
 	}
 	if !d.perPrincipal.Take(p.Key) {
 		d.refused.quota.Add(1)
 		return errPrincipal
 	}
-	e.principal = p.Key
+	e.principal, e.expires = p.Key, expires
 	return nil
+}
+
+// expiry is the tick at which the connections of a principal are closed; 0: never.
+func (d *Door) expiry(p auth.Principal) (uint32, error) {
+	const forEver = 10 * 365 * 24 * time.Hour // less than the ticks can count
+	if p.ExpiresAt.IsZero() {
+		return 0, nil
+	}
+	switch left := time.Until(p.ExpiresAt); {
+	case left <= 0:
+		return 0, errExpired
+	case left < forEver:
+		return tickOf(d.eng.now()+int64(left)) + 1, nil
+	}
+	return 0, nil
 }
 
 // leave gives back what the connection took when it was let in. It may be called again.

@@ -49,6 +49,7 @@ func (c *Conn) putClose(code frame.CloseCode, reason string) {
 
 // startClosing is Close arriving on the loop.
 func (c *Conn) startClosing() {
+	c.endAsking() // now: Authorize is to learn that nobody waits for it
 	c.setCloseError(&CloseError{Code: c.code})
 	c.setCloseDeadline()
 	c.state = closing

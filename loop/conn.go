@@ -49,15 +49,17 @@ type Conn struct {
 
 // Bits of marks.
 const (
-	markOpened    uint32 = 1 << iota // a loop has it
-	markAbandoned                    // it was given up before one had it: who did so has the slot
-	markIn                           // it was let in: its door counts it
-	markLoopback                     // its listener can be reached from this machine alone
-	markCorked                       // the loop is handling its bytes and will flush at the end
-	markReplying                     // replies of this turn wait in the loop's cork, and must leave before what is in out
-	markEnding                       // Close was called: no more messages to the handler
-	markHolder                       // on its loop's list of holders
-	markGone                         // the loop is done with it
+	markOpened      uint32 = 1 << iota // a loop has it
+	markAbandoned                      // it was given up before one had it: who did so has the slot
+	markIn                             // it was let in: its door counts it
+	markLoopback                       // its listener can be reached from this machine alone
+	markCorked                         // the loop is handling its bytes and will flush at the end
+	markReplying                       // replies of this turn wait in the loop's cork, and must leave before what is in out
+	markEnding                         // Close was called: no more messages to the handler
+	markHolder                         // on its loop's list of holders
+	markGone                           // the loop is done with it
+	markAwaitsToken                    // nobody knows whose it is, see AwaitsToken
+	markPresents                       // Authorize is asked about a token, or has just been
 
 	// Of this loop alone.
 	loopAnnounced  // OnOpen was called, so OnClose is owed
@@ -184,6 +186,7 @@ func (c *Conn) established() {
 	if m := l.measures.Load(); m != nil && c.endpoint.masks == nil {
 		m.Established(time.Duration(now - began))
 	}
+	c.beginLater()
 	l.setDeadline(c, c.nextDeadline())
 	c.endpoint.handler.OnOpen(c)
 }
@@ -260,6 +263,7 @@ func (c *Conn) onClose(err error) {
 	c.closeOutbox(err)
 	c.dropTransient()
 	l.holders.remove(c)
+	c.endLater()
 	delete(l.inflows, c)
 }
 

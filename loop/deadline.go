@@ -41,6 +41,9 @@ func (c *Conn) nextDeadline() uint32 {
 	at = soonest(at, after(c.lastUsed(), ticks(lim.IdleTimeout)))
 	if e := c.entry(); e != nil {
 		at = soonest(at, e.expires)
+		if e.later != nil {
+			at = soonest(at, e.later.due)
+		}
 	}
 	return soonest(at, c.messageDeadline())
 }
@@ -86,6 +89,8 @@ func (c *Conn) openDeadline() {
 
 	e := c.entry()
 	switch {
+	case e != nil && e.later != nil && due(e.later.due):
+		c.Close(frame.CloseAuthTimeout, "no authorization in time")
 	case e != nil && due(e.expires):
 		c.Close(frame.CloseExpired, "authorization expired")
 	case due(c.messageDeadline()):

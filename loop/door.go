@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/agloop/agloop/auth"
+	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/codec/handshake"
 	"github.com/agloop/agloop/metrics"
 	"golang.org/x/time/rate"
@@ -34,6 +35,9 @@ type DoorConfig struct {
 	// Authorize judges a flawless request in a goroutine of its own. An *auth.RefusedError is
 	// answered as it says, other errors with 403. nil lets everybody in, on the loop.
 	Authorize func(context.Context, *auth.Request) (auth.Grant, error)
+	// Later is the subprotocol whose clients Authorize may let in by auth.ErrAuthLater, and whose
+	// handler calls Conn.Present. "" for none.
+	Later string
 	// BaseContext is what Authorize's context descends from.
 	BaseContext context.Context
 	// Notes has the door note the ConnInfo of every connection, not only where it has to itself.
@@ -63,6 +67,8 @@ type Door struct {
 	proxies       handshake.Proxies
 	proxyProtocol bool
 	authorize     func(context.Context, *auth.Request) (auth.Grant, error)
+	later         string             // subprotocol whose clients may send tokens
+	early         frame.Limits       // of connections that await one
 	base          context.Context    // ends with StopAccepting
 	endBase       context.CancelFunc // ends base
 	head          handshake.HeadLimits
@@ -104,6 +110,8 @@ func (e *Engine) NewDoor(cfg DoorConfig) *Door {
 	d.base, d.endBase = context.WithCancel(cfg.BaseContext)
 	d.notes = cfg.Notes || d.authorize != nil || d.perNetwork != nil || len(d.proxies) > 0
 	d.init(e, EndpointConfig{Handler: cfg.Handler, Limits: cfg.Limits, Log: cfg.Log})
+	d.later, d.early = cfg.Later, d.frames
+	d.early.MaxMessage = min(d.early.MaxMessage, MaxToken)
 	d.door, d.rates, d.tooBig = d, cfg.Rates, cfg.TooBig
 	return d
 }

@@ -23,8 +23,9 @@ type ConnInfo struct {
 // and only where somebody asks for it: a connection of a door that asks nobody has none.
 type entry struct {
 	// Immutable once the handler has been told of the connection.
-	info   ConnInfo
-	values []any // of the Grant
+	info   ConnInfo // as it was let in
+	values []any    // of the Grant that let it in
+	later  *later   // nil where its client may send no tokens
 
 	// Whoever has the connection: this loop, or who is putting it there.
 	user      any
@@ -56,12 +57,22 @@ func (c *Conn) SetUser(v any) {
 	}
 }
 
+// whose is the connection and the values of its Grant, as they are now.
+func (e *entry) whose() (*ConnInfo, []any) {
+	if e.later != nil {
+		if now := e.later.now.Load(); now != nil {
+			return &now.info, now.values
+		}
+	}
+	return &e.info, e.values
+}
+
 // Info says what the connection is. Where the server has neither Authorize nor hooks for
 // connections, quotas by network, or proxies, and no subprotocol was chosen, only ID and Remote are
 // set, and Remote is not valid in OnClose. On the loop, in callbacks.
 func (c *Conn) Info() ConnInfo {
-	if e := c.entry(); e != nil {
-		return e.info
+	if info := InfoOf(c); info != nil {
+		return *info
 	}
 	info := ConnInfo{ID: c.id}
 	if addr := c.RemoteAddr(); addr != nil {
@@ -70,20 +81,31 @@ func (c *Conn) Info() ConnInfo {
 	return info
 }
 
-// InfoOf is what Info returns, which must not be changed, nil where the door noted nothing. Any
-// goroutine, once the handler has been told of c.
+// InfoOf is what Info returns, which must not be changed, nil where the door noted nothing. A token
+// that is accepted changes nothing in it, but what is returned afterwards. Any goroutine, once the
+// handler has been told of c.
 func InfoOf(c *Conn) *ConnInfo {
 	if e := c.entry(); e != nil {
-		return &e.info
+		info, _ := e.whose()
+		return info
 	}
 	return nil
+}
+
+// GrantOf is the principal of a connection and the values of its Grant, which must not be changed:
+// both of one Grant, while a token may replace it. Any goroutine, once the handler has been told of
+// c, and only where the door noted something.
+func GrantOf(c *Conn) (auth.Principal, []any) {
+	info, values := c.entry().whose()
+	return info.Principal, values
 }
 
 // Values are those of the Grant, keys and values in turn; they must not be changed. On the loop, in
 // callbacks.
 func (c *Conn) Values() []any {
 	if e := c.entry(); e != nil {
-		return e.values
+		_, values := e.whose()
+		return values
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package loop
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -45,6 +46,9 @@ type judgement struct {
 	cancel  context.CancelFunc
 	also    http.Header   // fields of the response that are not Authorize's
 	told    chan struct{} // closed when the verdict is there; nil for one that its loop awaits
+	// Of a token, see Present.
+	presented func(error)
+	held      int // bytes in the ledger
 
 	// Any goroutine.
 	verdict atomic.Pointer[verdict]
@@ -172,6 +176,8 @@ func (j *judgement) settle() (response []byte, err error) {
 		return nil, j.late()
 	case v.err == nil:
 		response, err = j.welcome(v.grant)
+	case errors.Is(v.err, auth.ErrAuthLater):
+		response, err = j.welcomeLater()
 	default:
 		err = v.err
 		c.endpoint.door.refused.authorize.Add(1)
@@ -190,7 +196,11 @@ func (j *judgement) welcome(g auth.Grant) ([]byte, error) {
 	} else if !slices.Contains(j.request.Protocols, protocol) {
 		return nil, fmt.Errorf("%w: Grant.Protocol %q was not offered", errServerFailed, protocol)
 	}
-	return j.conn.welcome(nil, j.key, protocol, g, j.also)
+	response, err := j.conn.welcome(nil, j.key, protocol, g, j.also)
+	if err == nil && g.Principal.Key != "" {
+		j.mayComeLater()
+	}
+	return response, err
 }
 
 // late is why nobody waits for the verdict any more.

@@ -37,10 +37,13 @@ func (c *Conn) receive(view []byte) {
 // the Reader.
 func (c *Conn) frame(view []byte) (n int) {
 	lim := &c.endpoint.frames
+	if c.marked(markAwaitsToken) {
+		lim = &c.endpoint.door.early
+	}
 	if c.transient == nil || c.transient.reader.Empty() {
 		m, n, err := frame.Whole(view, lim)
 		if err != nil {
-			c.fail(err)
+			c.failFrame(err)
 			return len(view)
 		}
 		if n > 0 {
@@ -51,7 +54,7 @@ func (c *Conn) frame(view []byte) (n int) {
 	h := c.ensureTransient()
 	m, n, err := h.reader.Next(view, lim)
 	if err != nil {
-		c.fail(err)
+		c.failFrame(err)
 		return len(view)
 	}
 	if h.began == 0 {
@@ -65,6 +68,14 @@ func (c *Conn) frame(view []byte) (n int) {
 		c.deliver(m)
 	}
 	return n
+}
+
+// failFrame is fail for what the frames of a peer are not.
+func (c *Conn) failFrame(err error) {
+	if c.marked(markAwaitsToken) && frame.CodeOf(err) == frame.CloseTooBig {
+		err = errEarlyMessage
+	}
+	c.fail(err)
 }
 
 // deliver acts on a whole message or control frame.

@@ -137,8 +137,11 @@ func (c *Conn) flush(now int64) {
 	if c.state == closed {
 		return
 	}
-	if c.state == judging {
+	switch {
+	case c.state == judging:
 		c.checkVerdict()
+	case c.marked(markPresents):
+		c.checkToken()
 	}
 	f := c.flushQueue(now)
 	if f.end {

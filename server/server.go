@@ -76,6 +76,7 @@ const (
 	CloseRestart        = agloop.CloseRestart
 	CloseTryLater       = agloop.CloseTryLater
 	CloseSlowReader     = agloop.CloseSlowReader
+	CloseAuthTimeout    = agloop.CloseAuthTimeout
 	CloseExpired        = agloop.CloseExpired
 )
 
@@ -120,6 +121,7 @@ type (
 
 var (
 	ErrServerClosed          = agloop.ErrServerClosed
+	ErrAuthLater             = agloop.ErrAuthLater
 	ErrEngineClosed          = agloop.ErrEngineClosed
 	ErrEventTooBig           = agloop.ErrEventTooBig
 	ErrRunEnded              = agloop.ErrRunEnded

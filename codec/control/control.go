@@ -43,7 +43,8 @@ type Hello struct {
 	// Boot names the process, or the durable store: a start that had no answer may be sent again
 	// only where it is the same.
 	Boot string `json:"boot"`
-	// Secret names the session of a client without a principal, see Bind. "" with a principal.
+	// Secret names the session of a client without a principal, see Bind. "" with a principal, and
+	// where the first control is to be Auth.
 	Secret string `json:"secret,omitempty"`
 	// Resumable is ResumableProcess or ResumableDurable.
 	Resumable string      `json:"resumable"`
@@ -137,7 +138,11 @@ type Going struct {
 	RetryAfter float64 `json:"retryAfter"` // seconds after which to connect again
 }
 
-// Auth carries the token that Authorize asked for by ErrAuthLater, or a fresh one.
+// Auth carries the token that Authorize asked for by ErrAuthLater, and is then the first control: at
+// most 16 KiB may come until the token is accepted, and that within 10 s of the handshake, or the
+// connection is closed with 4010. Later it carries a fresh one for the same principal. It has no
+// answer where the token is accepted. Otherwise there is a Rejected with CodeAuth, behind which a
+// connection that is nobody's yet is closed with 1008.
 type Auth struct {
 	Ref   string `json:"ref"`
 	Token string `json:"token"`

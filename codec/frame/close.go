@@ -26,6 +26,7 @@ const (
 	CloseRestart        CloseCode = 1012
 	CloseTryLater       CloseCode = 1013 // overload
 	CloseSlowReader     CloseCode = 4008 // the peer did not read fast enough
+	CloseAuthTimeout    CloseCode = 4010 // no token came that was to come first, or not in time
 	CloseExpired        CloseCode = 4011 // its authorization has expired
 )
 
