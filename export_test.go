@@ -71,9 +71,10 @@ func (s *Server) WithLock(f func()) {
 
 // Pending is how many bytes wait for the caller of Run.
 func (c *Client) Pending() int {
-	c.inbox.mu.Lock()
-	defer c.inbox.mu.Unlock()
-	return c.inbox.bytes
+	inbox := c.last().inbox
+	inbox.mu.Lock()
+	defer inbox.mu.Unlock()
+	return inbox.pending.bytes
 }
 
 // FailEngine lets no engine be made until mend is called.
