@@ -21,6 +21,7 @@ type mux struct {
 	// Any goroutine, under mu.
 	mu       sync.Mutex
 	wire     *wire     // nil while none is up
+	down     error     // why no wire will come up by itself; nil while one is, or is dialled
 	requests []request // all that has not ended, in the order it was asked for
 	refs     uint64    // the last one given
 	secret   string    // of the session; "" before the first hello, and with a principal
@@ -41,24 +42,46 @@ type request interface {
 	end(err error)
 }
 
-// add takes a request and asks for it as soon as a wire is up. The error says that it is more than
-// the server lets a connection ask for.
+// add takes a request and asks for it as soon as a wire is up. The error says that none will be, or
+// that it is more than the server lets a connection ask for.
 func (m *mux) add(r request) error {
+	late, err := m.addLocked(r)
+	if err == nil {
+		late.send()
+	}
+	return err
+}
+
+// addLocked is the part of add under mu.
+func (m *mux) addLocked(r request) (late sending, err error) {
 	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.down != nil {
+		return late, m.down
+	}
 	if v, ok := r.(*view); ok {
-		if err := m.admit(v); err != nil {
-			m.mu.Unlock()
-			return err
-		}
+		err = m.admit(v)
+	} else {
+		m.noteCancel(r.(*question))
+	}
+	if err != nil {
+		return late, err
 	}
 	m.requests = append(m.requests, r)
-	late := sending{wire: m.wire}
 	if m.wire != nil {
 		late = m.wire.ask(r)
 	}
-	m.mu.Unlock()
-	late.send()
-	return nil
+	return late, nil
+}
+
+// noteCancel has a cancel sent again with the run that it is for: nobody answers it, so it may be
+// lost with the connection. Under mu.
+func (m *mux) noteCancel(q *question) {
+	for _, r := range m.requests {
+		if v, ok := r.(*view); ok && q.cancels != nil && v.thread == q.cancels.ThreadID && v.runID == q.cancels.RunID {
+			v.cancelled = true
+		}
+	}
 }
 
 // admit makes room for a view: the server would end an earlier one of the same run, and refuse one
@@ -117,33 +140,41 @@ func (m *mux) nextRef() string {
 	return strconv.FormatUint(m.refs, 10)
 }
 
-// connected takes a wire whose hello has come, and asks over it for all that goes on. It reports
-// false when that has ended already.
-func (m *mux) connected(w *wire) bool {
-	m.mu.Lock()
-	if w.ended || w.fault != nil {
-		m.mu.Unlock()
-		return false
-	}
-	m.wire = w
-	w.bind()
-	var late []sending
-	for _, r := range slices.Clone(m.requests) { // starts last: one may wait for its thread
-		if v, ok := r.(*view); !ok || !v.starts() {
-			late = append(late, w.ask(r))
-		}
-	}
-	for _, r := range slices.Clone(m.requests) {
-		if v, ok := r.(*view); ok && v.starts() {
-			late = append(late, w.ask(r))
-		}
-	}
-	m.settle()
-	m.mu.Unlock()
+// connected takes a wire whose hello has come, and asks over it for all that goes on. It does nothing
+// when that has ended already.
+func (m *mux) connected(w *wire) {
+	late := m.connectedLocked(w)
 	for _, s := range late {
 		s.send()
 	}
-	return true
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.wire != w {
+		return
+	}
+	for _, r := range m.requests {
+		if v, ok := r.(*view); ok && v.cancelled {
+			w.send(control.NameCancel, &control.Cancel{ThreadID: v.thread, RunID: v.runID})
+		}
+	}
+}
+
+// connectedLocked is the part of connected under mu. It returns the starts, which come last: one may
+// wait for its thread.
+func (m *mux) connectedLocked(w *wire) (late []sending) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.down = nil
+	if w.ended || w.fault != nil {
+		return nil
+	}
+	m.wire = w
+	w.bind()
+	for _, r := range slices.Clone(m.requests) {
+		late = append(late, w.ask(r))
+	}
+	m.settle()
+	return late
 }
 
 // disconnected notes that a wire is gone. What was asked for waits for the next.
@@ -161,10 +192,11 @@ func (m *mux) disconnected(w *wire) {
 	}
 }
 
-// failAll ends everything that was asked for.
+// failAll ends everything that was asked for, and what is asked for until a wire is up again.
 func (m *mux) failAll(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.down = err
 	m.endAll(err)
 }
 
@@ -192,13 +224,6 @@ func (m *mux) settle() {
 	}
 	w.moved = true
 	w.conn.Close(CloseNormal, "the server is going")
-}
-
-// idle reports whether nothing was asked for that has not ended.
-func (m *mux) idle() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.requests) == 0
 }
 
 // sending is a frame to send without mux.mu, since it may be large.

@@ -13,7 +13,7 @@ type question struct {
 	name    string
 	size    int                  // of its text, in bytes; of a steer alone
 	body    func(ref string) any // of package control
-	answers bool                 // the wire has an answer to it
+	cancels *control.Cancel      // what it is, if it has no answer
 	done    chan struct{}        // closed by reply
 
 	// Any goroutine, under mux.mu until done is closed.
@@ -71,9 +71,10 @@ func (c *Client) put(ctx context.Context, q *question) (ok bool, err error) {
 // Errors: ErrNoResume on a bare wire, where leaving the loop of Run is what stops a run;
 // ErrClientClosed, ctx's error.
 func (c *Client) Cancel(ctx context.Context, thread, run string) error {
-	_, err := c.put(ctx, &question{name: control.NameCancel, body: func(string) any {
-		return &control.Cancel{ThreadID: thread, RunID: run}
-	}})
+	cancel := &control.Cancel{ThreadID: thread, RunID: run}
+	_, err := c.put(ctx, &question{
+		name: control.NameCancel, cancels: cancel, body: func(string) any { return cancel },
+	})
 	return err
 }
 
@@ -84,7 +85,7 @@ func (c *Client) Cancel(ctx context.Context, thread, run string) error {
 // Errors: ErrGone for a run that is not there, *RejectedError, ErrInputTooBig; as Cancel.
 func (c *Client) Steer(ctx context.Context, thread, run, text string) (accepted bool, err error) {
 	id := "steer-" + rand.Text()
-	return c.put(ctx, &question{name: control.NameSteer, size: len(text), answers: true, body: func(ref string) any {
+	return c.put(ctx, &question{name: control.NameSteer, size: len(text), body: func(ref string) any {
 		return &control.Steer{Ref: ref, ThreadID: thread, RunID: run, ID: id, Text: text}
 	}})
 }

@@ -48,16 +48,21 @@ func (c *Client) Run(ctx context.Context, in *agui.RunAgentInput) iter.Seq2[agui
 		case err != nil:
 			yield(nil, err)
 		case k != nil && k.bare.Load():
-			c.runBare(ctx, raw, yield)
+			c.runBare(ctx, in, raw, yield)
 		default:
-			v, err := c.mux.newRun(in, raw)
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			v.deliver(ctx, new(event.Decoder), &c.counts, yield)
+			c.runResumable(ctx, in, raw, yield)
 		}
 	}
+}
+
+// runResumable makes a run over agloop.v1.
+func (c *Client) runResumable(ctx context.Context, in *agui.RunAgentInput, raw []byte, yield func(agui.Event, error) bool) {
+	v, err := c.mux.newRun(in, raw)
+	if err != nil {
+		yield(nil, err)
+		return
+	}
+	v.deliver(ctx, new(event.Decoder), &c.counts, yield)
 }
 
 // newRun is the view of a run that is to be started, or of one that was seen before.
@@ -75,18 +80,19 @@ func (m *mux) newRun(in *agui.RunAgentInput, raw []byte) (*view, error) {
 }
 
 // runBare makes a run on a wire without a subprotocol.
-func (c *Client) runBare(ctx context.Context, raw []byte, yield func(agui.Event, error) bool) {
+func (c *Client) runBare(ctx context.Context, in *agui.RunAgentInput, raw []byte, yield func(agui.Event, error) bool) {
 	if !c.running.CompareAndSwap(false, true) {
 		yield(nil, ErrRunActive)
 		return
 	}
 	defer c.running.Store(false)
 	k, err := c.ready(ctx) // the run before may have closed its connection meanwhile
-	if err == nil && (k == nil || !k.bare.Load()) {
-		err = ErrTruncated
-	}
 	if err != nil {
 		yield(nil, err)
+		return
+	}
+	if k == nil || !k.bare.Load() { // and the next one speaks agloop.v1
+		c.runResumable(ctx, in, raw, yield)
 		return
 	}
 	k.inbox.begin()

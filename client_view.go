@@ -17,17 +17,18 @@ type view struct {
 	input  []byte // of a start: the exact bytes, which go to the server each time
 
 	// Any goroutine, under mux.mu.
-	pending pending
-	runID   string     // of a Follow the run under way, "" before the first
-	leg     *leg       // nil before the first selector
-	place   run.Cursor // behind the last event that is kept here, of the run under way
-	prelude bool       // what stands for no offset behind RUN_STARTED has come
-	seen    bool       // a selector has come for it: it is never started again
-	sentTo  string     // boot of the server that a start was sent to and did not answer
-	legOver bool       // the caller has had the terminal event of the run under way
-	away    bool       // it was left since too much waits, and comes back
-	over    bool       // the sequence has ended
-	err     error      // nothing more follows what waits
+	pending   pending
+	runID     string     // of a Follow the run under way, "" before the first
+	leg       *leg       // nil before the first selector
+	place     run.Cursor // behind the last event that is kept here, of the run under way
+	prelude   bool       // what stands for no offset behind RUN_STARTED has come
+	seen      bool       // a selector has come for it: it is never started again
+	sentTo    string     // boot of the server that a start was sent to and did not answer
+	cancelled bool       // the caller has cancelled the run
+	legOver   bool       // the caller has had the terminal event of the run under way
+	away      bool       // it was left since too much waits, and comes back
+	over      bool       // the sequence has ended
+	err       error      // nothing more follows what waits
 
 	// Any goroutine, under mux.mu, of the wire that is up.
 	ref      string     // "" while it is not asked for

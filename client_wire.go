@@ -213,11 +213,13 @@ func (w *wire) askNow(r request) {
 		w.asked++
 		v.answer.counted = true
 	}
-	w.send(name, body)
-	if q, ok := r.(*question); ok && !q.answers {
+	sent := w.send(name, body)
+	if q, ok := r.(*question); ok && q.cancels != nil {
 		delete(w.refs, ref)
-		w.mux.drop(q)
-		q.reply(true, nil)
+		if sent != Dropped { // else the next wire is told
+			w.mux.drop(q)
+			q.reply(true, nil)
+		}
 	}
 }
 
@@ -296,10 +298,10 @@ func (w *wire) leave(v *view, back bool) {
 }
 
 // send sends control. Under mux.mu.
-func (w *wire) send(name string, body any) {
+func (w *wire) send(name string, body any) SendResult {
 	// The only possible error is a body that is no JSON, and those of package control are.
 	b, _ := control.Append(nil, name, body)
-	w.conn.SendNow(Text, b)
+	return w.conn.SendNow(Text, b)
 }
 
 // bind joins the session of the connection before, by its secret. Under mux.mu.
