@@ -107,8 +107,8 @@ func (c *Client) adopt(k *connection) error {
 	c.current, c.latest = k, k
 	c.redialling = false
 	c.states.set(ConnState{Phase: ConnOpen})
-	if !k.bare.Load() && !k.ended {
-		c.mux.connected(k.wire) // when it has ended k.OnClose is about to say so
+	if !k.bare.Load() {
+		c.mux.connected(k.wire)
 	} else if c.cfg.resumes() {
 		c.mux.failAll(joinErrors(ErrTruncated, ErrNoResume)) // of the server before
 	}
