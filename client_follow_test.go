@@ -137,7 +137,7 @@ func TestR9Prelude(t *testing.T) {
 func TestR51EpochChanges(t *testing.T) {
 	p := newPeer(t)
 	c, conn := p.dial(nil)
-	w := running(t, c, "r")
+	w := running(t, c, inputFor("r"))
 	conn.say(
 		selects(1, conn.want("start"), "r", 1), startedOf("r"),
 		`["run",{"run":1,"epoch":"00000000000000aa","offset":2}]`, says("2"),
@@ -152,23 +152,23 @@ func TestR51EpochChanges(t *testing.T) {
 func TestClientLeavesRuns(t *testing.T) {
 	p := newPeer(t)
 	c, conn := p.dial(nil)
-	w := running(t, c, "r")
+	w := running(t, c, inputFor("r"))
 	conn.say(selects(1, conn.want("start"), "r", 1), startedOf("r"))
 	w.want("started r")
 	w.leave()
 	w.wantEnd(context.Canceled)
 	conn.want("leave", "run", 1.0)
-	early := running(t, c, "early") // left before it has a number
+	early := running(t, c, inputFor("early")) // left before it has a number
 	ref := conn.want("start")
 	early.leave()
 	early.wantEnd(context.Canceled)
 	conn.say(says("dropped"), selects(2, ref, "early", 1), startedOf("early"))
 	conn.want("leave", "run", 2.0)
-	wrong := running(t, c, "wrong")
+	wrong := running(t, c, inputFor("wrong"))
 	conn.say(selects(3, conn.want("start"), "wrong", 1), says("before RUN_STARTED"))
 	wrong.want("error: agloop: CUSTOM: a stream starts with RUN_STARTED or RUN_ERROR")
 	conn.want("leave", "run", 3.0)
-	last := running(t, c, "last")
+	last := running(t, c, inputFor("last"))
 	conn.say(selects(4, conn.want("start"), "last", 1), startedOf("last"), finishedOf("last"))
 	last.want("started last", "finished last")
 	last.wantEnd(nil)
@@ -178,7 +178,7 @@ func TestClientLeavesRuns(t *testing.T) {
 func TestClientAttachesTwice(t *testing.T) {
 	p := newPeer(t)
 	c, conn := p.dial(nil)
-	first := running(t, c, "r")
+	first := running(t, c, inputFor("r"))
 	conn.say(selects(1, conn.want("start"), "r", 1), startedOf("r"))
 	first.want("started r")
 	second := attaching(t, c, "r", agloop.Cursor{})
@@ -193,7 +193,7 @@ func TestClientAttachesTwice(t *testing.T) {
 func TestR18Cancel(t *testing.T) {
 	p := newPeer(t)
 	c, conn := p.dial(nil)
-	w := running(t, c, "r")
+	w := running(t, c, inputFor("r"))
 	conn.say(selects(1, conn.want("start"), "r", 1), startedOf("r"))
 	w.want("started r")
 	for _, id := range []string{"r", "other"} {
@@ -262,13 +262,13 @@ func TestR22Steer(t *testing.T) {
 func TestR15Answers(t *testing.T) {
 	p := newPeer(t)
 	c, conn := p.dial(nil)
-	w := running(t, c, "a")
+	w := running(t, c, inputFor("a"))
 	conn.say(`["conflict",{"ref":"` + conn.want("start") + `"}]`)
 	w.wantEnd(agloop.ErrConflict)
-	w = running(t, c, "b")
+	w = running(t, c, inputFor("b"))
 	conn.say(`["rejected",{"ref":"` + conn.want("start") + `","code":"invalid_input","field":"messages"}]`)
 	w.want("error: agloop: the server refused: invalid_input: messages")
-	w = running(t, c, "c")
+	w = running(t, c, inputFor("c"))
 	conn.say(`["gone",{"ref":"` + conn.want("start") + `"}]`)
 	if err := w.wantEnd(agloop.ErrGone); errors.Is(err, agloop.ErrTruncated) {
 		t.Errorf("a run that was never seen is truncated: %v", err)

@@ -188,6 +188,7 @@ func inputFor(runID string) *agui.RunAgentInput {
 type watch struct {
 	t      *testing.T
 	words  chan string
+	inHand chan struct{} // holds a token for each that the loop has begun with
 	leave  context.CancelFunc
 	breaks chan struct{}
 	done   chan error // the last error, or nil
@@ -197,7 +198,7 @@ type watch struct {
 func watching(t *testing.T, seq func(context.Context) iter.Seq2[agui.Event, error]) *watch {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	w := &watch{t, make(chan string), cancel, make(chan struct{}), make(chan error, 1)}
+	w := &watch{t, make(chan string), make(chan struct{}, 1000), cancel, make(chan struct{}), make(chan error, 1)}
 	ended := make(chan struct{})
 	t.Cleanup(func() { cancel(); testkit.Receive(t, "the end of the loop", ended) })
 	go func() {
@@ -205,6 +206,7 @@ func watching(t *testing.T, seq func(context.Context) iter.Seq2[agui.Event, erro
 		var last error
 		defer func() { w.done <- last }()
 		for ev, err := range seq(ctx) {
+			w.inHand <- struct{}{}
 			word := ""
 			switch e := ev.(type) {
 			case nil:

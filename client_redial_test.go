@@ -66,7 +66,7 @@ func TestR41Backoff(t *testing.T) {
 	wantPause(t, asked, goOn, 200*time.Millisecond)
 	wantPause(t, asked, goOn, 300*time.Millisecond) // Auth has panicked
 	conn = p.accept()
-	w := running(t, c, "r")
+	w := running(t, c, inputFor("r"))
 	conn.say(selects(1, conn.want("start"), "r", 1), startedOf("r"))
 	w.want("started r")
 	conn.Close(agloop.CloseRestart, "")
@@ -117,7 +117,7 @@ func TestR41GivesUp(t *testing.T) {
 	}
 	unwell := errors.New("unwell")
 	set(unwell)
-	w := running(t, c, "r")
+	w := running(t, c, inputFor("r"))
 	conn.say(selects(1, conn.want("start"), "r", 1), startedOf("r"))
 	w.want("started r")
 	conn.Close(agloop.CloseRestart, "")
@@ -144,7 +144,7 @@ func TestClientCloseWhileItDials(t *testing.T) {
 	asked, goOn := pauses(c)
 	conn.Close(agloop.CloseRestart, "")
 	testkit.Receive(t, "a pause", asked)
-	w := running(t, c, "r")
+	w := running(t, c, inputFor("r"))
 	cancelled := make(chan error, 1)
 	go func() { cancelled <- c.Cancel(t.Context(), "t", "r") }()
 	c.Close()
@@ -165,13 +165,13 @@ func TestR41GoingProcess(t *testing.T) {
 	p := newPeer(t)
 	c, conn := p.dial(nil)
 	asked, goOn := pauses(c)
-	w := running(t, c, "r")
+	w := running(t, c, inputFor("r"))
 	conn.say(selects(1, conn.want("start"), "r", 1), startedOf("r"), `["going",{"retryAfter":1.5}]`, says("2"))
 	w.want("started r", "2")
 	if got := c.State().Phase; got != agloop.ConnGoing {
 		t.Errorf("state %v", got)
 	}
-	late := running(t, c, "late")
+	late := running(t, c, inputFor("late"))
 	if err := c.Cancel(t.Context(), "t", "r"); err != nil {
 		t.Error(err)
 	}
@@ -191,7 +191,7 @@ func TestR41GoingProcess(t *testing.T) {
 func TestR41GoingDurable(t *testing.T) {
 	p := newPeer(t, helloDurable)
 	c, conn := p.dial(nil)
-	w := running(t, c, "r")
+	w := running(t, c, inputFor("r"))
 	conn.say(selects(1, conn.want("start"), "r", 1), startedOf("r"))
 	w.want("started r")
 	conn.say(`["going",{"retryAfter":-3}]`)
@@ -207,7 +207,7 @@ func TestR41GoingDurable(t *testing.T) {
 func TestR41StartThatCameTooLate(t *testing.T) {
 	p := newPeer(t)
 	c, conn := p.dial(nil)
-	w := running(t, c, "r")
+	w := running(t, c, inputFor("r"))
 	conn.say(`["rejected",{"ref":"` + conn.want("start") + `","code":"shutting_down"}]`)
 	conn.wantClosed(agloop.CloseNormal)
 	conn = p.accept()
@@ -225,9 +225,9 @@ func TestR27LimitsOfHello(t *testing.T) {
 	if _, err := told(c.Run(t.Context(), in)); !errors.Is(err, agloop.ErrInputTooBig) {
 		t.Errorf("a large input: %v", err)
 	}
-	a, b := running(t, c, "a"), (*watch)(nil)
+	a, b := running(t, c, inputFor("a")), (*watch)(nil)
 	refA := conn.want("start")
-	b = running(t, c, "b")
+	b = running(t, c, inputFor("b"))
 	refB := conn.want("start")
 	_, err := told(c.Attach(t.Context(), "t", "c", agloop.Cursor{}))
 	if full, ok := errors.AsType[*agloop.RejectedError](err); !ok || full.Code != control.CodeAttachments {
@@ -249,7 +249,7 @@ func TestR27FewControlsWait(t *testing.T) {
 	var all [n]*watch
 	for i := range n {
 		id := fmt.Sprint(i)
-		all[i] = running(t, c, id)
+		all[i] = running(t, c, inputFor(id))
 		conn.say(selects(i+1, conn.want("start"), id, 1), startedOf(id))
 		all[i].want("started " + id)
 	}
@@ -291,7 +291,7 @@ func TestR25Secret(t *testing.T) {
 	if got := c.Secret(); got != "s1" {
 		t.Errorf("secret %q", got)
 	}
-	w := running(t, c, "r")
+	w := running(t, c, inputFor("r"))
 	conn.say(selects(1, conn.want("start"), "r", 1), startedOf("r"))
 	w.want("started r")
 	conn.Close(agloop.CloseRestart, "")
@@ -373,7 +373,7 @@ func TestR30ServerChanges(t *testing.T) {
 			return (&net.Dialer{}).DialContext(ctx, network, addr)
 		}
 	})
-	w := running(t, c, "r")
+	w := running(t, c, inputFor("r"))
 	conn.say(selects(1, conn.want("start"), "r", 1), startedOf("r"))
 	w.want("started r")
 	set(bare)
@@ -392,7 +392,7 @@ func TestR30ServerChanges(t *testing.T) {
 	if n != 1 {
 		t.Errorf("%d events of a bare run", n)
 	}
-	again := running(t, c, "again")
+	again := running(t, c, inputFor("again"))
 	conn = p.accept()
 	conn.say(selects(1, conn.want("start"), "again", 1), startedOf("again"), finishedOf("again"))
 	again.want("started again", "finished again")
@@ -431,7 +431,7 @@ func TestR41CutInAFrame(t *testing.T) {
 	}
 	defer c.Close()
 	conn := testkit.Receive(t, "a connection", conns)
-	w := running(t, c, "r")
+	w := running(t, c, inputFor("r"))
 	if f, err := conn.Next(); err != nil || !strings.HasPrefix(string(f.Payload), `["start",{"ref":"1"`) {
 		t.Fatalf("got %s, %v", f.Payload, err)
 	}
@@ -486,7 +486,7 @@ func TestR40CursorStore(t *testing.T) {
 	}
 	store := &keeper{at: map[string]agloop.Cursor{"t/known": known}}
 	c, conn := p.dial(func(cfg *agloop.ClientConfig) { cfg.Cursors = store })
-	w := running(t, c, "known")
+	w := running(t, c, inputFor("known"))
 	ref := conn.want("attach", "threadId", "t", "runId", "known", "epoch", epoch1, "offset", 4.0)
 	conn.say(selects(1, ref, "known", 5), says("5"), finishedOf("known"))
 	w.want("5", "finished known")
@@ -496,7 +496,7 @@ func TestR40CursorStore(t *testing.T) {
 	}
 	full := errors.New("no space left")
 	store.err = full
-	w = running(t, c, "known")
+	w = running(t, c, inputFor("known"))
 	w.wantEnd(full)
 	if got := c.Cursor("t", "nobody"); got != (agloop.Cursor{}) {
 		t.Errorf("cursor %v", got)

@@ -13,9 +13,9 @@ import (
 	"github.com/agloop/agloop/internal/testkit"
 )
 
-func running(t *testing.T, c *agloop.Client, runID string) *watch {
+func running(t *testing.T, c *agloop.Client, in *agui.RunAgentInput) *watch {
 	t.Helper()
-	return watching(t, func(ctx context.Context) iter.Seq2[agui.Event, error] { return c.Run(ctx, inputFor(runID)) })
+	return watching(t, func(ctx context.Context) iter.Seq2[agui.Event, error] { return c.Run(ctx, in) })
 }
 
 func attaching(t *testing.T, c *agloop.Client, runID string, from agloop.Cursor) *watch {
@@ -35,9 +35,9 @@ func TestClientSeveralRuns(t *testing.T) {
 	if c.Protocol() != "agloop.v1.json" || c.State().Phase != agloop.ConnOpen {
 		t.Errorf("%s, %v", c.Protocol(), c.State())
 	}
-	a := running(t, c, "a")
+	a := running(t, c, inputFor("a"))
 	refA := conn.want("start")
-	b := running(t, c, "b")
+	b := running(t, c, inputFor("b"))
 	refB := conn.want("start")
 	conn.say(
 		selects(1, refA, "a", 1), startedOf("a"), says("a2"),
@@ -76,7 +76,7 @@ func TestR10AttachAtACursor(t *testing.T) {
 func TestR40CursorIsOfWhatWasApplied(t *testing.T) {
 	p := newPeer(t)
 	c, conn := p.dial(nil)
-	w := running(t, c, "r")
+	w := running(t, c, inputFor("r"))
 	ref := conn.want("start")
 	conn.say(selects(1, ref, "r", 1), startedOf("r"), says("2"), fold(1, 3, 6), says("3 to 6"), onto(1, 7), says("7"))
 	offset := func() uint64 { return c.Cursor("t", "r").Offset }
@@ -101,7 +101,7 @@ func TestR40CursorIsOfWhatWasApplied(t *testing.T) {
 func TestR40UnknownTypesCount(t *testing.T) {
 	p := newPeer(t)
 	c, conn := p.dial(nil)
-	w := running(t, c, "r")
+	w := running(t, c, inputFor("r"))
 	ref := conn.want("start")
 	conn.say(
 		selects(1, ref, "r", 1), startedOf("r"), `{"type":"NOBODY_KNOWS"}`, says("3"),
@@ -159,7 +159,7 @@ func TestR40HostileServers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := newPeer(t)
 			c, conn := p.dial(nil)
-			w := running(t, c, "r")
+			w := running(t, c, inputFor("r"))
 			conn.say(script(conn.want("start"))...)
 			conn.wantClosed(agloop.CloseProtocolError)
 			go func() { // what came before is good
@@ -171,7 +171,7 @@ func TestR40HostileServers(t *testing.T) {
 			if gone := errors.Is(err, agloop.ErrGone); !errors.Is(err, agloop.ErrTruncated) || !broken && !gone {
 				t.Errorf("the run ended with %v", err)
 			}
-			again := running(t, c, "again") // the client is of use
+			again := running(t, c, inputFor("again")) // the client is of use
 			next := p.accept()
 			next.say(`["rejected",{"ref":"` + next.want("start") + `","code":"no"}]`)
 			if got := testkit.Receive(t, "the refusal", again.words); got != "error: agloop: the server refused: no" {
@@ -224,7 +224,7 @@ func TestR30Hello(t *testing.T) {
 func TestR41GoesOnAtTheCursor(t *testing.T) {
 	p := newPeer(t)
 	c, conn := p.dial(nil)
-	own := running(t, c, "own")
+	own := running(t, c, inputFor("own"))
 	ref := conn.want("start")
 	conn.say(selects(1, ref, "own", 1), startedOf("own"), says("2"), says("3"))
 	own.want("started own")
@@ -251,7 +251,7 @@ func TestR41GoesOnAtTheCursor(t *testing.T) {
 func TestR41GoneIsTruncated(t *testing.T) {
 	p := newPeer(t)
 	c, conn := p.dial(nil)
-	w := running(t, c, "r")
+	w := running(t, c, inputFor("r"))
 	conn.say(selects(1, conn.want("start"), "r", 1), startedOf("r"))
 	w.want("started r")
 	conn.Close(agloop.CloseRestart, "")
@@ -270,7 +270,7 @@ func TestR41GoneIsTruncated(t *testing.T) {
 func TestR17StartWithoutAnAnswer(t *testing.T) {
 	p := newPeer(t, helloProcess, helloProcess, strings.Replace(helloProcess, "b1", "b2", 1))
 	c, conn := p.dial(nil)
-	w := running(t, c, "r")
+	w := running(t, c, inputFor("r"))
 	first := testkit.Receive(t, "the start", conn.got)
 	conn.Close(agloop.CloseRestart, "")
 	conn = p.accept()
@@ -283,7 +283,7 @@ func TestR17StartWithoutAnAnswer(t *testing.T) {
 	conn = p.accept() // of another process
 	w.wantEnd(agloop.ErrStartUnknown)
 	conn.silent()
-	again := running(t, c, "r") // who asks again takes that upon himself
+	again := running(t, c, inputFor("r")) // who asks again takes that upon himself
 	conn.say(selects(1, conn.want("start"), "r", 1), startedOf("r"), finishedOf("r"))
 	again.want("started r", "finished r")
 	again.wantEnd(nil)
@@ -295,7 +295,7 @@ func TestR15ExactBytes(t *testing.T) {
 	c, conn := p.dial(nil)
 	in := inputFor("r")
 	in.State = []byte(`{"a":"<&> \u2028", "b":1}`)
-	w := watching(t, func(ctx context.Context) iter.Seq2[agui.Event, error] { return c.Run(ctx, in) })
+	w := running(t, c, in)
 	frame := testkit.Receive(t, "the start", conn.got)
 	if !strings.Contains(frame, `<&>`) || !strings.HasPrefix(frame, `["start",{"ref":"`) || !strings.HasSuffix(frame, `}}]`) {
 		t.Errorf("sent %s", frame)
@@ -308,13 +308,13 @@ func TestR15ExactBytes(t *testing.T) {
 func TestR16SeenIsNeverStarted(t *testing.T) {
 	p := newPeer(t)
 	c, conn := p.dial(nil)
-	w := running(t, c, "r")
+	w := running(t, c, inputFor("r"))
 	conn.say(selects(1, conn.want("start"), "r", 1), startedOf("r"), says("2"), says("3"))
 	w.want("started r", "2")
 	testkit.Await(t, "2 is applied", func() bool { return c.Cursor("t", "r").Offset == 2 })
 	close(w.breaks) // at 3, which is not applied
 	conn.want("leave", "run", 1.0)
-	again := running(t, c, "r")
+	again := running(t, c, inputFor("r"))
 	ref := conn.want("attach", "threadId", "t", "runId", "r", "epoch", epoch1, "offset", 2.0)
 	conn.say(says("dropped"), onto(1, 5), says("dropped"), selects(2, ref, "r", 3), says("3"), finishedOf("r"))
 	again.want("3", "finished r")
@@ -326,14 +326,14 @@ func TestR16SeenIsNeverStarted(t *testing.T) {
 func TestR45BehindIsLeftAndComesBack(t *testing.T) {
 	p := newPeer(t)
 	c, conn := p.dial(func(cfg *agloop.ClientConfig) { cfg.MaxPending = 4 << 10 })
-	slow, fast := running(t, c, "slow"), (*watch)(nil)
+	slow, fast := running(t, c, inputFor("slow")), (*watch)(nil)
 	conn.say(selects(1, conn.want("start"), "slow", 1), startedOf("slow"))
 	slow.want("started slow")
 	for i := 2; i < 100; i++ {
 		conn.say(says(fmt.Sprint(i)))
 	}
 	conn.want("leave", "run", 1.0, "back", true)
-	fast = running(t, c, "fast")
+	fast = running(t, c, inputFor("fast"))
 	conn.say(selects(2, conn.want("start"), "fast", 1), startedOf("fast"), says("2"), finishedOf("fast"))
 	fast.want("started fast", "2", "finished fast")
 	fast.wantEnd(nil)
