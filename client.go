@@ -6,9 +6,12 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
+	"github.com/agloop/agloop/codec/control"
 	"github.com/agloop/agloop/codec/event"
 	"github.com/agloop/agloop/loop"
 )
@@ -21,14 +24,21 @@ type ClientConfig struct {
 	// Header holds further fields of the request, such as Origin.
 	Header http.Header
 	// Auth gives fields that may be others each time, such as Authorization with a token that
-	// expires. It is asked before each dial, of a Transport before each redial, in the goroutine
-	// that dials; a Transport asks several at once. A name in any case of letters replaces that of
+	// expires. It is asked before each dial and each redial, in the goroutine that dials; a Transport asks several at once. A name in any case of letters replaces that of
 	// Header, and without values removes it. Only the context bounds it: that of Dial, of a
 	// Transport one of DialTimeout. Its error fails the dial and can be found in that of Dial. nil
 	// adds nothing.
 	Auth func(context.Context) (http.Header, error)
-	// Protocols are the subprotocols to offer, in order of preference.
+	// Protocols are the subprotocols to offer, in order of preference. A client without a Handler
+	// offers agloop.v1.json before them, unless Resume is Off.
 	Protocols []string
+	// Resume says how runs outlive their connection, where the server offers that.
+	Resume Resume
+	// Cursors keeps how far each run was applied. nil is this client's memory.
+	Cursors CursorStore
+	// OnState is told of each state of the connection, in order, in a goroutine of its own, so it
+	// may block: that holds up nothing but what it is told next. nil is not told; see Client.State.
+	OnState func(ConnState)
 	// Proxy names the proxy on the way to a URL; nil as its result is none. It is asked as Auth is.
 	// The proxy must be "http://[user:password@]host[:port]" and is asked to CONNECT to the server;
 	// its refusal is a *DialError, any other scheme a *ConfigError. nil is ProxyFromEnvironment, but
@@ -37,10 +47,12 @@ type ClientConfig struct {
 	// Dial opens the connection below, which must be a *net.TCPConn or *net.UnixConn: to the proxy
 	// if Proxy names one. nil is a net.Dialer.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
-	// MaxPending bounds the memory of events that wait for the caller of Run, in bytes. An event
-	// takes a buffer, whose size is a power of two from 256 bytes up, and about 100 bytes besides.
-	// One event may always wait. More end the run with ErrSlowConsumer: a reactor cannot stop
-	// reading. 0 is 16 MiB, or Limits.MaxMessage if that is more.
+	// MaxPending bounds the memory of events that wait for one loop over Run, Attach or Follow, in
+	// bytes; each has so much. An event takes a buffer, whose size is a power of two from 256 bytes
+	// up, and about 200 bytes besides. One event may always wait. Where more come, a run of
+	// agloop.v1 is left until half of that is taken, and goes on then; the other runs of the
+	// connection do not notice. On a bare wire they end the run with ErrSlowConsumer: a reactor
+	// cannot stop reading. 0 is 16 MiB, or Limits.MaxMessage if that is more.
 	MaxPending int
 	// Limits bound the connection. IdleTimeout is off unless set: whether a connection is worth
 	// keeping is the server's business.
@@ -49,72 +61,94 @@ type ClientConfig struct {
 	Logger *slog.Logger
 }
 
-// Client is one connection to a server of AG-UI. All clients of a process share one set of loops,
-// which ends with the last of them.
+// Client is a connection to a server of AG-UI, and the ones after that: see Resume. All clients of a
+// process share one set of loops, which ends with the last connection. A client has a goroutine only
+// while it dials again.
 type Client struct {
 	// Immutable.
-	conn     *Conn
-	protocol string
-	release  func()
-	inbox    *inbox // nil with a Handler
+	cfg      ClientConfig
+	url      *url.URL
+	life     context.Context // of everything dialled again
+	cancel   context.CancelFunc
+	mux      *mux // nil with a Handler
+	backoff  backoff
+	pause    func(ctx context.Context, wait time.Duration) bool
+	states   states
+	dialling chan struct{} // held by the call that dials
 
 	// Any goroutine.
-	running  atomic.Bool
-	unknown  atomic.Uint64
-	stripped atomic.Uint64
+	running atomic.Bool // a run of a bare wire goes on
+	counts  streamCounts
+
+	// Any goroutine, under mu.
+	mu         sync.Mutex
+	current    *connection // nil while there is none, or it is about to be closed
+	latest     *connection // the last one that was current
+	redialling bool        // a goroutine dials again
+	closed     bool        // by Close
+
+	// The goroutine that dials again; while there is none, the loop of the connection, under mu.
+	failures int       // in a row: failed dials, and connections that ended soon
+	outage   time.Time // since when there was no connection that lasted
 }
 
 // Dial connects to rawURL, "ws://host[:port][/path][?query]". ctx bounds all of it, and
 // Limits.HandshakeTimeout what comes behind the TCP connection. Errors: a *ConfigError, ErrTLS for
 // wss, those of cfg's functions and of dialling, a *DialError when the server does not upgrade or
-// the proxy does not connect to it, context.DeadlineExceeded when one does not answer.
+// the proxy does not connect to it, a *ProtocolError when it does not speak agloop.v1 as it has
+// said, context.DeadlineExceeded when one does not answer.
 func Dial(ctx context.Context, rawURL string, cfg ClientConfig) (*Client, error) {
 	u, err := parseURL(rawURL)
 	if err != nil {
 		return nil, err
 	}
-	if cfg.MaxPending < 0 {
-		return nil, &ConfigError{Field: "MaxPending", Reason: "must not be negative"}
-	}
-	limits, err := clientLimits(cfg.Limits, cfg.Handler == nil)
-	if err != nil {
+	if cfg, err = cfg.parse(); err != nil {
 		return nil, err
 	}
-	cfg.Limits = limits
-	cfg.setDefaults()
-
-	engine, err := clientLoops.acquire(cfg.Logger)
-	if err != nil {
-		return nil, err
+	c := &Client{
+		cfg: cfg, url: u, pause: pause, backoff: newBackoff(cfg.Resume),
+		states:   states{hook: cfg.OnState, log: cfg.Logger},
+		dialling: make(chan struct{}, 1),
 	}
-	c := &Client{release: sync.OnceFunc(clientLoops.release)}
-	connected := false
-	defer func() {
-		if !connected { // a function of cfg may have panicked
-			c.release()
-		}
-	}()
-	handler := cfg.Handler
-	if handler == nil {
+	if cfg.Handler == nil {
 		if err := event.Pretouch(); err != nil {
 			return nil, err
 		}
-		c.inbox = newInbox(cfg.MaxPending)
-		handler = c.inbox
+		c.mux = &mux{
+			limit: cfg.MaxPending, store: cfg.Cursors, secret: cfg.Resume.Secret,
+			tell: func() { c.states.set(ConnState{Phase: ConnGoing}) },
+		}
 	}
-	nc, dial, err := cfg.connect(ctx, u)
+	c.life, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	connected := false
+	defer func() {
+		if !connected { // a function of cfg may have panicked
+			c.cancel()
+		}
+	}()
+	c.states.set(ConnState{Phase: ConnConnecting})
+	k, err := c.dialBy(ctx, c.cfg.connect)
 	if err != nil {
-		return nil, err
-	}
-	dialer := engine.NewDialer(loop.EndpointConfig{
-		Handler: releaseOnClose{handler, c.release}, Limits: limits, Log: cfg.Logger,
-	})
-	c.conn, c.protocol, err = dialer.Dial(ctx, nc, dial)
-	if err != nil {
+		c.states.set(ConnState{Phase: ConnClosed, Err: err})
 		return nil, err
 	}
 	connected = true
-	return c, nil
+	return c, c.adopt(k)
+}
+
+// parse returns cfg with its zeros replaced, or what is wrong with it.
+func (cfg ClientConfig) parse() (_ ClientConfig, err error) {
+	if cfg.MaxPending < 0 {
+		return cfg, &ConfigError{Field: "MaxPending", Reason: "must not be negative"}
+	}
+	if cfg.Limits, err = clientLimits(cfg.Limits, cfg.Handler == nil); err != nil {
+		return cfg, err
+	}
+	if cfg.Resume, err = cfg.Resume.withDefaults(); err != nil {
+		return cfg, err
+	}
+	cfg.setDefaults()
+	return cfg, nil
 }
 
 // maxPending is the default of ClientConfig.MaxPending.
@@ -124,6 +158,9 @@ const maxPending = 16 << 20
 func (cfg *ClientConfig) setDefaults() {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
+	}
+	if cfg.resumes() && !slices.Contains(cfg.Protocols, control.Protocol) {
+		cfg.Protocols = append([]string{control.Protocol}, cfg.Protocols...)
 	}
 	if cfg.MaxPending == 0 {
 		cfg.MaxPending = max(maxPending, cfg.Limits.MaxMessage)
@@ -135,6 +172,9 @@ func (cfg *ClientConfig) setDefaults() {
 		cfg.Dial = (&net.Dialer{KeepAlive: -1}).DialContext
 	}
 }
+
+// resumes reports whether the client offers agloop.v1.
+func (cfg *ClientConfig) resumes() bool { return cfg.Handler == nil && !cfg.Resume.Off }
 
 // clientLimits are l with the defaults of a client. One that receives events takes, unless l says
 // otherwise, those of a server with the same limits, and some larger ones that others may send.
@@ -151,11 +191,33 @@ func clientLimits(l Limits, events bool) (Limits, error) {
 	return l, err
 }
 
-// Conn is the connection below, for sending bytes with a Handler.
-func (c *Client) Conn() *Conn { return c.conn }
+// Conn is the connection below, for sending bytes with a Handler. Of another client it is the latest.
+func (c *Client) Conn() *Conn { return c.last().conn }
 
 // Protocol is the subprotocol the server chose, or "".
-func (c *Client) Protocol() string { return c.protocol }
+func (c *Client) Protocol() string { return c.last().protocol }
+
+// last is the latest connection there was.
+func (c *Client) last() *connection {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.latest
+}
+
+// State is what the connection does now.
+func (c *Client) State() ConnState { return c.states.get() }
+
+// Secret names the session of a client without a principal, for Resume.Secret of another: who has
+// it may do with the runs of this client what this client may. "" with a principal, and where the
+// server does not speak agloop.v1.
+func (c *Client) Secret() string {
+	if c.mux == nil {
+		return ""
+	}
+	c.mux.mu.Lock()
+	defer c.mux.mu.Unlock()
+	return c.mux.secret
+}
 
 // ClientStats count what a client's runs left out as the protocol asks.
 type ClientStats struct {
@@ -165,29 +227,25 @@ type ClientStats struct {
 
 // Stats returns the counts so far.
 func (c *Client) Stats() ClientStats {
-	return ClientStats{UnknownEvents: c.unknown.Load(), Stripped: c.stripped.Load()}
+	return ClientStats{UnknownEvents: c.counts.unknown.Load(), Stripped: c.counts.stripped.Load()}
 }
 
 // Close begins the closing handshake with 1000 and returns; that goes on by itself for at most
-// Limits.CloseTimeout. An active Run ends with ErrClientClosed.
+// Limits.CloseTimeout. Every sequence of the client ends with ErrClientClosed. On agloop.v1 that
+// stops no run.
 func (c *Client) Close() error {
-	if c.inbox != nil {
-		c.inbox.fail(ErrClientClosed)
+	c.mu.Lock()
+	c.closed = true
+	k := c.latest
+	c.mu.Unlock()
+	c.cancel()
+	c.states.set(ConnState{Phase: ConnClosed, Err: ErrClientClosed})
+	if c.mux != nil {
+		k.inbox.fail(ErrClientClosed)
+		c.mux.failAll(ErrClientClosed)
 	}
-	c.conn.Close(CloseNormal, "")
+	k.conn.Close(CloseNormal, "")
 	return nil
-}
-
-// releaseOnClose gives the shared loops back when the connection is gone.
-type releaseOnClose struct {
-	Handler
-	release func()
-}
-
-func (h releaseOnClose) OnClose(c *Conn, why *CloseError) {
-	// The loop cannot stop itself.
-	defer func() { go h.release() }()
-	h.Handler.OnClose(c, why)
 }
 
 // clientLoops are the loops of all clients of the process.

@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"strings"
 
 	"github.com/agloop/agloop/codec/handshake"
@@ -55,6 +57,18 @@ func (cfg *ClientConfig) connect(ctx context.Context, u *url.URL) (nc net.Conn, 
 		err = fmt.Errorf("agloop: dial: proxy %s: %w", dial.Proxy, err)
 	}
 	return nc, dial, err
+}
+
+// connectGuarded is connect for a goroutine of ours: a panic of the host's must not end it.
+func (cfg *ClientConfig) connectGuarded(ctx context.Context, u *url.URL) (_ net.Conn, _ loop.DialConfig, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("agloop: dial: panic in a function of ClientConfig: %v", v)
+			cfg.Logger.LogAttrs(ctx, slog.LevelError, "agloop: panic in a function of ClientConfig",
+				slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+		}
+	}()
+	return cfg.connect(ctx, u)
 }
 
 // request is the opening handshake for u, but for what Auth says.

@@ -24,14 +24,25 @@ var (
 	// ErrTLS is returned by Dial for wss URLs: TLS on the loops is not there yet. Terminate TLS in
 	// front of the server until then.
 	ErrTLS = errors.New("agloop: wss is not supported yet")
-	// ErrRunActive is yielded by Client.Run while another run of the client is active.
+	// ErrRunActive is yielded by Client.Run on a bare wire while another run of the client is active.
 	ErrRunActive = errors.New("agloop: a run is active on this client")
-	// ErrTruncated is yielded by Client.Run when the connection ended before the run's terminal
-	// event; it comes with the *CloseError.
-	ErrTruncated = errors.New("agloop: run truncated: connection ended before its terminal event")
-	// ErrSlowConsumer is yielded by Client.Run when events waited that the caller did not take; see
-	// ClientConfig.MaxPending.
+	// ErrTruncated is yielded by Client.Run when the rest of a run that has begun does not come; it
+	// comes with why: the *CloseError of a bare wire, ErrGone, the last error of dialling again.
+	ErrTruncated = errors.New("agloop: run truncated before its terminal event")
+	// ErrSlowConsumer is yielded by Client.Run on a bare wire when events waited that the caller did
+	// not take; see ClientConfig.MaxPending.
 	ErrSlowConsumer = errors.New("agloop: events arrive faster than they are taken")
+	// ErrConflict is yielded by Client.Run when the run was started with another input.
+	ErrConflict = errors.New("agloop: a run of this name has another input")
+	// ErrStartUnknown is yielded by Client.Run when the connection ended before the server answered,
+	// and the next one leads to another server: whether the run has begun is not known, so it is not
+	// started again.
+	ErrStartUnknown = errors.New("agloop: whether the run was started is not known")
+	// ErrInputTooBig is the error of an input or a text that is larger than the server takes. Nothing
+	// was sent.
+	ErrInputTooBig = errors.New("agloop: larger than the server takes")
+	// ErrNoResume is the error of what only a server of agloop.v1 can do.
+	ErrNoResume = fmt.Errorf("agloop: the server does not speak agloop.v1: %w", errors.ErrUnsupported)
 	// ErrClientClosed is yielded by Client.Run after Close.
 	ErrClientClosed = fmt.Errorf("agloop: client closed: %w", net.ErrClosed)
 
@@ -62,6 +73,7 @@ var (
 	ErrEngineClosed = loop.ErrEngineClosed // a loop was needed after its engine stopped
 	ErrEventTooBig  = run.ErrEventTooBig   // Emit, SendEvent: the encoded event exceeds Limits.MaxEvent
 	ErrRunEnded     = run.ErrRunEnded      // Emit: the run has had its terminal event
+	ErrGone         = run.ErrGone          // a run, or what is behind a cursor, is not there, or not for this client
 
 	// ErrSerializerUnavailable is a serializer asked for that is not there.
 	ErrSerializerUnavailable = event.ErrSerializerUnavailable
@@ -112,3 +124,33 @@ func (e *joinedError) Error() string {
 }
 
 func (e *joinedError) Unwrap() []error { return e.errs }
+
+// GoneError is ErrGone for a client: a run, or what is behind a cursor, is not there, or not for it.
+type GoneError struct {
+	Thread, Run string
+	Reason      string // one of control.Reason…, for who may know; else ""
+}
+
+func (e *GoneError) Error() string {
+	text := fmt.Sprintf("%v: thread %q, run %q", ErrGone, e.Thread, e.Run)
+	if e.Reason != "" {
+		text += ": " + e.Reason
+	}
+	return text
+}
+
+// Is reports whether target is ErrGone.
+func (e *GoneError) Is(target error) bool { return target == ErrGone }
+
+// RejectedError says that a server does not carry out what a client has asked for.
+type RejectedError struct {
+	Code  string // one of control.Code… or run.Code…
+	Field string // which member is wrong, and how; "" for none
+}
+
+func (e *RejectedError) Error() string {
+	if e.Field == "" {
+		return "agloop: the server refused: " + e.Code
+	}
+	return "agloop: the server refused: " + e.Code + ": " + e.Field
+}

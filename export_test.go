@@ -1,6 +1,7 @@
 package agloop
 
 import (
+	"context"
 	"time"
 
 	"github.com/agloop/agloop/agui"
@@ -71,9 +72,18 @@ func (s *Server) WithLock(f func()) {
 
 // Pending is how many bytes wait for the caller of Run.
 func (c *Client) Pending() int {
-	c.inbox.mu.Lock()
-	defer c.inbox.mu.Unlock()
-	return c.inbox.bytes
+	inbox := c.last().inbox
+	inbox.mu.Lock()
+	defer inbox.mu.Unlock()
+	return inbox.pending.bytes
+}
+
+// OnPause replaces the waiting before the client dials again, and its jitter by the longest pause.
+func (c *Client) OnPause(pause func(wait time.Duration) bool) {
+	c.mu.Lock() // which the loop holds when it begins to dial again
+	defer c.mu.Unlock()
+	c.backoff.random = func(n int64) int64 { return n - 1 }
+	c.pause = func(_ context.Context, wait time.Duration) bool { return pause(wait) }
 }
 
 // FailEngine lets no engine be made until mend is called.

@@ -14,6 +14,7 @@ type (
 	AgentFunc   = run.AgentFunc
 	Run         = run.Run
 	RunKey      = run.RunKey
+	Cursor      = run.Cursor
 	RunInfo     = run.RunInfo
 	RunEnd      = run.RunEnd
 	Cursor      = run.Cursor
@@ -67,6 +68,9 @@ const (
 	// AnyPath as ServerConfig.Path upgrades requests for every path.
 	AnyPath = loop.AnyPath
 )
+
+// ParseCursor reads the text of a Cursor; see run.ParseCursor.
+func ParseCursor(s string) (Cursor, error) { return run.ParseCursor(s) }
 
 // PublicRates are Rates for a server on the open internet; see loop.PublicRates.
 func PublicRates() Rates { return loop.PublicRates() }

@@ -37,6 +37,7 @@ type Transport struct {
 	eventsOut atomic.Uint64
 	panics    atomic.Uint64
 	unclaimed atomic.Uint64
+	streams   streamCounts
 	perfMu    sync.Mutex // held while perf starts or stops; before mu
 
 	// Any goroutine, under mu.
@@ -98,7 +99,9 @@ func NewTransport(config TransportConfig) (*Transport, error) {
 	t.pool.remotes = t.remotes
 	for range cfg.ConnectionsPerURL {
 		for _, r := range t.remotes {
-			t.slots = append(t.slots, &slot{transport: t, remote: r})
+			t.slots = append(t.slots, &slot{transport: t, remote: r, mux: &mux{
+				limit: cfg.Client.MaxPending, store: cfg.Client.Cursors, secret: cfg.Client.Resume.Secret,
+			}})
 		}
 	}
 	if err := t.initPerformance(); err != nil {
@@ -213,8 +216,11 @@ func (t *Transport) endLifetime(life *lifetime) error {
 	life.cancel()
 	t.pool.closeWaiters()
 	t.mu.Unlock()
+	for _, s := range t.slots {
+		s.mux.failAll(ErrClientClosed)
+	}
 	for _, l := range t.links() {
-		_ = l.client.Close()
+		l.close()
 	}
 	bound := t.cfg.Client.Limits.CloseTimeout + time.Second
 	timer := time.NewTimer(bound)

@@ -71,6 +71,9 @@ func (c TransportConfig) parse() (_ TransportConfig, err error) {
 	if c.ReconnectMax == 0 {
 		c.ReconnectMax = max(def.ReconnectMax, c.ReconnectMin)
 	}
+	if c.Client.Resume, err = c.Client.Resume.withDefaults(); err != nil {
+		return c, err
+	}
 	c.Client.setDefaults()
 	return c, c.check()
 }

@@ -65,6 +65,7 @@ func (p *pool) assign(l *link) {
 	r.busy++
 	p.busy++
 	l.busy.Store(true)
+	l.slot.holds = !l.bare.Load()
 }
 
 // makeFree gives a connection that no run uses to the first waiter, or keeps it for a later one.
@@ -81,9 +82,14 @@ func (p *pool) makeFree(l *link) {
 // release ends the use of a connection by a run.
 func (p *pool) release(l *link) {
 	l.busy.Store(false)
-	l.slot.remote.busy--
+	s := l.slot
+	s.remote.busy--
 	p.busy--
-	if !l.gone && !l.unusable {
+	if s.holds { // its connection may be another one now, or none
+		s.holds = false
+		l = s.link
+	}
+	if l != nil && !l.gone && !l.unusable {
 		p.makeFree(l)
 	}
 }

@@ -17,9 +17,10 @@ import (
 // events come in order. As many runs go on at once as there are connections up; more wait, first
 // come first served, until ctx ends. Runs are spread evenly over the URLs and the connections.
 //
-// Errors are those of Client.Run, and ErrTransportClosed. A run that fails after its input was sent
-// is not repeated: an agent may have acted on it. Its connection is closed and dialled again, as
-// when the caller leaves early.
+// On agloop.v1 a run survives its connection, which is dialled again until ctx ends; it keeps its
+// place meanwhile. On a bare wire a run that fails after its input was sent is not repeated: an
+// agent may have acted on it. Its connection is closed and dialled again then, as when the caller
+// leaves early. Errors are those of Client.Run, and ErrTransportClosed.
 func (t *Transport) Run(ctx context.Context, in *agui.RunAgentInput) iter.Seq2[agui.Event, error] {
 	return func(yield func(agui.Event, error) bool) {
 		raw, err := encodeInput(in)
@@ -32,34 +33,42 @@ func (t *Transport) Run(ctx context.Context, in *agui.RunAgentInput) iter.Seq2[a
 			yield(nil, err)
 			return
 		}
-		if err := t.readRun(ctx, l, in, yield); err != nil && !errors.Is(err, errCallerLeft) {
+		if err := t.readRun(ctx, l, in, raw, yield); err != nil && !errors.Is(err, errCallerLeft) {
 			yield(nil, err)
 		}
 	}
 }
 
-// readRun yields the events of a run. Then it releases the connection, or closes it unless the run
-// came to its terminal event.
+// readRun yields the events of a run. Then it releases the connection, or closes that of a bare wire
+// unless the run came to its terminal event.
 func (t *Transport) readRun(
-	ctx context.Context, l *link, in *agui.RunAgentInput, yield func(agui.Event, error) bool,
+	ctx context.Context, l *link, in *agui.RunAgentInput, raw []byte, yield func(agui.Event, error) bool,
 ) (err error) {
 	err = errCallerLeft // if yield panics
 	defer func() { t.endRun(l, err) }()
 	serializer := t.perf.serializers.Get()
 	defer t.perf.serializers.Put(serializer)
-	stream := stream{client: l.client, decoder: serializer}
 	labels := pprof.Labels("thread", in.ThreadID, "run", in.RunID)
 	t.perf.collector.Do(ctx, labels, func(ctx context.Context) {
-		err = stream.read(ctx, func(ev agui.Event, err error) bool {
+		each := func(ev agui.Event, err error) bool {
 			t.dispatch(l, ev)
 			return yield(ev, err)
-		})
+		}
+		if l.bare.Load() {
+			stream := stream{counts: &t.streams, decoder: serializer}
+			err = stream.read(ctx, l.inbox, each)
+			return
+		}
+		var v *view
+		if v, err = l.slot.mux.newRun(in, raw); err == nil {
+			err = v.read(ctx, serializer, &t.streams, each)
+		}
 	})
 	return err
 }
 
-// startRun sends an input over a connection of its own. If that is ending and drops the input,
-// nobody has seen it, so another connection is taken.
+// startRun takes a connection for a run, and sends the input over a bare one. If that is ending and
+// drops the input, nobody has seen it, so another connection is taken.
 func (t *Transport) startRun(ctx context.Context, raw []byte) (*link, error) {
 	for {
 		l, err := t.acquire(ctx)
@@ -67,8 +76,8 @@ func (t *Transport) startRun(ctx context.Context, raw []byte) (*link, error) {
 			return nil, err
 		}
 		l.inbox.begin()
-		l.client.conn.SetBusy(true)
-		if l.sendInput(raw) != Dropped {
+		l.conn.SetBusy(true)
+		if !l.bare.Load() || l.sendInput(raw) != Dropped {
 			t.mu.Lock()
 			t.counts.runs++
 			t.mu.Unlock()
@@ -81,23 +90,20 @@ func (t *Transport) startRun(ctx context.Context, raw []byte) (*link, error) {
 	}
 }
 
-// endRun releases the connection of a run, which it closes after an error.
+// endRun releases the connection of a run. A bare one is closed after an error.
 func (t *Transport) endRun(l *link, err error) {
-	l.client.conn.SetBusy(false)
-	if err != nil {
-		l.client.conn.Close(closeCodeFor(err), "")
+	l.conn.SetBusy(false)
+	broken := err != nil && l.bare.Load()
+	if broken {
+		l.conn.Close(closeCodeFor(err), "")
 	}
-	l.inbox.end(err != nil)
+	l.inbox.end(broken)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.counts.unknown += l.client.unknown.Swap(0)
-	t.counts.stripped += l.client.stripped.Swap(0)
-	if err != nil {
-		l.unusable = true
-		if !errors.Is(err, errCallerLeft) {
-			t.counts.runsFailed++
-			t.counts.lastErr = err
-		}
+	l.unusable = l.unusable || broken
+	if err != nil && !errors.Is(err, errCallerLeft) {
+		t.counts.runsFailed++
+		t.counts.lastErr = err
 	}
 	t.pool.release(l)
 }

@@ -3,14 +3,11 @@ package agloop
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
-	"net/url"
-	"runtime/debug"
 	"time"
 
-	"github.com/agloop/agloop/loop"
+	"github.com/agloop/agloop/codec/control"
 )
 
 // slot keeps one connection to one URL. A goroutine works for it only while it has none, and dials.
@@ -18,14 +15,17 @@ type slot struct {
 	// Immutable.
 	transport *Transport
 	remote    *remote
+	mux       *mux // of what goes on over agloop.v1, whatever the connection
 
 	// The goroutine that dials; while there is none, the loop of the connection.
-	failures int  // in a row: failed dials, and connections that ended soon
-	dialled  bool // at least once since Start
+	failures   int           // in a row: failed dials, and connections that ended soon
+	dialled    bool          // at least once since Start
+	retryAfter time.Duration // what a server that was going has asked for
 
 	// Any goroutine, under Transport.mu.
 	link  *link // nil while there is no connection
 	tried bool  // the first attempt is over
+	holds bool  // a run of agloop.v1 goes on, also while there is no connection
 }
 
 const (
@@ -96,7 +96,8 @@ func (s *slot) dialUntilUp(life *lifetime, lost error) {
 // waitToRedial waits before the slot dials again after err, and returns false when ctx ends.
 func (s *slot) waitToRedial(ctx context.Context, err error) bool {
 	t := s.transport
-	var retryAfter time.Duration
+	retryAfter := s.retryAfter
+	s.retryAfter = 0
 	if de, ok := errors.AsType[*DialError](err); ok {
 		retryAfter = de.RetryAfter
 	}
@@ -133,7 +134,7 @@ func (s *slot) dial(life *lifetime) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	nc, dial, err := t.connect(ctx, u)
+	nc, dial, err := t.cfg.Client.connectGuarded(ctx, u)
 	if err != nil {
 		return nil, err
 	}
@@ -143,21 +144,16 @@ func (s *slot) dial(life *lifetime) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.client = &Client{conn: conn, protocol: protocol, inbox: l.inbox}
-	l.since = time.Now()
+	l.conn, l.since = conn, time.Now()
+	if protocol != control.Protocol || l.bare.Load() {
+		l.bare.Store(true)
+		return l, nil
+	}
+	if err := l.wire.awaitHello(ctx, t.cfg.Client.Limits.HandshakeTimeout); err != nil {
+		conn.Close(CloseProtocolError, "no hello")
+		return nil, err
+	}
 	return l, nil
-}
-
-// connect is ClientConfig.connect for a goroutine of ours: a panic of the host's must not end it.
-func (t *Transport) connect(ctx context.Context, u *url.URL) (_ net.Conn, _ loop.DialConfig, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("agloop: dial: panic in a function of ClientConfig: %v", v)
-			t.log.LogAttrs(ctx, slog.LevelError, "agloop: panic in a function of ClientConfig",
-				slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
-		}
-	}()
-	return t.cfg.Client.connect(ctx, u)
 }
 
 // dialFailed counts an attempt that failed.
@@ -209,11 +205,18 @@ func (t *Transport) linkConnected(life *lifetime, l *link) bool {
 		}
 		close(t.arrival)
 		t.arrival = make(chan struct{})
-		t.pool.makeFree(l)
+		if !l.slot.holds {
+			t.pool.makeFree(l)
+		}
 	}
 	t.mu.Unlock()
-	if over {
-		_ = l.client.Close()
+	switch {
+	case over:
+		l.close()
+	case l.bare.Load():
+		l.slot.mux.failAll(joinErrors(ErrTruncated, ErrNoResume)) // of the server before
+	default:
+		l.slot.mux.connected(l.wire)
 	}
 	return true
 }
@@ -238,6 +241,7 @@ func (t *Transport) linkEnded(l *link, why *CloseError) {
 		return
 	}
 	t.countLost(l)
+	s.retryAfter = l.wire.retryAfter()
 	if l.useful.Load() || time.Since(l.since) >= stableAfter {
 		s.failures = 0
 	}

@@ -17,8 +17,8 @@ type TransportStats struct {
 	RunsFailed    uint64 // of these, those that ended with an error; RUN_ERROR is none
 	EventsIn      uint64 // events of runs
 	EventsOut     uint64 // events taken by SendEvent
-	UnknownEvents uint64 // events of a type nobody knows, dropped; counted at the end of their run
-	Stripped      uint64 // unknown members and elements, removed; counted at the end of their run
+	UnknownEvents uint64 // events of a type nobody knows, dropped
+	Stripped      uint64 // unknown members and elements, removed
 	Unclaimed     uint64 // messages that came while no run was on their connection, dropped
 	HandlerPanics uint64 // panics recovered from event handlers
 
@@ -34,9 +34,9 @@ type DialFailures struct {
 
 // transportCounts are the counters that are written under Transport.mu.
 type transportCounts struct {
-	dials, redials, lost, runs, runsFailed, unknown, stripped uint64
-	failures                                                  DialFailures
-	lastErr                                                   error
+	dials, redials, lost, runs, runsFailed uint64
+	failures                               DialFailures
+	lastErr                                error
 }
 
 // Stats returns the figures now.
@@ -48,7 +48,7 @@ func (t *Transport) Stats() TransportStats {
 		Dials: t.counts.dials, Redials: t.counts.redials, DialFailures: t.counts.failures, Lost: t.counts.lost,
 		Runs: t.counts.runs, RunsFailed: t.counts.runsFailed,
 		EventsIn: t.eventsIn.Load(), EventsOut: t.eventsOut.Load(),
-		UnknownEvents: t.counts.unknown, Stripped: t.counts.stripped,
+		UnknownEvents: t.streams.unknown.Load(), Stripped: t.streams.stripped.Load(),
 		Unclaimed: t.unclaimed.Load(), HandlerPanics: t.panics.Load(),
 		LastError: t.counts.lastErr,
 	}
