@@ -32,8 +32,6 @@ var (
 	// ErrSlowConsumer is yielded by Client.Run on a bare wire when events waited that the caller did
 	// not take; see ClientConfig.MaxPending.
 	ErrSlowConsumer = errors.New("agloop: events arrive faster than they are taken")
-	// ErrConflict is yielded by Client.Run when the run was started with another input.
-	ErrConflict = errors.New("agloop: a run of this name has another input")
 	// ErrStartUnknown is yielded by Client.Run when the connection ended before the server answered,
 	// and the next one leads to another server: whether the run has begun is not known, so it is not
 	// started again.
@@ -58,7 +56,7 @@ var (
 
 	// ErrTooManyRuns is returned by StartRun when as many runs are active as Quotas.Runs allows.
 	ErrTooManyRuns = errors.New("agloop: as many runs are active as Quotas.Runs allows")
-	ErrGone        = run.ErrGone       // a run, or what lies behind a cursor, is not there, or not for this asker
+	ErrGone        = run.ErrGone       // a run, or what is behind a cursor, is not there, or not for who asks
 	ErrConflict    = run.ErrConflict   // a run of that name was started with another input
 	ErrThreadBusy  = run.ErrThreadBusy // the thread has a run, and as many wait as RunsConfig.OnBusyThread says
 
@@ -73,7 +71,6 @@ var (
 	ErrEngineClosed = loop.ErrEngineClosed // a loop was needed after its engine stopped
 	ErrEventTooBig  = run.ErrEventTooBig   // Emit, SendEvent: the encoded event exceeds Limits.MaxEvent
 	ErrRunEnded     = run.ErrRunEnded      // Emit: the run has had its terminal event
-	ErrGone         = run.ErrGone          // a run, or what is behind a cursor, is not there, or not for this client
 
 	// ErrSerializerUnavailable is a serializer asked for that is not there.
 	ErrSerializerUnavailable = event.ErrSerializerUnavailable

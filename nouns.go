@@ -14,7 +14,6 @@ type (
 	AgentFunc   = run.AgentFunc
 	Run         = run.Run
 	RunKey      = run.RunKey
-	Cursor      = run.Cursor
 	RunInfo     = run.RunInfo
 	RunEnd      = run.RunEnd
 	Cursor      = run.Cursor

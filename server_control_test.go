@@ -75,8 +75,8 @@ func TestSeveralRunsOnOneConnection(t *testing.T) {
 	testkit.Await(t, "nothing is held", func() bool { return srv.Stats().Runs == 0 })
 }
 
-// TestR18Cancel: it needs no answer, may come twice, before the run and after it.
-func TestR18Cancel(t *testing.T) {
+// TestR18CancelOnTheWire: it needs no answer, may come twice, before the run and after it.
+func TestR18CancelOnTheWire(t *testing.T) {
 	w := newWriter("r", "early")
 	_, addr := serve(t, agloop.ServerConfig{Agent: w.agent()})
 	v := newViewer(t, addr, "")
@@ -102,8 +102,8 @@ func TestR18Cancel(t *testing.T) {
 	}
 }
 
-// TestR20Follow: the runs of a thread come one after another, those to come included.
-func TestR20Follow(t *testing.T) {
+// TestR20FollowOnTheWire: the runs of a thread come one after another, those to come included.
+func TestR20FollowOnTheWire(t *testing.T) {
 	w := newWriter("a", "b", "c", "own")
 	srv, addr := serve(t, agloop.ServerConfig{Agent: w.agent()})
 	starter := newViewer(t, addr, "")
