@@ -71,7 +71,7 @@ class Stream {
       this.#adopt(started.input.messages, false);
     }
     this.#emit(started);
-    for (let i = 4 + this.#below(28); i > 0; i--) this.#step();
+    for (let i = 4 + this.#below(20); i > 0; i--) this.#step();
     if (this.#chance(0.15)) {
       this.#emit({ type: "RUN_ERROR", message: "failed", ...(this.#chance(0.5) && { code: "c" }), ...this.#usage() });
       return;
