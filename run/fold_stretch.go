@@ -66,18 +66,17 @@ func (s *stretch) put(e Entry) {
 }
 
 // end finishes the last stretch, which may go on later. It returns from which entry on that may
-// change what is there now, and the bytes of a fold at the end.
-func (s *stretch) end() (final, tail int) {
+// change what is there now.
+func (s *stretch) end() (final int) {
 	start := len(s.out)
 	first := s.finish()
-	last := len(s.out) - 1
 	switch {
-	case last < start:
-		return len(s.out), 0
 	case first >= 0: // what is before it may be joined when it goes
-		return max(start, first-1), len(s.out[last].Event)
+		return max(start, first-1)
+	case len(s.out) > start:
+		return len(s.out) - 1
 	}
-	return last, len(s.out[last].Event)
+	return start
 }
 
 // finish appends what is left of the stretch, and begins another one. It returns the index of the

@@ -341,6 +341,15 @@ func TestR9TheOldestGo(t *testing.T) {
 	}
 }
 
+// TestR9ALargeInput: the input's state takes no room from the log.
+func TestR9ALargeInput(t *testing.T) {
+	f := run.NewFolder(json.RawMessage(`"`+strings.Repeat("x", 1<<20)+`"`), 64<<10)
+	folded, trimmed := f.Add(nil, plain(1, barrier, text("m", strings.Repeat("x", 40<<10)), patch(""), patch("")))
+	if trimmed != 0 || len(folded) != 4 {
+		t.Errorf("%d entries, trimmed to %d", len(folded), trimmed)
+	}
+}
+
 // checkRange checks that entries stand for first to last without a gap.
 func checkRange(t *testing.T, entries []run.Entry, first, last uint64) {
 	t.Helper()
