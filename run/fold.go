@@ -18,9 +18,9 @@ const (
 //
 //   - Consecutive deltas of one type, item and tag become one entry: neighbours only, and nothing
 //     moves.
-//   - STATE events before a STATE_SNAPSHOT, with only such deltas between, are dropped. The entry that
-//     follows stands for their offsets, too. Nothing in between reads the state, and the snapshot
-//     replaces it.
+//   - STATE events before a STATE_SNAPSHOT of the same tag, with only such deltas between, are dropped.
+//     The entry that follows stands for their offsets, too. Nothing in between reads the state, and
+//     the snapshot replaces it.
 //   - When more than half of the bound is taken, the last of several STATE_DELTA of such a stretch
 //     becomes a snapshot of what they have made, where that is certain and smaller.
 //   - Beyond the bound the oldest entries go.

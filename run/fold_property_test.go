@@ -225,9 +225,9 @@ func encode(t testing.TB, v any) []byte {
 // TestR7EveryCursorResumesExactly: what a viewer has applied up to its cursor, and what is left of
 // the folded log behind it, have the effect of the plain events.
 func TestR7EveryCursorResumesExactly(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range uint64(40) {
 		s := newStreams(t, seed)
-		events := s.stream(t, 20+s.rnd.IntN(80))
+		events := s.stream(t, 20+s.rnd.IntN(60))
 		most := []int{0, 3 << 10, 12 << 10, 24 << 10}[s.rnd.IntN(4)]
 		f := run.NewFolder(json.RawMessage(`{"a":1}`), most)
 		var folded []run.Entry
@@ -273,9 +273,60 @@ func checkCursors(t *testing.T, name string, events []string, folded []run.Entry
 		for _, e := range rest {
 			got.read(t, e.Event)
 		}
+		checkOrder(t, events[:c], rest)
 		if want.result(t) != got.result(t) {
 			t.Fatalf("%s, cursor %d: got\n%s\nwant\n%s\nof\n%s", name, c, got.result(t), want.result(t), show(folded))
 		}
+	}
+}
+
+// TestR8AStateEventEndsChunks: what would go wrong without regard to tags.
+func TestR8AStateEventEndsChunks(t *testing.T) {
+	chunk := func(name string) string {
+		return `{"type":"TEXT_MESSAGE_CHUNK","messageId":"m","delta":"x","name":"` + name + `"}`
+	}
+	events := []string{
+		`{"type":"RUN_STARTED","threadId":"t","runId":"r"}`, chunk("ann"), snapshot("1"),
+		`{"type":"STATE_SNAPSHOT","subagentRunId":"s","snapshot":2}`, chunk("bob"),
+	}
+	checkOrder(t, events, nil)
+	checkOrder(t, nil, fold(events...))
+	var order agui.Order
+	var err error
+	for _, e := range slices.Delete(slices.Clone(events), 2, 3) {
+		err = order.Check(decoded[e])
+	}
+	if err == nil {
+		t.Error("without the first snapshot the second chunk is as good as with it: tags need not count")
+	}
+}
+
+// decoded are events that were decoded before.
+var decoded = map[string]agui.Event{}
+
+// checkOrder checks that events keep the order of the protocol, chunks among them.
+func checkOrder(t *testing.T, events []string, rest []run.Entry) {
+	t.Helper()
+	var order agui.Order
+	var dec event.Decoder
+	check := func(text string) {
+		ev, known := decoded[text]
+		if !known {
+			var err error
+			if ev, _, err = dec.DecodeEvent([]byte(text)); err != nil {
+				t.Fatalf("%v in %s", err, text)
+			}
+			decoded[text] = ev
+		}
+		if err := order.Check(ev); err != nil {
+			t.Fatalf("%v at %s of\n%s\nand\n%s", err, text, strings.Join(events, "\n"), show(rest))
+		}
+	}
+	for _, e := range events {
+		check(e)
+	}
+	for _, e := range rest {
+		check(string(e.Event))
 	}
 }
 

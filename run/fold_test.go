@@ -250,6 +250,22 @@ func TestR8StateBeforeASnapshot(t *testing.T) {
 	want(t, fold(snapshot("1"), text("m", "a"), snapshot("2"))[:1], "1-2 "+text("m", "a"))
 }
 
+// TestR8TagsAreKeptApart: a STATE event ends what chunks of its owner have opened, so that only one of
+// the same owner takes its place.
+func TestR8TagsAreKeptApart(t *testing.T) {
+	tagged := `{"type":"STATE_SNAPSHOT","subagentRunId":"s","snapshot":3}`
+	want(t, fold(patch(""), snapshot("1"), tagged, tagged, snapshot("2"), patch(""), snapshot("4")),
+		"1-2 "+snapshot("1"), "3-4 "+tagged, "5-7 "+snapshot("4"))
+	delta := func(tag, key string) string {
+		return `{"type":"STATE_DELTA",` + tag + `"delta":[{"op":"add","path":"/` + key + `","value":1}]}`
+	}
+	ballast := `{"type":"CUSTOM","name":"n","value":"` + strings.Repeat("x", 30<<10) + `"}`
+	got, _ := run.NewFolder(nil, 40<<10).Add(nil, plain(1, ballast, delta("", "a"), delta("", "b"),
+		delta(`"subagentRunId":"s",`, "a"), delta(`"subagentRunId":"s",`, "b")))
+	want(t, got[1:], "2-2 "+delta("", "a"), "3-3 "+delta("", "b"),
+		`4-5 {"type":"STATE_SNAPSHOT","subagentRunId":"s","snapshot":{"a":1,"b":1}}`)
+}
+
 // TestR8ASnapshotThatComesLater drops what was folded long before.
 func TestR8ASnapshotThatComesLater(t *testing.T) {
 	f := run.NewFolder(nil, 0)
