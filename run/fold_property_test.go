@@ -280,27 +280,6 @@ func checkCursors(t *testing.T, name string, events []string, folded []run.Entry
 	}
 }
 
-// TestR8AStateEventEndsChunks: what would go wrong without regard to tags.
-func TestR8AStateEventEndsChunks(t *testing.T) {
-	chunk := func(name string) string {
-		return `{"type":"TEXT_MESSAGE_CHUNK","messageId":"m","delta":"x","name":"` + name + `"}`
-	}
-	events := []string{
-		`{"type":"RUN_STARTED","threadId":"t","runId":"r"}`, chunk("ann"), snapshot("1"),
-		`{"type":"STATE_SNAPSHOT","subagentRunId":"s","snapshot":2}`, chunk("bob"),
-	}
-	checkOrder(t, events, nil)
-	checkOrder(t, nil, fold(events...))
-	var order agui.Order
-	var err error
-	for _, e := range slices.Delete(slices.Clone(events), 2, 3) {
-		err = order.Check(decoded[e])
-	}
-	if err == nil {
-		t.Error("without the first snapshot the second chunk is as good as with it: tags need not count")
-	}
-}
-
 // decoded are events that were decoded before.
 var decoded = map[string]agui.Event{}
 
@@ -340,49 +319,6 @@ func checkAgain(t *testing.T, seed uint64, events []string, folded []run.Entry) 
 	}
 	if again, _ = run.NewFolder(nil, 0).Add(nil, slices.Clone(folded)); show(again) != show(whole) {
 		t.Fatalf("seed %d: in parts\n%s\nis\n%s", seed, show(again), show(whole))
-	}
-}
-
-func TestPatchState(t *testing.T) {
-	const state = `{"a":{"b":[1,2]},"x/y":{"~":1},"n":null,"":1,"t":"x"}`
-	for _, tc := range []struct{ op, path, want string }{
-		{"add", "/a/b/0", `{"":1,"a":{"b":[7,1,2]},"n":null,"t":"x","x/y":{"~":1}}`},
-		{"add", "/a/b/2", `{"":1,"a":{"b":[1,2,7]},"n":null,"t":"x","x/y":{"~":1}}`},
-		{"add", "/a/b/-", `{"":1,"a":{"b":[1,2,7]},"n":null,"t":"x","x/y":{"~":1}}`},
-		{"replace", "/a/b/1", `{"":1,"a":{"b":[1,7]},"n":null,"t":"x","x/y":{"~":1}}`},
-		{"remove", "/a/b/0", `{"":1,"a":{"b":[2]},"n":null,"t":"x","x/y":{"~":1}}`},
-		{"replace", "/x~1y/~0", `{"":1,"a":{"b":[1,2]},"n":null,"t":"x","x/y":{"~":7}}`},
-		{"remove", "/a", `{"":1,"n":null,"t":"x","x/y":{"~":1}}`},
-		{"add", "/", `{"":7,"a":{"b":[1,2]},"n":null,"t":"x","x/y":{"~":1}}`},
-		{"replace", "", "7"},
-		{"add", "", "7"},
-		{"remove", "", ""},
-		{"replace", "/none", ""},
-		{"remove", "/none", ""},
-		{"add", "/none/x", ""},
-		{"add", "/a/b/3", ""},
-		{"replace", "/a/b/2", ""},
-		{"remove", "/a/b/2", ""},
-		{"replace", "/a/b/-", ""},
-		{"add", "/a/b/-1", ""},
-		{"add", "/a/b/01", ""},
-		{"add", "/a/b/+1", ""},
-		{"add", "/a/b/length", ""},
-		{"add", "/a/b/2/x", ""},
-		{"add", "/n/x", ""},
-		{"add", "/t/0", ""},
-		{"add", "/__proto__", ""},
-		{"add", "/constructor/x", ""},
-		{"remove", "/a/prototype", ""},
-		{"test", "/n", ""},
-		{"move", "/n", ""},
-		{"copy", "/n", ""},
-	} {
-		op := agui.PatchOp{Op: agui.PatchOpKind(tc.op), Path: tc.path, Value: json.RawMessage("7")}
-		got, ok := run.PatchState(decode(t, []byte(state)), &op)
-		if ok != (tc.want != "") || ok && string(encode(t, got)) != tc.want {
-			t.Errorf("%s %s: %s, %v", tc.op, tc.path, encode(t, got), ok)
-		}
 	}
 }
 
