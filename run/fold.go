@@ -18,9 +18,9 @@ const (
 //
 //   - Consecutive deltas of one type, item and tag become one entry: neighbours only, and nothing
 //     moves.
-//   - STATE events before a STATE_SNAPSHOT, with only such deltas between, are dropped. The entry that
-//     follows stands for their offsets, too. Nothing in between reads the state, and the snapshot
-//     replaces it.
+//   - STATE events before a STATE_SNAPSHOT of the same tag, with only such deltas between, are dropped.
+//     The entry that follows stands for their offsets, too. Nothing in between reads the state, and
+//     the snapshot replaces it.
 //   - When more than half of the bound is taken, the last of several STATE_DELTA of such a stretch
 //     becomes a snapshot of what they have made, where that is certain and smaller.
 //   - Beyond the bound the oldest entries go.
@@ -35,8 +35,8 @@ type folder struct {
 	bytes      int    // of all entries that add returned
 	loose      int    // how many of them were added since they were last gone through
 	looseBytes int    // and their bytes
-	tail       int    // bytes of the fold at their end that would be written again for a longer one
 	final      int    // entries before this index do not change any more
+	open       int    // bytes of the others, as of then, which are read again and perhaps written
 	settled    uint64 // offset up to which entries do not share the bytes of the log's segments
 	state      foldState
 }
@@ -71,8 +71,8 @@ func (e *Entry) size() int {
 // which entries were dropped for the bound, 0 for none. older, and the bytes of either, stay as they
 // are; what is returned may share them. Of moved it keeps the entries, not the slice.
 //
-// It costs as much as moved has bytes, and what it writes again for longer folds, over several calls:
-// not every call goes through the entries.
+// Over several calls it costs a constant factor of what moved has: not every call goes through the
+// entries, and none through those that do not change any more.
 func (f *folder) add(older, moved []Entry) (folded []Entry, trimmed uint64) {
 	folded = append(older, moved...) // behind the end of older nobody reads
 	for i := range moved {
@@ -80,7 +80,7 @@ func (f *folder) add(older, moved []Entry) (folded []Entry, trimmed uint64) {
 		f.bytes += moved[i].size()
 	}
 	f.loose += len(moved)
-	enough := f.loose*foldShare >= len(folded) && f.looseBytes*foldShare >= f.tail
+	enough := f.loose*foldShare >= len(folded) && f.looseBytes*foldShare >= f.open
 	if f.loose > 0 && (enough || f.looseBytes >= f.most/(2*foldShare)) {
 		folded = f.settle(folded)
 	}
@@ -92,7 +92,7 @@ func (f *folder) add(older, moved []Entry) (folded []Entry, trimmed uint64) {
 // it drops go with the next settle.
 func (f *folder) trim(entries []Entry) (_ []Entry, trimmed uint64) {
 	n := 0
-	for ; n < len(entries) && f.bytes+len(f.state.raw) > f.most; n++ {
+	for ; n < len(entries) && f.bytes+f.state.held() > f.most; n++ {
 		f.bytes -= entries[n].size()
 		trimmed = entries[n].Through
 	}
@@ -116,11 +116,15 @@ func (f *folder) settle(all []Entry) []Entry {
 		f.bytes -= all[i].size()
 		s.put(all[i])
 	}
-	f.final, f.tail = s.end()
+	f.final = s.end()
 	out := s.out
 	f.settled = f.pack(out)
+	f.open = 0
 	for i := start; i < len(out); i++ {
 		f.bytes += out[i].size()
+		if i >= f.final {
+			f.open += len(out[i].Event)
+		}
 	}
 	f.state.pack(s.mostSnapshot)
 	f.loose, f.looseBytes = 0, 0

@@ -56,6 +56,14 @@ func (s *foldState) follow(e *Entry, kind foldKind) {
 	}
 }
 
+// held is how many bytes it takes, between two settles. The input's state is not its own.
+func (s *foldState) held() int {
+	if !s.on {
+		return 0
+	}
+	return len(s.raw)
+}
+
 // hasHalves reports whether a text may hold half of a surrogate pair, which Go does not decode.
 func hasHalves(event []byte) bool {
 	return bytes.Contains(event, []byte(`\ud`)) || bytes.Contains(event, []byte(`\uD`))

@@ -29,6 +29,11 @@ func (p *foldPart) read() {
 	}
 }
 
+// sameTag reports whether both have the same subagentRunId, or none.
+func (p *foldPart) sameTag(other *foldPart) bool {
+	return (p.tag == nil) == (other.tag == nil) && bytes.Equal(p.tag, other.tag)
+}
+
 // deltaBytes is the length of the delta, which of a fold is known without a scan.
 func (p *foldPart) deltaBytes() (n int) {
 	if p.kind != foldUnread {
@@ -66,18 +71,17 @@ func (s *stretch) put(e Entry) {
 }
 
 // end finishes the last stretch, which may go on later. It returns from which entry on that may
-// change what is there now, and the bytes of a fold at the end.
-func (s *stretch) end() (final, tail int) {
+// change what is there now.
+func (s *stretch) end() (final int) {
 	start := len(s.out)
 	first := s.finish()
-	last := len(s.out) - 1
 	switch {
-	case last < start:
-		return len(s.out), 0
 	case first >= 0: // what is before it may be joined when it goes
-		return max(start, first-1), len(s.out[last].Event)
+		return max(start, first-1)
+	case len(s.out) > start:
+		return len(s.out) - 1
 	}
-	return last, len(s.out[last].Event)
+	return start
 }
 
 // finish appends what is left of the stretch, and begins another one. It returns the index of the
@@ -117,41 +121,52 @@ func (s *stretch) finish() (state int) {
 	return state
 }
 
-// dropStates drops the STATE events before the last snapshot.
+// dropStates drops the STATE events before a snapshot of the same tag. Those of another tag, and what
+// is before them, stay: a STATE event also ends the item that chunks of its owner have opened, and
+// the snapshot must do that in its place.
 func (s *stretch) dropStates() {
-	snapshot := false
+	var snapshot *foldPart
 	for i := len(s.parts) - 1; i >= 0; i-- {
 		p := &s.parts[i]
-		p.dropped = snapshot && p.kind.isState()
-		snapshot = snapshot || p.kind == foldSnapshot
+		switch {
+		case !p.kind.isState():
+		case snapshot != nil && p.sameTag(snapshot):
+			p.dropped = true
+		case p.kind == foldSnapshot:
+			snapshot = p
+		default:
+			snapshot = nil
+		}
 	}
 }
 
-// computeState follows the state, and makes a snapshot of several STATE events that are left, when
-// that is known and smaller.
+// computeState follows the state, and makes a snapshot of the STATE events of one tag that are left
+// at the end, when they are several, and it is known and smaller.
 func (s *stretch) computeState() {
-	var last *foldPart
-	count, size := 0, 0
+	var states []*foldPart
+	size := 0
 	for i := range s.parts {
 		p := &s.parts[i]
 		if !p.kind.isState() || p.dropped {
 			continue
 		}
 		s.state.follow(&p.Entry, p.kind)
-		last = p
-		count++
+		if len(states) > 0 && !p.sameTag(states[0]) {
+			states, size = states[:0], 0
+		}
+		states = append(states, p)
 		size += p.Entry.size()
 	}
-	if count < 2 || last.kind != foldPatch { // the last may be a snapshot already
+	if len(states) < 2 {
 		return
 	}
+	last := states[len(states)-1] // no snapshot, which would have dropped the one before
 	snapshot := s.state.snapshot(min(size-entryBytes, s.mostSnapshot), &last.foldEvent)
 	if snapshot == nil {
 		return
 	}
-	for i := range s.parts {
-		p := &s.parts[i]
-		p.dropped = p.dropped || p.kind.isState() && p != last
+	for _, p := range states[:len(states)-1] {
+		p.dropped = true
 	}
 	last.Event, last.kind = snapshot, foldSnapshot
 }
@@ -176,8 +191,7 @@ func (s *stretch) fits(p *foldPart) bool {
 	}
 	first.read()
 	p.read()
-	return p.kind == first.kind && bytes.Equal(p.id, first.id) &&
-		(p.tag == nil) == (first.tag == nil) && bytes.Equal(p.tag, first.tag)
+	return p.kind == first.kind && bytes.Equal(p.id, first.id) && p.sameTag(first)
 }
 
 // flush appends the group as one entry.

@@ -216,6 +216,22 @@ func TestR7RestOfAFold(t *testing.T) {
 	want(t, []run.Entry{e}, strings.TrimSuffix(before, "\n"))
 }
 
+// TestR7RestOfWhatNoFolderWrote is nothing, rather than wrong.
+func TestR7RestOfWhatNoFolderWrote(t *testing.T) {
+	for _, e := range []run.Entry{
+		{Event: []byte(text("m", "a")), First: 1, Through: 3, Pieces: []uint32{2, 1, 1}},
+		{Event: []byte(text("m", "a")), First: 1, Through: 3, Pieces: []uint32{1}},
+		{Event: []byte(barrier), First: 1, Through: 3, Pieces: []uint32{0, 0, 0}},
+	} {
+		if rest, ok := e.Rest(1); ok {
+			t.Errorf("%s", rest.Event)
+		}
+		if got := run.EntriesAfter([]run.Entry{e}, 1, 1); got != nil {
+			t.Error(show(got))
+		}
+	}
+}
+
 // TestR7EntriesAfter: what a store gives behind a cursor.
 func TestR7EntriesAfter(t *testing.T) {
 	log := fold(barrier, text("m", "a"), text("m", "b"), barrier, snapshot("1"), snapshot("2"), barrier)
@@ -236,73 +252,6 @@ func TestR7EntriesAfter(t *testing.T) {
 		if got := run.EntriesAfter(log, after, 1<<20); got != nil {
 			t.Errorf("after %d: %s", after, show(got))
 		}
-	}
-}
-
-// TestR8StateBeforeASnapshot: goes, with deltas alone between, and the next entry has its offsets.
-func TestR8StateBeforeASnapshot(t *testing.T) {
-	replace := patch(`{"op":"replace","path":"","value":1}`)
-	want(t, fold(snapshot("1"), replace, snapshot("2")), "1-3 "+snapshot("2"))
-	want(t, fold(snapshot("1"), text("m", "a"), replace, text("m", "b"), text("n", "c"), replace, snapshot("2"), replace),
-		"1-4 "+text("m", "ab")+" [0 1 0 1]", "5-5 "+text("n", "c"), "6-7 "+snapshot("2"), "8-8 "+replace)
-	want(t, fold(snapshot("1"), text("m", "a"), barrier, snapshot("2")),
-		"1-1 "+snapshot("1"), "2-2 "+text("m", "a"), "3-3 "+barrier, "4-4 "+snapshot("2"))
-	want(t, fold(snapshot("1"), text("m", "a"), snapshot("2"))[:1], "1-2 "+text("m", "a"))
-}
-
-// TestR8ASnapshotThatComesLater drops what was folded long before.
-func TestR8ASnapshotThatComesLater(t *testing.T) {
-	f := run.NewFolder(nil, 0)
-	older, _ := f.Add(nil, plain(1, barrier, text("m", "a"), snapshot("1"), text("m", "b"), text("m", "c")))
-	before := show(older)
-	newer, _ := f.Add(older, plain(6, text("m", "d"), snapshot("2")))
-	want(t, newer, "1-1 "+barrier, "2-6 "+text("m", "abcd")+" [1 0 1 1 1]", "7-7 "+snapshot("2"))
-	want(t, older, strings.TrimSuffix(before, "\n"))
-	rest, _ := newer[1].Rest(3)
-	want(t, []run.Entry{rest}, "4-6 "+text("m", "bcd")+" [1 1 1]")
-}
-
-// TestR8ComputedSnapshot: past half the bound, from the input's state or the snapshot before.
-func TestR8ComputedSnapshot(t *testing.T) {
-	add := func(key, value string) string {
-		return patch(`{"op":"add","path":"/` + key + `","value":` + value + `}`)
-	}
-	ballast := `{"type":"CUSTOM","name":"n","value":"` + strings.Repeat("x", 30<<10) + `"}`
-	events := []string{barrier, add("a", "1.50"), text("m", "a"), add("b", `"<\u2028"`), text("m", "b"), add("a", "3e400"), add("b", "[]")}
-	fold := func(most int, events ...string) []run.Entry {
-		folded, trimmed := run.NewFolder(json.RawMessage(`{"in":true}`), most).Add(nil, plain(1, events...))
-		if trimmed != 0 {
-			t.Errorf("trimmed to %d", trimmed)
-		}
-		return folded
-	}
-	got := fold(40<<10, append(events, ballast, add("c", "1"), add("c", "2"))...)
-	got = append(got[:3:3], got[4:]...)
-	want(t, got, "1-1 "+barrier, "2-5 "+text("m", "ab")+" [0 1 0 1]", "6-7 "+snapshot(`{"a":3e400,"b":[],"in":true}`),
-		"9-10 "+snapshot(`{"a":3e400,"b":[],"c":2,"in":true}`))
-	// Not before half the bound, nor where nothing is saved.
-	if got := fold(100<<10, append(events, ballast)...); len(got) != len(events)+1 {
-		t.Error(show(got))
-	}
-	big := add("big", `"`+strings.Repeat("x", 1000)+`"`)
-	if got := fold(40<<10, big, ballast, add("c", "1"), add("c", "2")); len(got) != 4 {
-		t.Error(show(got[2:]))
-	}
-	// What is not certain stays, until the next snapshot.
-	unsafe := patch(`{"op":"remove","path":"/nothing"}`)
-	if got := fold(40<<10, unsafe, add("c", "1"), ballast, add("c", "1"), add("c", "2"), barrier, snapshot("{}"),
-		add("c", "1"), add("c", "2"), add("c", "3")); len(got) != 7 || string(got[6].Event) != snapshot(`{"c":3}`) {
-		t.Error(show(got[3:]))
-	}
-	// Half of a character is what Go cannot decode.
-	if got := fold(40<<10, snapshot(`{"half":"\ud83d"}`), ballast, add("c", "1"), add("c", "2"), add("c", "3")); len(got) != 5 {
-		t.Error(show(got[2:]))
-	}
-	// A patch with metadata is one, too.
-	odd := `{"type":"STATE_DELTA","metadata":{},"delta":[{"op":"add","path":"/odd","value":1}]}`
-	if got := fold(40<<10, odd, ballast, add("c", "1"), add("c", "2"), add("c", "3")); len(got) != 3 ||
-		string(got[2].Event) != snapshot(`{"c":3,"in":true,"odd":1}`) {
-		t.Error(show(got[2:]))
 	}
 }
 
@@ -338,6 +287,15 @@ func TestR9TheOldestGo(t *testing.T) {
 	older, gone := f.Add(older, plain(next, text("m", strings.Repeat("x", most))))
 	if len(older) != 0 || gone != next {
 		t.Errorf("%d entries beside an event of the bound, trimmed to %d", len(older), gone)
+	}
+}
+
+// TestR9ALargeInput: the input's state takes no room from the log.
+func TestR9ALargeInput(t *testing.T) {
+	f := run.NewFolder(json.RawMessage(`"`+strings.Repeat("x", 1<<20)+`"`), 64<<10)
+	folded, trimmed := f.Add(nil, plain(1, barrier, text("m", strings.Repeat("x", 40<<10)), patch(""), patch("")))
+	if trimmed != 0 || len(folded) != 4 {
+		t.Errorf("%d entries, trimmed to %d", len(folded), trimmed)
 	}
 }
 
