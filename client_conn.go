@@ -68,7 +68,7 @@ func (c *Client) dialBy(ctx context.Context, connect connector) (*connection, er
 	}
 	if !k.bare.Load() {
 		if err := k.wire.awaitHello(ctx, c.cfg.Limits.HandshakeTimeout); err != nil {
-			k.conn.Close(CloseProtocolError, "no hello")
+			abandon(k.conn, err)
 			return nil, err
 		}
 	}

@@ -31,7 +31,7 @@ func (b *inbox) receive(c *Conn, op Opcode, payload []byte) {
 	if b.err != nil || !b.reading {
 		return
 	}
-	if !b.pending.push(payload, item{conn: c}) {
+	if !b.pending.push(c, payload, item{}) {
 		b.err = ErrSlowConsumer
 		c.Close(ClosePolicy, "events wait too long")
 		b.pending.notify()

@@ -177,6 +177,13 @@ func (m *mux) connectedLocked(w *wire) (late []sending) {
 	return late
 }
 
+// revive takes what is asked for again: a wire is about to come up.
+func (m *mux) revive() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.down = nil
+}
+
 // disconnected notes that a wire is gone. What was asked for waits for the next.
 func (m *mux) disconnected(w *wire) {
 	m.mu.Lock()

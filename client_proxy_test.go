@@ -168,7 +168,9 @@ func TestDialProxyCloses(t *testing.T) {
 		return nil
 	})})
 	proxy = testkit.NewProxy(t, addr, nil)
-	c, err := agloop.Dial(t.Context(), "ws://agent.example/ws", agloop.ClientConfig{Proxy: proxy.Through(nil), Logger: quiet})
+	c, err := agloop.Dial(t.Context(), "ws://agent.example/ws", agloop.ClientConfig{
+		Proxy: proxy.Through(nil), Logger: quiet, Resume: agloop.Resume{Off: true},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,7 @@ type Resume struct {
 	MinBackoff, MaxBackoff time.Duration
 	// MaxElapsed is how long the client tries without success before it gives up and its sequences
 	// end with ErrTruncated. 0 is 10 min, as long as a server keeps the session of a client without
-	// a principal; negative is for ever, as a Transport does in any case.
+	// a principal; negative is for ever, as a Transport does in any case. One attempt may take 15 s.
 	MaxElapsed time.Duration
 	// Secret is the Client.Secret of another client, whose runs without a principal this one is to
 	// find: that of the process before, or of who shares a link. "" begins a session of its own.
@@ -98,18 +98,30 @@ func (c *Client) usable() (k *connection, done bool, err error) {
 
 // adopt makes k the client's connection.
 func (c *Client) adopt(k *connection) error {
+	if err := c.adoptLocked(k); err != nil {
+		k.conn.Close(CloseNormal, "")
+		return err
+	}
+	if !k.bare.Load() {
+		c.mux.connected(k.wire) // unless it has ended meanwhile
+	}
+	return nil
+}
+
+// adoptLocked is the part of adopt under mu.
+func (c *Client) adoptLocked(k *connection) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		k.conn.Close(CloseNormal, "")
 		return ErrClientClosed
 	}
 	c.current, c.latest = k, k
 	c.redialling = false
 	c.states.set(ConnState{Phase: ConnOpen})
-	if !k.bare.Load() {
-		c.mux.connected(k.wire)
-	} else if c.cfg.resumes() {
+	switch {
+	case !k.bare.Load():
+		c.mux.revive()
+	case c.cfg.resumes():
 		c.mux.failAll(joinErrors(ErrTruncated, ErrNoResume)) // of the server before
 	}
 	if k.ended {
@@ -226,15 +238,18 @@ func (c *Client) dialAgain() (*connection, error) {
 	return c.dialBy(ctx, c.cfg.connectGuarded)
 }
 
-// redialTimeout bounds one attempt to dial again.
+// redialTimeout bounds one attempt to dial again, Auth included.
 const redialTimeout = 15 * time.Second
 
 // giveUp ends what waits for a connection. The next call dials again.
 func (c *Client) giveUp(why error) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
 	c.redialling = false
 	c.failures = 0
-	c.mu.Unlock()
 	c.states.set(ConnState{Phase: ConnClosed, Err: why})
 	c.mux.failAll(joinErrors(ErrTruncated, why))
 }
@@ -282,6 +297,15 @@ func (w *wire) awaitHello(ctx context.Context, within time.Duration) error {
 		return errNoHello
 	}
 	return nil
+}
+
+// abandon closes a connection whose hello did not come.
+func abandon(conn *Conn, why error) {
+	code := CloseGoingAway
+	if _, broken := errors.AsType[*ProtocolError](why); broken {
+		code = CloseProtocolError
+	}
+	conn.Close(code, "")
 }
 
 var errNoHello = errors.New("agloop: dial: the connection ended before the server's hello")

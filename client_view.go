@@ -188,7 +188,7 @@ func (v *view) announcedNext(w *wire, s *control.Run, epoch uint64) error {
 
 // runGone tells the caller of a Follow of a run that cannot be given, and goes on. Under mux.mu.
 func (v *view) runGone(w *wire, gone *GoneError) {
-	it := item{err: gone}
+	it := item{err: gone, size: besides + len(gone.Run)}
 	if v.leg != nil && gone.Run == v.runID {
 		it.leg = v.leg
 		it.err = joinErrors(ErrTruncated, gone)
@@ -196,7 +196,15 @@ func (v *view) runGone(w *wire, gone *GoneError) {
 		w.deselect(v.number)
 		v.legOver = true
 	}
-	v.pending.pushError(it)
+	if !v.pending.put(it) {
+		v.leaveForAWhile(w) // and is told again
+	}
+}
+
+// leaveForAWhile leaves a run of which too much waits, see pop. Under mux.mu.
+func (v *view) leaveForAWhile(w *wire) {
+	w.leave(v, true)
+	v.away = true
 }
 
 // keep takes an event frame that stands for the offsets from..to; to = from-1 is none. Under
@@ -212,13 +220,12 @@ func (v *view) keep(w *wire, payload []byte, from, to uint64) error {
 		return fault("a fold of %d to %d, and %d was there", from, to, v.place.Offset)
 	}
 	place := run.Cursor{Epoch: v.place.Epoch, Offset: max(to, v.place.Offset)}
-	it := item{conn: w.conn, leg: v.leg, at: place}
+	it := item{leg: v.leg, at: place}
 	if v.leg.whole && to == 1 && !none {
 		it.at = run.Cursor{} // who goes on from here would miss the rest of the prelude
 	}
-	if !v.pending.push(payload, it) {
-		w.leave(v, true)
-		v.away = true
+	if !v.pending.push(w.conn, payload, it) {
+		v.leaveForAWhile(w)
 		return nil
 	}
 	v.place, v.prelude = place, v.prelude || none

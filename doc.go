@@ -48,7 +48,10 @@
 //	PerformanceManager.mu → metrics → memmon, Transport.mu  what holds is applied
 //	session.mu → activeSessions.mu, Conn.mu                 the inputs of one connection
 //	Run.mu → Conn.mu                                        the events of one run
-//	inbox.mu → Conn.mu                                      the events that wait for Client.Run
+//	Client.mu → mux.mu, states.mu                           the connection of a client changes
+//	Transport.mu → mux.mu                                   a connection of a Transport has ended
+//	mux.mu → states.mu, Conn.mu                             what a client has asked for on agloop.v1
+//	inbox.mu → Conn.mu                                      the events that wait for a bare run
 //	backpressure.mu → Conn.mu                               who waits for OnDrain
 //	link.sending → Conn.mu                                  an event of a Transport, or an input
 //	httpServer.mu → loop.HTTPConn's                         connections that speak plain HTTP
@@ -56,8 +59,8 @@
 //
 // Where a package stands its own locks are meant.
 //
-// Loops take session.mu, activeSessions.mu, inbox.mu, backpressure.mu, hookCalls.mu, peers.mu and
-// Transport.mu, so these are held for a few instructions only. Locks of package loop come last; see there.
+// Loops take session.mu, activeSessions.mu, Client.mu, mux.mu, inbox.mu, backpressure.mu,
+// hookCalls.mu, peers.mu and Transport.mu, so these are held for a few instructions only. Locks of package loop come last; see there.
 //
 // # What is promised
 //

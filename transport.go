@@ -17,7 +17,8 @@ import (
 )
 
 // Transport keeps connections to one or several servers and runs agents over them. A connection
-// that ends is dialled again. All methods may be called from any goroutine.
+// that ends is dialled again; a run of agloop.v1 goes on over the next. All methods may be called
+// from any goroutine.
 //
 // Besides its loops and its PerformanceManager a transport has one goroutine for each connection
 // that is being dialled or waits to be, and none for those that are up.

@@ -150,7 +150,7 @@ func (s *slot) dial(life *lifetime) (*link, error) {
 		return l, nil
 	}
 	if err := l.wire.awaitHello(ctx, t.cfg.Client.Limits.HandshakeTimeout); err != nil {
-		conn.Close(CloseProtocolError, "no hello")
+		abandon(conn, err)
 		return nil, err
 	}
 	return l, nil

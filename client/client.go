@@ -20,6 +20,23 @@ type (
 	Limits = agloop.Limits
 )
 
+// What outlives a connection, on agloop.v1.
+type (
+	Resume      = agloop.Resume
+	Cursor      = agloop.Cursor
+	CursorStore = agloop.CursorStore
+	ConnState   = agloop.ConnState
+	ConnPhase   = agloop.ConnPhase
+)
+
+const (
+	ConnConnecting   = agloop.ConnConnecting
+	ConnOpen         = agloop.ConnOpen
+	ConnReconnecting = agloop.ConnReconnecting
+	ConnGoing        = agloop.ConnGoing
+	ConnClosed       = agloop.ConnClosed
+)
+
 // A handler of messages as bytes, and its connection.
 type (
 	Handler    = agloop.Handler
@@ -64,6 +81,8 @@ type (
 	ProtocolError = agloop.ProtocolError
 	FieldError    = agloop.FieldError
 	OrderError    = agloop.OrderError
+	GoneError     = agloop.GoneError
+	RejectedError = agloop.RejectedError
 )
 
 var (
@@ -75,6 +94,11 @@ var (
 	ErrRunActive        = agloop.ErrRunActive
 	ErrTruncated        = agloop.ErrTruncated
 	ErrSlowConsumer     = agloop.ErrSlowConsumer
+	ErrGone             = agloop.ErrGone
+	ErrConflict         = agloop.ErrConflict
+	ErrStartUnknown     = agloop.ErrStartUnknown
+	ErrInputTooBig      = agloop.ErrInputTooBig
+	ErrNoResume         = agloop.ErrNoResume
 	ErrClientClosed     = agloop.ErrClientClosed
 	ErrEngineClosed     = agloop.ErrEngineClosed
 )
@@ -97,6 +121,9 @@ func DefaultTransportConfig() TransportConfig { return agloop.DefaultTransportCo
 func Dial(ctx context.Context, rawURL string, cfg Config) (*Client, error) {
 	return agloop.Dial(ctx, rawURL, cfg)
 }
+
+// ParseCursor reads the text of a Cursor; see agloop.ParseCursor.
+func ParseCursor(s string) (Cursor, error) { return agloop.ParseCursor(s) }
 
 // ProxyFromEnvironment names the proxy of the environment; see agloop.ProxyFromEnvironment.
 func ProxyFromEnvironment(u *url.URL) (*url.URL, error) { return agloop.ProxyFromEnvironment(u) }

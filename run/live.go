@@ -320,7 +320,7 @@ func (l *Live) seal(keep time.Duration) {
 
 // noteStored logs what went wrong with the store.
 func (l *Live) noteStored(err error) {
-	if err != nil {
+	if err != nil && !errors.Is(err, errStoreClosed) { // which is what a server does that ends at once
 		l.hub.cfg.Log.Error("agloop: a run could not be stored", "thread", l.info.Thread, "run", l.info.Run, "err", err)
 	}
 }

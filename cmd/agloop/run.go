@@ -55,7 +55,7 @@ func newInput(thread, message, props string) *agui.RunAgentInput {
 }
 
 // printRun writes each event of a run as one line of JSON. It returns nil only when the run ended
-// with RUN_FINISHED.
+// with RUN_FINISHED. A run that is given up is stopped: leaving it does not do that everywhere.
 func printRun(ctx context.Context, url string, in *agui.RunAgentInput, out io.Writer) error {
 	c, err := client.Dial(ctx, url, client.Config{})
 	if err != nil {
@@ -66,6 +66,7 @@ func printRun(ctx context.Context, url string, in *agui.RunAgentInput, out io.Wr
 	var end error = errors.New("the stream ended without a terminal event")
 	for ev, err := range c.Run(ctx, in) {
 		if err != nil {
+			cancelRun(c, in)
 			return err
 		}
 		if line, err = event.Append(line[:0], ev); err != nil {
@@ -82,6 +83,16 @@ func printRun(ctx context.Context, url string, in *agui.RunAgentInput, out io.Wr
 		}
 	}
 	return end
+}
+
+// cancelRun stops a run that nobody reads any more. On a bare wire it has ended with its connection.
+func cancelRun(c *client.Client, in *agui.RunAgentInput) {
+	if c.State().Phase != client.ConnOpen || c.Protocol() == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = c.Cancel(ctx, in.ThreadID, in.RunID) // whoever is told that it failed has no use for that
 }
 
 func runFailed(e *agui.RunError) error {
