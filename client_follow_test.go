@@ -31,6 +31,35 @@ func TestR20Follow(t *testing.T) {
 	conn.silent()
 }
 
+// TestR20FollowOfAHalfRun: a server that goes on with the next run before the end of one is told on.
+func TestR20FollowOfAHalfRun(t *testing.T) {
+	p := newPeer(t)
+	c, conn := p.dial(nil)
+	w := following(t, c)
+	ref := conn.want("follow", "threadId", "t")
+	conn.say(selects(1, ref, "a", 1), startedOf("a"), selects(2, ref, "b", 1), startedOf("b"), finishedOf("b"))
+	w.want("started a", "gone a ", "started b", "finished b")
+	conn.say(onto(1, 2)) // the number of a run that is over
+	w.wantEnd(agloop.ErrTruncated)
+	conn.wantClosed(agloop.CloseProtocolError)
+}
+
+// TestR20FollowOfManyGone: what cannot be given is bounded as events are.
+func TestR20FollowOfManyGone(t *testing.T) {
+	p := newPeer(t)
+	c, conn := p.dial(func(cfg *agloop.ClientConfig) { cfg.MaxPending = 4 << 10 })
+	w := following(t, c)
+	ref := conn.want("follow", "threadId", "t")
+	for range 100 {
+		conn.say(`["gone",{"ref":"` + ref + `","threadId":"t","runId":"x"}]`)
+	}
+	conn.want("leave", "ref", ref)
+	for range 12 {
+		w.want("gone x ")
+	}
+	conn.want("follow", "threadId", "t")
+}
+
 // TestR20FollowIsLeft by its ref, and what is still under way of it is dropped.
 func TestR20FollowIsLeft(t *testing.T) {
 	p := newPeer(t)

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -94,6 +96,38 @@ func TestR41Backoff(t *testing.T) {
 	}
 	if s := c.State(); s.Phase != agloop.ConnClosed || s.Err != agloop.ErrClientClosed {
 		t.Errorf("%+v", s)
+	}
+}
+
+// TestR41FunctionsOfTheHost: what they do to their goroutine ends neither the dialling nor the telling.
+func TestR41FunctionsOfTheHost(t *testing.T) {
+	p := newPeer(t)
+	var asked atomic.Int32
+	open := make(chan struct{}, 10)
+	_, conn := p.dial(func(cfg *agloop.ClientConfig) {
+		cfg.Auth = func(context.Context) (http.Header, error) {
+			if asked.Add(1) == 2 {
+				runtime.Goexit()
+			}
+			return nil, nil
+		}
+		cfg.OnState = func(s agloop.ConnState) {
+			switch s.Phase {
+			case agloop.ConnOpen:
+				open <- struct{}{}
+			case agloop.ConnConnecting:
+				panic("a mistake of the host's")
+			default:
+				runtime.Goexit()
+			}
+		}
+	})
+	testkit.Receive(t, "the state open", open)
+	conn.Close(agloop.CloseRestart, "")
+	p.accept()
+	testkit.Receive(t, "the state open", open)
+	if n := asked.Load(); n != 3 {
+		t.Errorf("Auth was asked %d times", n)
 	}
 }
 

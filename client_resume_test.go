@@ -154,7 +154,17 @@ func TestR40HostileServers(t *testing.T) {
 		"an event after gone": func(ref string) []string {
 			return append(begin(ref), `["gone",{"ref":"`+ref+`"}]`, says("2"))
 		},
-		"two hellos": func(string) []string { return []string{ok} },
+		"attachment 0":           func(ref string) []string { return []string{selects(0, ref, "r", 1)} },
+		"a number of two refs":   func(ref string) []string { return append(begin(ref), selects(1, "none", "r", 2)) },
+		"a new epoch of no form": func(ref string) []string { return append(begin(ref), `["run",{"run":1,"offset":2,"epoch":"x"}]`) },
+		"a malformed hello":      func(string) []string { return []string{`["hello",{"version":"1"}]`} },
+		"a malformed gone":       func(string) []string { return []string{`["gone",{"ref":1}]`} },
+		"a malformed conflict":   func(string) []string { return []string{`["conflict",{"ref":1}]`} },
+		"a malformed rejected":   func(string) []string { return []string{`["rejected",{"code":1}]`} },
+		"a malformed steered":    func(string) []string { return []string{`["steered",{"ok":1}]`} },
+		"a malformed idle":       func(string) []string { return []string{`["idle",{"ref":[]}]`} },
+		"a malformed going":      func(string) []string { return []string{`["going",{"retryAfter":"soon"}]`} },
+		"two hellos":             func(string) []string { return []string{ok} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPeer(t)

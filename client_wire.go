@@ -15,8 +15,10 @@ type wire struct {
 	mux     *mux
 	greeted chan struct{} // closed when the hello has come, or none will
 
+	// Written once, under mux.mu, before the hello.
+	conn *Conn
+
 	// Any goroutine, under mux.mu.
-	conn    *Conn          // nil before the first frame
 	hello   *control.Hello // nil before it has come
 	fault   error          // what the server did wrong: nothing more is taken from it
 	ended   bool           // the connection is gone
@@ -61,7 +63,9 @@ func (w *wire) receive(c *Conn, op Opcode, payload []byte) {
 	if w.fault != nil || w.ended {
 		return
 	}
-	w.conn = c
+	if w.conn == nil {
+		w.conn = c
+	}
 	var err error
 	switch {
 	case op != Text:
