@@ -19,12 +19,12 @@ func (s *controlSession) mayBeEarly(size int) bool {
 // auth has Authorize asked about a token. The controls behind it wait for the answer, since they may
 // rely on it. Rule R32.
 func (s *controlSession) auth(c *control.Auth) {
-	first, within, ref := s.conn.AwaitsToken(), controlTime, c.Ref
+	first, within, ref := loop.AwaitsToken(s.conn), controlTime, c.Ref
 	if first {
 		within = loop.AuthTime
 	}
 	s.setAsking(true)
-	if !s.conn.Present(c.Token, within, func(err error) { s.answerAuth(ref, first, err) }) {
+	if !loop.Present(s.conn, c.Token, within, func(err error) { s.answerAuth(ref, first, err) }) {
 		s.setAsking(false)
 		s.reject(ref, control.CodeAuth, "")
 	}
@@ -34,7 +34,7 @@ func (s *controlSession) auth(c *control.Auth) {
 func (s *controlSession) setAsking(on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.asking = on; !on {
+	if s.asking = on; !on && len(s.waiting) > 0 {
 		s.work()
 	}
 }

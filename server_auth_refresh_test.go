@@ -2,7 +2,6 @@ package agloop_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -214,20 +213,36 @@ func TestR32AuthRefreshOfTheField(t *testing.T) {
 	l.empties()
 }
 
-// TestR32AuthHangs: a refresh that takes too long is answered, and its connection stays.
-func TestR32AuthHangs(t *testing.T) {
-	l := serveLater(t, agloop.ServerConfig{DrainTimeout: testkit.Patience})
-	w := l.joins("ann", "one")
-	w.auth("b", "two")
-	q := l.asked()
-	within, ok := q.ctx.Deadline()
-	if left := time.Until(within); !ok || left > 5*time.Second {
-		t.Errorf("%v for a refresh", left)
+// TestR32AuthLate: what nobody said anything about in time is no refusal.
+func TestR32AuthLate(t *testing.T) {
+	base, end := context.WithCancel(t.Context())
+	l := serveLater(t, agloop.ServerConfig{BaseContext: base})
+	fresh, known := l.comes(), l.joins("ann", "one")
+	fresh.auth("a", "two")
+	first := l.asked()
+	known.auth("b", "three")
+	second := l.asked()
+	for q, most := range map[*tokenQuestion]time.Duration{first: 10 * time.Second, second: 5 * time.Second} {
+		within, ok := q.ctx.Deadline()
+		if left := time.Until(within); !ok || left > most || left <= 0 {
+			t.Errorf("%v for %s", left, q.token)
+		}
 	}
-	q.fails(errors.New("no"))
-	w.want(control.NameRejected, &control.Rejected{Ref: "b", Code: control.CodeAuth})
-	w.HangUp()
+	end() // as if the time were up
+	if reason := fresh.WantGoodbye(agloop.CloseAuthTimeout); reason != "authorization took too long" {
+		t.Errorf("reason %q", reason)
+	}
+	known.want(control.NameRejected, &control.Rejected{Ref: "b", Code: control.CodeTimeout})
+	first.grants("eve")
+	second.grants("ann")
+	if list := l.srv.Peer("ann").Conns(); len(list) != 1 || list[0].Principal.Value != "one" || l.srv.Peers() != 1 {
+		t.Errorf("ann has %+v", list)
+	}
+	known.HangUp()
 	l.empties()
+	if n := l.srv.Stats().Refusals.Authorize; n != 0 {
+		t.Errorf("%d are refused", n)
+	}
 }
 
 // TestR32AuthWhileItDrains: a server that shuts down asks nobody, and lets runs go on.

@@ -112,7 +112,7 @@ func openControl(srv *Server, c *Conn) *controlSession {
 	if hello.Boot = store.Boot; store.Durable {
 		hello.Resumable = control.ResumableDurable
 	}
-	if info.Principal.Key == "" && !c.AwaitsToken() {
+	if info.Principal.Key == "" && !loop.AwaitsToken(c) {
 		s.scope, hello.Secret = srv.scopes.create()
 	}
 	srv.controls.add(s)
@@ -164,7 +164,7 @@ func (s *controlSession) message(payload []byte) {
 	switch {
 	case s.gone:
 		return
-	case s.conn.AwaitsToken() && !s.mayBeEarly(len(payload)):
+	case loop.AwaitsToken(s.conn) && !s.mayBeEarly(len(payload)):
 		s.conn.Close(CloseAuthTimeout, "too much before authorization")
 		return
 	case len(s.waiting) == maxControls:
@@ -266,7 +266,7 @@ func (s *controlSession) handle(raw *bufpool.Buffer) {
 		name, body, err = control.Parse(raw.B)
 	}
 	switch {
-	case s.conn.AwaitsToken() && name != control.NameAuth:
+	case loop.AwaitsToken(s.conn) && name != control.NameAuth:
 		s.conn.Close(CloseAuthTimeout, errNoAuth)
 		return
 	case input:
@@ -279,7 +279,7 @@ func (s *controlSession) handle(raw *bufpool.Buffer) {
 	}
 	switch name {
 	case control.NameAuth:
-		if !read(s, body, s.auth) && s.conn.AwaitsToken() {
+		if !read(s, body, s.auth) && loop.AwaitsToken(s.conn) {
 			s.conn.Close(CloseAuthTimeout, "auth is malformed")
 		}
 		return

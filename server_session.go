@@ -30,7 +30,7 @@ func (h agentHandler) OnOpen(c *Conn) {
 func (h agentHandler) OnMessage(c *Conn, op Opcode, payload []byte) {
 	switch {
 	case op == Text:
-	case c.AwaitsToken():
+	case loop.AwaitsToken(c):
 		c.Close(CloseAuthTimeout, errNoAuth)
 		return
 	default:

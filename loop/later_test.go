@@ -22,7 +22,7 @@ func awaiting(t *testing.T, change func(*loop.DoorConfig)) (*house, <-chan quest
 	cfg := loop.DoorConfig{Later: "later", Protocols: []string{"other"}, Handler: &handler{message: func(c *loop.Conn, op frame.Opcode, p []byte) {
 		if string(p) == "?" {
 			who, values := loop.GrantOf(c)
-			c.Send(op, fmt.Appendf(nil, "%s %v %v %t", who.Key, who.Value, values, c.AwaitsToken()))
+			c.Send(op, fmt.Appendf(nil, "%s %v %v %t", who.Key, who.Value, values, loop.AwaitsToken(c)))
 			return
 		}
 		told := func(err error) {
@@ -35,7 +35,7 @@ func awaiting(t *testing.T, change func(*loop.DoorConfig)) (*house, <-chan quest
 				c.Send(op, []byte(loop.PublicReason(err)))
 			}
 		}
-		if !c.Present(string(p), 5*time.Second, told) {
+		if !loop.Present(c, string(p), 5*time.Second, told) {
 			c.Send(op, []byte("nobody to ask"))
 		}
 	}}}
@@ -157,7 +157,7 @@ func TestR32AuthHangs(t *testing.T) {
 			if string(p) == "hangs" {
 				within = time.Millisecond
 			}
-			c.Present(string(p), within, func(err error) {
+			loop.Present(c, string(p), within, func(err error) {
 				who, _ := loop.GrantOf(c)
 				c.Send(op, fmt.Append(nil, loop.IsLate(err), " ", who.Value))
 			})
