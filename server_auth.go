@@ -6,14 +6,20 @@ import (
 	"github.com/agloop/agloop/run"
 )
 
-// errNoAuth is the reason of closing a connection that awaits its token.
-const errNoAuth = "the first message must be auth"
+// noAuth is why a connection is closed that awaits its token.
+const noAuth = "the first message must be auth"
 
 // mayBeEarly counts a message that comes while the connection awaits its token, and reports whether
 // there is room for it. On the loop.
 func (s *controlSession) mayBeEarly(size int) bool {
 	s.early += size
 	return s.early <= loop.MaxToken
+}
+
+// isAuth reports whether a message is an auth.
+func isAuth(message []byte) bool {
+	name, _, err := control.Parse(message)
+	return err == nil && name == control.NameAuth
 }
 
 // auth has Authorize asked about a token. The controls behind it wait for the answer, since they may

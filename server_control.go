@@ -258,22 +258,17 @@ func (s *controlSession) handle(raw *bufpool.Buffer) {
 	}()
 	ctx, cancel := context.WithTimeout(s.srv.cfg.BaseContext, controlTime)
 	defer cancel()
-	input := !control.IsControl(raw.B)
-	var name string
-	var body json.RawMessage
-	var err error
-	if !input {
-		name, body, err = control.Parse(raw.B)
-	}
-	switch {
-	case loop.AwaitsToken(s.conn) && name != control.NameAuth:
-		s.conn.Close(CloseAuthTimeout, errNoAuth)
+	if loop.AwaitsToken(s.conn) && !isAuth(raw.B) {
+		s.conn.Close(CloseAuthTimeout, noAuth)
 		return
-	case input:
+	}
+	if !control.IsControl(raw.B) {
 		s.bound = true
 		s.start(ctx, "", raw.B)
 		return
-	case err != nil:
+	}
+	name, body, err := control.Parse(raw.B)
+	if err != nil {
 		s.conn.Close(frame.CloseUnsupported, "control is not [name,{…}]")
 		return
 	}

@@ -31,7 +31,7 @@ func (h agentHandler) OnMessage(c *Conn, op Opcode, payload []byte) {
 	switch {
 	case op == Text:
 	case loop.AwaitsToken(c):
-		c.Close(CloseAuthTimeout, errNoAuth)
+		c.Close(CloseAuthTimeout, noAuth)
 		return
 	default:
 		c.Close(frame.CloseUnsupported, "inputs are text")
