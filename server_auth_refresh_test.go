@@ -74,7 +74,10 @@ func TestR32AuthWhileItEnds(t *testing.T) {
 	} {
 		for _, refresh := range []bool{false, true} {
 			t.Run(fmt.Sprint(name, ", refresh ", refresh), func(t *testing.T) {
-				l := serveLater(t, agloop.ServerConfig{Quotas: agloop.Quotas{ConnsPerPrincipal: 1}})
+				l := serveLater(t, agloop.ServerConfig{
+					Quotas: agloop.Quotas{ConnsPerPrincipal: 1},
+					Limits: agloop.Limits{CloseTimeout: time.Hour}, // Authorize is told before the client answers
+				})
 				var v *viewer
 				var want []string
 				if refresh {
@@ -94,6 +97,7 @@ func TestR32AuthWhileItEnds(t *testing.T) {
 					if got := testkit.ShowClose(f.Payload); !strings.HasPrefix(got, fmt.Sprint(tt.code)) {
 						t.Errorf("closed with %s", got)
 					}
+					q.over(t)
 					v.Put(testkit.Closing(1000, ""))
 				}
 				q.over(t)
@@ -194,7 +198,12 @@ func TestR32AuthRefresh(t *testing.T) {
 // same way.
 func TestR32AuthRefreshOfTheField(t *testing.T) {
 	l := serveLater(t, agloop.ServerConfig{})
-	go func() { l.asked().grants("ann") }()
+	first := make(chan *tokenQuestion, 1)
+	go func() {
+		q := l.asked()
+		q.grants("ann")
+		first <- q
+	}()
 	v := newViewer(t, l.addr, "Bearer one")
 	if v.hello.Secret != "" || l.srv.Peer("ann").Count() != 1 {
 		t.Errorf("hello %+v", v.hello)
@@ -203,6 +212,9 @@ func TestR32AuthRefreshOfTheField(t *testing.T) {
 	q := l.asked()
 	if got := q.req.Header["Authorization"]; len(got) != 1 || got[0] != "Bearer two" {
 		t.Errorf("asked with %q", got)
+	}
+	if got := (<-first).req.Header.Get("Authorization"); got != "Bearer one" { // the host may have kept it
+		t.Errorf("the first request has %q now", got)
 	}
 	q.grants("ann")
 	v.alive()
@@ -290,10 +302,10 @@ func TestR32AuthOfNobody(t *testing.T) {
 		v.want(control.NameRejected, &control.Rejected{Ref: "a", Code: control.CodeAuth})
 		v.ask(control.NameBind, &control.Bind{Ref: "b", Secret: other.hello.Secret}) // auth may come before it
 		v.alive()
+		testkit.Await(t, "nothing is held, no request either", func() bool { return srv.Held() == 0 })
 		v.HangUp()
 		other.HangUp()
 	}
-	testkit.Await(t, "nothing is held", func() bool { return srv.Held() == 0 })
 }
 
 // TestR32AuthMounted: the connection of a server in net/http comes to the same, early bytes included.

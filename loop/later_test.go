@@ -312,3 +312,37 @@ func TestR32AuthOnBlockedLoop(t *testing.T) {
 		p.HangUp()
 	}
 }
+
+// TestR32AuthCloseIsFirst: what Authorize grants is for nobody where Close was called before the loop
+// has seen it.
+func TestR32AuthCloseIsFirst(t *testing.T) {
+	block, blocked := make(chan struct{}), make(chan struct{})
+	awaits := make(chan bool, 2)
+	h, questions := awaiting(t, 1, func(cfg *loop.DoorConfig) {
+		known := cfg.Handler.(*handler)
+		present := known.message
+		known.message = func(c *loop.Conn, op frame.Opcode, p []byte) {
+			if string(p) == "block" {
+				close(blocked)
+				<-block
+			}
+			present(c, op, p)
+		}
+		known.gone = func(c *loop.Conn, _ *loop.CloseError) { awaits <- loop.AwaitsToken(c) }
+	})
+	p := h.dialLater(t)
+	p.Put(text("token"))
+	q := receive(t, "Authorize is asked", questions)
+	stuck := h.dial(t)
+	stuck.Put(text("block"))
+	receive(t, "the loop is blocked", blocked)
+	h.door.Slots().Each(func(c *loop.Conn) { c.Close(frame.CloseGoingAway, "") })
+	q.answer <- grant(auth.Grant{Principal: auth.Principal{Key: "ann"}})
+	await(t, "Authorize has answered", func() bool { return h.door.Judging() == 0 })
+	close(block)
+	p.WantGoodbye(frame.CloseGoingAway)
+	if !receive(t, "the connection is gone", awaits) {
+		t.Error("it is somebody's")
+	}
+	stuck.WantGoodbye(frame.CloseGoingAway)
+}
