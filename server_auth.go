@@ -6,8 +6,8 @@ import (
 	"github.com/agloop/agloop/run"
 )
 
-// errNoAuth is the reason of closing a connection that awaits its token.
-const errNoAuth = "the first message must be auth"
+// noAuth is why a connection is closed that awaits its token.
+const noAuth = "the first message must be auth"
 
 // mayBeEarly counts a message that comes while the connection awaits its token, and reports whether
 // there is room for it. On the loop.
@@ -16,15 +16,21 @@ func (s *controlSession) mayBeEarly(size int) bool {
 	return s.early <= loop.MaxToken
 }
 
+// isAuth reports whether a message is an auth.
+func isAuth(message []byte) bool {
+	name, _, err := control.Parse(message)
+	return err == nil && name == control.NameAuth
+}
+
 // auth has Authorize asked about a token. The controls behind it wait for the answer, since they may
 // rely on it. Rule R32.
 func (s *controlSession) auth(c *control.Auth) {
-	first, within, ref := s.conn.AwaitsToken(), controlTime, c.Ref
+	first, within, ref := loop.AwaitsToken(s.conn), controlTime, c.Ref
 	if first {
 		within = loop.AuthTime
 	}
 	s.setAsking(true)
-	if !s.conn.Present(c.Token, within, func(err error) { s.answerAuth(ref, first, err) }) {
+	if !loop.Present(s.conn, c.Token, within, func(err error) { s.answerAuth(ref, first, err) }) {
 		s.setAsking(false)
 		s.reject(ref, control.CodeAuth, "")
 	}
@@ -34,7 +40,7 @@ func (s *controlSession) auth(c *control.Auth) {
 func (s *controlSession) setAsking(on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.asking = on; !on {
+	if s.asking = on; !on && len(s.waiting) > 0 {
 		s.work()
 	}
 }

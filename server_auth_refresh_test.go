@@ -2,7 +2,6 @@ package agloop_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -75,7 +74,10 @@ func TestR32AuthWhileItEnds(t *testing.T) {
 	} {
 		for _, refresh := range []bool{false, true} {
 			t.Run(fmt.Sprint(name, ", refresh ", refresh), func(t *testing.T) {
-				l := serveLater(t, agloop.ServerConfig{Quotas: agloop.Quotas{ConnsPerPrincipal: 1}})
+				l := serveLater(t, agloop.ServerConfig{
+					Quotas: agloop.Quotas{ConnsPerPrincipal: 1},
+					Limits: agloop.Limits{CloseTimeout: time.Hour}, // Authorize is told before the client answers
+				})
 				var v *viewer
 				var want []string
 				if refresh {
@@ -95,6 +97,7 @@ func TestR32AuthWhileItEnds(t *testing.T) {
 					if got := testkit.ShowClose(f.Payload); !strings.HasPrefix(got, fmt.Sprint(tt.code)) {
 						t.Errorf("closed with %s", got)
 					}
+					q.over(t)
 					v.Put(testkit.Closing(1000, ""))
 				}
 				q.over(t)
@@ -195,7 +198,12 @@ func TestR32AuthRefresh(t *testing.T) {
 // same way.
 func TestR32AuthRefreshOfTheField(t *testing.T) {
 	l := serveLater(t, agloop.ServerConfig{})
-	go func() { l.asked().grants("ann") }()
+	first := make(chan *tokenQuestion, 1)
+	go func() {
+		q := l.asked()
+		q.grants("ann")
+		first <- q
+	}()
 	v := newViewer(t, l.addr, "Bearer one")
 	if v.hello.Secret != "" || l.srv.Peer("ann").Count() != 1 {
 		t.Errorf("hello %+v", v.hello)
@@ -204,6 +212,9 @@ func TestR32AuthRefreshOfTheField(t *testing.T) {
 	q := l.asked()
 	if got := q.req.Header["Authorization"]; len(got) != 1 || got[0] != "Bearer two" {
 		t.Errorf("asked with %q", got)
+	}
+	if got := (<-first).req.Header.Get("Authorization"); got != "Bearer one" { // the host may have kept it
+		t.Errorf("the first request has %q now", got)
 	}
 	q.grants("ann")
 	v.alive()
@@ -214,20 +225,36 @@ func TestR32AuthRefreshOfTheField(t *testing.T) {
 	l.empties()
 }
 
-// TestR32AuthHangs: a refresh that takes too long is answered, and its connection stays.
-func TestR32AuthHangs(t *testing.T) {
-	l := serveLater(t, agloop.ServerConfig{DrainTimeout: testkit.Patience})
-	w := l.joins("ann", "one")
-	w.auth("b", "two")
-	q := l.asked()
-	within, ok := q.ctx.Deadline()
-	if left := time.Until(within); !ok || left > 5*time.Second {
-		t.Errorf("%v for a refresh", left)
+// TestR32AuthLate: what nobody said anything about in time is no refusal.
+func TestR32AuthLate(t *testing.T) {
+	base, end := context.WithCancel(t.Context())
+	l := serveLater(t, agloop.ServerConfig{BaseContext: base})
+	fresh, known := l.comes(), l.joins("ann", "one")
+	fresh.auth("a", "two")
+	first := l.asked()
+	known.auth("b", "three")
+	second := l.asked()
+	for q, most := range map[*tokenQuestion]time.Duration{first: 10 * time.Second, second: 5 * time.Second} {
+		within, ok := q.ctx.Deadline()
+		if left := time.Until(within); !ok || left > most || left <= 0 {
+			t.Errorf("%v for %s", left, q.token)
+		}
 	}
-	q.fails(errors.New("no"))
-	w.want(control.NameRejected, &control.Rejected{Ref: "b", Code: control.CodeAuth})
-	w.HangUp()
+	end() // as if the time were up
+	if reason := fresh.WantGoodbye(agloop.CloseAuthTimeout); reason != "authorization took too long" {
+		t.Errorf("reason %q", reason)
+	}
+	known.want(control.NameRejected, &control.Rejected{Ref: "b", Code: control.CodeTimeout})
+	first.grants("eve")
+	second.grants("ann")
+	if list := l.srv.Peer("ann").Conns(); len(list) != 1 || list[0].Principal.Value != "one" || l.srv.Peers() != 1 {
+		t.Errorf("ann has %+v", list)
+	}
+	known.HangUp()
 	l.empties()
+	if n := l.srv.Stats().Refusals.Authorize; n != 0 {
+		t.Errorf("%d are refused", n)
+	}
 }
 
 // TestR32AuthWhileItDrains: a server that shuts down asks nobody, and lets runs go on.
@@ -275,10 +302,10 @@ func TestR32AuthOfNobody(t *testing.T) {
 		v.want(control.NameRejected, &control.Rejected{Ref: "a", Code: control.CodeAuth})
 		v.ask(control.NameBind, &control.Bind{Ref: "b", Secret: other.hello.Secret}) // auth may come before it
 		v.alive()
+		testkit.Await(t, "nothing is held, no request either", func() bool { return srv.Held() == 0 })
 		v.HangUp()
 		other.HangUp()
 	}
-	testkit.Await(t, "nothing is held", func() bool { return srv.Held() == 0 })
 }
 
 // TestR32AuthMounted: the connection of a server in net/http comes to the same, early bytes included.

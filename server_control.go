@@ -112,7 +112,7 @@ func openControl(srv *Server, c *Conn) *controlSession {
 	if hello.Boot = store.Boot; store.Durable {
 		hello.Resumable = control.ResumableDurable
 	}
-	if info.Principal.Key == "" && !c.AwaitsToken() {
+	if info.Principal.Key == "" && !loop.AwaitsToken(c) {
 		s.scope, hello.Secret = srv.scopes.create()
 	}
 	srv.controls.add(s)
@@ -164,7 +164,7 @@ func (s *controlSession) message(payload []byte) {
 	switch {
 	case s.gone:
 		return
-	case s.conn.AwaitsToken() && !s.mayBeEarly(len(payload)):
+	case loop.AwaitsToken(s.conn) && !s.mayBeEarly(len(payload)):
 		s.conn.Close(CloseAuthTimeout, "too much before authorization")
 		return
 	case len(s.waiting) == maxControls:
@@ -258,28 +258,23 @@ func (s *controlSession) handle(raw *bufpool.Buffer) {
 	}()
 	ctx, cancel := context.WithTimeout(s.srv.cfg.BaseContext, controlTime)
 	defer cancel()
-	input := !control.IsControl(raw.B)
-	var name string
-	var body json.RawMessage
-	var err error
-	if !input {
-		name, body, err = control.Parse(raw.B)
-	}
-	switch {
-	case s.conn.AwaitsToken() && name != control.NameAuth:
-		s.conn.Close(CloseAuthTimeout, errNoAuth)
+	if loop.AwaitsToken(s.conn) && !isAuth(raw.B) {
+		s.conn.Close(CloseAuthTimeout, noAuth)
 		return
-	case input:
+	}
+	if !control.IsControl(raw.B) {
 		s.bound = true
 		s.start(ctx, "", raw.B)
 		return
-	case err != nil:
+	}
+	name, body, err := control.Parse(raw.B)
+	if err != nil {
 		s.conn.Close(frame.CloseUnsupported, "control is not [name,{…}]")
 		return
 	}
 	switch name {
 	case control.NameAuth:
-		if !read(s, body, s.auth) && s.conn.AwaitsToken() {
+		if !read(s, body, s.auth) && loop.AwaitsToken(s.conn) {
 			s.conn.Close(CloseAuthTimeout, "auth is malformed")
 		}
 		return

@@ -40,7 +40,7 @@ type watchedHandler struct {
 }
 
 func (h watchedHandler) OnOpen(c *Conn) {
-	if !c.AwaitsToken() {
+	if !loop.AwaitsToken(c) {
 		h.srv.connected(c)
 	}
 	h.Handler.OnOpen(c)
@@ -48,7 +48,7 @@ func (h watchedHandler) OnOpen(c *Conn) {
 
 func (h watchedHandler) OnClose(c *Conn, why *CloseError) {
 	defer func() { // also when the handler panics
-		if c.AwaitsToken() { // nobody was told of it
+		if loop.AwaitsToken(c) { // nobody was told of it
 			return
 		}
 		info := loop.InfoOf(c)

@@ -30,8 +30,8 @@ func (h agentHandler) OnOpen(c *Conn) {
 func (h agentHandler) OnMessage(c *Conn, op Opcode, payload []byte) {
 	switch {
 	case op == Text:
-	case c.AwaitsToken():
-		c.Close(CloseAuthTimeout, errNoAuth)
+	case loop.AwaitsToken(c):
+		c.Close(CloseAuthTimeout, noAuth)
 		return
 	default:
 		c.Close(frame.CloseUnsupported, "inputs are text")

@@ -112,6 +112,7 @@ func (c *Conn) fail(err error) {
 // not matter any more.
 func (c *Conn) closeAndDrain(code frame.CloseCode, reason string, last []byte) {
 	c.loop.owner.check()
+	c.endAsking()
 	act := c.beginClose(code, reason, last)
 	c.setCloseDeadline()
 	c.state = draining

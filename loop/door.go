@@ -36,7 +36,7 @@ type DoorConfig struct {
 	// answered as it says, other errors with 403. nil lets everybody in, on the loop.
 	Authorize func(context.Context, *auth.Request) (auth.Grant, error)
 	// Later is the subprotocol whose clients Authorize may let in by auth.ErrAuthLater, and whose
-	// handler calls Conn.Present. "" for none.
+	// handler calls Present. "" for none.
 	Later string
 	// BaseContext is what Authorize's context descends from.
 	BaseContext context.Context

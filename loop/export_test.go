@@ -51,6 +51,13 @@ func (d *Door) Waiting() int {
 	return len(d.judges.waiting)
 }
 
+// Judging is how many judges ask Authorize, or are about to.
+func (d *Door) Judging() int {
+	d.judges.mu.Lock()
+	defer d.judges.mu.Unlock()
+	return d.judges.running
+}
+
 // Networks are what AcceptsPerIP counts.
 type Networks struct{ n networks }
 

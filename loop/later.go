@@ -16,7 +16,7 @@ import (
 // Where Authorize answers auth.ErrAuthLater a connection is let in of which nobody knows yet whose it
 // is: it awaits a token, which comes in a message, since browsers cannot set fields of a handshake.
 // Until Authorize has accepted one it may not have more than a little of anything, and not for long.
-// The handler reads the token, and hands it to Conn.Present. Later tokens refresh what holds.
+// The handler reads the token, and hands it to Present. Later tokens refresh what holds.
 
 const (
 	// AuthTime is how long a connection may await its first token to be accepted, from the end of
@@ -122,22 +122,23 @@ func (c *Conn) endLater() {
 	}
 }
 
-// AwaitsToken reports whether nobody knows yet whose connection this is: Authorize has answered
+// AwaitsToken reports whether nobody knows yet whose connection c is: Authorize has answered
 // auth.ErrAuthLater, and no token was accepted so far. It stays so when the connection ends. Any
 // goroutine.
-func (c *Conn) AwaitsToken() bool { return c.marked(markAwaitsToken) }
+func AwaitsToken(c *Conn) bool { return c.marked(markAwaitsToken) }
 
-// Present asks Authorize about a token, as if the request of the handshake had come with it in its
-// field Authorization, as a Bearer token. What is granted replaces what holds: the principal's key must
-// stay the same, if there is one. told is called on the loop, with nil when the token is accepted, also
-// when it is refused without asking, but not when the connection begins to close before. IsLate tells
-// an error by which nobody said anything about the token within the time given, from a refusal.
+// Present asks Authorize about a token, as if the request of c's handshake had come with it in its
+// field Authorization, as a Bearer token. Of the Grant only Principal and Values count: they replace
+// what holds. The principal must have a key, and a principal that has one keeps it. told is called on
+// the loop, with nil when the token is accepted, else with why not, such as that it is malformed, of
+// which Authorize is not asked. When the connection begins to close before, it is not called. IsLate
+// tells an error of which the time is up, or the server, from a refusal.
 //
 // Present returns false where there is nobody to ask, or where the connection belongs to nobody and so
 // has nothing to refresh, or while it asks already. Any goroutine, once the handler has been told of c.
-func (c *Conn) Present(token string, within time.Duration, told func(error)) bool {
+func Present(c *Conn, token string, within time.Duration, told func(error)) bool {
 	e := c.entry()
-	if e == nil || e.later == nil || !c.AwaitsToken() && InfoOf(c).Principal.Key == "" {
+	if e == nil || e.later == nil || !AwaitsToken(c) && InfoOf(c).Principal.Key == "" {
 		return false
 	}
 	j := &judgement{conn: c, request: withToken(e.later.request, token), presented: told, held: len(token)}
@@ -241,7 +242,7 @@ func (j *judgement) settleToken(late bool) error {
 func (c *Conn) accept(g auth.Grant) error {
 	c.loop.owner.check()
 	d, e := c.endpoint.door, c.entry()
-	first := c.AwaitsToken()
+	first := AwaitsToken(c)
 	switch {
 	case len(g.Values)%2 != 0:
 		return errOddValues

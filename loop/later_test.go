@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,12 +20,12 @@ import (
 
 // awaiting is a house whose clients send their tokens as messages, and Authorize asks the test about
 // them. The handler says what became of each; "?" asks who a connection is.
-func awaiting(t *testing.T, change func(*loop.DoorConfig)) (*house, <-chan question) {
+func awaiting(t *testing.T, loops int, change func(*loop.DoorConfig)) (*house, <-chan question) {
 	t.Helper()
 	cfg := loop.DoorConfig{Later: "later", Protocols: []string{"other"}, Handler: &handler{message: func(c *loop.Conn, op frame.Opcode, p []byte) {
 		if string(p) == "?" {
 			who, values := loop.GrantOf(c)
-			c.Send(op, fmt.Appendf(nil, "%s %v %v %t", who.Key, who.Value, values, c.AwaitsToken()))
+			c.Send(op, fmt.Appendf(nil, "%s %v %v %t", who.Key, who.Value, values, loop.AwaitsToken(c)))
 			return
 		}
 		told := func(err error) {
@@ -35,7 +38,7 @@ func awaiting(t *testing.T, change func(*loop.DoorConfig)) (*house, <-chan quest
 				c.Send(op, []byte(loop.PublicReason(err)))
 			}
 		}
-		if !c.Present(string(p), 5*time.Second, told) {
+		if !loop.Present(c, string(p), 5*time.Second, told) {
 			c.Send(op, []byte("nobody to ask"))
 		}
 	}}}
@@ -53,7 +56,7 @@ func awaiting(t *testing.T, change func(*loop.DoorConfig)) (*house, <-chan quest
 	if change != nil {
 		change(&cfg)
 	}
-	return open(t, cfg), questions
+	return openLoops(t, loops, cfg, slog.New(slog.DiscardHandler)), questions
 }
 
 // dialLater is dial without a token.
@@ -78,7 +81,7 @@ func (p *peer) says(send, want string) {
 // not, and whatever else the client does.
 func TestR32AuthLate(t *testing.T) {
 	for _, sent := range []bool{false, true} {
-		h, questions := awaiting(t, func(cfg *loop.DoorConfig) { cfg.Limits.HandshakeTimeout = -1 })
+		h, questions := awaiting(t, 1, func(cfg *loop.DoorConfig) { cfg.Limits.HandshakeTimeout = -1 })
 		p := h.dialLater(t)
 		var q question
 		if sent {
@@ -105,7 +108,7 @@ func TestR32AuthLate(t *testing.T) {
 // TestR32AuthRefreshMovesExpiry: a fresh token has the connection closed later, earlier or never, and
 // the time for the first one ends with it.
 func TestR32AuthRefreshMovesExpiry(t *testing.T) {
-	h, questions := awaiting(t, func(cfg *loop.DoorConfig) { cfg.Limits = untimed })
+	h, questions := awaiting(t, 1, func(cfg *loop.DoorConfig) { cfg.Limits = untimed })
 	p := h.dialLater(t)
 	for i, step := range []struct {
 		lives, then time.Duration // 0: for ever
@@ -134,7 +137,7 @@ func TestR32AuthRefreshMovesExpiry(t *testing.T) {
 // TestR32AuthOneAtATime: while Authorize is asked about a token, another is not taken; and it is not
 // asked where there is nobody to ask about.
 func TestR32AuthOneAtATime(t *testing.T) {
-	h, questions := awaiting(t, nil)
+	h, questions := awaiting(t, 1, nil)
 	p := h.dialLater(t)
 	p.Put(text("one"))
 	q := receive(t, "Authorize is asked", questions)
@@ -151,13 +154,13 @@ func TestR32AuthOneAtATime(t *testing.T) {
 // TestR32AuthHangs: a fresh token that nobody judges in time changes nothing, and what is said of it
 // afterwards neither.
 func TestR32AuthHangs(t *testing.T) {
-	h, questions := awaiting(t, func(cfg *loop.DoorConfig) {
+	h, questions := awaiting(t, 1, func(cfg *loop.DoorConfig) {
 		cfg.Handler.(*handler).message = func(c *loop.Conn, op frame.Opcode, p []byte) {
 			within := loop.AuthTime
 			if string(p) == "hangs" {
 				within = time.Millisecond
 			}
-			c.Present(string(p), within, func(err error) {
+			loop.Present(c, string(p), within, func(err error) {
 				who, _ := loop.GrantOf(c)
 				c.Send(op, fmt.Append(nil, loop.IsLate(err), " ", who.Value))
 			})
@@ -184,7 +187,7 @@ func TestR32AuthInParallel(t *testing.T) {
 	const conns, most = 600, 256
 	var now, peak atomic.Int64
 	gate := make(chan struct{})
-	h, _ := awaiting(t, func(cfg *loop.DoorConfig) {
+	h, _ := awaiting(t, 1, func(cfg *loop.DoorConfig) {
 		door := cfg.Authorize
 		cfg.Authorize = func(ctx context.Context, req *auth.Request) (g auth.Grant, err error) {
 			token := req.Header.Get("Authorization")
@@ -225,7 +228,7 @@ func TestR32AuthInParallel(t *testing.T) {
 
 // TestR32AuthThatDoesNotReturn: a panic and runtime.Goexit refuse one token.
 func TestR32AuthThatDoesNotReturn(t *testing.T) {
-	h, questions := awaiting(t, nil)
+	h, questions := awaiting(t, 1, nil)
 	p := h.dialLater(t)
 	for range 3 {
 		p.Put(text("token"))
@@ -244,7 +247,7 @@ func TestR32AuthThatDoesNotReturn(t *testing.T) {
 // TestR32AuthHeld: what is kept of a request to ask again is in the ledger, and a large message is
 // refused by its first bytes.
 func TestR32AuthHeld(t *testing.T) {
-	h, _ := awaiting(t, nil)
+	h, _ := awaiting(t, 1, nil)
 	p := h.connect(t)
 	p.Put(request("Sec-WebSocket-Protocol: later", "X-Large: "+strings.Repeat("x", 5000)))
 	p.WantSwitch()
@@ -265,4 +268,81 @@ func TestR32AuthHeld(t *testing.T) {
 	p.putApart(eachByte(testkit.Text(strings.Repeat("x", 20<<10))[:9])...)
 	p.CloseFrame(frame.CloseAuthTimeout)
 	p.Close()
+}
+
+// TestR32AuthOnBlockedLoop: a connection that is nobody's yet stays so when it goes to another loop
+// than the one that does not take it.
+func TestR32AuthOnBlockedLoop(t *testing.T) {
+	block, blocked := make(chan struct{}), make(chan struct{}, 1)
+	release := sync.OnceFunc(func() { close(block) })
+	h, questions := awaiting(t, 2, func(cfg *loop.DoorConfig) {
+		known := cfg.Handler.(*handler)
+		present := known.message
+		known.message = func(c *loop.Conn, op frame.Opcode, p []byte) {
+			if string(p) == "block" {
+				blocked <- struct{}{}
+				<-block
+			}
+			present(c, op, p)
+		}
+	})
+	t.Cleanup(release)
+	srv := httptest.NewServer(h.door)
+	defer srv.Close()
+	stuck := h.dial(t)
+	stuck.Put(text("block"))
+	receive(t, "the handler blocks", blocked)
+	var peers []*peer
+	for range 6 { // some of them to the loop that is not known to be blocked yet
+		p := &peer{testkit.Connect(t, srv.Listener.Addr().String(), 0), t, h}
+		p.Put(request("Sec-WebSocket-Protocol: later"), text("?"))
+		peers = append(peers, p)
+	}
+	for _, p := range peers {
+		p.WantSwitch()
+		p.WantMessage(frame.Text, " <nil> [] true")
+		p.Put(text("token"))
+		receive(t, "Authorize is asked", questions).answer <- grant(auth.Grant{Principal: auth.Principal{Key: "ann"}})
+		p.WantMessage(frame.Text, "accepted")
+		p.says("?", "ann <nil> [] false")
+	}
+	release()
+	stuck.WantMessage(frame.Text, "nobody to ask")
+	for _, p := range append(peers, stuck) { // the loop that was blocked lets go of them
+		p.HangUp()
+	}
+}
+
+// TestR32AuthCloseIsFirst: what Authorize grants is for nobody where Close was called before the loop
+// has seen it.
+func TestR32AuthCloseIsFirst(t *testing.T) {
+	block, blocked := make(chan struct{}), make(chan struct{})
+	awaits := make(chan bool, 2)
+	h, questions := awaiting(t, 1, func(cfg *loop.DoorConfig) {
+		known := cfg.Handler.(*handler)
+		present := known.message
+		known.message = func(c *loop.Conn, op frame.Opcode, p []byte) {
+			if string(p) == "block" {
+				close(blocked)
+				<-block
+			}
+			present(c, op, p)
+		}
+		known.gone = func(c *loop.Conn, _ *loop.CloseError) { awaits <- loop.AwaitsToken(c) }
+	})
+	p := h.dialLater(t)
+	p.Put(text("token"))
+	q := receive(t, "Authorize is asked", questions)
+	stuck := h.dial(t)
+	stuck.Put(text("block"))
+	receive(t, "the loop is blocked", blocked)
+	h.door.Slots().Each(func(c *loop.Conn) { c.Close(frame.CloseGoingAway, "") })
+	q.answer <- grant(auth.Grant{Principal: auth.Principal{Key: "ann"}})
+	await(t, "Authorize has answered", func() bool { return h.door.Judging() == 0 })
+	close(block)
+	p.WantGoodbye(frame.CloseGoingAway)
+	if !receive(t, "the connection is gone", awaits) {
+		t.Error("it is somebody's")
+	}
+	stuck.WantGoodbye(frame.CloseGoingAway)
 }

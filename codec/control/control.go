@@ -141,7 +141,8 @@ type Going struct {
 // Auth carries the token that Authorize asked for by ErrAuthLater, and is then the first control: at
 // most 16 KiB may come until the token is accepted, and that within 10 s of the handshake, or the
 // connection is closed with 4010. Later it carries a fresh one for the same principal. It has no
-// answer where the token is accepted. Otherwise there is a Rejected with CodeAuth, behind which a
+// answer where the token is accepted: who has more than that to send behind it waits for the answer to
+// another control, such as an Attach. Otherwise there is a Rejected with CodeAuth, behind which a
 // connection that is nobody's yet is closed with 1008.
 type Auth struct {
 	Ref   string `json:"ref"`
