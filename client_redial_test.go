@@ -346,7 +346,7 @@ func TestR25Secret(t *testing.T) {
 
 // TestR30BareServer: what needs agloop.v1 says so, and Resume can be off.
 func TestR30BareServer(t *testing.T) {
-	_, addr := serve(t, agloop.ServerConfig{Agent: hello})
+	_, addr := serveBare(t, agloop.ServerConfig{Agent: hello})
 	c, err := agloop.Dial(t.Context(), wsURL(addr), agloop.ClientConfig{})
 	if err != nil {
 		t.Fatal(err)
@@ -388,7 +388,7 @@ func TestR30BareServer(t *testing.T) {
 // TestR30ServerChanges: the next server does not speak agloop.v1, and the one after that does.
 func TestR30ServerChanges(t *testing.T) {
 	p := newPeer(t)
-	_, bare := serve(t, agloop.ServerConfig{Agent: agloop.AgentFunc(func(ctx context.Context, _ *agloop.Run) error {
+	_, bare := serveBare(t, agloop.ServerConfig{Agent: agloop.AgentFunc(func(ctx context.Context, _ *agloop.Run) error {
 		<-ctx.Done()
 		return nil
 	})})

@@ -3,6 +3,8 @@ package agloop_test
 import (
 	"context"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -33,6 +35,23 @@ func serveOn(t testing.TB, ln net.Listener, srv *agloop.Server) (*agloop.Server,
 		<-served
 	})
 	return srv, ln.Addr().String()
+}
+
+// serveBare starts a server whose clients are not offered any subprotocol.
+func serveBare(t testing.TB, cfg agloop.ServerConfig) (*agloop.Server, string) {
+	t.Helper()
+	srv := agloop.NewServer(cfg)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Del("Sec-WebSocket-Protocol")
+		srv.ServeHTTP(w, r)
+	}))
+	t.Cleanup(func() {
+		front.Close()
+		if err := srv.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return srv, front.Listener.Addr().String()
 }
 
 // serveEach starts a server whose connections belong each to the principal that their field

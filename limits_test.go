@@ -34,7 +34,7 @@ func TestInputTooLargeIsTold(t *testing.T) {
 		}
 		w.Close()
 	}
-	c, err := agloop.Dial(t.Context(), wsURL(addr), agloop.ClientConfig{})
+	c, err := agloop.Dial(t.Context(), wsURL(addr), agloop.ClientConfig{Resume: agloop.Resume{Off: true}})
 	if err != nil {
 		t.Fatal(err)
 	}

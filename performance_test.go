@@ -357,7 +357,7 @@ func TestPerformanceSerializerType(t *testing.T) {
 			return nil
 		},
 	)})
-	c, err := agloop.Dial(t.Context(), wsURL(addr), agloop.ClientConfig{})
+	c, err := agloop.Dial(t.Context(), wsURL(addr), agloop.ClientConfig{Resume: agloop.Resume{Off: true}})
 	if err != nil {
 		t.Fatal(err)
 	}

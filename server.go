@@ -178,7 +178,7 @@ func NewServer(cfg ServerConfig) *Server {
 	s.hooks.panics = &s.door.Counters.Panics
 	s.places = newRunPlaces(s.cfg.Quotas, s.mayBeOpen)
 	if s.cfg.Agent != nil {
-		s.hub = run.NewHub(s.hubConfig(ledger))
+		s.hub = run.NewHub(s.hubConfig())
 	}
 	return s
 }

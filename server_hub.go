@@ -14,9 +14,10 @@ import (
 	"github.com/agloop/agloop/run"
 )
 
-// hubConfig is the config of the hub.
-func (s *Server) hubConfig(ledger *memmon.Ledger) run.HubConfig {
-	runs := &s.cfg.Runs
+// hubConfig is the config of the hub. Logs have a ledger of their own: what connections hold is judged
+// against a share of the memory that logs have no part of.
+func (s *Server) hubConfig() run.HubConfig {
+	runs, ledger := &s.cfg.Runs, memmon.NewLedger()
 	store := s.cfg.Store
 	if store == nil {
 		s.ownStore = run.NewMemoryStore(ledger)
