@@ -605,6 +605,9 @@ func TestTransportRunSurvives(t *testing.T) {
 	if st := tr.Stats(); st.Up != 1 || st.Lost != 1 || st.Runs != 3 || st.RunsFailed != 0 || st.Busy != 0 {
 		t.Errorf("%+v", st)
 	}
+	if err := tr.SendEvent(t.Context(), &agui.StepStarted{StepName: "s"}); !errors.Is(err, agloop.ErrEventsOneWay) {
+		t.Errorf("SendEvent: %v", err)
+	}
 	waits := make(chan error, 1)
 	go func() { _, err := transportRun(t.Context(), tr, "stopped"); waits <- err }()
 	conn.say(selects(4, conn.want("start"), "stopped", 1), startedOf("stopped"))

@@ -87,6 +87,7 @@ type (
 var (
 	ErrEventTooBig      = agloop.ErrEventTooBig
 	ErrEventDropped     = agloop.ErrEventDropped
+	ErrEventsOneWay     = agloop.ErrEventsOneWay
 	ErrTransportStarted = agloop.ErrTransportStarted
 	ErrTransportClosed  = agloop.ErrTransportClosed
 	ErrTLS              = agloop.ErrTLS
