@@ -618,3 +618,15 @@ func TestTransportRunSurvives(t *testing.T) {
 		t.Errorf("a run of a transport that stops: %v", err)
 	}
 }
+
+// TestClientAtRestHasNoGoroutine: a client that is connected needs none.
+func TestClientAtRestHasNoGoroutine(t *testing.T) {
+	p := newPeer(t)
+	p.dial(nil) // has the loops started
+	before := runtime.NumGoroutine()
+	const clients = 20
+	for range clients {
+		p.dial(nil)
+	}
+	testkit.Await(t, "dialling leaves nothing", func() bool { return runtime.NumGoroutine() <= before+clients/2 })
+}
