@@ -210,7 +210,11 @@ func (m *mux) failAll(err error) {
 // endAll is failAll under mu.
 func (m *mux) endAll(err error) {
 	for _, r := range m.requests {
-		r.end(err)
+		if v, ok := r.(*view); ok {
+			v.end(v.unfinished(err))
+		} else {
+			r.end(err)
+		}
 	}
 	m.requests = nil
 }

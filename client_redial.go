@@ -122,7 +122,7 @@ func (c *Client) adoptLocked(k *connection) error {
 	case !k.bare.Load():
 		c.mux.revive()
 	case c.cfg.resumes():
-		c.mux.failAll(joinErrors(ErrTruncated, ErrNoResume)) // of the server before
+		c.mux.failAll(ErrNoResume) // what the server before had
 	}
 	if k.ended {
 		c.endedLocked(k)
@@ -251,7 +251,7 @@ func (c *Client) giveUp(why error) {
 	c.redialling = false
 	c.failures = 0
 	c.states.set(ConnState{Phase: ConnClosed, Err: why})
-	c.mux.failAll(joinErrors(ErrTruncated, why))
+	c.mux.failAll(why)
 }
 
 // pause waits, and returns false when ctx ends first.

@@ -384,3 +384,29 @@ func TestTranscriptsAreListed(t *testing.T) {
 		}
 	}
 }
+
+// TestProtocolPageNamesAll: docs/protocol.md has a row for each control frame, with its members.
+func TestProtocolPageNamesAll(t *testing.T) {
+	page, err := os.ReadFile("docs/protocol.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, body := range map[string]any{
+		control.NameHello: control.Hello{}, control.NameRun: control.Run{}, control.NameGone: control.Gone{},
+		control.NameConflict: control.Conflict{}, control.NameRejected: control.Rejected{},
+		control.NameSteered: control.Steered{}, control.NameIdle: control.Idle{}, control.NameGoing: control.Going{},
+		control.NameAuth: control.Auth{}, control.NameBind: control.Bind{}, control.NameStart: control.Start{},
+		control.NameAttach: control.Attach{}, control.NameFollow: control.Follow{}, control.NameLeave: control.Leave{},
+		control.NameCancel: control.Cancel{}, control.NameSteer: control.Steer{},
+	} {
+		_, row, ok := strings.Cut(string(page), "\n| `"+name+"` |")
+		if row, _, _ = strings.Cut(row, "\n"); !ok {
+			t.Errorf("%s has no row", name)
+		}
+		for field := range reflect.TypeOf(body).Fields() {
+			if member, _, _ := strings.Cut(field.Tag.Get("json"), ","); !strings.Contains(row, member) {
+				t.Errorf("the row of %s says nothing of %s", name, member)
+			}
+		}
+	}
+}

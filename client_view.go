@@ -105,7 +105,7 @@ func (v *view) ask(w *wire, ref string) (name string, body any, raw []byte) {
 func (v *view) askStart(w *wire, ref string) (name string, body any, raw []byte) {
 	if v.sentTo != "" && v.sentTo != w.hello.Boot {
 		v.mux.drop(v)
-		v.end(joinErrors(ErrTruncated, ErrStartUnknown))
+		v.end(ErrStartUnknown)
 		return "", nil, nil
 	}
 	raw = make([]byte, 0, len(v.input)+48)
@@ -147,6 +147,19 @@ func (v *view) end(err error) {
 		v.err = err
 		v.pending.notify()
 	}
+}
+
+// unfinished is the error of a sequence whose connection ends for good with err. Under mux.mu.
+func (v *view) unfinished(err error) error {
+	switch {
+	case err == ErrClientClosed: // the caller knows
+		return err
+	case v.seen:
+		return joinErrors(ErrTruncated, err)
+	case v.sentTo != "":
+		return joinErrors(ErrStartUnknown, err)
+	}
+	return err
 }
 
 // announced takes the first selector of an attachment. Under mux.mu.

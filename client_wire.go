@@ -89,7 +89,7 @@ func (w *wire) fail(err error) {
 	if w.speaks {
 		w.conn.Close(CloseProtocolError, err.(*frame.ProtocolError).Reason)
 		if w.mux.wire == w {
-			w.mux.endAll(joinErrors(ErrTruncated, err))
+			w.mux.endAll(err)
 		}
 	}
 }

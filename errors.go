@@ -33,8 +33,8 @@ var (
 	// not take; see ClientConfig.MaxPending.
 	ErrSlowConsumer = errors.New("agloop: events arrive faster than they are taken")
 	// ErrStartUnknown is yielded by Client.Run when the connection ended before the server answered,
-	// and the next one leads to another server: whether the run has begun is not known, so it is not
-	// started again.
+	// and there is no other one or it leads to another server: whether the run has begun is not
+	// known, so it is not started again.
 	ErrStartUnknown = errors.New("agloop: whether the run was started is not known")
 	// ErrInputTooBig is the error of an input or a text that is larger than the server takes. Nothing
 	// was sent.
@@ -49,6 +49,9 @@ var (
 	ErrTransportClosed = fmt.Errorf("agloop: transport is not running: %w", net.ErrClosed)
 	// ErrTransportStarted is returned by Start when the transport runs already.
 	ErrTransportStarted = errors.New("agloop: transport is started")
+	// ErrEventsOneWay is returned by SendEvent where the server speaks agloop.v1, whose clients send
+	// no events: the server would take one for an input.
+	ErrEventsOneWay = fmt.Errorf("agloop: agloop.v1 carries no events to a server: %w", errors.ErrUnsupported)
 	// ErrEventDropped is returned by SendEvent when the connection ended with the event unsent; it
 	// comes with the *CloseError where that is known. A connection cut for reading too slowly is
 	// one of them.

@@ -205,7 +205,7 @@ func (s *stall) dial(ctx context.Context, network, addr string) (net.Conn, error
 // TestTransportDropsStrayMessages: what comes while no run is on the connection is not kept and
 // does not disturb the next run.
 func TestTransportDropsStrayMessages(t *testing.T) {
-	_, addr := serve(t, agloop.ServerConfig{Agent: hello})
+	_, addr := serveBare(t, agloop.ServerConfig{Agent: hello})
 	tr := startTransport(t, agloop.TransportConfig{URLs: []string{wsURL(addr)}})
 	// An agent answers an event, which is no input, with RUN_ERROR.
 	for i := range 3 {

@@ -193,7 +193,7 @@ func TestTransportServerReturns(t *testing.T) {
 
 // TestTransportLeftRunCostsItsConnection: and only that one; it is dialled again.
 func TestTransportLeftRunCostsItsConnection(t *testing.T) {
-	_, addr := serve(t, agloop.ServerConfig{Agent: agloop.AgentFunc(func(ctx context.Context, run *agloop.Run) error {
+	_, addr := serveBare(t, agloop.ServerConfig{Agent: agloop.AgentFunc(func(ctx context.Context, run *agloop.Run) error {
 		<-ctx.Done()
 		return nil
 	})})

@@ -156,8 +156,8 @@ func (t *Transport) editHandlers(edit func([]*eventHandler) []*eventHandler) {
 //
 // SendEvent waits while no connection is up, and while more bytes wait for the peer than
 // Limits.SoftLimit, until ctx ends. nil means that the event is on its way, not that it arrived.
-// Errors: a *FieldError, ErrEventTooBig, ctx's error, ErrTransportClosed, ErrEventDropped; the
-// event was not sent then.
+// Errors: a *FieldError, ErrEventTooBig, ErrEventsOneWay, ctx's error, ErrTransportClosed,
+// ErrEventDropped; the event was not sent then.
 func (t *Transport) SendEvent(ctx context.Context, ev agui.Event) error {
 	buf := bufpool.Get(bufpool.MinSize)
 	defer buf.Release()
@@ -173,6 +173,9 @@ func (t *Transport) SendEvent(ctx context.Context, ev agui.Event) error {
 	l, err := t.awaitEventLink(ctx)
 	if err != nil {
 		return err
+	}
+	if !l.bare.Load() {
+		return ErrEventsOneWay
 	}
 	sent, err := l.send(ctx, raw)
 	if err != nil {

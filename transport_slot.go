@@ -214,7 +214,7 @@ func (t *Transport) linkConnected(life *lifetime, l *link) bool {
 	case over:
 		l.close()
 	case l.bare.Load():
-		l.slot.mux.failAll(joinErrors(ErrTruncated, ErrNoResume)) // of the server before
+		l.slot.mux.failAll(ErrNoResume) // what the server before had
 	default:
 		l.slot.mux.connected(l.wire)
 	}

@@ -88,6 +88,7 @@ type (
 var (
 	ErrEventTooBig      = agloop.ErrEventTooBig
 	ErrEventDropped     = agloop.ErrEventDropped
+	ErrEventsOneWay     = agloop.ErrEventsOneWay
 	ErrTransportStarted = agloop.ErrTransportStarted
 	ErrTransportClosed  = agloop.ErrTransportClosed
 	ErrTLS              = agloop.ErrTLS
