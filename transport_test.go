@@ -349,7 +349,7 @@ func TestTransportBeforeAndAfter(t *testing.T) {
 // TestTransportStopEndsRuns: active and waiting ones, and the server hears 1000.
 func TestTransportStopEndsRuns(t *testing.T) {
 	started, ended := make(chan struct{}), make(chan error, 1)
-	_, addr := serve(t, agloop.ServerConfig{Agent: agloop.AgentFunc(func(ctx context.Context, run *agloop.Run) error {
+	_, addr := serve(t, agloop.ServerConfig{Runs: agloop.RunsConfig{OnDisconnect: agloop.DisconnectCancel}, Agent: agloop.AgentFunc(func(ctx context.Context, run *agloop.Run) error {
 		close(started)
 		<-ctx.Done()
 		ended <- context.Cause(ctx)
@@ -370,7 +370,7 @@ func TestTransportStopEndsRuns(t *testing.T) {
 	if err := <-waiting; !errors.Is(err, agloop.ErrTransportClosed) {
 		t.Errorf("the waiting run: %v", err)
 	}
-	if ce, ok := errors.AsType[*agloop.CloseError](<-ended); !ok || ce.Code != agloop.CloseNormal || !ce.Remote {
-		t.Errorf("the server heard %v", ce)
+	if err := <-ended; err != agloop.ErrAbandoned {
+		t.Errorf("the run on the server ended with %v", err)
 	}
 }
