@@ -256,6 +256,7 @@ func TestHTTPSlots(t *testing.T) {
 	wait := strings.Replace(ping, "/ping", "/wait", 1)
 	first, second, third := testkit.Connect(t, addr, 0), testkit.Connect(t, addr, 0), testkit.Connect(t, addr, 0)
 	get(t, first, ping)
+	testkit.Await(t, "the first rests", func() bool { return srv.HTTPIdle() == 1 })
 	get(t, second, ping)
 	testkit.Await(t, "both rest", func() bool { return srv.HTTPIdle() == 2 })
 	third.Put([]byte(wait))

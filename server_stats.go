@@ -12,7 +12,7 @@ type Stats struct {
 	Runs        int // active now: runs that have a log, and connections with one that has none
 	metrics.Snapshot
 	Refusals Refusals
-	Logged   metrics.Runs    // of the runs that have a log
+	Logged   metrics.Runs   // of the runs that have a log
 	Memory   memmon.Reading // of the process, and of what the server holds
 }
 

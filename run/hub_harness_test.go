@@ -39,7 +39,9 @@ func hubOf(t testing.TB, cfg run.HubConfig) *run.Hub {
 
 type plainEncoder struct{}
 
-func (plainEncoder) AppendEvent(dst []byte, ev agui.Event) ([]byte, error) { return event.Append(dst, ev) }
+func (plainEncoder) AppendEvent(dst []byte, ev agui.Event) ([]byte, error) {
+	return event.Append(dst, ev)
+}
 
 // startOf is a run of an agent in the scope "s".
 func startOf(thread, id string, agent run.AgentFunc) *run.Start {

@@ -70,7 +70,7 @@ func TestFiller(t *testing.T) {
 // discard takes events and counts them.
 type discard struct{ events int }
 
-func (d *discard) Send([]byte, run.Kind) bool               { d.events++; return true }
+func (d *discard) Send([]byte, run.Kind) bool           { d.events++; return true }
 func (d *discard) AwaitDrain(ctx context.Context) error { return ctx.Err() }
 
 // encoder keeps no state for encoding.
