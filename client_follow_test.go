@@ -162,6 +162,24 @@ func TestR9Prelude(t *testing.T) {
 	w.wantEnd(nil)
 }
 
+// TestR9PreludeOfAnotherLog: what came of one log is not mixed with another of the same name.
+func TestR9PreludeOfAnotherLog(t *testing.T) {
+	p := newPeer(t)
+	c, conn := p.dial(nil)
+	w := attaching(t, c, "r", agloop.Cursor{})
+	ref := conn.want("attach", "threadId", "t", "runId", "r")
+	conn.say(selects(1, ref, "r", 1), startedOf("r"))
+	w.want("started r")
+	conn.Close(agloop.CloseRestart, "")
+	conn = p.accept()
+	ref = conn.want("attach", "threadId", "t", "runId", "r")
+	conn.say(strings.Replace(selects(1, ref, "r", 1), epoch1, "00000000000000aa", 1), startedOf("r"))
+	conn.want("leave", "run", 1.0)
+	if err := w.wantEnd(agloop.ErrTruncated); !errors.Is(err, agloop.ErrGone) {
+		t.Errorf("the sequence ended with %v", err)
+	}
+}
+
 // TestR51EpochChanges: an attachment goes on under another epoch, which is that of its cursor then.
 func TestR51EpochChanges(t *testing.T) {
 	p := newPeer(t)
@@ -238,6 +256,29 @@ func TestR18Cancel(t *testing.T) {
 	conn.say(selects(1, ref, "r", 2), `{"type":"RUN_FINISHED","threadId":"t","runId":"r","outcome":{"type":"cancelled"}}`)
 	w.want("finished r")
 	w.wantEnd(nil)
+}
+
+// TestR18CancelIsOfOneRun: a Follow that goes on with the next run does not cancel that.
+func TestR18CancelIsOfOneRun(t *testing.T) {
+	p := newPeer(t)
+	c, conn := p.dial(nil)
+	w := following(t, c)
+	ref := conn.want("follow", "threadId", "t")
+	conn.say(selects(1, ref, "a", 1), startedOf("a"))
+	w.want("started a")
+	if err := c.Cancel(t.Context(), "t", "a"); err != nil {
+		t.Fatal(err)
+	}
+	conn.want("cancel", "threadId", "t", "runId", "a")
+	conn.say(finishedOf("a"), selects(2, ref, "b", 1), startedOf("b"), says("2"))
+	w.want("finished a", "started b", "2")
+	conn.Close(agloop.CloseRestart, "")
+	conn = p.accept()
+	conn.want("follow", "threadId", "t", "after", map[string]any{"runId": "b", "epoch": epoch1, "offset": 2.0})
+	if err := c.Cancel(t.Context(), "t", "x"); err != nil {
+		t.Fatal(err)
+	}
+	conn.want("cancel", "threadId", "t", "runId", "x") // and none before it
 }
 
 // TestR22Steer is asked once, under one id, over whatever connection.

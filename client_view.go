@@ -132,6 +132,11 @@ func (v *view) resumeAt() run.Cursor {
 	return v.place
 }
 
+// beginsAgain reports whether a selector answers that: RUN_STARTED comes once more. Under mux.mu.
+func (v *view) beginsAgain(s *control.Run) bool {
+	return v.place.Offset > 0 && v.from.Offset == 0 && v.number == 0 && s.RunID == v.runID
+}
+
 // lost implements request. Under mux.mu.
 func (v *view) lost() {
 	v.detach()
@@ -189,7 +194,8 @@ func (v *view) announcedNext(w *wire, s *control.Run, epoch uint64) error {
 	goesOn := v.leg != nil && v.number == 0 && s.RunID == v.runID
 	if !goesOn {
 		v.leg = &leg{runID: s.RunID, whole: true}
-		v.runID, v.place, v.prelude, v.legOver = s.RunID, run.Cursor{}, false, false
+		v.runID, v.place = s.RunID, run.Cursor{}
+		v.prelude, v.legOver, v.cancelled = false, false, false
 		v.from, v.position = run.Cursor{}, 0
 	}
 	if v.number != 0 {

@@ -181,11 +181,18 @@ func (w *wire) announce(s *control.Run) (*view, error) {
 	if !ok {
 		return nil, fault("ref %q asked for no run", s.Ref)
 	}
+	again, epoch := v.beginsAgain(s), v.place.Epoch
 	if err := v.announced(w, s); err != nil {
 		return nil, err
 	}
 	w.answer(&v.answer)
 	w.views[s.Run] = v
+	if again && v.place.Epoch != epoch { // what is here is of another log
+		w.leave(v, false)
+		w.mux.drop(v)
+		v.end(joinErrors(ErrTruncated, &GoneError{Thread: v.thread, Run: s.RunID, Reason: control.ReasonEpoch}))
+		return nil, nil
+	}
 	return v, nil
 }
 
