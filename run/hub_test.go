@@ -302,7 +302,7 @@ func TestR12OnDisconnect(t *testing.T) {
 					if h.Find(s.Key) == nil {
 						t.Fatal("it was abandoned too soon")
 					}
-					time.Sleep(1)
+					time.Sleep(time.Nanosecond)
 				}
 				synctest.Wait()
 				if tc.after == 0 {
