@@ -200,10 +200,17 @@ func TestClientRun(t *testing.T) {
 	})
 }
 
-// TestClientRuns: runs follow one another on one connection, and not at once.
+// bareConfig is that of a client that wants no agloop.v1: its runs die with their connection.
+func bareConfig() client.Config {
+	cfg := clientConfig()
+	cfg.Resume.Off = true
+	return cfg
+}
+
+// TestClientRuns: on a bare wire runs follow one another on one connection, and not at once.
 func TestClientRuns(t *testing.T) {
 	_, url := serve(t, server.Config{Agent: agentFunc(story)})
-	c := connect(t, url, clientConfig())
+	c := connect(t, url, bareConfig())
 	for range 3 {
 		var got []string
 		for ev, err := range c.Run(within(t), runInput("run")) {
@@ -235,7 +242,7 @@ func TestClientRuns(t *testing.T) {
 	}
 }
 
-// TestClientLeaves: however a caller leaves a run, the agent is told.
+// TestClientLeaves: however a caller leaves a run on a bare wire, the agent is told.
 func TestClientLeaves(t *testing.T) {
 	agent := newHeld()
 	srv, url := serve(t, server.Config{Agent: agent})
@@ -252,7 +259,7 @@ func TestClientLeaves(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(within(t))
 			defer cancel()
-			c := connect(t, url, clientConfig())
+			c := connect(t, url, bareConfig())
 			var last error
 			for ev, err := range c.Run(ctx, runInput("run")) {
 				if last = err; err == nil && ev.Type() == agui.EventTypeTextMessageStart && !tt.leave(c, cancel) {

@@ -444,9 +444,7 @@ func TestShutdownOfAHub(t *testing.T) {
 	if _, _, err := h.Start(t.Context(), startOf("t", "3", message(1, gate)), nil); err != run.ErrShutdown {
 		t.Errorf("started: %v", err)
 	}
-	if h.Busy() != 1 {
-		t.Errorf("%d go on", h.Busy())
-	}
+	await(t, "one goes on", func() bool { return h.Busy() == 1 })
 	h.CancelAll(run.ErrShutdown)
 	if err := l.Wait(t.Context()); err != run.ErrShutdown || !errors.Is(err, context.Canceled) {
 		t.Errorf("it ended with %v", err)

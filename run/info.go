@@ -3,6 +3,7 @@ package run
 import (
 	"time"
 
+	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/auth"
 )
 
@@ -20,4 +21,7 @@ type RunEnd struct {
 	// its own terminal event; a *PanicError; what was wrong with the order of events; or the cause
 	// when the run was cancelled.
 	Err error
+	// Thread is the conversation that the run's input and its events came to: what a host saves. It
+	// is the hook's.
+	Thread *agui.Thread
 }

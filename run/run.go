@@ -96,9 +96,10 @@ type Run struct {
 
 	// Any goroutine, under mu.
 	mu    sync.Mutex
-	order agui.Order
-	buf   []byte // scratch for encoding
-	ended bool   // a terminal event was sent, or could not be: nothing follows
+	order  agui.Order
+	thread *agui.Thread // what its events come to; nil: nobody asks for that
+	buf    []byte       // scratch for encoding
+	ended  bool         // a terminal event was sent, or could not be: nothing follows
 
 	// The goroutine of Do.
 	exited error // how the run ended whose agent has called runtime.Goexit; nil for others
@@ -155,7 +156,7 @@ func Do(ctx context.Context, input *agui.RunAgentInput, with *Setup) (err error)
 	info := with.info(input)
 	defer func() {
 		if with.Ended != nil {
-			with.Ended(RunEnd{*info, err})
+			with.Ended(RunEnd{*info, err, r.conversation()})
 		}
 	}()
 	done := false
@@ -197,7 +198,20 @@ func newRun(ctx context.Context, input *agui.RunAgentInput, with *Setup) *Run {
 	}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	r.emitting.pass = make(chan struct{}, 1)
+	if with.Ended != nil {
+		r.thread = agui.NewThread(input)
+		if r.live != nil {
+			_ = r.thread.Apply(runStarted(input))
+		}
+	}
 	return r
+}
+
+// conversation is what the run's events came to, which nobody adds to any more.
+func (r *Run) conversation() *agui.Thread {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.thread
 }
 
 // info says what a run of input is, where somebody asks for that. It lies on the heap, since a run
@@ -323,6 +337,9 @@ func (r *Run) send(ev agui.Event, kind Kind) error {
 	}
 	if err := r.order.Check(ev); err != nil {
 		return err
+	}
+	if r.thread != nil {
+		_ = r.thread.Apply(ev) // what it skips, clients skip
 	}
 	if cap(b) <= maxScratch {
 		r.buf = b

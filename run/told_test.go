@@ -178,3 +178,42 @@ func TestWhoAsked(t *testing.T) {
 		t.Error(err, s.events)
 	}
 }
+
+// TestEndHasTheConversation: what the input and the events came to, for a run without a log and for
+// one that has one.
+func TestEndHasTheConversation(t *testing.T) {
+	input := &agui.RunAgentInput{ThreadID: "t", RunID: "r", Messages: []agui.Message{
+		{ID: "q", Role: agui.RoleUser, Content: agui.TextContent("hi?")},
+	}, State: []byte(`{"n":1}`)}
+	agent := run.AgentFunc(func(ctx context.Context, r *run.Run) error {
+		if err := message(3, nil)(ctx, r); err != nil {
+			return err
+		}
+		return r.Emit(&agui.StateDelta{Delta: []agui.PatchOp{{Op: agui.PatchReplace, Path: "/n", Value: []byte("2")}}})
+	})
+	check := func(end run.RunEnd) {
+		t.Helper()
+		m := end.Thread.Messages()
+		if end.Err != nil || len(m) != 2 || m[0].ID != "q" || m[1].Content.Text != pieces(0, 3) ||
+			string(end.Thread.State()) != `{"n":2}` || end.Thread.Run().RunID != "r" || end.Thread.Run().Active {
+			t.Errorf("ended with %v, %+v, %s", end.Err, m, end.Thread.State())
+		}
+	}
+	ends := make(chan run.RunEnd, 1)
+	with := setup(agent, &sink{})
+	with.Ended = func(end run.RunEnd) { ends <- end }
+	if err := run.Do(t.Context(), input, with); err != nil {
+		t.Error(err)
+	}
+	check(<-ends)
+
+	h := hubOf(t, run.HubConfig{})
+	s := startInput(input, nil)
+	s.Do = func(ctx context.Context, l *run.Live) error {
+		with := setup(agent, nil)
+		with.Live, with.Ended = l, func(end run.RunEnd) { ends <- end }
+		return run.Do(ctx, input, with)
+	}
+	mustStart(t, h, s, nil)
+	check(<-ends)
+}

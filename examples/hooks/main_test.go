@@ -114,7 +114,8 @@ func TestQuota(t *testing.T) {
 // TestRate: runs faster than PublicRates allow are refused, and the connection stays.
 func TestRate(t *testing.T) {
 	p := start(t)
-	c := trial.Connect(t, "ws://"+p.Addr+"/ws?user=ada", client.Config{})
+	// Without agloop.v1 a refusal is an event.
+	c := trial.Connect(t, "ws://"+p.Addr+"/ws?user=ada", client.Config{Resume: client.Resume{Off: true}})
 	ended := map[agui.EventType]int{}
 	for range 100 {
 		_, end := trial.Ask(t, c, "hello", nil)

@@ -5,11 +5,13 @@ package trial
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -115,10 +117,14 @@ func Connect(t testing.TB, url string, cfg client.Config) *client.Client {
 	return c
 }
 
-// Input is the input of a run that says words to the agent.
+// runs counts what Input has made.
+var runs atomic.Int64
+
+// Input is the input of a run that says words to the agent. No two have the same name: they would be
+// one run.
 func Input(words string) *agui.RunAgentInput {
 	return &agui.RunAgentInput{
-		ThreadID: "thread", RunID: "run",
+		ThreadID: "thread", RunID: fmt.Sprint("run-", runs.Add(1)),
 		Messages: []agui.Message{{ID: "m", Role: agui.RoleUser, Content: agui.TextContent(words)}},
 	}
 }
