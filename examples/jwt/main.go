@@ -65,7 +65,7 @@ const (
 	//
 	//	new WebSocket(url, ["agui.v1", "bearer." + token])
 	//
-	// The server chooses it, since it is the only one in Protocols. So the token is never sent
+	// The server chooses it, unless the client offers agloop.v1.json as well. So the token is never sent
 	// back, and a page that offers the token alone gets no subprotocol, which browsers take for a
 	// failure.
 	protocol    = "agui.v1"
