@@ -95,7 +95,7 @@ type Run struct {
 	live     *Live    // nil: the run has no log, and dies with its connection
 
 	// Any goroutine, under mu.
-	mu    sync.Mutex
+	mu     sync.Mutex
 	order  agui.Order
 	thread *agui.Thread // what its events come to; nil: nobody asks for that
 	buf    []byte       // scratch for encoding
