@@ -58,6 +58,14 @@ func parseTarget(raw string) (t target, err error) {
 	return t, nil
 }
 
+// offer adds a subprotocol to the request.
+func (t *target) offer(protocol string) {
+	if protocol != "" {
+		head := bytes.TrimSuffix(t.request, []byte("\r\n"))
+		t.request = fmt.Appendf(head, "Sec-WebSocket-Protocol: %s\r\n\r\n", protocol)
+	}
+}
+
 // sources are the source addresses of the connections.
 type sources struct {
 	first  uint32 // 0: the kernel chooses

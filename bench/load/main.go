@@ -26,6 +26,7 @@ type common struct {
 	json  bool
 
 	source      string
+	protocol    string // the subprotocol to offer; "": none
 	serverCores float64
 }
 
@@ -85,6 +86,7 @@ func (c *common) start(conns int, m mode) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	t.offer(c.protocol)
 	if c.cpu >= 0 {
 		if err := pin(c.cpu); err != nil {
 			return nil, err

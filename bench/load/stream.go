@@ -45,6 +45,7 @@ type streamMode struct {
 	e                          *engine
 	rate, burst, delta, length int
 	exact                      bool
+	control                    bool // frames of agloop.v1 that are no events may come
 	contents                   uint64
 	finished                   int
 	interval                   int64 // nanoseconds from one burst to the next
@@ -74,6 +75,9 @@ func (m *streamMode) onMessage(c *conn, f frame) error {
 	}
 	if f.op != opText {
 		return errors.New("event in a binary frame")
+	}
+	if m.control && len(f.payload) > 0 && f.payload[0] == '[' { // of agloop.v1, and no event
+		return nil
 	}
 	var ev event
 	if err := json.Unmarshal(f.payload, &ev); err != nil {
@@ -162,8 +166,10 @@ func streamMain(args []string) (*common, *report, error) {
 	fs.IntVar(&m.length, "seconds", 10, "length of a run; the window lies inside it")
 	warm := fs.Duration("warm", 2*time.Second, "time between the last run's input and the window")
 	late := fs.Duration("late", 30*time.Second, "how much later than asked the last run may finish")
+	fs.StringVar(&c.protocol, "protocol", "", "subprotocol to offer: with agloop.v1.json runs have a log")
 	fs.BoolVar(&m.exact, "exact", true, "a run must have rate × seconds × burst content events, no more and no fewer")
 	fs.Parse(args)
+	m.control = c.protocol != ""
 	r, err := streamRun(&c, m, *runs, *warm, *late)
 	return &c, r, err
 }
