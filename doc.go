@@ -2,6 +2,10 @@
 // WebSocket, for hosts that hold very many connections. The connections live on an epoll or kqueue
 // reactor, not on a goroutine each.
 //
+// Runs have a log, and outlive their connection, where the client speaks agloop.v1 or has a
+// principal: they are resumed, joined, followed, steered and cancelled. Without either a run dies with
+// its connection.
+//
 // A host serves an agent, and a client runs one:
 //
 //	srv := server.New(server.Config{Agent: agent})
@@ -20,6 +24,8 @@
 //	                                          goroutine that lasts as long as there are runs
 //	out   run.Emit → order checked            a mistake is the agent's error
 //	      → encoded once, by append           about 50 ns for a token
+//	      → the run's log, where it has one   its viewers have cursors; who is level is sent to at
+//	                                          once, who is behind pulls when its outbox drains
 //	      → the connection's outbox           one lock, any goroutine
 //	      → one write, in one of four places  a single event: the goroutine that emitted it;
 //	                                          a burst: the loop's writer; what a callback sent:
@@ -47,7 +53,10 @@
 //	PerformanceManager.cutMu → PerformanceManager.mu        connections are cut
 //	PerformanceManager.mu → metrics → memmon, Transport.mu  what holds is applied
 //	session.mu → activeSessions.mu, Conn.mu                 the inputs of one connection
-//	Run.mu → Conn.mu                                        the events of one run
+//	Run.mu → Conn.mu                                        the events of one run without a log
+//	Run.mu → the log's → controlSession.mu → Conn.mu        the events of one run with a log, see run.Hub
+//	run.Hub's → controlSession.mu                           a run begins whose thread is followed
+//	scopes.mu, controlSessions.mu                           alone
 //	Client.mu → mux.mu, states.mu                           the connection of a client changes
 //	Transport.mu → mux.mu                                   a connection of a Transport has ended
 //	mux.mu → states.mu, Conn.mu                             what a client has asked for on agloop.v1
@@ -71,6 +80,6 @@
 //
 // # Where to start reading
 //
-// server.go and server_session.go here, then run/run.go for a run's life, loop/doc.go for the
-// reactor, codec/frame, codec/handshake and codec/event for the wire, agui/doc.go for the nouns.
+// server.go and server_session.go here, then run/run.go for a run's life, run/hub.go and run/log.go
+// for one that has a log, server_control.go for the wire of those; loop/doc.go for the reactor, codec/frame, codec/handshake and codec/event for the wire, agui/doc.go for the nouns.
 package agloop

@@ -4,6 +4,11 @@
 // It knows an agent and a sink, and no socket. It enforces the order of events, slows an agent that
 // is faster than its reader, and ends every run with exactly one terminal event, whatever the agent
 // does.
+//
+// A run that is to outlive its connection has a log. A Hub finds the runs of the process by their
+// names and begins them, a Live is one of them: its log (log.go), what is older in that folded
+// (fold.go), its viewers with their cursors (viewer.go), which send to an Outlet each. A Store keeps
+// logs that have ended; MemoryStore does so in memory.
 package run
 
 import (

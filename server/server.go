@@ -44,6 +44,32 @@ type (
 	ToolCall    = agloop.ToolCall
 )
 
+// Runs that have a log: what becomes of them, who may what, and where their logs are.
+type (
+	RunHandle  = agloop.RunHandle
+	Cursor     = agloop.Cursor
+	Store      = agloop.Store
+	Disconnect = agloop.Disconnect
+	Busy       = agloop.Busy
+	Action     = agloop.Action
+)
+
+const (
+	DisconnectDefault  = agloop.DisconnectDefault
+	DisconnectCancel   = agloop.DisconnectCancel
+	DisconnectContinue = agloop.DisconnectContinue
+
+	BusyEnqueue        = agloop.BusyEnqueue
+	BusyReject         = agloop.BusyReject
+	BusyCancelPrevious = agloop.BusyCancelPrevious
+
+	ActionStart  = agloop.ActionStart
+	ActionJoin   = agloop.ActionJoin
+	ActionFollow = agloop.ActionFollow
+	ActionCancel = agloop.ActionCancel
+	ActionSteer  = agloop.ActionSteer
+)
+
 // A handler of messages as bytes, and its connections.
 type (
 	Handler    = agloop.Handler
@@ -125,6 +151,13 @@ var (
 	ErrEngineClosed          = agloop.ErrEngineClosed
 	ErrEventTooBig           = agloop.ErrEventTooBig
 	ErrRunEnded              = agloop.ErrRunEnded
+	ErrGone                  = agloop.ErrGone
+	ErrConflict              = agloop.ErrConflict
+	ErrThreadBusy            = agloop.ErrThreadBusy
+	ErrTooManyRuns           = agloop.ErrTooManyRuns
+	ErrCancelled             = agloop.ErrCancelled
+	ErrAbandoned             = agloop.ErrAbandoned
+	ErrShutdown              = agloop.ErrShutdown
 	ErrSerializerUnavailable = agloop.ErrSerializerUnavailable
 )
 
