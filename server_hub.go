@@ -21,6 +21,7 @@ func (s *Server) hubConfig() run.HubConfig {
 	store := s.cfg.Store
 	if store == nil {
 		s.ownStore = run.NewMemoryStore(ledger)
+		s.ownStore.LimitScope(s.logBytes() / scopeShare)
 		store = s.ownStore
 	}
 	return run.HubConfig{
@@ -32,6 +33,9 @@ func (s *Server) hubConfig() run.HubConfig {
 		Ledger: ledger, Log: s.log,
 	}
 }
+
+// scopeShare says which part of the bytes of all logs those of one scope may take.
+const scopeShare = 4
 
 // logBytes is the bound of all logs; 0 is none.
 func (s *Server) logBytes() int64 {

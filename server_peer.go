@@ -34,9 +34,9 @@ func (p *Peer) Conns() (list []ConnInfo) {
 	return list
 }
 
-// Kick closes its connections with code and reason, and returns how many those were. Their runs are
-// cancelled with them. It does not wait, and keeps nobody from connecting again: that is up to
-// Authorize.
+// Kick closes its connections with code and reason, and returns how many those were. They are
+// viewers no more of any run; what becomes of those says RunsConfig.OnDisconnect. Kick does not wait,
+// and keeps nobody from connecting again: that is up to Authorize.
 func (p *Peer) Kick(code CloseCode, reason string) int {
 	conns := p.srv.peers.of(p.key)
 	for _, c := range conns {

@@ -34,7 +34,8 @@ type RunsConfig struct {
 	FoldedBytes int
 	// LogBytes bounds the logs of the process, ended ones included. 0 is a quarter of its memory
 	// limit, if it has one; negative is no bound. Beyond it ended logs go first, then what is older
-	// of the runs that are longest without a viewer.
+	// of the runs that are longest without a viewer. The logs of one scope may take a quarter of it
+	// and be 1,024; beyond that its oldest ended ones go.
 	LogBytes int64
 	// AuthorizeRun is asked before a principal starts, joins, follows, cancels or steers a run,
 	// whether there is one of that name or not; Run is "" for follow. It returns the key to use,

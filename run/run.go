@@ -77,9 +77,10 @@ func (e *PanicError) Error() string { return fmt.Sprintf("agloop: run panicked: 
 // follows, unless the agent has emitted a terminal event itself, as it does to give a result or an
 // interrupt. When it returns an error or panics, or leaves something open, or ends its goroutine
 // with runtime.Goexit, RUN_ERROR follows: with what an *agui.PublicError says, or else with an id
-// under which the log has the error. When its context was cancelled, because the peer went away or
-// the server shuts down, whatever is open is closed and RUN_FINISHED with outcome cancelled
-// follows.
+// under which the log has the error. When its context was cancelled, because somebody stopped it,
+// nobody follows it any more, or the server shuts down (context.Cause says which), whatever is open
+// is closed and RUN_FINISHED with outcome cancelled follows. An agent that does not return within
+// ten seconds then is not waited for, where the run has a log.
 type Run struct {
 	// Input is what the client sent. It belongs to the run.
 	Input *agui.RunAgentInput

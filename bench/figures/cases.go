@@ -162,7 +162,7 @@ func (s settings) stream(events, burst int) workload {
 		name: fmt.Sprintf("stream/rate=%d/burst=%d", events, burst), group: "stream",
 		title: fmt.Sprintf("server CPU per token event, %d runs of %d events/s, bursts of %d", s.runs, rate*burst, burst),
 		path:  "/ws", load: append(streamLoad(s.runs, burst, seconds), "--rate", strconv.Itoa(rate)),
-		servers: []server{agloop("stream"), gorilla},
+		servers: []server{agloop("stream"), logged(), gorilla},
 		measure: perEvent, beside: append(besides("event", "events"), kept),
 		sweep: &result.Sweep{Plot: fmt.Sprintf("burst, about %d events/s a run", events), Axis: "events in a burst", X: float64(burst)},
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -82,7 +83,7 @@ func (g *tools) round(ctx context.Context, srv server, path string, args []strin
 		loads = append(loads, &loading{server: p})
 	}
 	for i, l := range loads {
-		started, err := g.load(ctx, l.server, path, args)
+		started, err := g.load(ctx, l.server, path, slices.Concat(args, srv.load))
 		if err != nil {
 			return nil, err
 		}

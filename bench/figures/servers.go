@@ -12,12 +12,20 @@ type server struct {
 	name    string
 	bin     string
 	args    []string
-	loops   bool   // has event loops, and takes --loops
-	command string // of a server that is not ours: a shell's words with {addr}, {host} and {port}
+	loops   bool     // has event loops, and takes --loops
+	load    []string // flags of the load that is put on it
+	command string   // of a server that is not ours: a shell's words with {addr}, {host} and {port}
 }
 
 func agloop(mode string) server {
 	return server{name: "agloop", bin: "agloop", args: []string{mode}, loops: true}
+}
+
+// logged is agloop whose runs have a log, as those of clients that want to resume them.
+func logged() server {
+	srv := agloop("stream")
+	srv.name, srv.load = "agloop, runs with a log", []string{"--protocol", "agloop.v1.json"}
+	return srv
 }
 
 func tagged(tag string) server {

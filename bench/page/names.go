@@ -28,7 +28,7 @@ const (
 
 func roleOf(name string) role {
 	switch {
-	case name == ours:
+	case name == ours, strings.HasPrefix(name, ours+","): // or ours in another way of use
 		return own
 	case slices.Contains(floors, name):
 		return floor
