@@ -45,8 +45,8 @@ func (s *Server) logBytes() int64 {
 	return s.decodeBudget()
 }
 
-// newStart is what a run is started with that has a log. continues is what the wire that starts it
-// does when its last viewer is gone.
+// newStart is what a run is started with that has a log. onDisconnect is what becomes of it when its
+// last viewer is gone, unless RunsConfig says so.
 func (s *Server) newStart(key RunKey, p Principal, values []any, input *agui.RunAgentInput, hash [32]byte,
 	onDisconnect Disconnect,
 ) *run.Start {
