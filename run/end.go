@@ -60,6 +60,8 @@ type ending struct {
 	err error  // what Do returns
 	log string // what the log says of err; "" for nothing
 	id  string // names it in the text that the client reads; "" where that has none
+
+	sent bool // the terminal event was this ending's
 }
 
 // finish sends the terminal event that the agent's result asks for.
@@ -72,14 +74,19 @@ func (r *Run) finish(err error) error {
 	return e.err
 }
 
-// abandon ends a run that was cancelled and whose agent does not return.
-func (r *Run) abandon() { r.logEnding(r.end(nil)) }
+// abandon ends a run that was cancelled and whose agent does not return. It reports whether the run
+// had not ended by itself.
+func (r *Run) abandon() bool {
+	e := r.end(nil)
+	r.logEnding(e)
+	return e.sent
+}
 
 // end is the part of finish under mu.
 func (r *Run) end(err error) ending {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	e := ending{err: err}
+	e := ending{err: err, sent: !r.ended}
 	_, panicked := errors.AsType[*PanicError](err)
 	cause := context.Cause(r.ctx)
 	switch {
@@ -199,13 +206,18 @@ func (r *Run) failHidden(what, code string) (id string) {
 	return id
 }
 
-// fail ends the run with RUN_ERROR, which may come at any time. Under mu.
+// fail ends the run with RUN_ERROR, which may come at any time, also where the run's encoder does not
+// encode that. Under mu.
 func (r *Run) fail(message, code string) {
 	ev := &agui.RunError{Message: toUTF8(message), Code: new(toUTF8(code))}
-	if err := r.send(ev, KindTerminal); errors.Is(err, ErrEventTooBig) {
+	err := r.send(ev, KindTerminal)
+	if errors.Is(err, ErrEventTooBig) {
 		most := r.maxEvent / 16 // an escaped byte takes six, and there are two texts
 		ev.Message, ev.Code = cut(ev.Message, most), new(cut(*ev.Code, most))
-		_ = r.send(ev, KindTerminal)
+		err = r.send(ev, KindTerminal)
+	}
+	if err != nil && err != errNotSent {
+		Refuse(r.sink, *ev.Code, ev.Message)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"iter"
-	"slices"
 	"time"
 )
 
@@ -15,13 +14,17 @@ func (h *Hub) Attach(ctx context.Context, k RunKey, at Cursor, out Outlet) (*Liv
 	if err != nil {
 		return nil, nil, err
 	}
-	if l == nil {
-		if l, err = h.load(ctx, k, at); err != nil {
+	if l != nil {
+		v, err := l.attach(at, true, out)
+		switch err {
+		case nil:
+			return l, v, nil
+		case errReleased: // the store has it by now
+		default:
 			return nil, nil, err
 		}
 	}
-	v, err := l.attach(at, true, out)
-	return l, v, err
+	return h.view(ctx, k, at, true, out)
 }
 
 // StoreInfo is what the hub's store is.
@@ -29,40 +32,66 @@ func (h *Hub) StoreInfo() StoreInfo { return h.cfg.Store.Info() }
 
 // Find returns a run that has not ended, nil where there is none.
 func (h *Hub) Find(k RunKey) *Live {
-	h.mu.Lock()
-	l := h.runs[k]
-	h.mu.Unlock()
+	l := h.named(k)
 	if l == nil {
 		return nil
 	}
 	select {
 	case <-l.opened:
-		if l.openErr != nil {
-			return nil
+		if l.begins {
+			return l
 		}
-		return l
 	default:
-		return nil
 	}
+	return nil
 }
 
 // find is Find that waits for a run that is being opened.
 func (h *Hub) find(ctx context.Context, k RunKey) (*Live, error) {
-	h.mu.Lock()
-	l := h.runs[k]
-	h.mu.Unlock()
+	l := h.named(k)
 	if l == nil {
 		return nil, nil
 	}
-	select {
-	case <-l.opened:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	if l.openErr != nil {
-		return nil, nil
+	if begins, err := l.awaitOpened(ctx); !begins {
+		return nil, err
 	}
 	return l, nil
+}
+
+// named is who has a name, though it may not be open.
+func (h *Hub) named(k RunKey) *Live {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.runs[k]
+}
+
+// view attaches to an ended log in the store; out may be nil. The log is counted and its run lingers
+// while it has its viewer.
+func (h *Hub) view(ctx context.Context, k RunKey, at Cursor, fromStart bool, out Outlet) (_ *Live, v *Viewer, err error) {
+	l, err := h.load(ctx, k, at)
+	if err != nil || out == nil {
+		return l, nil, err
+	}
+	h.mu.Lock()
+	h.lingering[l] = struct{}{} // before it is asked which interrupts were answered: none is missed
+	h.mu.Unlock()
+	defer func() {
+		if v == nil {
+			h.forget(l)
+		}
+	}()
+	if err = h.settleLoaded(ctx, l); err != nil {
+		return nil, nil, err
+	}
+	if v, err = l.attach(at, fromStart, out); err != nil {
+		return nil, nil, err
+	}
+	l.log.recountAll()
+	l.mu.Lock()
+	l.expireLater()
+	l.mu.Unlock()
+	h.releaseLater(l)
+	return l, v, nil
 }
 
 // readAtOnce is how much is asked of a store at once, in bytes.
@@ -99,29 +128,30 @@ func (h *Hub) load(ctx context.Context, k RunKey, at Cursor) (*Live, error) {
 	l.log = newLiveLog(record.Epoch, h.cfg.Limits)
 	_, l.log.shared = h.cfg.Store.(*MemoryStore)
 	l.log.prelude, l.log.older, l.log.first, l.log.ended = lead, entries, record.Last+1, true
-	l.log.onGrow, l.log.onVacant, l.log.onEnded = h.grow, func() {}, func() {}
 	if len(entries) > 0 {
 		l.log.trimmed = entries[0].First - 1
-		answered, err := h.answered(ctx, record)
-		if err != nil {
-			return nil, err
-		}
-		l.log.settle(answered)
 	}
-	l.log.recountAll()
-	timer := time.AfterFunc(longest, func() { l.log.sendAway(ErrBuried) })
-	l.log.onVacant = func() { timer.Stop() }
+	l.log.onGrow, l.log.onVacant = h.grow, func() {}
 	return l, nil
 }
 
+// settleLoaded leaves out of the end of a log from the store what later runs have answered.
+func (h *Hub) settleLoaded(ctx context.Context, l *Live) error {
+	answered, err := h.answered(ctx, l.info)
+	if err == nil {
+		l.log.settle(answered)
+	}
+	return err
+}
+
 // answered are the ids of interrupts that runs of the same thread answer which began after a run.
-func (h *Hub) answered(ctx context.Context, r Record) (map[string]bool, error) {
+func (h *Hub) answered(ctx context.Context, r RunInfo) (map[string]bool, error) {
 	var ids map[string]bool
-	for other, err := range h.List(ctx, r.Info.Scope, r.Info.Thread) {
+	for other, err := range h.List(ctx, r.Scope, r.Thread) {
 		if err != nil {
 			return nil, err
 		}
-		if !other.Info.Started.After(r.Info.Started) {
+		if !other.Info.Started.After(r.Started) {
 			continue
 		}
 		for _, id := range other.Resumes {
@@ -179,17 +209,27 @@ func (h *Hub) settleInterrupts(l *Live) {
 	for _, id := range l.resumes {
 		answered[id] = true
 	}
-	h.mu.Lock()
-	var earlier []*Live
-	for other := range h.lingering {
-		if other.info.Scope == l.info.Scope && other.info.Thread == l.info.Thread {
-			earlier = append(earlier, other)
-		}
-	}
-	h.mu.Unlock()
-	for _, other := range earlier {
+	for _, other := range h.sameThread(l) {
 		other.log.settle(answered)
 	}
+}
+
+// sameThread are the other runs of a thread whose events somebody may still get.
+func (h *Hub) sameThread(l *Live) (list []*Live) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	take := func(other *Live) {
+		if other != l && other.info.Scope == l.info.Scope && other.info.Thread == l.info.Thread {
+			list = append(list, other)
+		}
+	}
+	for _, other := range h.runs { // its client has the end before the hub
+		take(other)
+	}
+	for other := range h.lingering {
+		take(other)
+	}
+	return list
 }
 
 // List yields what there is of the runs of a thread, in the order of their start; of all threads of
@@ -230,17 +270,27 @@ func (h *Hub) Follow(scope, thread string, wake func(RunKey)) (stop func()) {
 const tombstones = 24 * time.Hour
 
 // Cancel cancels a run, see Live.Cancel. Where there is no run of that name, one that is started
-// later ends at once. The error is the store's.
+// later ends at once. The error is ctx's or the store's.
 func (h *Hub) Cancel(ctx context.Context, k RunKey, cause error) error {
-	l, err := h.find(ctx, k)
-	if err != nil {
+	if found, err := h.cancelNamed(ctx, k, cause); found || err != nil {
 		return err
 	}
-	if l != nil {
-		l.Cancel(cause)
-		return nil
+	if err := h.cfg.Store.Bury(ctx, k, true, tombstones); err != nil {
+		return err
 	}
-	return h.cfg.Store.Bury(ctx, k, true, tombstones)
+	_, err := h.cancelNamed(ctx, k, cause) // one that was opened meanwhile has found no tombstone
+	return err
+}
+
+// cancelNamed cancels the run that has a name, at once also where it is still being opened. It reports
+// whether there is one that begins.
+func (h *Hub) cancelNamed(ctx context.Context, k RunKey, cause error) (found bool, err error) {
+	l := h.named(k)
+	if l == nil {
+		return false, nil
+	}
+	l.Cancel(cause)
+	return l.awaitOpened(ctx)
 }
 
 // Live are the runs that have not ended, those included that wait for their thread.
@@ -280,54 +330,4 @@ func (h *Hub) Busy() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return max(len(h.runs), int(h.running.Load()))
-}
-
-// grow counts bytes of logs, which may be negative. It is called under a log's lock.
-func (h *Hub) grow(bytes int) {
-	if bytes == 0 {
-		return
-	}
-	h.cfg.Ledger.Add(0, bytes)
-	if held := h.held.Add(int64(bytes)); bytes > 0 && h.overBy(held) > 0 && h.shedding.CompareAndSwap(false, true) {
-		go h.shed()
-	}
-}
-
-// overBy is how many bytes of logs there are too many. Those that a MemoryStore keeps count as well.
-func (h *Hub) overBy(held int64) int64 {
-	most := h.cfg.LogBytes()
-	if most <= 0 {
-		return 0
-	}
-	if s, ok := h.cfg.Store.(*MemoryStore); ok {
-		held += s.Held()
-	}
-	return held - most
-}
-
-// shed drops logs until they keep to their bound: ended ones first, then those of the runs that are
-// longest without a viewer.
-func (h *Hub) shed() {
-	defer h.shedding.Store(false)
-	if s, ok := h.cfg.Store.(*MemoryStore); ok {
-		if over := h.overBy(h.held.Load()); over > 0 {
-			h.counters.shed.Add(uint64(s.Shed(over)))
-		}
-	}
-	alone := h.Live()
-	since := make(map[*Live]time.Time, len(alone))
-	alone = slices.DeleteFunc(alone, func(l *Live) bool {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		since[l] = l.since
-		return l.since.IsZero()
-	})
-	slices.SortFunc(alone, func(a, b *Live) int { return since[a].Compare(since[b]) })
-	for _, l := range alone {
-		if h.overBy(h.held.Load()) <= 0 {
-			return
-		}
-		l.log.drop()
-		h.counters.shed.Add(1)
-	}
 }

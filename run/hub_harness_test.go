@@ -14,6 +14,7 @@ import (
 	"github.com/agloop/agloop/codec/event"
 	"github.com/agloop/agloop/internal/testkit"
 	"github.com/agloop/agloop/memmon"
+	"github.com/agloop/agloop/metrics"
 	"github.com/agloop/agloop/run"
 )
 
@@ -210,4 +211,11 @@ func pieces(from, to int) string {
 func await(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	testkit.Await(t, what, done)
+}
+
+// shedCount is how many logs a hub has shed.
+func shedCount(h *run.Hub) uint64 {
+	var r metrics.Runs
+	h.Figures(&r, nil)
+	return r.Shed
 }

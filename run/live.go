@@ -24,9 +24,10 @@ type Live struct {
 	ctx     context.Context
 	stop    context.CancelCauseFunc
 
-	// Who opens it, until opened is closed.
-	openErr error
-	stored  Log // nil: it is in no store
+	// Who starts it, until opened is closed.
+	begins    bool // otherwise it never does
+	discarded bool // its hub has taken back what it has
+	stored    Log  // nil: it is in no store
 
 	// Any goroutine.
 	steering steering
@@ -35,6 +36,7 @@ type Live struct {
 	storing sync.Mutex
 	through uint64 // what the store has
 	closed  bool   // the store is to have no more
+	warned  bool   // the log has that the store fails
 
 	// Any goroutine, under mu, which comes after the log's.
 	mu      sync.Mutex
@@ -133,16 +135,25 @@ func (l *Live) Cancel(cause error) {
 // giveUp ends a run whose agent ignores that it was cancelled.
 func (l *Live) giveUp() {
 	l.mu.Lock()
-	r, ended := l.run, l.outcome != OutcomeNone
+	r := l.run
 	l.mu.Unlock()
-	if r == nil || ended {
+	if r == nil || !r.abandon() {
 		return
 	}
 	l.hub.counters.givenUp.Add(1)
 	l.hub.cfg.Log.Warn("agloop: an agent ignores that its run was cancelled; the run ends without it",
 		"thread", l.info.Thread, "run", l.info.Run)
-	r.abandon()
 	l.finish(context.Cause(l.ctx))
+}
+
+// awaitOpened waits until it is known whether the run begins. The error is ctx's.
+func (l *Live) awaitOpened(ctx context.Context) (begins bool, err error) {
+	select {
+	case <-l.opened:
+		return l.begins, nil
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
 }
 
 // claim reports whether the caller is to have the run begin, which happens once.
@@ -222,6 +233,38 @@ func (l *Live) noteEnd(o Outcome) {
 	l.steering.end()
 }
 
+// hasEnded reports whether the run has its terminal event, or is about to.
+func (l *Live) hasEnded() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.outcome != OutcomeNone
+}
+
+// endTimers has the viewers of a run that has ended sent away in a while, and nothing else happen. It
+// returns how it ended.
+func (l *Live) endTimers() Outcome {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, t := range [...]*time.Timer{l.expiry, l.vacant} {
+		if t != nil {
+			t.Stop()
+		}
+	}
+	l.expireLater()
+	return l.outcome
+}
+
+// expireLater has the viewers of a run that has ended sent away in a while. Under mu.
+func (l *Live) expireLater() {
+	l.expiry = time.AfterFunc(longest, func() { l.log.sendAway(ErrBuried) })
+}
+
+func (l *Live) stopExpiry() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.expiry.Stop()
+}
+
 // leftAlone is told when the last viewer is gone. Under the log's lock.
 func (l *Live) leftAlone() {
 	l.mu.Lock()
@@ -233,20 +276,25 @@ func (l *Live) leftAlone() {
 	switch grace := l.hub.cfg.Grace; {
 	case l.start.Keep, l.start.OnDisconnect == DisconnectContinue && grace < 0:
 	case l.start.OnDisconnect == DisconnectContinue:
-		l.vacant = time.AfterFunc(grace, l.abandon)
+		l.vacant = time.AfterFunc(grace, func() { l.abandon(grace) })
 	default:
 		go l.Cancel(ErrAbandoned)
 	}
 }
 
-// abandon cancels a run that has been without a viewer for too long.
-func (l *Live) abandon() {
-	l.mu.Lock()
-	alone := l.vacant != nil
-	l.mu.Unlock()
-	if alone {
+// abandon cancels a run that has been without a viewer for so long. A timer that a viewer has come
+// before may still call it.
+func (l *Live) abandon(grace time.Duration) {
+	if since := l.aloneSince(); !since.IsZero() && time.Since(since) >= grace {
 		l.Cancel(ErrAbandoned)
 	}
+}
+
+// aloneSince is since when it is without a viewer, zero where it has some.
+func (l *Live) aloneSince() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.since
 }
 
 // attach adds a viewer.
@@ -269,18 +317,23 @@ func (l *Live) attach(at Cursor, fromStart bool, out Outlet) (*Viewer, error) {
 func (l *Live) store(first uint64, events [][]byte, older []Entry) {
 	l.storing.Lock()
 	defer l.storing.Unlock()
-	if l.stored == nil || l.closed {
+	if l.stored == nil || l.closed || !l.append(first, events) {
 		return
 	}
-	ctx := context.Background()
-	err := l.append(ctx, first, events)
-	if err == nil && older != nil {
-		err = l.stored.Fold(ctx, first+uint64(len(events))-1, older)
-	}
-	l.noteStored(err)
+	l.noteStored(l.stored.Fold(context.Background(), first+uint64(len(events))-1, older))
 }
 
-// dropStored has the store drop what the log has dropped.
+// dropped has the store drop what the log has dropped. A MemoryStore counts that, and does so at once;
+// for another one nobody waits.
+func (l *Live) dropped() {
+	if l.log.shared {
+		l.dropStored()
+		return
+	}
+	go l.dropStored()
+}
+
+// dropStored is what dropped does.
 func (l *Live) dropStored() {
 	l.storing.Lock()
 	defer l.storing.Unlock()
@@ -289,38 +342,43 @@ func (l *Live) dropStored() {
 	}
 }
 
-// append gives the store those events that it does not have. Under storing.
-func (l *Live) append(ctx context.Context, first uint64, events [][]byte) error {
+// append gives the store those events that it does not have, and reports whether it has them. Where it
+// fails there would be a gap, so the store is given no more, and no end that would close the log
+// before its terminal event. Under storing.
+func (l *Live) append(first uint64, events [][]byte) bool {
 	if skip := int(l.through + 1 - first); skip > 0 {
 		events = events[min(skip, len(events)):]
 		first = l.through + 1
 	}
 	if len(events) == 0 {
-		return nil
+		return true
 	}
-	err := l.stored.Append(ctx, first, events)
-	if err == nil {
-		l.through = first + uint64(len(events)) - 1
+	if err := l.stored.Append(context.Background(), first, events); err != nil {
+		l.closed = true
+		l.noteStored(err)
+		return false
 	}
-	return err
+	l.through = first + uint64(len(events)) - 1
+	return true
 }
 
 // seal gives the store the rest of the log and ends the writing.
 func (l *Live) seal(keep time.Duration) {
 	l.storing.Lock()
 	defer l.storing.Unlock()
-	if l.stored == nil || l.closed {
+	if l.stored == nil || l.closed || !l.append(l.log.rest()) {
 		return
 	}
 	l.closed = true
-	ctx := context.Background()
-	first, events := l.log.rest()
-	l.noteStored(errors.Join(l.append(ctx, first, events), l.stored.Close(ctx, keep)))
+	l.noteStored(l.stored.Close(context.Background(), keep))
 }
 
-// noteStored logs what went wrong with the store.
+// noteStored logs what went wrong with the store, once: a store that fails does so for every event.
+// Under storing.
 func (l *Live) noteStored(err error) {
-	if err != nil && !errors.Is(err, errStoreClosed) { // which is what a server does that ends at once
-		l.hub.cfg.Log.Error("agloop: a run could not be stored", "thread", l.info.Thread, "run", l.info.Run, "err", err)
+	if err == nil || l.warned || errors.Is(err, errStoreClosed) { // which is what a server does that ends at once
+		return
 	}
+	l.warned = true
+	l.hub.cfg.Log.Error("agloop: a run could not be stored", "thread", l.info.Thread, "run", l.info.Run, "err", err)
 }

@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -59,6 +60,7 @@ type liveLog struct {
 	folder   *folder
 	dropped  bool // what is older is to be dropped when it has folded
 	ended    bool
+	released bool          // nobody counts it any more: no viewer comes
 	terminal []byte        // in place of the terminal event, for who has not seen that; nil: as it is
 	viewers  []*Viewer     // the most advanced is not known without looking
 	frame    Frame         // that is being offered: it would take memory of its own otherwise
@@ -152,7 +154,10 @@ func (l *liveLog) startFolding() {
 // fold moves the oldest of the newest events to what is older. One goroutine at a time.
 func (l *liveLog) fold() {
 	for {
-		older, moved, first := l.oldest()
+		older, moved, first, dropped := l.oldest()
+		if dropped {
+			l.onDropped()
+		}
 		if moved == nil {
 			return
 		}
@@ -170,8 +175,9 @@ func (l *liveLog) fold() {
 	}
 }
 
-// oldest is what is to be folded next, nil when that is enough.
-func (l *liveLog) oldest() (older []Entry, moved [][]byte, first uint64) {
+// oldest is what is to be folded next, nil when that is enough. It reports whether what is older was
+// dropped before that, as drop asked for.
+func (l *liveLog) oldest() (older []Entry, moved [][]byte, first uint64, dropped bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n, size := 0, l.size
@@ -180,11 +186,15 @@ func (l *liveLog) oldest() (older []Entry, moved [][]byte, first uint64) {
 		n++
 	}
 	if n == 0 || len(l.newest) < l.limits.WindowEvents && l.size <= l.limits.WindowBytes {
+		before := l.held
+		if dropped = l.dropIfAsked(); dropped {
+			l.recount(before)
+		}
 		l.folding = false
 		l.look()
-		return nil, nil, 0
+		return nil, nil, 0, dropped
 	}
-	return l.older, slices.Clone(l.newest[:n]), l.first
+	return l.older, slices.Clone(l.newest[:n]), l.first, false
 }
 
 // replaceOldest puts what n of the newest events were folded to in their place. It reports whether
@@ -199,18 +209,21 @@ func (l *liveLog) replaceOldest(n int, folded []Entry, trimmed uint64) (dropped 
 	}
 	l.newest = slices.Delete(l.newest, 0, n)
 	l.first += uint64(n)
-	if dropped = l.dropped; dropped {
-		l.dropped = false
-		l.dropOlder()
-	}
-	done := 0 // segments in which neither the newest events nor the older ones lie
+	dropped = l.dropIfAsked()
+	l.freeSegments()
+	l.recount(before)
+	l.look()
+	return dropped
+}
+
+// freeSegments lets go of the segments in which neither the newest events nor the older ones lie.
+// Under mu, by who folds, or while nobody does.
+func (l *liveLog) freeSegments() {
+	done := 0
 	for done < len(l.segments)-1 && l.segments[done].through < l.first && l.segments[done].through <= l.folder.settled {
 		done++
 	}
 	l.segments = slices.Delete(l.segments, 0, done)
-	l.recount(before)
-	l.look()
-	return dropped
 }
 
 // recount counts what is held anew. Under mu.
@@ -238,25 +251,32 @@ func (l *liveLog) recountAll() {
 	l.recount(l.held)
 }
 
-// drop forgets all events but the newest. Cursors before those are trimmed.
-func (l *liveLog) drop() {
-	if l.tryDrop() {
+// drop forgets all events but the newest, unless somebody views the log. Cursors before those are
+// trimmed. It reports whether there was anything, though who folds may still have to do it.
+func (l *liveLog) drop() bool {
+	did, later := l.tryDrop()
+	if did {
 		l.onDropped()
 	}
+	return did || later
 }
 
 // tryDrop drops what is older, or has who folds do it.
-func (l *liveLog) tryDrop() bool {
+func (l *liveLog) tryDrop() (did, later bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.folding {
+	switch {
+	case len(l.viewers) > 0 || l.released:
+		return false, false
+	case l.folding:
+		later = !l.dropped
 		l.dropped = true
-		return false
+		return false, later
 	}
 	before := l.held
-	l.dropOlder()
+	did = l.dropOlder()
 	l.recount(before)
-	return true
+	return did, false
 }
 
 // trimmedAt is the offset up to which events are gone.
@@ -266,10 +286,26 @@ func (l *liveLog) trimmedAt() uint64 {
 	return l.trimmed
 }
 
-// dropOlder forgets what is older than the newest events. Under mu, while nobody folds.
-func (l *liveLog) dropOlder() {
+// dropOlder forgets what is older than the newest events, and reports whether there was any. Under mu,
+// while nobody folds.
+func (l *liveLog) dropOlder() bool {
+	if len(l.older) == 0 {
+		return false
+	}
 	l.older, l.trimmed = nil, l.first-1
 	l.folder = &folder{most: l.folder.most, settled: l.trimmed} // which knows no state
+	l.freeSegments()
+	return true
+}
+
+// dropIfAsked drops what drop was to drop while it was being folded, unless somebody has come to view
+// it. Under mu, by who folds.
+func (l *liveLog) dropIfAsked() (did bool) {
+	if l.dropped && len(l.viewers) == 0 {
+		did = l.dropOlder()
+	}
+	l.dropped = false
+	return did
 }
 
 // releaseWhenVacant has the ledger forget the log, and calls then, when the last viewer is gone.
@@ -278,13 +314,16 @@ func (l *liveLog) releaseWhenVacant(then func()) {
 	defer l.mu.Unlock()
 	l.onVacant = func() {
 		l.onGrow(-l.held)
-		l.held, l.onVacant, l.onGrow = 0, func() {}, func(int) {}
+		l.held, l.onVacant, l.onGrow, l.released = 0, func() {}, func(int) {}, true
 		then()
 	}
 	if len(l.viewers) == 0 {
 		l.onVacant()
 	}
 }
+
+// errReleased says that a log is not counted any more, and its store has it.
+var errReleased = errors.New("agloop: the log has gone to its store")
 
 // rest is everything as a store wants it: the newest events and the offset of the first.
 func (l *liveLog) rest() (first uint64, events [][]byte) {

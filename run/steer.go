@@ -2,7 +2,9 @@ package run
 
 import (
 	"context"
+	"slices"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/agloop/agloop/agui"
 )
@@ -23,6 +25,7 @@ type steering struct {
 	listening bool // the agent has asked for it
 	over      bool // the run has had its terminal event
 	waiting   []*steer
+	taking    []*steer        // taken, and not answered yet: their emitting may wait for room
 	answers   map[string]bool // of those that do not wait any more
 	order     []string        // of answers
 	ready     chan struct{}   // holds a token while some wait
@@ -49,9 +52,9 @@ func (s *steering) enqueue(id, text string, told func(ok bool)) (ok, known bool)
 	if ok, known := s.answers[id]; known {
 		return ok, true
 	}
-	for _, w := range s.waiting {
-		if w.id == id {
-			w.told = append(w.told, told)
+	for _, list := range [...][]*steer{s.waiting, s.taking} {
+		if i := slices.IndexFunc(list, func(w *steer) bool { return w.id == id }); i >= 0 {
+			list[i].told = append(list[i].told, told)
 			return false, false
 		}
 	}
@@ -85,7 +88,7 @@ func (s *steering) listen() <-chan struct{} {
 	return s.ready
 }
 
-// take returns the oldest that waits, nil where there is none.
+// take returns the oldest that waits, nil where there is none. It is to be answered.
 func (s *steering) take() *steer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,41 +99,49 @@ func (s *steering) take() *steer {
 	w := s.waiting[0]
 	s.waiting[0] = nil
 	s.waiting = s.waiting[1:]
+	s.taking = append(s.taking, w)
 	s.notify()
 	return w
 }
 
 // answer tells who said it whether it was taken.
 func (s *steering) answer(w *steer, ok bool) {
-	s.mu.Lock()
-	if s.answers == nil {
-		s.answers = make(map[string]bool)
-	}
-	if _, known := s.answers[w.id]; !known {
-		s.order = append(s.order, w.id)
-	}
-	s.answers[w.id] = ok
-	if len(s.order) > maxAnswers {
-		delete(s.answers, s.order[0])
-		s.order = s.order[1:]
-	}
-	told := w.told
-	s.mu.Unlock()
-	for _, f := range told {
+	for _, f := range s.noteAnswer(w, ok) {
 		f(ok)
 	}
 }
 
+// noteAnswer is the part of answer under mu. It returns who is to be told.
+func (s *steering) noteAnswer(w *steer, ok bool) []func(ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.answers == nil {
+		s.answers = make(map[string]bool)
+	}
+	s.answers[w.id] = ok // which has none yet: it was found waiting, or being taken, until now
+	if s.order = append(s.order, w.id); len(s.order) > maxAnswers {
+		delete(s.answers, s.order[0])
+		s.order = s.order[1:]
+	}
+	s.taking = slices.DeleteFunc(s.taking, func(other *steer) bool { return other == w })
+	return w.told
+}
+
 // end answers all that wait: the run is over.
 func (s *steering) end() {
-	s.mu.Lock()
-	s.over = true
-	waiting := s.waiting
-	s.waiting = nil
-	s.mu.Unlock()
-	for _, w := range waiting {
+	for _, w := range s.takeAll() {
 		s.answer(w, false)
 	}
+}
+
+// takeAll takes all that wait, the last there are.
+func (s *steering) takeAll() (all []*steer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+	all, s.waiting = s.waiting, nil
+	s.taking = append(s.taking, all...)
+	return all
 }
 
 // Steering returns a channel that holds a token while somebody has said something to the run that
@@ -159,19 +170,27 @@ func (r *Run) TakeSteer() (text string, ok bool, err error) {
 	return w.text, err == nil, err
 }
 
-// emitMessage emits a user message.
+// emitMessage emits a user message, whose text may be longer than an event.
 func (r *Run) emitMessage(id, text string) error {
-	for _, ev := range [...]agui.Event{
-		&agui.TextMessageStart{MessageID: id, Role: agui.RoleUser},
-		&agui.TextMessageContent{MessageID: id, Delta: text},
-		&agui.TextMessageEnd{MessageID: id},
-	} {
-		if err := r.Emit(ev); err != nil {
+	if err := r.Emit(&agui.TextMessageStart{MessageID: id, Role: agui.RoleUser}); err != nil {
+		return err
+	}
+	most := max((r.maxEvent-steerHead)/6, utf8.UTFMax) // an escaped byte takes six
+	for len(text) > 0 {
+		n := min(len(text), most)
+		for n < len(text) && !utf8.RuneStart(text[n]) {
+			n--
+		}
+		if err := r.Emit(&agui.TextMessageContent{MessageID: id, Delta: text[:n]}); err != nil {
 			return err
 		}
+		text = text[n:]
 	}
-	return nil
+	return r.Emit(&agui.TextMessageEnd{MessageID: id})
 }
+
+// steerHead is about what an event of a message takes beside its text, in bytes.
+const steerHead = 1 << 10
 
 // Viewers is how many viewers the run has now; where it has no log, 1.
 func (r *Run) Viewers() int {

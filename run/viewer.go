@@ -50,6 +50,7 @@ type Viewer struct {
 	seen  int64    // bytes of all events before it, about
 	lead  [][]byte // of the prelude, what is still to be sent
 	led   int      // frames of the prelude that were sent
+	at    int      // in the log's viewers
 	state viewerState
 }
 
@@ -64,12 +65,14 @@ const (
 
 // attach adds a viewer that has applied everything up to a cursor. fromStart is who joins at the
 // start and did not start the run: it is given the prelude. The viewer pulls when it is told to. The
-// error is ErrGone, wrapped.
+// error is ErrGone, wrapped, or errReleased.
 func (l *liveLog) attach(at Cursor, fromStart bool, out Outlet) (*Viewer, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	v := &Viewer{log: l, out: out, next: at.Offset + 1}
 	switch {
+	case l.released:
+		return nil, errReleased
 	case at != Cursor{} && at.Epoch != l.epoch:
 		return nil, ErrOtherEpoch
 	case at.Offset > l.last():
@@ -82,6 +85,7 @@ func (l *liveLog) attach(at Cursor, fromStart bool, out Outlet) (*Viewer, error)
 		v.lead = l.prelude
 	}
 	v.seen = l.written - l.bytesFrom(v.next)
+	v.at = len(l.viewers)
 	l.viewers = append(l.viewers, v)
 	l.look()
 	return v, nil
@@ -107,6 +111,7 @@ func (v *Viewer) Pull() (more bool) {
 	l := v.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	defer l.look()
 	for sent := 0; sent < pullAtOnce; {
 		if v.state != viewerBehind {
 			return false
@@ -170,7 +175,8 @@ func (l *liveLog) frameAt(v *Viewer, f *Frame) error {
 // leads reports whether some of the prelude is still to be sent. Under mu.
 func (v *Viewer) leads() bool { return v.led < len(v.lead) }
 
-// offer sends one frame to a viewer and reports whether it took it and goes on. Under mu.
+// offer sends one frame to a viewer and reports whether it took it and goes on. Who calls it looks
+// afterwards whether the producer is to wait: with many viewers that is no look for each. Under mu.
 func (l *liveLog) offer(v *Viewer, f *Frame) bool {
 	switch v.out.Offer(f) {
 	case OutletFull:
@@ -192,7 +198,6 @@ func (l *liveLog) offer(v *Viewer, f *Frame) bool {
 		l.detach(v, nil)
 		return false
 	}
-	l.look()
 	return true
 }
 
@@ -219,15 +224,11 @@ func (l *liveLog) detach(v *Viewer, why error) {
 		return
 	}
 	v.state = viewerLeft
-	for i, other := range l.viewers {
-		if other == v {
-			last := len(l.viewers) - 1
-			l.viewers[i] = l.viewers[last]
-			l.viewers[last] = nil
-			l.viewers = l.viewers[:last]
-			break
-		}
-	}
+	last := len(l.viewers) - 1
+	moved := l.viewers[last]
+	l.viewers[v.at], moved.at = moved, v.at
+	l.viewers[last] = nil
+	l.viewers = l.viewers[:last]
 	v.out.Ended(why)
 	if len(l.viewers) == 0 {
 		l.onVacant()

@@ -1,0 +1,68 @@
+package run
+
+import (
+	"slices"
+	"time"
+)
+
+// grow counts bytes of logs, which may be negative. It is called under a log's lock.
+func (h *Hub) grow(bytes int) {
+	if bytes == 0 {
+		return
+	}
+	h.cfg.Ledger.Add(0, bytes)
+	held := h.held.Add(int64(bytes))
+	if bytes < 0 {
+		return
+	}
+	switch over := h.overBy(held); {
+	case over <= 0:
+		h.shedFrom.Store(0)
+	case over > h.shedFrom.Load() && h.shedding.CompareAndSwap(false, true):
+		go h.shed()
+	}
+}
+
+// overBy is how many bytes of logs there are too many. Those that a MemoryStore keeps count as well.
+func (h *Hub) overBy(held int64) int64 {
+	most := h.cfg.LogBytes()
+	if most <= 0 {
+		return 0
+	}
+	if s, ok := h.cfg.Store.(*MemoryStore); ok {
+		held += s.Held()
+	}
+	return held - most
+}
+
+// shedStep is by which part of the bound logs grow before shedding is tried again that was not enough.
+const shedStep = 64
+
+// shed drops logs until they keep to their bound: ended ones first, then what is older of the runs
+// that are longest without a viewer. A run with a viewer keeps what it has.
+func (h *Hub) shed() {
+	defer h.shedding.Store(false)
+	if s, ok := h.cfg.Store.(*MemoryStore); ok {
+		if over := h.overBy(h.held.Load()); over > 0 {
+			h.counters.shed.Add(uint64(s.Shed(over)))
+		}
+	}
+	alone := h.Live()
+	since := make(map[*Live]time.Time, len(alone))
+	alone = slices.DeleteFunc(alone, func(l *Live) bool {
+		since[l] = l.aloneSince()
+		return since[l].IsZero()
+	})
+	slices.SortFunc(alone, func(a, b *Live) int { return since[a].Compare(since[b]) })
+	for _, l := range alone {
+		if h.overBy(h.held.Load()) <= 0 {
+			break
+		}
+		if l.log.drop() {
+			h.counters.shed.Add(1)
+		}
+	}
+	if over := h.overBy(h.held.Load()); over > 0 { // it cannot be helped, and is not tried for every event
+		h.shedFrom.Store(over + h.cfg.LogBytes()/shedStep)
+	}
+}
