@@ -178,7 +178,7 @@ func TestR20FollowAcrossKills(t *testing.T) {
 	for i := range runs {
 		want(seen, fmt.Sprint(i))
 	}
-	s.runWhole(t, near.client(t, nil), "t", "last")
+	s.runWhole(t, newBreaker(t, addr).client(t, nil), "t", "last")
 	want(seen, "last")
 	want(own, "last")
 }
