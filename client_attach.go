@@ -92,6 +92,7 @@ func (v *view) follow(ctx context.Context, counts *streamCounts, yield func(agui
 	defer v.mux.remove(v)
 	var s *stream
 	var under *leg // the run under way; nil between two
+	var whole *leg // the last one that came to its end
 	for {
 		it, err := v.next(ctx)
 		if err != nil {
@@ -103,6 +104,9 @@ func (v *view) follow(ctx context.Context, counts *streamCounts, yield func(agui
 			}
 		}
 		if it.err != nil {
+			if it.leg != nil && it.leg == whole {
+				continue // the server does not have it any more, and the caller has all of it
+			}
 			if it.leg == under {
 				under = nil
 			}
@@ -119,7 +123,7 @@ func (v *view) follow(ctx context.Context, counts *streamCounts, yield func(agui
 		}
 		if s.done() {
 			v.legEnded(under.runID)
-			under = nil
+			under, whole = nil, under
 		}
 	}
 }

@@ -26,6 +26,7 @@ type mux struct {
 	refs     uint64    // the last one given
 	secret   string    // of the session; "" before the first hello, and with a principal
 	cursors  map[runName]run.Cursor
+	own      map[runName]struct{} // runs that were started or attached to, which no Follow gives
 }
 
 // runName names a run in what a client holds.
@@ -67,11 +68,38 @@ func (m *mux) addLocked(r request) (late sending, err error) {
 	if err != nil {
 		return late, err
 	}
+	if v, ok := r.(*view); ok && v.kind != viewFollow {
+		m.noteOwn(v)
+	}
 	m.requests = append(m.requests, r)
 	if m.wire != nil {
 		late = m.wire.ask(r)
 	}
 	return late, nil
+}
+
+// maxOwnRuns bounds how many runs a client remembers to have started or attached to.
+const maxOwnRuns = 1024
+
+// noteOwn remembers a run that a Follow leaves out. A server does so too, as long as the connection
+// lives. Under mu.
+func (m *mux) noteOwn(v *view) {
+	if m.own == nil {
+		m.own = make(map[runName]struct{})
+	}
+	if len(m.own) >= maxOwnRuns {
+		for other := range m.own { // any: a server forgets as well
+			delete(m.own, other)
+			break
+		}
+	}
+	m.own[runName{v.thread, v.runID}] = struct{}{}
+}
+
+// owns reports whether a run is left out of a Follow. Under mu.
+func (m *mux) owns(thread, runID string) bool {
+	_, ok := m.own[runName{thread, runID}]
+	return ok
 }
 
 // noteCancel has a cancel sent again with the run that it is for: nobody answers it, so it may be
@@ -244,7 +272,7 @@ type sending struct {
 	raw  []byte
 }
 
-// send sends it. What was dropped has not been seen by anybody, so it may be sent to any server.
+// send sends it.
 func (s sending) send() {
 	if s.view == nil || s.wire.conn.SendNow(Text, s.raw) != Dropped {
 		return
@@ -252,6 +280,18 @@ func (s sending) send() {
 	m := s.wire.mux
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	s.dropped()
+}
+
+// sendLocked is send under mux.mu.
+func (s sending) sendLocked() {
+	if s.wire.conn.SendNow(Text, s.raw) == Dropped {
+		s.dropped()
+	}
+}
+
+// dropped notes that nobody has seen it, so that it may be sent to any server. Under mux.mu.
+func (s sending) dropped() {
 	if !s.view.seen {
 		s.view.sentTo = ""
 	}

@@ -31,6 +31,8 @@ type wire struct {
 	views   map[uint64]*view // attachments by number; nil for one that was left
 	waiting []request        // to be asked for when fewer are unanswered
 	asked   int              // attachments and follows that are unanswered
+	binds   bool             // a bind was sent, and may be refused yet
+	held    []*view          // starts that were sent before, until the bind is known to hold
 
 	// Any goroutine, under mux.mu: where the server's stream of frames stands.
 	selected bool   // a selector has come
@@ -181,6 +183,12 @@ func (w *wire) announce(s *control.Run) (*view, error) {
 	if !ok {
 		return nil, fault("ref %q asked for no run", s.Ref)
 	}
+	if v.kind == viewFollow && w.mux.owns(s.ThreadID, s.RunID) {
+		w.answer(&v.answer)
+		w.views[s.Run] = nil
+		w.send(control.NameLeave, &control.Leave{Run: s.Run})
+		return nil, nil
+	}
 	again, epoch := v.beginsAgain(s), v.place.Epoch
 	if err := v.announced(w, s); err != nil {
 		return nil, err
@@ -237,6 +245,10 @@ func (w *wire) askNow(r request) {
 // askStart asks for a run to be started. While the server is going it would refuse. Under mux.mu.
 func (w *wire) askStart(v *view) sending {
 	if w.going != nil {
+		return sending{}
+	}
+	if w.binds && v.sentTo != "" {
+		w.hold(v)
 		return sending{}
 	}
 	ref := w.mux.nextRef()
@@ -314,29 +326,6 @@ func (w *wire) send(name string, body any) SendResult {
 	b, _ := control.Append(nil, name, body)
 	return w.conn.SendNow(Text, b)
 }
-
-// bind joins the session of the connection before, by its secret. Under mux.mu.
-func (w *wire) bind() {
-	m := w.mux
-	switch {
-	case w.hello.Secret == "": // the principal finds its runs
-	case m.secret == "":
-		m.secret = w.hello.Secret
-	case m.secret != w.hello.Secret:
-		ref := m.nextRef()
-		w.refs[ref] = &binding{w}
-		w.send(control.NameBind, &control.Bind{Ref: ref, Secret: m.secret})
-	}
-}
-
-// binding is a bind, which has an answer only where the session is no more.
-type binding struct{ wire *wire }
-
-func (*binding) ask(*wire, string) (string, any, []byte) { return "", nil, nil }
-func (*binding) lost()                                   {}
-
-// end has the client go on in the session that the connection came with.
-func (b *binding) end(error) { b.wire.mux.secret = b.wire.hello.Secret }
 
 // clip bounds what an error quotes of a peer's.
 func clip(s string) string { return s[:min(len(s), 64)] }

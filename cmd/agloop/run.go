@@ -21,7 +21,7 @@ func runOnce(args []string, stdout, stderr io.Writer) int {
 	message := flags.String("message", "", "what the user says")
 	thread := flags.String("thread", "", "`id` of the conversation; a new one by default")
 	props := flags.String("props", "", "forwardedProps of the input, as `JSON`")
-	timeout := flags.Duration("timeout", time.Minute, "longest `time` the run may take; 0 is no limit")
+	timeout := flags.Duration("timeout", time.Minute, "longest `time` the run may take, then it is stopped; 0 is no limit")
 	if code, ok := parse(flags, args); !ok {
 		return code
 	}
@@ -55,18 +55,24 @@ func newInput(thread, message, props string) *agui.RunAgentInput {
 }
 
 // printRun writes each event of a run as one line of JSON. It returns nil only when the run ended
-// with RUN_FINISHED. A run that is given up is stopped: leaving it does not do that everywhere.
+// with RUN_FINISHED. A run that is given up, for whatever reason, is stopped: leaving it does not do
+// that everywhere.
 func printRun(ctx context.Context, url string, in *agui.RunAgentInput, out io.Writer) error {
 	c, err := client.Dial(ctx, url, client.Config{})
 	if err != nil {
 		return err
 	}
 	defer c.Close()
+	over := false
+	defer func() {
+		if !over {
+			cancelRun(c, in)
+		}
+	}()
 	var line []byte
 	var end error = errors.New("the stream ended without a terminal event")
 	for ev, err := range c.Run(ctx, in) {
 		if err != nil {
-			cancelRun(c, in)
 			return err
 		}
 		if line, err = event.Append(line[:0], ev); err != nil {
@@ -77,22 +83,30 @@ func printRun(ctx context.Context, url string, in *agui.RunAgentInput, out io.Wr
 		}
 		switch e := ev.(type) {
 		case *agui.RunFinished:
-			end = nil
+			over, end = true, nil
 		case *agui.RunError:
-			end = runFailed(e)
+			over, end = true, runFailed(e)
 		}
 	}
 	return end
 }
 
-// cancelRun stops a run that nobody reads any more. On a bare wire it has ended with its connection.
+// cancelTimeout is how long a command waits for the end of a run that it stops.
+const cancelTimeout = 2 * time.Second
+
+// cancelRun stops a run that nobody reads any more, and waits for its end: a server drops what a
+// client has asked for that is gone. On a bare wire it has ended with its connection.
 func cancelRun(c *client.Client, in *agui.RunAgentInput) {
-	if c.State().Phase != client.ConnOpen || c.Protocol() == "" {
+	if c.Protocol() == "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), cancelTimeout)
 	defer cancel()
-	_ = c.Cancel(ctx, in.ThreadID, in.RunID) // whoever is told that it failed has no use for that
+	if c.Cancel(ctx, in.ThreadID, in.RunID) != nil { // whoever is told that it failed has no use for that
+		return
+	}
+	for range c.Attach(ctx, in.ThreadID, in.RunID, c.Cursor(in.ThreadID, in.RunID)) { // up to the last event
+	}
 }
 
 func runFailed(e *agui.RunError) error {
