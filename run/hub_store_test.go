@@ -145,9 +145,9 @@ func TestStoreThatFails(t *testing.T) {
 	}
 }
 
-// TestStoreThatBlocks: who emits waits when the newest events are four windows, and memory is bounded
+// TestR11StoreThatBlocks: who emits waits when the newest events are four windows, and memory is bounded
 // so; viewers, other runs and a cancellation do not wait for the store.
-func TestStoreThatBlocks(t *testing.T) {
+func TestR11StoreThatBlocks(t *testing.T) {
 	const window = 16
 	store, gate := newOddStore(), make(chan struct{})
 	defer store.MemoryStore.Close()
