@@ -71,11 +71,28 @@ async function announced(name, child) {
 }
 
 // invoke runs a command to its end.
-export async function invoke(...args) {
+export const invoke = (...args) => launch(...args).end();
+
+// launch runs a command. printed resolves when so many lines have come.
+export function launch(...args) {
   const child = start(binary("AGLOOP_BIN"), args);
   const out = { stdout: "", stderr: "" };
-  child.stdout.on("data", (d) => (out.stdout += d));
+  let wake = () => {};
+  child.stdout.on("data", (d) => {
+    out.stdout += d;
+    wake();
+  });
   child.stderr.on("data", (d) => (out.stderr += d));
-  const [code] = await within(30_000, `agloop ${args[0]}`, once(child, "close"));
-  return { code, ...out };
+  const closed = once(child, "close");
+  const lines = async (n) => {
+    while (out.stdout.split("\n").length <= n) await new Promise((resolve) => (wake = resolve));
+  };
+  return {
+    printed: (n) => within(10_000, `line ${n} of agloop ${args[0]}`, lines(n)),
+    signal: (name) => child.kill(name),
+    async end() {
+      const [code] = await within(30_000, `agloop ${args[0]}`, closed);
+      return { code, ...out };
+    },
+  };
 }
