@@ -63,10 +63,11 @@ func (c *Client) put(ctx context.Context, q *question) (ok bool, err error) {
 	}
 }
 
-// Cancel stops a run, whoever has started it. nil means that the server was told, over the next
+// Cancel stops a run, whoever has started it. nil means that the server is being told, over the next
 // connection if there is none: there is no answer to it, and a run that is unknown, or has ended, is
 // no error. The sequences of the run come to its terminal event, RUN_FINISHED with outcome
-// cancelled. A run that is cancelled before its start begins and ends at once.
+// cancelled; who closes the client before that may take the cancel back. A run that is cancelled
+// before its start begins and ends at once.
 //
 // Errors: ErrNoResume on a bare wire, where leaving the loop of Run is what stops a run;
 // ErrClientClosed, ctx's error.

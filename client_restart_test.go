@@ -277,3 +277,32 @@ func TestR41TokenExpires(t *testing.T) {
 		t.Errorf("token %s", got)
 	}
 }
+
+// TestR25SessionOutlivesKills: a session that has a run is there for a client whose connections end
+// again and again, also right behind their bind.
+func TestR25SessionOutlivesKills(t *testing.T) {
+	const kills = 200
+	s := newTeller(1, 0)
+	_, addr := serve(t, agloop.ServerConfig{Agent: s, Logger: quiet})
+	r := newBreaker(t, addr)
+	up := make(chan struct{}, 10*kills)
+	c := r.client(t, func(cfg *agloop.ClientConfig) {
+		cfg.OnState = func(s agloop.ConnState) {
+			if s.Phase == agloop.ConnOpen {
+				up <- struct{}{}
+			}
+		}
+	})
+	s.runWhole(t, c, "t", "r")
+	secret := c.Secret()
+	for range kills {
+		testkit.Receive(t, "a connection", up)
+		r.cutAll(cutReset)
+	}
+	testkit.Receive(t, "a connection", up)
+	got, err := s.hear("t", "r", c.Attach(t.Context(), "t", "r", agloop.Cursor{}))
+	s.wantWhole(t, "t", "r", got, err)
+	if c.Secret() != secret {
+		t.Error("the session is another one")
+	}
+}
