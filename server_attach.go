@@ -340,11 +340,9 @@ func (s *controlSession) steer(ctx context.Context, c *control.Steer) {
 	if !ok {
 		return
 	}
-	l := s.srv.hub.Find(key)
-	if l == nil {
-		s.tellGone(c.Ref, "", run.ErrBuried)
-		return
-	}
 	ref, id := c.Ref, c.ID
-	l.Say(id, c.Text, func(ok bool) { s.tell(control.NameSteered, &control.Steered{Ref: ref, ID: id, OK: ok}) })
+	told := func(ok bool) { s.tell(control.NameSteered, &control.Steered{Ref: ref, ID: id, OK: ok}) }
+	if !s.srv.hub.Say(key, id, c.Text, told) {
+		s.tellGone(ref, "", run.ErrBuried)
+	}
 }

@@ -1,6 +1,7 @@
 package agloop
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -218,8 +219,6 @@ func (s *controlSession) next() (raw *bufpool.Buffer, f *follow, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.gone:
-		s.dropWaiting()
 	case len(s.advancing) > 0:
 		f = s.advancing[0]
 		s.advancing = s.advancing[1:]
@@ -234,13 +233,22 @@ func (s *controlSession) next() (raw *bufpool.Buffer, f *follow, ok bool) {
 	return nil, nil, false
 }
 
-// dropWaiting drops the controls that wait. Under mu.
-func (s *controlSession) dropWaiting() {
+// keepCancels drops the controls that wait, but for those that cancel a run: who asked for that and
+// went meant it. Under mu.
+func (s *controlSession) keepCancels() {
+	kept := s.waiting[:0]
 	for _, raw := range s.waiting {
-		s.release(raw)
+		if s.active && !s.asking && bytes.Contains(raw.B[:min(len(raw.B), cancelHead)], []byte(`"`+control.NameCancel+`"`)) {
+			kept = append(kept, raw)
+		} else {
+			s.release(raw)
+		}
 	}
-	s.waiting, s.advancing = nil, nil
+	s.waiting, s.advancing = kept, nil
 }
+
+// cancelHead is within how many bytes the name of a control stands that is not written oddly.
+const cancelHead = 16
 
 // release gives up the memory of a control. Under mu.
 func (s *controlSession) release(raw *bufpool.Buffer) {
@@ -355,14 +363,14 @@ func (s *controlSession) bind(c *control.Bind) {
 		return
 	}
 	s.mu.Lock()
-	left := s.scope
+	left, used := s.scope, false
 	if s.gone {
-		left = joined
+		left, used = joined, true
 	} else {
 		s.scope, s.used = joined, true
 	}
 	s.mu.Unlock()
-	s.srv.scopes.leave(left, false, s.srv.liveScopes)
+	s.srv.scopes.leave(left, used, s.srv.liveScopes)
 }
 
 // authorize asks the host whether the client may do something. The client has been told when ok is
@@ -404,7 +412,7 @@ func (s *controlSession) connectionGone() {
 	s.srv.controls.remove(s)
 	s.mu.Lock()
 	s.gone = true
-	s.dropWaiting()
+	s.keepCancels()
 	viewers, follows := s.attached(), s.follows
 	s.follows = nil
 	scope, used := s.scope, s.used

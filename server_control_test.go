@@ -1,6 +1,7 @@
 package agloop_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -136,4 +137,30 @@ func TestR20FollowOnTheWire(t *testing.T) {
 	v.ask(control.NameSteer, &control.Steer{Ref: "s", ThreadID: "t", RunID: "own", ID: "x", Text: "hi"})
 	v.want(control.NameGone, &control.Gone{Ref: "s", Reason: control.ReasonEnded})
 	testkit.Await(t, "no run is live", func() bool { return srv.Stats().Runs == 0 })
+}
+
+// TestR18CancelAndGo: a cancel holds though its client goes right behind it, also while the server is
+// busy with what came before.
+func TestR18CancelAndGo(t *testing.T) {
+	w := newWriter("r")
+	gate := make(chan struct{})
+	srv, addr := serve(t, agloop.ServerConfig{Agent: w.agent(), Runs: agloop.RunsConfig{
+		AuthorizeRun: func(_ context.Context, _ agloop.Principal, action agloop.Action, key agloop.RunKey) (agloop.RunKey, error) {
+			if action == agloop.ActionFollow {
+				<-gate
+			}
+			return key, nil
+		},
+	}})
+	v := newViewer(t, addr, "")
+	v.start("1", namedInput("t", "r"))
+	v.await("TEXT_MESSAGE_START")
+	v.ask(control.NameFollow, &control.Follow{Ref: "f", ThreadID: "t"})
+	v.ask(control.NameSteer, &control.Steer{Ref: "s", ThreadID: "t", RunID: "r", ID: "x", Text: "hi"})
+	v.ask(control.NameCancel, &control.Cancel{ThreadID: "t", RunID: "r"})
+	v.Reset()
+	testkit.Await(t, "the connection is gone", func() bool { return srv.Stats().Connections == 0 })
+	close(gate)
+	testkit.Await(t, "the run is cancelled", func() bool { return srv.Stats().Logged.Ended.Cancelled == 1 })
+	testkit.Await(t, "nothing is held", func() bool { return srv.Held() == 0 })
 }

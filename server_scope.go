@@ -17,6 +17,7 @@ type scopes struct {
 	mu     sync.Mutex
 	byHash map[[sha256.Size]byte]*scope
 	sweep  *time.Timer // nil while there is nothing to sweep
+	unused int         // how many have no connection, and were not used
 }
 
 // scope is that of one secret.
@@ -27,12 +28,18 @@ type scope struct {
 
 	// Any goroutine, under the scopes' mu.
 	conns int
+	used  bool      // it may have had runs
 	since time.Time // without a connection and a run
 }
 
 const (
 	// scopeLife is how long a scope lives after its last connection and its last run.
 	scopeLife = 10 * time.Minute
+	// unusedLife is how long one lives in which nobody has asked for anything: a start may have been
+	// lost with the connection, and comes again.
+	unusedLife = time.Minute
+	// maxUnused is how many of those are kept at most: connections come and go for nothing.
+	maxUnused = 16 << 10
 	// scopeSweep is how often those are looked for that are to go.
 	scopeSweep = time.Minute
 )
@@ -62,20 +69,28 @@ func (s *scopes) bind(secret string) *scope {
 	if sc == nil || subtle.ConstantTimeCompare(sc.hash[:], hash[:]) != 1 {
 		return nil
 	}
+	if sc.conns == 0 && !sc.used {
+		s.unused--
+	}
 	sc.conns++
 	return sc
 }
 
-// leave takes one connection off a scope. live returns the scopes that have a run.
+// leave takes one connection off a scope, over which something may have been asked for in it. live
+// returns the scopes that have a run.
 func (s *scopes) leave(sc *scope, used bool, live func() map[string]bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	sc.used = sc.used || used
 	if sc.conns--; sc.conns > 0 {
 		return
 	}
-	if !used { // nobody can have anything there
-		delete(s.byHash, sc.hash)
-		return
+	if !sc.used {
+		if s.unused == maxUnused {
+			delete(s.byHash, sc.hash)
+			return
+		}
+		s.unused++
 	}
 	sc.since = time.Now()
 	if s.sweep == nil {
@@ -91,6 +106,10 @@ func (s *scopes) forget(live map[string]bool) {
 	for hash, sc := range s.byHash {
 		switch {
 		case sc.conns > 0:
+			continue
+		case !sc.used && time.Since(sc.since) >= unusedLife:
+			delete(s.byHash, hash)
+			s.unused--
 			continue
 		case live[sc.name]:
 			sc.since = time.Now()

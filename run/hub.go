@@ -81,6 +81,8 @@ type Hub struct {
 	threads map[threadKey]*thread
 	// lingering are ended runs that have viewers, those included whose log comes from the store.
 	lingering map[*Live]struct{}
+	// steered is what was said to runs that have ended, while their logs are kept.
+	steered map[RunKey]*steering
 }
 
 type threadKey struct{ scope, thread string }
@@ -105,7 +107,7 @@ func NewHub(cfg HubConfig) *Hub {
 	}
 	return &Hub{
 		cfg: cfg, runs: make(map[RunKey]*Live), threads: make(map[threadKey]*thread),
-		lingering: make(map[*Live]struct{}),
+		lingering: make(map[*Live]struct{}), steered: make(map[RunKey]*steering),
 	}
 }
 
@@ -163,8 +165,39 @@ func (h *Hub) ended(l *Live) {
 	l.seal(h.cfg.Retention) // until then others find it by its name
 	h.mu.Lock()
 	h.leaveName(l)
+	h.keepAnswers(l)
 	h.mu.Unlock()
 	h.releaseLater(l)
+}
+
+// keepAnswers keeps the answers to what was said to an ended run, if there are any: who has missed one
+// asks again. Under mu.
+func (h *Hub) keepAnswers(l *Live) {
+	if k := l.info.RunKey; l.steering.answered() {
+		h.steered[k] = l.steering
+		time.AfterFunc(h.cfg.Retention, func() {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			delete(h.steered, k)
+		})
+	}
+}
+
+// Say says something to a run by its name, see Live.Say. It reports whether the run is known: it goes
+// on, or has ended with answers that are kept.
+func (h *Hub) Say(k RunKey, id, text string, told func(ok bool)) bool {
+	if l := h.Find(k); l != nil {
+		l.Say(id, text, told)
+		return true
+	}
+	h.mu.Lock()
+	s := h.steered[k]
+	h.mu.Unlock()
+	if s == nil {
+		return false
+	}
+	s.say(id, text, told)
+	return true
 }
 
 // linger notes an ended run that may have viewers, and frees its thread.

@@ -127,7 +127,7 @@ func (h *Hub) newLive(s *Start) (_ *Live, started []byte, err error) {
 	l := &Live{
 		hub: h, hash: s.Hash, start: s,
 		info:   RunInfo{RunKey: s.Key, Principal: s.Principal, Started: time.Now()},
-		opened: make(chan struct{}), done: make(chan struct{}),
+		opened: make(chan struct{}), done: make(chan struct{}), steering: new(steering),
 	}
 	l.since = l.info.Started
 	for _, r := range s.Input.Resume {

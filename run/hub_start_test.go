@@ -402,6 +402,35 @@ func TestR22Steer(t *testing.T) {
 	}
 }
 
+// TestR22AnswerAfterTheEnd: who has missed an answer gets it while the run's log is kept.
+func TestR22AnswerAfterTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := hubOf(t, run.HubConfig{})
+		s := startOf("t", "r", func(_ context.Context, r *run.Run) error {
+			<-r.Steering()
+			_, _, err := r.TakeSteer()
+			return err
+		})
+		o := newOutlet(-1)
+		mustStart(t, h, s, o)
+		synctest.Wait()
+		var taken []bool
+		told := func(ok bool) { taken = append(taken, ok) }
+		if !h.Say(s.Key, "id", "x", told) {
+			t.Error("a run that goes on is unknown")
+		}
+		<-o.over
+		synctest.Wait()
+		if !h.Say(s.Key, "id", "x", told) || !h.Say(s.Key, "other", "y", told) || len(taken) != 3 || !taken[0] || !taken[1] || taken[2] {
+			t.Errorf("answers %v", taken)
+		}
+		time.Sleep(3 * time.Minute)
+		if h.Say(s.Key, "id", "x", told) {
+			t.Error("an answer is kept for ever")
+		}
+	})
+}
+
 // TestR22SteersThatWait: at most 64 do, and all have an answer when the run ends.
 func TestR22SteersThatWait(t *testing.T) {
 	h := hubOf(t, run.HubConfig{})

@@ -30,7 +30,7 @@ type Live struct {
 	stored    Log  // nil: it is in no store
 
 	// Any goroutine.
-	steering steering
+	steering *steering
 
 	// Any goroutine, under storing. It is held while the store is asked, and comes before the log's.
 	storing sync.Mutex

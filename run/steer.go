@@ -144,6 +144,13 @@ func (s *steering) takeAll() (all []*steer) {
 	return all
 }
 
+// answered reports whether anything has an answer.
+func (s *steering) answered() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.answers) > 0
+}
+
 // Steering returns a channel that holds a token while somebody has said something to the run that
 // the agent has not taken, see TakeSteer. Who says something before the agent's first call of
 // Steering is told that the agent does not listen; so is everybody where the run has no log.
