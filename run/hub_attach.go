@@ -119,7 +119,10 @@ func (h *Hub) load(ctx context.Context, k RunKey, at Cursor) (*Live, error) {
 		}
 		end = b.End
 	}
-	l := &Live{hub: h, info: record.Info, hash: record.InputHash, opened: make(chan struct{}), done: make(chan struct{})}
+	l := &Live{
+		hub: h, info: record.Info, hash: record.InputHash,
+		opened: make(chan struct{}), done: make(chan struct{}), steering: &steering{over: true},
+	}
 	close(l.opened)
 	close(l.done)
 	l.ctx, l.stop = context.WithCancelCause(context.Background())
