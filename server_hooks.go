@@ -26,6 +26,8 @@ type Hooks struct {
 	RunStarted func(RunInfo)
 	// RunEnded is told there of the end of each run of which RunStarted was told, or would have
 	// been: after the agent has returned and the terminal event is queued. Shutdown waits for it.
+	// With this hook events are reduced to RunEnd.Thread as they are emitted: that costs about 0.1 µs
+	// for a piece of text, and for a STATE_DELTA as much as its state is large, 56 µs for 1 KiB.
 	RunEnded func(RunEnd)
 }
 
