@@ -21,7 +21,6 @@ type attachment struct {
 	number  uint64
 	ref     string
 	key     RunKey
-	follow  *follow // whose it is; nil: it was asked for by itself
 	viewer  *run.Viewer
 
 	// The log, under its lock.
@@ -29,8 +28,9 @@ type attachment struct {
 	frame run.Frame // that is being offered
 
 	// Any goroutine, under the session's mu.
-	left  bool // the client has left it: it is not told of the end
-	ended bool
+	follow *follow // that goes on behind it; nil for none
+	left   bool    // the client has left it: it is not told of the end
+	ended  bool
 }
 
 // Offer implements run.Outlet.
@@ -90,7 +90,7 @@ func (a *attachment) Ended(why error) {
 	switch {
 	case s.gone:
 		return
-	case why != nil && !a.left && a.follow != nil:
+	case why != nil && !a.left && a.isOfFollow():
 		s.tellGone(a.ref, a.key.Run, why)
 	case why != nil && !a.left:
 		s.tellGone(a.ref, "", why)
@@ -102,6 +102,9 @@ func (a *attachment) Ended(why error) {
 	s.rest()
 }
 
+// isOfFollow reports whether it came of a follow, and was not asked for by itself. Under mu.
+func (a *attachment) isOfFollow() bool { return a.follow != nil && a.follow.ref == a.ref }
+
 // rest notes whether the connection has anything to wait for. Under mu.
 func (s *controlSession) rest() {
 	busy := len(s.attachments)+len(s.follows) > 0
@@ -111,12 +114,11 @@ func (s *controlSession) rest() {
 	}
 }
 
-// newAttachment makes an attachment that has no viewer yet, unless the client has as many as it may.
+// newAttachment makes an attachment that has no viewer yet; nil when the client has as many as it may.
 func (s *controlSession) newAttachment(ref string, key RunKey) *attachment {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.attachments) >= maxAttachments && s.byKey[key] == nil {
-		s.reject(ref, control.CodeAttachments, "")
 		return nil
 	}
 	s.number++
@@ -130,15 +132,16 @@ func (s *controlSession) register(a *attachment) {
 	other := s.byKey[a.key]
 	if other != nil {
 		other.left = true
-		if f := other.follow; f != nil && f.current == other && a.follow == nil {
-			a.follow, f.current = f, a // the follow goes on behind the run
-		}
 	}
 	gone := s.gone
 	if !gone && !a.ended {
 		s.attachments[a.number], s.byKey[a.key] = a, a
 		if a.follow == nil {
 			s.noteOwn(a.key)
+			if other != nil && other.follow != nil && other.follow.current == other {
+				a.follow = other.follow // which goes on behind the run
+				a.follow.current = a
+			}
 		}
 		s.used = true
 		s.rest()
@@ -169,6 +172,13 @@ func (s *controlSession) noteOwn(key RunKey) {
 	s.own[key] = struct{}{}
 }
 
+// forgetOwn has follows give a run that this connection has not started after all.
+func (s *controlSession) forgetOwn(key RunKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.own, key)
+}
+
 // start begins a run, or attaches to the one that there is of that name and input. Rules R15 to R19.
 func (s *controlSession) start(ctx context.Context, ref string, raw []byte) {
 	input, refused := s.srv.parseInput(ctx, raw, s.startRate)
@@ -179,12 +189,13 @@ func (s *controlSession) start(ctx context.Context, ref string, raw []byte) {
 		s.reject(ref, refused.code, refused.message)
 		return
 	}
-	key, ok := s.authorize(ctx, ref, "", ActionStart, s.keyOf(input.ThreadID, input.RunID))
+	key, ok := s.authorize(ctx, ref, ActionStart, s.keyOf(input.ThreadID, input.RunID))
 	if !ok {
 		return
 	}
 	a := s.newAttachment(ref, key)
 	if a == nil {
+		s.reject(ref, control.CodeAttachments, "")
 		return
 	}
 	principal, values := loop.GrantOf(s.conn)
@@ -198,6 +209,7 @@ func (s *controlSession) start(ctx context.Context, ref string, raw []byte) {
 	s.mu.Lock()
 	gone := s.gone
 	s.used = true
+	_, wasOwn := s.own[key]
 	s.noteOwn(key) // before a follow of this connection hears of it
 	s.mu.Unlock()
 	if gone { // nobody could find the run in its scope
@@ -206,6 +218,9 @@ func (s *controlSession) start(ctx context.Context, ref string, raw []byte) {
 	}
 	var err error
 	if _, a.viewer, err = s.srv.hub.Start(ctx, start, a); err != nil {
+		if !wasOwn {
+			s.forgetOwn(key)
+		}
 		s.tellStartError(ctx, ref, err)
 		return
 	}
@@ -236,37 +251,51 @@ func (s *controlSession) tellStartError(ctx context.Context, ref string, err err
 
 // attach adds a viewer to a run.
 func (s *controlSession) attach(ctx context.Context, c *control.Attach) {
-	at, ok := cursorOf(c.Epoch, c.Offset)
-	if !ok {
-		s.reject(c.Ref, control.CodeMalformed, "epoch")
+	if !s.checkIDs(c.Ref, c.ThreadID, c.RunID) {
 		return
 	}
-	key, ok := s.authorize(ctx, c.Ref, "", ActionJoin, s.keyOf(c.ThreadID, c.RunID))
+	at, ok := cursorOf(c.Epoch, c.Offset)
+	if !ok {
+		s.reject(c.Ref, control.CodeMalformed, "epoch, offset")
+		return
+	}
+	key, ok := s.authorize(ctx, c.Ref, ActionJoin, s.keyOf(c.ThreadID, c.RunID))
 	if !ok {
 		return
 	}
 	a := s.newAttachment(c.Ref, key)
 	if a == nil {
+		s.reject(c.Ref, control.CodeAttachments, "")
 		return
 	}
 	var err error
 	if _, a.viewer, err = s.srv.hub.Attach(ctx, key, at, a); err != nil {
-		s.tellAttachError(ctx, c.Ref, "", err)
+		s.tellAttachError(ctx, c.Ref, err)
 		return
 	}
 	s.register(a)
 }
 
-// tellAttachError says why there is no attachment. runID names a run of a follow.
-func (s *controlSession) tellAttachError(ctx context.Context, ref, runID string, err error) {
+// checkIDs reports whether ids are as those of inputs are, since both name runs. The client has been
+// told when they are not.
+func (s *controlSession) checkIDs(ref, threadID, runID string) bool {
+	err := event.CheckIDs(threadID, runID)
+	if wrong, ok := errors.AsType[*event.FieldError](err); ok {
+		s.reject(ref, control.CodeMalformed, wrong.Field)
+	}
+	return err == nil
+}
+
+// tellAttachError says why there is no attachment, or no follow.
+func (s *controlSession) tellAttachError(ctx context.Context, ref string, err error) {
 	switch {
 	case errors.Is(err, run.ErrGone):
-		s.tellGone(ref, runID, err)
+		s.tellGone(ref, "", err)
 	case ctx.Err() != nil:
 		s.reject(ref, control.CodeTimeout, "")
 	default:
 		s.srv.log.Error("agloop: a log could not be read", "err", err)
-		s.tellGone(ref, runID, nil)
+		s.tellGone(ref, "", nil)
 	}
 }
 
@@ -287,11 +316,14 @@ func (s *controlSession) leave(c *control.Leave) {
 	if c.Run != 0 {
 		f = nil
 	}
+	back := c.Back && f == nil // nobody comes back to a follow
 	if f != nil {
 		delete(s.follows, c.Ref)
-		a = f.current
+		if a = f.current; a != nil && !a.isOfFollow() { // what was asked for by itself stays
+			a.follow, a = nil, nil
+		}
 	}
-	if a != nil && !c.Back {
+	if a != nil && !back {
 		a.left = true
 	}
 	s.rest()
@@ -301,7 +333,7 @@ func (s *controlSession) leave(c *control.Leave) {
 	}
 	switch {
 	case a == nil:
-	case c.Back:
+	case back:
 		a.viewer.Away()
 	default:
 		a.viewer.Leave()
@@ -310,11 +342,10 @@ func (s *controlSession) leave(c *control.Leave) {
 
 // cancel cancels a run. It has no answer but the run's end.
 func (s *controlSession) cancel(ctx context.Context, c *control.Cancel) {
-	if event.CheckIDs(c.ThreadID, c.RunID) != nil {
-		s.reject("", control.CodeMalformed, "runId")
+	if !s.checkIDs("", c.ThreadID, c.RunID) {
 		return
 	}
-	key, ok := s.authorize(ctx, "", "", ActionCancel, s.keyOf(c.ThreadID, c.RunID))
+	key, ok := s.authorize(ctx, "", ActionCancel, s.keyOf(c.ThreadID, c.RunID))
 	if !ok {
 		return
 	}
@@ -329,14 +360,16 @@ func (s *controlSession) cancel(ctx context.Context, c *control.Cancel) {
 // steer says something to a run.
 func (s *controlSession) steer(ctx context.Context, c *control.Steer) {
 	switch {
-	case c.ID == "" || len(c.ID) > maxRef:
+	case !s.checkIDs(c.Ref, c.ThreadID, c.RunID):
+		return
+	case c.ID == "" || event.CheckIDs("", c.ID) != nil:
 		s.reject(c.Ref, control.CodeMalformed, "id")
 		return
 	case len(c.Text) > run.MaxSteer || !utf8.ValidString(c.Text):
 		s.reject(c.Ref, control.CodeMalformed, "text")
 		return
 	}
-	key, ok := s.authorize(ctx, c.Ref, "", ActionSteer, s.keyOf(c.ThreadID, c.RunID))
+	key, ok := s.authorize(ctx, c.Ref, ActionSteer, s.keyOf(c.ThreadID, c.RunID))
 	if !ok {
 		return
 	}

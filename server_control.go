@@ -23,7 +23,7 @@ const (
 	maxControls = 64
 	// maxAttachments is how many attachments a connection may have, and how many follows.
 	maxAttachments = 64
-	// controlTime is how long one control may take.
+	// controlTime is how long one control may take, unless a test says otherwise.
 	controlTime = 5 * time.Second
 )
 
@@ -256,7 +256,7 @@ func (s *controlSession) handle(raw *bufpool.Buffer) {
 		defer s.mu.Unlock()
 		s.release(raw)
 	}()
-	ctx, cancel := context.WithTimeout(s.srv.cfg.BaseContext, controlTime)
+	ctx, cancel := context.WithTimeout(s.srv.cfg.BaseContext, s.srv.controlTime)
 	defer cancel()
 	if loop.AwaitsToken(s.conn) && !isAuth(raw.B) {
 		s.conn.Close(CloseAuthTimeout, noAuth)
@@ -328,6 +328,9 @@ func (s *controlSession) decode(body json.RawMessage, c any) bool {
 	}
 	_ = json.Unmarshal(body, &named)
 	ref, _ := named.Ref.(string)
+	if len(ref) > maxRef {
+		ref = ""
+	}
 	field := ""
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		field = wrong.Field
@@ -367,14 +370,14 @@ func (s *controlSession) bind(c *control.Bind) {
 
 // authorize asks the host whether the client may do something. The client has been told when ok is
 // false.
-func (s *controlSession) authorize(ctx context.Context, ref, follows string, action Action, key RunKey) (_ RunKey, ok bool) {
+func (s *controlSession) authorize(ctx context.Context, ref string, action Action, key RunKey) (_ RunKey, ok bool) {
 	key, err := s.srv.authorizeRun(ctx, s.principal(), action, key)
 	switch {
 	case err == nil:
 		return key, true
 	case action == ActionCancel: // it has no answer
 	case err == errNotAllowed:
-		s.tellGone(ref, follows, nil)
+		s.tellGone(ref, "", nil)
 	default:
 		s.reject(ref, control.CodeTimeout, "")
 	}
