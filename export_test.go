@@ -133,3 +133,10 @@ func (s *Server) Following() (n int) {
 	}
 	return n
 }
+
+// Scopes is how many sessions of nobody there are.
+func (s *Server) Scopes() int {
+	s.scopes.mu.Lock()
+	defer s.scopes.mu.Unlock()
+	return len(s.scopes.byHash)
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -30,6 +31,7 @@ type attachment struct {
 	// Any goroutine, under the session's mu.
 	follow *follow // that goes on behind it; nil for none
 	left   bool    // the client has left it: it is not told of the end
+	away   bool    // the client has left it and said that it comes back
 	ended  bool
 }
 
@@ -181,12 +183,29 @@ func (s *controlSession) forgetOwn(key RunKey) {
 
 // start begins a run, or attaches to the one that there is of that name and input. Rules R15 to R19.
 func (s *controlSession) start(ctx context.Context, ref string, raw []byte) {
+	returned := false
+	defer func() {
+		if !returned { // the host's filter panics, or ends its goroutine
+			s.reject(ref, run.CodeInternal, "the server failed")
+		}
+	}()
+	s.startOrRefuse(ctx, ref, raw)
+	returned = true
+}
+
+// rejectStart says why no run is made of an input.
+func (s *controlSession) rejectStart(ctx context.Context, ref string, refused refusal) {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) { // and not that the server shuts down
+		refused = refusal{code: control.CodeTimeout}
+	}
+	s.reject(ref, refused.code, refused.message)
+}
+
+// startOrRefuse is start but for a host's function that does not return.
+func (s *controlSession) startOrRefuse(ctx context.Context, ref string, raw []byte) {
 	input, refused := s.srv.parseInput(ctx, raw, s.startRate)
 	if input == nil {
-		if ctx.Err() != nil {
-			refused.code = control.CodeTimeout
-		}
-		s.reject(ref, refused.code, refused.message)
+		s.rejectStart(ctx, ref, refused)
 		return
 	}
 	key, ok := s.authorize(ctx, ref, ActionStart, s.keyOf(input.ThreadID, input.RunID))
@@ -201,7 +220,7 @@ func (s *controlSession) start(ctx context.Context, ref string, raw []byte) {
 	principal, values := loop.GrantOf(s.conn)
 	released, refused := s.srv.admitRun(ctx, key, principal, s.network, input)
 	if refused.code != "" {
-		s.reject(ref, refused.code, refused.message)
+		s.rejectStart(ctx, ref, refused)
 		return
 	}
 	start := s.srv.newStart(key, principal, values, input, hashInput(raw), DisconnectContinue)
@@ -255,8 +274,13 @@ func (s *controlSession) attach(ctx context.Context, c *control.Attach) {
 		return
 	}
 	at, ok := cursorOf(c.Epoch, c.Offset)
-	if !ok {
-		s.reject(c.Ref, control.CodeMalformed, "epoch, offset")
+	switch {
+	case ok:
+	case c.Offset > run.MaxOffset:
+		s.reject(c.Ref, control.CodeMalformed, "offset")
+		return
+	default:
+		s.reject(c.Ref, control.CodeMalformed, "epoch")
 		return
 	}
 	key, ok := s.authorize(ctx, c.Ref, ActionJoin, s.keyOf(c.ThreadID, c.RunID))
@@ -323,8 +347,8 @@ func (s *controlSession) leave(c *control.Leave) {
 			a.follow, a = nil, nil
 		}
 	}
-	if a != nil && !back {
-		a.left = true
+	if a != nil {
+		a.left, a.away = !back, back
 	}
 	s.rest()
 	s.mu.Unlock()
@@ -336,6 +360,31 @@ func (s *controlSession) leave(c *control.Leave) {
 	case back:
 		a.viewer.Away()
 	default:
+		a.viewer.Leave()
+	}
+}
+
+// isAway reports whether the client has said that it comes back to a run.
+func (s *controlSession) isAway() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range s.attachments {
+		if a.away {
+			return true
+		}
+	}
+	return false
+}
+
+// giveUpAway ends the attachments that the client was to come back to.
+func (s *controlSession) giveUpAway() {
+	s.mu.Lock()
+	away := slices.DeleteFunc(s.attached(), func(a *attachment) bool { return !a.away })
+	for _, a := range away {
+		a.left = true
+	}
+	s.mu.Unlock()
+	for _, a := range away {
 		a.viewer.Leave()
 	}
 }

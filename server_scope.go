@@ -17,6 +17,7 @@ type scopes struct {
 	mu     sync.Mutex
 	byHash map[[sha256.Size]byte]*scope
 	sweep  *time.Timer // nil while there is nothing to sweep
+	ended  bool        // the server has
 }
 
 // scope is that of one secret.
@@ -78,7 +79,7 @@ func (s *scopes) leave(sc *scope, used bool, live func() map[string]bool) {
 		return
 	}
 	sc.since = time.Now()
-	if s.sweep == nil {
+	if s.sweep == nil && !s.ended {
 		s.sweep = time.AfterFunc(scopeSweep, func() { s.forget(live()) })
 	}
 }
@@ -100,7 +101,7 @@ func (s *scopes) forget(live map[string]bool) {
 		}
 		waiting = true
 	}
-	if waiting {
+	if waiting && !s.ended {
 		s.sweep.Reset(scopeSweep)
 	} else {
 		s.sweep = nil
@@ -111,8 +112,9 @@ func (s *scopes) forget(live map[string]bool) {
 func (s *scopes) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sweep != nil {
+	if s.ended = true; s.sweep != nil {
 		s.sweep.Stop()
+		s.sweep = nil
 	}
 }
 
