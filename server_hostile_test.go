@@ -94,9 +94,9 @@ func TestMalformedControl(t *testing.T) {
 	for range 3 {
 		v.want(control.NameGone, &control.Gone{Ref: ref})
 	}
-	v.start("in a selector"+ref, namedInput("t", "r"))
-	if _, last := v.ends(); last.of.Ref != "in a selector"+ref {
-		v.t.Errorf("the ref is %q", last.of.Ref)
+	v.ask(control.NameStart, &control.Start{Ref: ref, Input: []byte(namedInput("t", "r"))})
+	if _, last := v.ends(); last.of.Ref != ref {
+		t.Errorf("the ref is %q", last.of.Ref)
 	}
 	v.Close()
 	testkit.Await(t, "nothing is held", func() bool { return srv.Held() == 0 })
@@ -138,6 +138,7 @@ func TestConnectionsEndInTheMiddle(t *testing.T) {
 			return err
 		}),
 	})
+	newViewer(t, addr, "ann").Close() // the loops begin with the first connection
 	before := runtime.NumGoroutine()
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for i := range 60 {
