@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"net/netip"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -157,98 +155,6 @@ func (s *controlSession) keyOf(thread, id string) RunKey {
 	return RunKey{Scope: scope, Thread: thread, Run: id}
 }
 
-// message takes one message from the client. On the loop.
-func (s *controlSession) message(payload []byte) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.gone:
-		return
-	case loop.AwaitsToken(s.conn) && !s.mayBeEarly(len(payload)):
-		s.conn.Close(CloseAuthTimeout, "too much before authorization")
-		return
-	case len(s.waiting) == maxControls:
-		s.conn.Close(ClosePolicy, "too many controls wait")
-		return
-	case len(s.waiting) > 0 && s.bytes+len(payload) > s.srv.cfg.Limits.MaxMessage:
-		s.conn.Close(ClosePolicy, "too much waits")
-		return
-	}
-	raw := bufpool.Get(len(payload)).Append(payload)
-	s.conn.Hold(raw.Cap())
-	s.bytes += raw.Cap()
-	s.waiting = append(s.waiting, raw)
-	s.work()
-}
-
-// work has the session's goroutine do what waits. Under mu.
-func (s *controlSession) work() {
-	if !s.active && !s.gone {
-		s.active = true
-		go s.doControls()
-	}
-}
-
-// doControls carries out what waits, and ends when there is nothing more.
-func (s *controlSession) doControls() {
-	returned := false
-	defer func() {
-		if v := recover(); v != nil {
-			s.panicked(v)
-		} else if !returned { // runtime.Goexit ends this goroutine, so another one goes on
-			go s.doControls()
-		}
-	}()
-	for {
-		raw, f, ok := s.next()
-		switch {
-		case !ok:
-			returned = true
-			return
-		case f != nil:
-			s.advance(f)
-		default:
-			s.handle(raw)
-		}
-	}
-}
-
-// next is what is to be done next: a control, or going on with a follow.
-func (s *controlSession) next() (raw *bufpool.Buffer, f *follow, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.gone:
-		s.dropWaiting()
-	case len(s.advancing) > 0:
-		f = s.advancing[0]
-		s.advancing = s.advancing[1:]
-		return nil, f, true
-	case len(s.waiting) > 0 && !s.asking:
-		raw = s.waiting[0]
-		s.waiting[0] = nil
-		s.waiting = s.waiting[1:]
-		return raw, nil, true
-	}
-	s.active = false
-	return nil, nil, false
-}
-
-// dropWaiting drops the controls that wait. Under mu.
-func (s *controlSession) dropWaiting() {
-	for _, raw := range s.waiting {
-		s.release(raw)
-	}
-	s.waiting, s.advancing = nil, nil
-}
-
-// release gives up the memory of a control. Under mu.
-func (s *controlSession) release(raw *bufpool.Buffer) {
-	s.bytes -= raw.Cap()
-	s.conn.Hold(-raw.Cap())
-	raw.Release()
-}
-
 // handle carries out one control, or an input, which is a start without a ref.
 func (s *controlSession) handle(raw *bufpool.Buffer) {
 	defer func() {
@@ -346,28 +252,6 @@ func (s *controlSession) reject(ref, code, field string) {
 	s.tell(control.NameRejected, &control.Rejected{Ref: ref, Code: code, Field: field})
 }
 
-// bind joins the scope of a secret.
-func (s *controlSession) bind(c *control.Bind) {
-	if s.bound || s.principal().Key != "" {
-		s.reject(c.Ref, control.CodeOrder, "")
-		return
-	}
-	joined := s.srv.scopes.bind(c.Secret)
-	if joined == nil {
-		s.tellGone(c.Ref, "", nil)
-		return
-	}
-	s.mu.Lock()
-	left := s.scope
-	if s.gone {
-		left = joined
-	} else {
-		s.scope, s.used = joined, true
-	}
-	s.mu.Unlock()
-	s.srv.scopes.leave(left, false, s.srv.liveScopes)
-}
-
 // authorize asks the host whether the client may do something. The client has been told when ok is
 // false.
 func (s *controlSession) authorize(ctx context.Context, ref string, action Action, key RunKey) (_ RunKey, ok bool) {
@@ -394,14 +278,6 @@ func (s *controlSession) tellGone(ref, runID string, reason error) {
 	s.tell(control.NameGone, g)
 }
 
-// panicked logs a panic of the session's own and ends the connection.
-func (s *controlSession) panicked(v any) {
-	s.srv.log.LogAttrs(context.Background(), slog.LevelError, "agloop: panic in a session",
-		slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
-	s.srv.door.Counters.Panics.Add(1)
-	s.conn.Close(frame.CloseInternal, "")
-}
-
 // connectionGone ends the session with its connection. On the loop.
 func (s *controlSession) connectionGone() {
 	s.srv.controls.remove(s)
@@ -420,37 +296,5 @@ func (s *controlSession) connectionGone() {
 	}
 	if scope != nil {
 		s.srv.scopes.leave(scope, used, s.srv.liveScopes)
-	}
-}
-
-// hasRuns reports whether the connection is attached to any.
-func (s *controlSession) hasRuns() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.attachments) > 0
-}
-
-// attached are the attachments. Under mu.
-func (s *controlSession) attached() []*attachment {
-	list := make([]*attachment, 0, len(s.attachments))
-	for _, a := range s.attachments {
-		list = append(list, a)
-	}
-	return list
-}
-
-// drained sends on: each attachment that is behind has its turn. On the loop.
-func (s *controlSession) drained() {
-	s.mu.Lock()
-	list := s.attached()
-	s.mu.Unlock()
-	for len(list) > 0 {
-		kept := list[:0]
-		for _, a := range list {
-			if a.viewer.Pull() {
-				kept = append(kept, a)
-			}
-		}
-		list = kept
 	}
 }

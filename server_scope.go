@@ -8,6 +8,8 @@ import (
 	"encoding/hex"
 	"sync"
 	"time"
+
+	"github.com/agloop/agloop/codec/control"
 )
 
 // scopes are those of clients without a principal: each is named by a secret that its client holds,
@@ -125,4 +127,26 @@ func (s *Server) liveScopes() map[string]bool {
 		names[l.Info().Scope] = true
 	}
 	return names
+}
+
+// bind joins the scope of a secret.
+func (s *controlSession) bind(c *control.Bind) {
+	if s.bound || s.principal().Key != "" {
+		s.reject(c.Ref, control.CodeOrder, "")
+		return
+	}
+	joined := s.srv.scopes.bind(c.Secret)
+	if joined == nil {
+		s.tellGone(c.Ref, "", nil)
+		return
+	}
+	s.mu.Lock()
+	left := s.scope
+	if s.gone {
+		left = joined
+	} else {
+		s.scope, s.used = joined, true
+	}
+	s.mu.Unlock()
+	s.srv.scopes.leave(left, false, s.srv.liveScopes)
 }

@@ -1,0 +1,111 @@
+package agloop
+
+import (
+	"context"
+	"log/slog"
+	"runtime/debug"
+
+	"github.com/agloop/agloop/bufpool"
+	"github.com/agloop/agloop/codec/frame"
+	"github.com/agloop/agloop/loop"
+)
+
+// message takes one message from the client. On the loop.
+func (s *controlSession) message(payload []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.gone:
+		return
+	case loop.AwaitsToken(s.conn) && !s.mayBeEarly(len(payload)):
+		s.conn.Close(CloseAuthTimeout, "too much before authorization")
+		return
+	case len(s.waiting) == maxControls:
+		s.conn.Close(ClosePolicy, "too many controls wait")
+		return
+	case len(s.waiting) > 0 && s.bytes+len(payload) > s.srv.cfg.Limits.MaxMessage:
+		s.conn.Close(ClosePolicy, "too much waits")
+		return
+	}
+	raw := bufpool.Get(len(payload)).Append(payload)
+	s.conn.Hold(raw.Cap())
+	s.bytes += raw.Cap()
+	s.waiting = append(s.waiting, raw)
+	s.work()
+}
+
+// work has the session's goroutine do what waits. Under mu.
+func (s *controlSession) work() {
+	if !s.active && !s.gone {
+		s.active = true
+		go s.doControls()
+	}
+}
+
+// doControls carries out what waits, and ends when there is nothing more.
+func (s *controlSession) doControls() {
+	returned := false
+	defer func() {
+		if v := recover(); v != nil {
+			s.panicked(v)
+		} else if !returned { // runtime.Goexit ends this goroutine, so another one goes on
+			go s.doControls()
+		}
+	}()
+	for {
+		raw, f, ok := s.next()
+		switch {
+		case !ok:
+			returned = true
+			return
+		case f != nil:
+			s.advance(f)
+		default:
+			s.handle(raw)
+		}
+	}
+}
+
+// next is what is to be done next: a control, or going on with a follow.
+func (s *controlSession) next() (raw *bufpool.Buffer, f *follow, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.gone:
+		s.dropWaiting()
+	case len(s.advancing) > 0:
+		f = s.advancing[0]
+		s.advancing = s.advancing[1:]
+		return nil, f, true
+	case len(s.waiting) > 0 && !s.asking:
+		raw = s.waiting[0]
+		s.waiting[0] = nil
+		s.waiting = s.waiting[1:]
+		return raw, nil, true
+	}
+	s.active = false
+	return nil, nil, false
+}
+
+// dropWaiting drops the controls that wait. Under mu.
+func (s *controlSession) dropWaiting() {
+	for _, raw := range s.waiting {
+		s.release(raw)
+	}
+	s.waiting, s.advancing = nil, nil
+}
+
+// release gives up the memory of a control. Under mu.
+func (s *controlSession) release(raw *bufpool.Buffer) {
+	s.bytes -= raw.Cap()
+	s.conn.Hold(-raw.Cap())
+	raw.Release()
+}
+
+// panicked logs a panic of the session's own and ends the connection.
+func (s *controlSession) panicked(v any) {
+	s.srv.log.LogAttrs(context.Background(), slog.LevelError, "agloop: panic in a session",
+		slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+	s.srv.door.Counters.Panics.Add(1)
+	s.conn.Close(frame.CloseInternal, "")
+}
