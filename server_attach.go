@@ -316,7 +316,7 @@ func (s *controlSession) steer(ctx context.Context, c *control.Steer) {
 	}
 	l := s.srv.hub.Find(key)
 	if l == nil {
-		s.tellGone(c.Ref, "", run.ErrBuried)
+		s.tellNotSteered(ctx, c, key)
 		return
 	}
 	ref, id := c.Ref, c.ID
@@ -353,4 +353,14 @@ func (s *controlSession) drained() {
 		}
 		list = kept
 	}
+}
+
+// tellNotSteered answers what is said to a run that is not live: it has ended, or is not known.
+func (s *controlSession) tellNotSteered(ctx context.Context, c *control.Steer, key RunKey) {
+	_, err := s.srv.store().Read(ctx, key, run.Cursor{}, 1)
+	if err == nil || errors.Is(err, run.ErrTrimmed) {
+		s.tell(control.NameSteered, &control.Steered{Ref: c.Ref, ID: c.ID})
+		return
+	}
+	s.tellAttachError(ctx, c.Ref, err)
 }

@@ -134,6 +134,6 @@ func TestR20FollowOnTheWire(t *testing.T) {
 	}
 	v.ask(control.NameLeave, &control.Leave{Ref: "f"})
 	v.ask(control.NameSteer, &control.Steer{Ref: "s", ThreadID: "t", RunID: "own", ID: "x", Text: "hi"})
-	v.want(control.NameGone, &control.Gone{Ref: "s", Reason: control.ReasonEnded})
+	v.want(control.NameSteered, &control.Steered{Ref: "s", ID: "x"})
 	testkit.Await(t, "no run is live", func() bool { return srv.Stats().Runs == 0 })
 }

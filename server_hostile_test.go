@@ -252,15 +252,17 @@ func TestShutdownCancelsViewedRuns(t *testing.T) {
 	if f := v.await("RUN_STARTED"); f.of.Ref != "2" {
 		t.Errorf("by %s", f.of.Ref)
 	}
-	if err := srv.Shutdown(t.Context()); err != nil {
-		t.Error(err)
-	}
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Shutdown(context.Background()) }()
 	for range 2 {
 		if _, last := v.ends(); !strings.Contains(string(last.body), `"cancelled"`) {
 			t.Errorf("got %s", last.body)
 		}
 	}
 	v.WantGoodbye(frame.CloseGoingAway)
+	if err := testkit.Receive(t, "Shutdown", ended); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestCloseWhileEverythingGoesOn: Close returns, and nothing is left.
@@ -287,7 +289,8 @@ func TestCloseWhileEverythingGoesOn(t *testing.T) {
 		for _, v := range viewers {
 			go func() {
 				for {
-					if _, _, err := v.Message(); err != nil {
+					if op, _, err := v.Message(); err != nil || op == frame.Close {
+						v.Close()
 						return
 					}
 				}

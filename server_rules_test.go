@@ -209,9 +209,10 @@ func TestR12SecondAttachment(t *testing.T) {
 	if f := v.await("TEXT_MESSAGE_START"); f.of.Ref != "65" {
 		t.Errorf("%s", f.of.Ref)
 	}
-	if live := srv.Stats().Logged; live.Live != 65 || live.Viewers != 64 || live.Detached != 1 {
-		t.Errorf("%+v", live)
-	}
+	testkit.Await(t, "64 are attached, and one run is left", func() bool {
+		live := srv.Stats().Logged
+		return live.Live == 65 && live.Viewers == 64 && live.Detached == 1
+	})
 	v.Close()
 	testkit.Await(t, "nobody is attached", func() bool { return srv.Stats().Logged.Viewers == 0 })
 }
@@ -322,7 +323,7 @@ func TestR21OnTheWire(t *testing.T) {
 // has the same answer, and every viewer sees what was taken.
 func TestR22OnTheWire(t *testing.T) {
 	listening, take, over := make(chan struct{}), make(chan struct{}), make(chan struct{})
-	_, addr := serveEach(t, agloop.ServerConfig{Agent: agloop.AgentFunc(func(_ context.Context, r *agloop.Run) error {
+	srv, addr := serveEach(t, agloop.ServerConfig{Agent: agloop.AgentFunc(func(_ context.Context, r *agloop.Run) error {
 		<-listening
 		ready := r.Steering()
 		if err := r.Emit(&agui.Custom{Name: "listens", Value: json.RawMessage("1")}); err != nil {
@@ -373,6 +374,8 @@ func TestR22OnTheWire(t *testing.T) {
 	v.want(control.NameSteered, &control.Steered{Ref: "4", ID: "s", OK: true})
 	steer("5", "late", "never taken")
 	steer("6", "late", "never taken")
+	v.attachAt("x", "t", "nobody", run.Cursor{}) // what is answered here, those wait for the run
+	v.want(control.NameGone, &control.Gone{Ref: "x"})
 	close(over)
 	refs := map[string]bool{}
 	for len(refs) < 2 {
@@ -386,6 +389,11 @@ func TestR22OnTheWire(t *testing.T) {
 	}
 	steer("7", "", "no id")
 	v.await(control.NameRejected)
+	testkit.Await(t, "the run is over", func() bool { return srv.Stats().Runs == 0 })
+	steer("over", "o", "too late")
+	v.want(control.NameSteered, &control.Steered{Ref: "over", ID: "o"})
+	v.ask(control.NameSteer, &control.Steer{Ref: "none", ThreadID: "t", RunID: "nobody", ID: "o", Text: "x"})
+	v.want(control.NameGone, &control.Gone{Ref: "none"})
 	steer("8", "x\ny", "an id with a line")
 	v.want(control.NameRejected, &control.Rejected{Ref: "8", Code: control.CodeMalformed, Field: "id"})
 	steer("9", "x", strings.Repeat("x", run.MaxSteer+1))
