@@ -197,6 +197,8 @@ func TestR12SecondAttachment(t *testing.T) {
 	v.want(control.NameRejected, &control.Rejected{Ref: "64", Code: control.CodeAttachments})
 	at := v.attachments[1].cursor()
 	v.attachAt("again", "t0", "0", at) // one that it has may come again
+	v.attachAt("x", "t", "nobody", run.Cursor{})
+	v.want(control.NameGone, &control.Gone{Ref: "x"})
 	w.say("0", "text")
 	if f := v.await("TEXT_MESSAGE_CONTENT"); f.of.Ref != "again" || f.first != 3 {
 		t.Errorf("%d by %s", f.first, f.of.Ref)
@@ -217,7 +219,7 @@ func TestR12SecondAttachment(t *testing.T) {
 	testkit.Await(t, "nobody is attached", func() bool { return srv.Stats().Logged.Viewers == 0 })
 }
 
-// TestR12BareConnectionWithAPrincipal: its run is cancelled when it goes, unless the config says that
+// TestR12WhoseRunsGoOn: the run of a bare connection with a principal is cancelled when it goes, unless the config says that
 // runs go on; leave back keeps what leave does not.
 func TestR12WhoseRunsGoOn(t *testing.T) {
 	for _, set := range []agloop.Disconnect{agloop.DisconnectDefault, agloop.DisconnectContinue, agloop.DisconnectCancel} {
@@ -240,6 +242,8 @@ func TestR12WhoseRunsGoOn(t *testing.T) {
 			t.Errorf("%v: the run of who comes back is over", set)
 		}
 		v.attachAt("2", "r", "r", v.attachments[1].cursor())
+		v.attachAt("x", "t", "nobody", run.Cursor{})
+		v.want(control.NameGone, &control.Gone{Ref: "x"})
 		w.say("r", "text")
 		if f := v.await("TEXT_MESSAGE_CONTENT"); f.of.Ref != "2" {
 			t.Errorf("%v: by %s", set, f.of.Ref)
