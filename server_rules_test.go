@@ -198,7 +198,7 @@ func TestR12SecondAttachment(t *testing.T) {
 	at := v.attachments[1].cursor()
 	v.attachAt("again", "t0", "0", at) // one that it has may come again
 	v.attachAt("x", "t", "nobody", run.Cursor{})
-	v.want(control.NameGone, &control.Gone{Ref: "x"})
+	v.want(control.NameRejected, &control.Rejected{Ref: "x", Code: control.CodeAttachments})
 	w.say("0", "text")
 	if f := v.await("TEXT_MESSAGE_CONTENT"); f.of.Ref != "again" || f.first != 3 {
 		t.Errorf("%d by %s", f.first, f.of.Ref)
