@@ -120,3 +120,23 @@ func (s *Server) Peers() int {
 
 // Conns calls f for each of its connections.
 func (s *Server) Conns(f func(*Conn)) { s.door.Slots().Each(f) }
+
+// SetControlTime replaces how long one control may take. Before Serve.
+func (s *Server) SetControlTime(d time.Duration) { s.controlTime = d }
+
+// Following is how many follows there are.
+func (s *Server) Following() (n int) {
+	for _, sess := range s.controls.list() {
+		sess.mu.Lock()
+		n += len(sess.follows)
+		sess.mu.Unlock()
+	}
+	return n
+}
+
+// Scopes is how many sessions of nobody there are.
+func (s *Server) Scopes() int {
+	s.scopes.mu.Lock()
+	defer s.scopes.mu.Unlock()
+	return len(s.scopes.byHash)
+}

@@ -119,6 +119,8 @@ type Server struct {
 	decode     func(raw []byte) (*agui.RunAgentInput, error)
 	startLoops func(loops int) error // the engine's Start
 
+	controlTime time.Duration // how long one control may take
+
 	engine      *loop.Engine // without loops until the server runs
 	door        *loop.Door
 	http        *httpServer
@@ -159,7 +161,7 @@ const (
 // NewServer returns a server. A bad config is reported by Serve. Loops and goroutines start with
 // the first Serve, ServeListener or ServeHTTP.
 func NewServer(cfg ServerConfig) *Server {
-	s := &Server{listeners: make(map[net.Listener]struct{})}
+	s := &Server{listeners: make(map[net.Listener]struct{}), controlTime: controlTime}
 	s.cfg, s.configErr = cfg.parse()
 	s.log = s.cfg.Logger
 	s.hooks.log = s.log

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
@@ -21,7 +22,6 @@ type attachment struct {
 	number  uint64
 	ref     string
 	key     RunKey
-	follow  *follow // whose it is; nil: it was asked for by itself
 	viewer  *run.Viewer
 
 	// The log, under its lock.
@@ -29,8 +29,10 @@ type attachment struct {
 	frame run.Frame // that is being offered
 
 	// Any goroutine, under the session's mu.
-	left  bool // the client has left it: it is not told of the end
-	ended bool
+	follow *follow // that goes on behind it; nil for none
+	left   bool    // the client has left it: it is not told of the end
+	away   bool    // the client has left it and said that it comes back
+	ended  bool
 }
 
 // Offer implements run.Outlet.
@@ -90,7 +92,7 @@ func (a *attachment) Ended(why error) {
 	switch {
 	case s.gone:
 		return
-	case why != nil && !a.left && a.follow != nil:
+	case why != nil && !a.left && a.isOfFollow():
 		s.tellGone(a.ref, a.key.Run, why)
 	case why != nil && !a.left:
 		s.tellGone(a.ref, "", why)
@@ -102,6 +104,9 @@ func (a *attachment) Ended(why error) {
 	s.rest()
 }
 
+// isOfFollow reports whether it came of a follow, and was not asked for by itself. Under mu.
+func (a *attachment) isOfFollow() bool { return a.follow != nil && a.follow.ref == a.ref }
+
 // rest notes whether the connection has anything to wait for. Under mu.
 func (s *controlSession) rest() {
 	busy := len(s.attachments)+len(s.follows) > 0
@@ -111,12 +116,11 @@ func (s *controlSession) rest() {
 	}
 }
 
-// newAttachment makes an attachment that has no viewer yet, unless the client has as many as it may.
+// newAttachment makes an attachment that has no viewer yet; nil when the client has as many as it may.
 func (s *controlSession) newAttachment(ref string, key RunKey) *attachment {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.attachments) >= maxAttachments && s.byKey[key] == nil {
-		s.reject(ref, control.CodeAttachments, "")
 		return nil
 	}
 	s.number++
@@ -130,15 +134,16 @@ func (s *controlSession) register(a *attachment) {
 	other := s.byKey[a.key]
 	if other != nil {
 		other.left = true
-		if f := other.follow; f != nil && f.current == other && a.follow == nil {
-			a.follow, f.current = f, a // the follow goes on behind the run
-		}
 	}
 	gone := s.gone
 	if !gone && !a.ended {
 		s.attachments[a.number], s.byKey[a.key] = a, a
 		if a.follow == nil {
 			s.noteOwn(a.key)
+			if other != nil && other.follow != nil && other.follow.current == other {
+				a.follow = other.follow // which goes on behind the run
+				a.follow.current = a
+			}
 		}
 		s.used = true
 		s.rest()
@@ -150,123 +155,74 @@ func (s *controlSession) register(a *attachment) {
 	}
 	for a.viewer.Pull() {
 	}
+	a.viewer.WhenLevel(a.announce)
 	if other != nil {
 		other.viewer.Leave()
 	}
 }
 
-// maxOwn is how many runs a connection is remembered to have started or attached.
-const maxOwn = 1024
-
-// noteOwn remembers a run that a follow leaves out. Under mu.
-func (s *controlSession) noteOwn(key RunKey) {
-	if len(s.own) == maxOwn {
-		for old := range s.own {
-			delete(s.own, old)
-			break
-		}
-	}
-	s.own[key] = struct{}{}
-}
-
-// start begins a run, or attaches to the one that there is of that name and input. Rules R15 to R19.
-func (s *controlSession) start(ctx context.Context, ref string, raw []byte) {
-	input, refused := s.srv.parseInput(ctx, raw, s.startRate)
-	if input == nil {
-		if ctx.Err() != nil {
-			refused.code = control.CodeTimeout
-		}
-		s.reject(ref, refused.code, refused.message)
+// announce sends the first selector of an attachment for which there is no event yet: whoever asked
+// for it is to have an answer. Under the log's lock.
+func (a *attachment) announce(f *run.Frame) {
+	if a.told {
 		return
 	}
-	key, ok := s.authorize(ctx, ref, "", ActionStart, s.keyOf(input.ThreadID, input.RunID))
-	if !ok {
-		return
-	}
-	a := s.newAttachment(ref, key)
-	if a == nil {
-		return
-	}
-	principal, values := loop.GrantOf(s.conn)
-	released, refused := s.srv.admitRun(ctx, key, principal, s.network, input)
-	if refused.code != "" {
-		s.reject(ref, refused.code, refused.message)
-		return
-	}
-	start := s.srv.newStart(key, principal, values, input, hashInput(raw), DisconnectContinue)
-	start.Released = released
-	s.mu.Lock()
-	gone := s.gone
-	s.used = true
-	s.noteOwn(key) // before a follow of this connection hears of it
-	s.mu.Unlock()
-	if gone { // nobody could find the run in its scope
-		released()
-		return
-	}
-	var err error
-	if _, a.viewer, err = s.srv.hub.Start(ctx, start, a); err != nil {
-		s.tellStartError(ctx, ref, err)
-		return
-	}
-	s.register(a)
-}
-
-// tellStartError says why a run was not started.
-func (s *controlSession) tellStartError(ctx context.Context, ref string, err error) {
-	switch {
-	case errors.Is(err, run.ErrConflict):
-		s.tell(control.NameConflict, &control.Conflict{Ref: ref})
-	case errors.Is(err, run.ErrGone):
-		s.tellGone(ref, "", err)
-	case errors.Is(err, run.ErrThreadBusy):
-		s.reject(ref, run.CodeThreadBusy, "")
-	case errors.Is(err, run.ErrShutdown):
-		s.reject(ref, run.CodeShutdown, "")
-	case errors.Is(err, run.ErrEventTooBig):
-		s.reject(ref, run.CodeBadInput, err.Error())
-	case ctx.Err() != nil:
-		s.reject(ref, control.CodeTimeout, "")
-	default:
-		text, id := run.Hidden("the run could not be started")
-		s.srv.log.Error("agloop: a run could not be started", "id", id, "err", err)
-		s.reject(ref, run.CodeInternal, text)
-	}
+	a.frame = *f
+	a.told = a.session.conn.Select(&a.session.selection, a)
 }
 
 // attach adds a viewer to a run.
 func (s *controlSession) attach(ctx context.Context, c *control.Attach) {
+	if !s.checkIDs(c.Ref, c.ThreadID, c.RunID) {
+		return
+	}
 	at, ok := cursorOf(c.Epoch, c.Offset)
-	if !ok {
+	switch {
+	case ok:
+	case c.Offset > run.MaxOffset:
+		s.reject(c.Ref, control.CodeMalformed, "offset")
+		return
+	default:
 		s.reject(c.Ref, control.CodeMalformed, "epoch")
 		return
 	}
-	key, ok := s.authorize(ctx, c.Ref, "", ActionJoin, s.keyOf(c.ThreadID, c.RunID))
+	key, ok := s.authorize(ctx, c.Ref, ActionJoin, s.keyOf(c.ThreadID, c.RunID))
 	if !ok {
 		return
 	}
 	a := s.newAttachment(c.Ref, key)
 	if a == nil {
+		s.reject(c.Ref, control.CodeAttachments, "")
 		return
 	}
 	var err error
 	if _, a.viewer, err = s.srv.hub.Attach(ctx, key, at, a); err != nil {
-		s.tellAttachError(ctx, c.Ref, "", err)
+		s.tellAttachError(ctx, c.Ref, err)
 		return
 	}
 	s.register(a)
 }
 
-// tellAttachError says why there is no attachment. runID names a run of a follow.
-func (s *controlSession) tellAttachError(ctx context.Context, ref, runID string, err error) {
+// checkIDs reports whether ids are as those of inputs are, since both name runs. The client has been
+// told when they are not.
+func (s *controlSession) checkIDs(ref, threadID, runID string) bool {
+	err := event.CheckIDs(threadID, runID)
+	if wrong, ok := errors.AsType[*event.FieldError](err); ok {
+		s.reject(ref, control.CodeMalformed, wrong.Field)
+	}
+	return err == nil
+}
+
+// tellAttachError says why there is no attachment, or no follow.
+func (s *controlSession) tellAttachError(ctx context.Context, ref string, err error) {
 	switch {
 	case errors.Is(err, run.ErrGone):
-		s.tellGone(ref, runID, err)
+		s.tellGone(ref, "", err)
 	case ctx.Err() != nil:
 		s.reject(ref, control.CodeTimeout, "")
 	default:
 		s.srv.log.Error("agloop: a log could not be read", "err", err)
-		s.tellGone(ref, runID, nil)
+		s.tellGone(ref, "", nil)
 	}
 }
 
@@ -287,12 +243,15 @@ func (s *controlSession) leave(c *control.Leave) {
 	if c.Run != 0 {
 		f = nil
 	}
+	back := c.Back && f == nil // nobody comes back to a follow
 	if f != nil {
 		delete(s.follows, c.Ref)
-		a = f.current
+		if a = f.current; a != nil && !a.isOfFollow() { // what was asked for by itself stays
+			a.follow, a = nil, nil
+		}
 	}
-	if a != nil && !c.Back {
-		a.left = true
+	if a != nil {
+		a.left, a.away = !back, back
 	}
 	s.rest()
 	s.mu.Unlock()
@@ -301,20 +260,44 @@ func (s *controlSession) leave(c *control.Leave) {
 	}
 	switch {
 	case a == nil:
-	case c.Back:
+	case back:
 		a.viewer.Away()
 	default:
 		a.viewer.Leave()
 	}
 }
 
+// isAway reports whether the client has said that it comes back to a run.
+func (s *controlSession) isAway() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range s.attachments {
+		if a.away {
+			return true
+		}
+	}
+	return false
+}
+
+// giveUpAway ends the attachments that the client was to come back to.
+func (s *controlSession) giveUpAway() {
+	s.mu.Lock()
+	away := slices.DeleteFunc(s.attached(), func(a *attachment) bool { return !a.away })
+	for _, a := range away {
+		a.left = true
+	}
+	s.mu.Unlock()
+	for _, a := range away {
+		a.viewer.Leave()
+	}
+}
+
 // cancel cancels a run. It has no answer but the run's end.
 func (s *controlSession) cancel(ctx context.Context, c *control.Cancel) {
-	if event.CheckIDs(c.ThreadID, c.RunID) != nil {
-		s.reject("", control.CodeMalformed, "runId")
+	if !s.checkIDs("", c.ThreadID, c.RunID) {
 		return
 	}
-	key, ok := s.authorize(ctx, "", "", ActionCancel, s.keyOf(c.ThreadID, c.RunID))
+	key, ok := s.authorize(ctx, "", ActionCancel, s.keyOf(c.ThreadID, c.RunID))
 	if !ok {
 		return
 	}
@@ -329,20 +312,64 @@ func (s *controlSession) cancel(ctx context.Context, c *control.Cancel) {
 // steer says something to a run.
 func (s *controlSession) steer(ctx context.Context, c *control.Steer) {
 	switch {
-	case c.ID == "" || len(c.ID) > maxRef:
+	case !s.checkIDs(c.Ref, c.ThreadID, c.RunID):
+		return
+	case c.ID == "" || event.CheckIDs("", c.ID) != nil:
 		s.reject(c.Ref, control.CodeMalformed, "id")
 		return
 	case len(c.Text) > run.MaxSteer || !utf8.ValidString(c.Text):
 		s.reject(c.Ref, control.CodeMalformed, "text")
 		return
 	}
-	key, ok := s.authorize(ctx, c.Ref, "", ActionSteer, s.keyOf(c.ThreadID, c.RunID))
+	key, ok := s.authorize(ctx, c.Ref, ActionSteer, s.keyOf(c.ThreadID, c.RunID))
 	if !ok {
 		return
 	}
 	ref, id := c.Ref, c.ID
 	told := func(ok bool) { s.tell(control.NameSteered, &control.Steered{Ref: ref, ID: id, OK: ok}) }
 	if !s.srv.hub.Say(key, id, c.Text, told) {
-		s.tellGone(ref, "", run.ErrBuried)
+		s.tellNotSteered(ctx, c, key)
 	}
+}
+
+// hasRuns reports whether the connection is attached to any.
+func (s *controlSession) hasRuns() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.attachments) > 0
+}
+
+// attached are the attachments. Under mu.
+func (s *controlSession) attached() []*attachment {
+	list := make([]*attachment, 0, len(s.attachments))
+	for _, a := range s.attachments {
+		list = append(list, a)
+	}
+	return list
+}
+
+// drained sends on: each attachment that is behind has its turn. On the loop.
+func (s *controlSession) drained() {
+	s.mu.Lock()
+	list := s.attached()
+	s.mu.Unlock()
+	for len(list) > 0 {
+		kept := list[:0]
+		for _, a := range list {
+			if a.viewer.Pull() {
+				kept = append(kept, a)
+			}
+		}
+		list = kept
+	}
+}
+
+// tellNotSteered answers what is said to a run that is not live: it has ended, or is not known.
+func (s *controlSession) tellNotSteered(ctx context.Context, c *control.Steer, key RunKey) {
+	_, err := s.srv.store().Read(ctx, key, run.Cursor{}, 1)
+	if err == nil || errors.Is(err, run.ErrTrimmed) {
+		s.tell(control.NameSteered, &control.Steered{Ref: c.Ref, ID: c.ID})
+		return
+	}
+	s.tellAttachError(ctx, c.Ref, err)
 }

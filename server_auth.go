@@ -25,7 +25,7 @@ func isAuth(message []byte) bool {
 // auth has Authorize asked about a token. The controls behind it wait for the answer, since they may
 // rely on it. Rule R32.
 func (s *controlSession) auth(c *control.Auth) {
-	first, within, ref := loop.AwaitsToken(s.conn), controlTime, c.Ref
+	first, within, ref := loop.AwaitsToken(s.conn), s.srv.controlTime, c.Ref
 	if first {
 		within = loop.AuthTime
 	}

@@ -1,13 +1,10 @@
 package agloop
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"net/netip"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -24,7 +21,7 @@ const (
 	maxControls = 64
 	// maxAttachments is how many attachments a connection may have, and how many follows.
 	maxAttachments = 64
-	// controlTime is how long one control may take.
+	// controlTime is how long one control may take, unless a test says otherwise.
 	controlTime = 5 * time.Second
 )
 
@@ -158,105 +155,6 @@ func (s *controlSession) keyOf(thread, id string) RunKey {
 	return RunKey{Scope: scope, Thread: thread, Run: id}
 }
 
-// message takes one message from the client. On the loop.
-func (s *controlSession) message(payload []byte) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.gone:
-		return
-	case loop.AwaitsToken(s.conn) && !s.mayBeEarly(len(payload)):
-		s.conn.Close(CloseAuthTimeout, "too much before authorization")
-		return
-	case len(s.waiting) == maxControls:
-		s.conn.Close(ClosePolicy, "too many controls wait")
-		return
-	case len(s.waiting) > 0 && s.bytes+len(payload) > s.srv.cfg.Limits.MaxMessage:
-		s.conn.Close(ClosePolicy, "too much waits")
-		return
-	}
-	raw := bufpool.Get(len(payload)).Append(payload)
-	s.conn.Hold(raw.Cap())
-	s.bytes += raw.Cap()
-	s.waiting = append(s.waiting, raw)
-	s.work()
-}
-
-// work has the session's goroutine do what waits. Under mu.
-func (s *controlSession) work() {
-	if !s.active && !s.gone {
-		s.active = true
-		go s.doControls()
-	}
-}
-
-// doControls carries out what waits, and ends when there is nothing more.
-func (s *controlSession) doControls() {
-	returned := false
-	defer func() {
-		if v := recover(); v != nil {
-			s.panicked(v)
-		} else if !returned { // runtime.Goexit ends this goroutine, so another one goes on
-			go s.doControls()
-		}
-	}()
-	for {
-		raw, f, ok := s.next()
-		switch {
-		case !ok:
-			returned = true
-			return
-		case f != nil:
-			s.advance(f)
-		default:
-			s.handle(raw)
-		}
-	}
-}
-
-// next is what is to be done next: a control, or going on with a follow.
-func (s *controlSession) next() (raw *bufpool.Buffer, f *follow, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case len(s.advancing) > 0:
-		f = s.advancing[0]
-		s.advancing = s.advancing[1:]
-		return nil, f, true
-	case len(s.waiting) > 0 && !s.asking:
-		raw = s.waiting[0]
-		s.waiting[0] = nil
-		s.waiting = s.waiting[1:]
-		return raw, nil, true
-	}
-	s.active = false
-	return nil, nil, false
-}
-
-// keepCancels drops the controls that wait, but for those that cancel a run: who asked for that and
-// went meant it. Under mu.
-func (s *controlSession) keepCancels() {
-	kept := s.waiting[:0]
-	for _, raw := range s.waiting {
-		if s.active && !s.asking && bytes.Contains(raw.B[:min(len(raw.B), cancelHead)], []byte(`"`+control.NameCancel+`"`)) {
-			kept = append(kept, raw)
-		} else {
-			s.release(raw)
-		}
-	}
-	s.waiting, s.advancing = kept, nil
-}
-
-// cancelHead is within how many bytes the name of a control stands that is not written oddly.
-const cancelHead = 16
-
-// release gives up the memory of a control. Under mu.
-func (s *controlSession) release(raw *bufpool.Buffer) {
-	s.bytes -= raw.Cap()
-	s.conn.Hold(-raw.Cap())
-	raw.Release()
-}
-
 // handle carries out one control, or an input, which is a start without a ref.
 func (s *controlSession) handle(raw *bufpool.Buffer) {
 	defer func() {
@@ -264,7 +162,7 @@ func (s *controlSession) handle(raw *bufpool.Buffer) {
 		defer s.mu.Unlock()
 		s.release(raw)
 	}()
-	ctx, cancel := context.WithTimeout(s.srv.cfg.BaseContext, controlTime)
+	ctx, cancel := context.WithTimeout(s.srv.cfg.BaseContext, s.srv.controlTime)
 	defer cancel()
 	if loop.AwaitsToken(s.conn) && !isAuth(raw.B) {
 		s.conn.Close(CloseAuthTimeout, noAuth)
@@ -336,6 +234,9 @@ func (s *controlSession) decode(body json.RawMessage, c any) bool {
 	}
 	_ = json.Unmarshal(body, &named)
 	ref, _ := named.Ref.(string)
+	if len(ref) > maxRef {
+		ref = ""
+	}
 	field := ""
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		field = wrong.Field
@@ -351,38 +252,16 @@ func (s *controlSession) reject(ref, code, field string) {
 	s.tell(control.NameRejected, &control.Rejected{Ref: ref, Code: code, Field: field})
 }
 
-// bind joins the scope of a secret.
-func (s *controlSession) bind(c *control.Bind) {
-	if s.bound || s.principal().Key != "" {
-		s.reject(c.Ref, control.CodeOrder, "")
-		return
-	}
-	joined := s.srv.scopes.bind(c.Secret)
-	if joined == nil {
-		s.tellGone(c.Ref, "", nil)
-		return
-	}
-	s.mu.Lock()
-	left, used := s.scope, false
-	if s.gone {
-		left, used = joined, true
-	} else {
-		s.scope, s.used = joined, true
-	}
-	s.mu.Unlock()
-	s.srv.scopes.leave(left, used, s.srv.liveScopes)
-}
-
 // authorize asks the host whether the client may do something. The client has been told when ok is
 // false.
-func (s *controlSession) authorize(ctx context.Context, ref, follows string, action Action, key RunKey) (_ RunKey, ok bool) {
+func (s *controlSession) authorize(ctx context.Context, ref string, action Action, key RunKey) (_ RunKey, ok bool) {
 	key, err := s.srv.authorizeRun(ctx, s.principal(), action, key)
 	switch {
 	case err == nil:
 		return key, true
 	case action == ActionCancel: // it has no answer
 	case err == errNotAllowed:
-		s.tellGone(ref, follows, nil)
+		s.tellGone(ref, "", nil)
 	default:
 		s.reject(ref, control.CodeTimeout, "")
 	}
@@ -397,14 +276,6 @@ func (s *controlSession) tellGone(ref, runID string, reason error) {
 	}
 	s.srv.gone.note(g.Reason)
 	s.tell(control.NameGone, g)
-}
-
-// panicked logs a panic of the session's own and ends the connection.
-func (s *controlSession) panicked(v any) {
-	s.srv.log.LogAttrs(context.Background(), slog.LevelError, "agloop: panic in a session",
-		slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
-	s.srv.door.Counters.Panics.Add(1)
-	s.conn.Close(frame.CloseInternal, "")
 }
 
 // connectionGone ends the session with its connection. On the loop.
@@ -425,37 +296,5 @@ func (s *controlSession) connectionGone() {
 	}
 	if scope != nil {
 		s.srv.scopes.leave(scope, used, s.srv.liveScopes)
-	}
-}
-
-// hasRuns reports whether the connection is attached to any.
-func (s *controlSession) hasRuns() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.attachments) > 0
-}
-
-// attached are the attachments. Under mu.
-func (s *controlSession) attached() []*attachment {
-	list := make([]*attachment, 0, len(s.attachments))
-	for _, a := range s.attachments {
-		list = append(list, a)
-	}
-	return list
-}
-
-// drained sends on: each attachment that is behind has its turn. On the loop.
-func (s *controlSession) drained() {
-	s.mu.Lock()
-	list := s.attached()
-	s.mu.Unlock()
-	for len(list) > 0 {
-		kept := list[:0]
-		for _, a := range list {
-			if a.viewer.Pull() {
-				kept = append(kept, a)
-			}
-		}
-		list = kept
 	}
 }

@@ -135,7 +135,7 @@ func TestR20FollowOnTheWire(t *testing.T) {
 	}
 	v.ask(control.NameLeave, &control.Leave{Ref: "f"})
 	v.ask(control.NameSteer, &control.Steer{Ref: "s", ThreadID: "t", RunID: "own", ID: "x", Text: "hi"})
-	v.want(control.NameGone, &control.Gone{Ref: "s", Reason: control.ReasonEnded})
+	v.want(control.NameSteered, &control.Steered{Ref: "s", ID: "x"})
 	testkit.Await(t, "no run is live", func() bool { return srv.Stats().Runs == 0 })
 }
 
@@ -163,4 +163,23 @@ func TestR18CancelAndGo(t *testing.T) {
 	close(gate)
 	testkit.Await(t, "the run is cancelled", func() bool { return srv.Stats().Logged.Ended.Cancelled == 1 })
 	testkit.Await(t, "nothing is held", func() bool { return srv.Held() == 0 })
+}
+
+// TestR31QuietRun: an attachment is answered at once, also where the run says nothing for long.
+func TestR31QuietRun(t *testing.T) {
+	w := newWriter("r")
+	_, addr := serve(t, agloop.ServerConfig{Agent: w.agent()})
+	v := newViewer(t, addr, "")
+	v.start("1", namedInput("t", "r"))
+	at := v.await("TEXT_MESSAGE_START").of.cursor()
+	v.attachAt("2", "t", "r", at)
+	f, err := v.read()
+	if err != nil || f.name != control.NameRun || v.attachments[2] == nil || v.attachments[2].Offset != at.Offset+1 || v.attachments[2].Last != at.Offset {
+		t.Fatalf("got %s %s, %v", f.name, f.body, err)
+	}
+	w.say("r", "x")
+	w.end("r")
+	if text, last := v.ends(); text != "x" || last.of != v.attachments[2] || last.of.Ref != "2" {
+		t.Errorf("got %q of %+v", text, last.of)
+	}
 }

@@ -3,8 +3,10 @@ package agloop
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/agloop/agloop/codec/control"
+	"github.com/agloop/agloop/codec/event"
 	"github.com/agloop/agloop/run"
 )
 
@@ -16,6 +18,7 @@ type follow struct {
 	thread RunKey // without a run
 	after  run.Cursor
 	first  string // the run that after is in; "" for none
+	kept   bool   // its log was there when the runs were listed
 	stop   func() // ends the listening for new runs
 
 	// Any goroutine, under the session's mu.
@@ -27,15 +30,21 @@ type follow struct {
 // follow begins a follow.
 func (s *controlSession) follow(ctx context.Context, c *control.Follow) {
 	f := &follow{ref: c.Ref}
+	if !s.checkIDs(c.Ref, c.ThreadID, "") {
+		return
+	}
 	if c.After != nil {
 		var ok bool
-		if f.after, ok = cursorOf(c.After.Epoch, c.After.Offset); !ok {
+		if f.after, ok = cursorOf(c.After.Epoch, c.After.Offset); !ok || event.CheckIDs("", c.After.RunID) != nil {
 			s.reject(c.Ref, control.CodeMalformed, "after")
 			return
 		}
 		f.first = c.After.RunID
 	}
-	key, ok := s.authorize(ctx, c.Ref, "", ActionFollow, s.keyOf(c.ThreadID, ""))
+	if !s.mayFollow(c.Ref) {
+		return
+	}
+	key, ok := s.authorize(ctx, c.Ref, ActionFollow, s.keyOf(c.ThreadID, ""))
 	if !ok {
 		return
 	}
@@ -45,7 +54,7 @@ func (s *controlSession) follow(ctx context.Context, c *control.Follow) {
 	listed, err := s.listThread(ctx, f)
 	if err != nil {
 		f.stop()
-		s.tellAttachError(ctx, c.Ref, "", err)
+		s.tellAttachError(ctx, c.Ref, err)
 		return
 	}
 	if !s.addFollow(f, listed) {
@@ -53,19 +62,27 @@ func (s *controlSession) follow(ctx context.Context, c *control.Follow) {
 	}
 }
 
-// addFollow takes a follow with the runs that there are. It reports whether the connection may have
-// it.
-func (s *controlSession) addFollow(f *follow, listed []RunKey) bool {
+// mayFollow reports whether the connection may have one more follow, of that ref. The client has been
+// told when it may not.
+func (s *controlSession) mayFollow(ref string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.gone:
-		return false
-	case s.follows[f.ref] != nil:
-		s.reject(f.ref, control.CodeMalformed, "ref")
+	case s.follows[ref] != nil:
+		s.reject(ref, control.CodeMalformed, "ref")
 		return false
 	case len(s.follows) >= maxAttachments:
-		s.reject(f.ref, control.CodeAttachments, "")
+		s.reject(ref, control.CodeAttachments, "")
+		return false
+	}
+	return true
+}
+
+// addFollow takes a follow with the runs that there are, unless the connection is gone.
+func (s *controlSession) addFollow(f *follow, listed []RunKey) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone {
 		return false
 	}
 	s.follows[f.ref] = f
@@ -82,52 +99,61 @@ func (s *controlSession) addFollow(f *follow, listed []RunKey) bool {
 
 // listThread is the runs of a followed thread that there are, from the one on that the client has
 // seen last.
-func (s *controlSession) listThread(ctx context.Context, f *follow) (keys []RunKey, err error) {
-	seen := f.first != ""
+func (s *controlSession) listThread(ctx context.Context, f *follow) ([]RunKey, error) {
+	var all, live []RunKey
+	unseen := f.first != ""
 	for r, err := range s.srv.hub.List(ctx, f.thread.Scope, f.thread.Thread) {
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, err
+		case r.Info.Thread != f.thread.Thread: // all threads are listed for the one that has no name
+			continue
 		}
-		if r.Info.Run == f.first && f.first != "" {
-			keys, seen = nil, false
+		isFirst := f.first != "" && r.Info.Run == f.first
+		if isFirst {
+			all, unseen = nil, false
+			f.kept = r.State <= run.RecordEnded
 		}
-		if r.State <= run.RecordEnded || r.Info.Run == f.first && f.first != "" {
-			keys = append(keys, r.Info.RunKey)
+		if isFirst || r.State <= run.RecordEnded {
+			all = append(all, r.Info.RunKey)
+		}
+		if r.State == run.RecordLive {
+			live = append(live, r.Info.RunKey)
 		}
 	}
-	if seen { // the run that was seen last is unknown: those that are live come after it
+	if unseen { // those that are live come after it
 		s.tellGone(f.ref, f.first, run.ErrBuried)
-		keys = nil
-		for _, l := range s.srv.hub.Live() {
-			if info := l.Info(); info.Scope == f.thread.Scope && info.Thread == f.thread.Thread {
-				keys = append(keys, info.RunKey)
-			}
-		}
+		return live, nil
 	}
-	return keys, nil
+	return all, nil
 }
 
 // add adds a run that is to be sent, unless it is there. Under the session's mu.
 func (f *follow) add(k RunKey) {
-	for _, other := range f.waiting {
-		if other == k {
-			return
-		}
+	if !slices.Contains(f.waiting, k) {
+		f.waiting = append(f.waiting, k)
 	}
-	f.waiting = append(f.waiting, k)
 }
+
+// maxFollowed is how many runs of a follow may wait: a client that reads nothing must not have the
+// server remember all that its thread does.
+const maxFollowed = 1024
 
 // runStarted is told of a run of the thread. It is called under the hub's lock.
 func (s *controlSession) runStarted(f *follow, k RunKey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(f.waiting) >= maxFollowed {
+		s.tellGone(f.ref, f.waiting[0].Run, nil)
+		f.waiting = f.waiting[1:]
+	}
 	f.add(k)
 	s.advanceLater(f)
 }
 
 // advanceLater has the session's goroutine go on with a follow that has nothing attached. Under mu.
 func (s *controlSession) advanceLater(f *follow) {
-	if f.current == nil && s.follows[f.ref] == f {
+	if f.current == nil && s.follows[f.ref] == f && !slices.Contains(s.advancing, f) {
 		s.advancing = append(s.advancing, f)
 		s.work()
 	}
@@ -163,16 +189,19 @@ func (s *controlSession) nextRun(f *follow) (key RunKey, ok bool) {
 	return RunKey{}, false
 }
 
-// attachFollow attaches a follow to a run. It reports whether the follow has something attached.
+// attachFollow attaches a follow to a run. It reports whether the follow has something attached; a
+// run that it cannot give is gone, and it goes on.
 func (s *controlSession) attachFollow(f *follow, key RunKey) bool {
-	ctx, cancel := context.WithTimeout(s.srv.cfg.BaseContext, controlTime)
+	ctx, cancel := context.WithTimeout(s.srv.cfg.BaseContext, s.srv.controlTime)
 	defer cancel()
-	allowed, ok := s.authorize(ctx, f.ref, key.Run, ActionJoin, key)
-	if !ok {
+	allowed, err := s.srv.authorizeRun(ctx, s.principal(), ActionJoin, key)
+	if err != nil {
+		s.skipRun(f, key, nil)
 		return false
 	}
 	a := s.newAttachment(f.ref, allowed)
 	if a == nil {
+		s.skipRun(f, key, nil)
 		return false
 	}
 	a.follow = f
@@ -180,26 +209,53 @@ func (s *controlSession) attachFollow(f *follow, key RunKey) bool {
 	if key.Run == f.first {
 		at = f.after
 	}
-	var err error
 	_, a.viewer, err = s.srv.hub.Attach(ctx, allowed, at, a)
 	switch {
 	case err == nil:
-	case at.Offset > 0 && errors.Is(err, run.ErrBuried): // the client has all of it
+	case f.kept && at.Offset > 0 && errors.Is(err, run.ErrBuried): // the client has all of it
 		return false
 	default:
-		s.tellAttachError(ctx, f.ref, key.Run, err)
+		if !errors.Is(err, run.ErrGone) && ctx.Err() == nil {
+			s.srv.log.Error("agloop: a log could not be read", "err", err)
+		}
+		s.skipRun(f, key, err)
 		return false
 	}
-	s.mu.Lock()
-	live, over := s.follows[f.ref] == f, a.ended
-	if live && !over {
-		f.current, f.idle = a, false
-	}
-	s.mu.Unlock()
-	if !live {
+	if !s.setCurrent(f, a) {
 		a.viewer.Leave()
 		return true
 	}
 	s.register(a)
-	return !over
+	return s.hasCurrent(f)
+}
+
+// skipRun says that a follow cannot give a run.
+func (s *controlSession) skipRun(f *follow, key RunKey, why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.follows[f.ref] == f {
+		f.idle = false
+		s.tellGone(f.ref, key.Run, why)
+	}
+}
+
+// setCurrent notes what a follow has attached. It returns false where the client has left the follow.
+func (s *controlSession) setCurrent(f *follow, a *attachment) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.follows[f.ref] != f {
+		a.left = true
+		return false
+	}
+	f.idle = false
+	if !a.ended {
+		f.current = a
+	}
+	return true
+}
+
+func (s *controlSession) hasCurrent(f *follow) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return f.current != nil
 }

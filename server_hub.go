@@ -34,6 +34,14 @@ func (s *Server) hubConfig() run.HubConfig {
 	}
 }
 
+// store is where the logs are.
+func (s *Server) store() run.Store {
+	if s.ownStore != nil {
+		return s.ownStore
+	}
+	return s.cfg.Store
+}
+
 // scopeShare says which part of the bytes of all logs those of one scope may take.
 const scopeShare = 4
 

@@ -8,6 +8,8 @@ import (
 	"encoding/hex"
 	"sync"
 	"time"
+
+	"github.com/agloop/agloop/codec/control"
 )
 
 // scopes are those of clients without a principal: each is named by a secret that its client holds,
@@ -18,6 +20,7 @@ type scopes struct {
 	byHash map[[sha256.Size]byte]*scope
 	sweep  *time.Timer // nil while there is nothing to sweep
 	unused int         // how many have no connection, and were not used
+	ended  bool        // the server has
 }
 
 // scope is that of one secret.
@@ -93,7 +96,7 @@ func (s *scopes) leave(sc *scope, used bool, live func() map[string]bool) {
 		s.unused++
 	}
 	sc.since = time.Now()
-	if s.sweep == nil {
+	if s.sweep == nil && !s.ended {
 		s.sweep = time.AfterFunc(scopeSweep, func() { s.forget(live()) })
 	}
 }
@@ -119,7 +122,7 @@ func (s *scopes) forget(live map[string]bool) {
 		}
 		waiting = true
 	}
-	if waiting {
+	if waiting && !s.ended {
 		s.sweep.Reset(scopeSweep)
 	} else {
 		s.sweep = nil
@@ -130,8 +133,9 @@ func (s *scopes) forget(live map[string]bool) {
 func (s *scopes) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sweep != nil {
+	if s.ended = true; s.sweep != nil {
 		s.sweep.Stop()
+		s.sweep = nil
 	}
 }
 
@@ -142,4 +146,26 @@ func (s *Server) liveScopes() map[string]bool {
 		names[l.Info().Scope] = true
 	}
 	return names
+}
+
+// bind joins the scope of a secret.
+func (s *controlSession) bind(c *control.Bind) {
+	if s.bound || s.principal().Key != "" {
+		s.reject(c.Ref, control.CodeOrder, "")
+		return
+	}
+	joined := s.srv.scopes.bind(c.Secret)
+	if joined == nil {
+		s.tellGone(c.Ref, "", nil)
+		return
+	}
+	s.mu.Lock()
+	left, used := s.scope, false
+	if s.gone {
+		left, used = joined, true
+	} else {
+		s.scope, s.used = joined, true
+	}
+	s.mu.Unlock()
+	s.srv.scopes.leave(left, used, s.srv.liveScopes)
 }

@@ -43,7 +43,7 @@ func (b *bareViewer) Ended(why error) {
 // viewRun starts the run of a principal, or joins the one that there is of that name and input, and
 // returns when that has ended for this connection. Otherwise it returns why it is refused.
 func (s *session) viewRun(ctx context.Context, input *agui.RunAgentInput, hash [32]byte) refusal {
-	within, cancel := context.WithTimeout(ctx, controlTime)
+	within, cancel := context.WithTimeout(ctx, s.srv.controlTime)
 	defer cancel()
 	key := RunKey{Scope: s.principal.Key, Thread: input.ThreadID, Run: input.RunID}
 	key, err := s.srv.authorizeRun(within, s.principal, ActionStart, key)

@@ -3,6 +3,7 @@ package agloop
 import (
 	"cmp"
 	"context"
+	"slices"
 	"time"
 )
 
@@ -31,10 +32,28 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.cancelRuns()
 	// The run of a client that has gone may go on, and who is told of its end would never be if the
 	// process ended before.
-	err := s.poll(ctx, func() bool { return s.door.Slots().Used() == 0 && s.activeRuns() == 0 })
+	err := s.poll(ctx, func() bool { return s.activeRuns() == 0 })
+	s.awaitAway(ctx)
+	err = cmp.Or(err, s.poll(ctx, func() bool { return s.door.Slots().Used() == 0 }))
 	err = cmp.Or(err, <-served)
 	s.http.close()
 	return cmp.Or(err, s.stop(ctx), s.hooks.wait(ctx)) // which are called in this order
+}
+
+// awayWait is how long Shutdown waits, when no run goes on, for clients of agloop.v1 that said they
+// would come back to one.
+const awayWait = time.Second
+
+// awaitAway waits for them, and then gives them up: they may never come, and nothing else ends their
+// connections.
+func (s *Server) awaitAway(ctx context.Context) {
+	within, cancel := context.WithTimeout(ctx, awayWait)
+	defer cancel()
+	isAway := (*controlSession).isAway
+	_ = s.poll(within, func() bool { return !slices.ContainsFunc(s.controls.list(), isAway) })
+	for _, sess := range s.controls.list() {
+		sess.giveUpAway()
+	}
 }
 
 // closeWait is how long Close waits for handlers that are being called.

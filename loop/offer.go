@@ -28,6 +28,15 @@ func (c *Conn) Offer(sel *Selection, s Stream, alone bool, payload []byte, now b
 	return result
 }
 
+// Select queues the selector of a stream that has nothing to say yet, and reports whether there was
+// room: the next message of s comes without one, unless others come before it. Any goroutine.
+func (c *Conn) Select(sel *Selection, s Stream) bool {
+	result, act, at := c.offer(sel, s, false, nil, urgent)
+	c.perform(act, at)
+	return result == Sent
+}
+
+// offer is Offer; without a payload it is Select.
 func (c *Conn) offer(sel *Selection, s Stream, alone bool, payload []byte, u urgency) (SendResult, action, int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -48,6 +57,9 @@ func (c *Conn) offer(sel *Selection, s Stream, alone bool, payload []byte, u urg
 		if sel.at = s; alone {
 			sel.at = nil
 		}
+	}
+	if payload == nil {
+		selector, payload = nil, selector
 	}
 	act, at := c.queue(frame.Text, selector, payload, u, marks)
 	if marks&markCorked != 0 {

@@ -243,6 +243,17 @@ func (v *Viewer) Leave() {
 	v.log.detach(v, ErrGone)
 }
 
+// WhenLevel calls f, under the log's lock, if there is nothing that the viewer has not been sent. f is
+// given a frame without an event: where the next one will stand. It must do no more than an Outlet.
+func (v *Viewer) WhenLevel(f func(*Frame)) {
+	l := v.log
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if v.state == viewerLevel {
+		f(&Frame{First: v.next, Through: v.next, Epoch: l.epoch, Last: l.last()})
+	}
+}
+
 // Away stops the sending to a viewer that is coming back: its run is not abandoned meanwhile, and
 // does not run ahead of it.
 func (v *Viewer) Away() {
