@@ -22,7 +22,8 @@ type follow struct {
 	stop   func() // ends the listening for new runs
 
 	// Any goroutine, under the session's mu.
-	waiting []RunKey // in the order of their start
+	waiting []RunKey            // in the order of their start
+	listed  map[RunKey]struct{} // those that were listed, of which the hub may still tell; nil once it was idle
 	current *attachment
 	idle    bool // the client was told that there is nothing
 }
@@ -89,7 +90,10 @@ func (s *controlSession) addFollow(f *follow, listed []RunKey) bool {
 	s.used = true
 	s.rest()
 	fresh := f.waiting
-	f.waiting = listed
+	f.waiting, f.listed = listed, make(map[RunKey]struct{}, len(listed))
+	for _, k := range listed {
+		f.listed[k] = struct{}{}
+	}
 	for _, k := range fresh {
 		f.add(k)
 	}
@@ -128,9 +132,10 @@ func (s *controlSession) listThread(ctx context.Context, f *follow) ([]RunKey, e
 	return all, nil
 }
 
-// add adds a run that is to be sent, unless it is there. Under the session's mu.
+// add adds a run that is to be sent, unless it is there, or was: a run is in the store's list a moment
+// before the hub tells of it. Under the session's mu.
 func (f *follow) add(k RunKey) {
-	if !slices.Contains(f.waiting, k) {
+	if _, listed := f.listed[k]; !listed && !slices.Contains(f.waiting, k) {
 		f.waiting = append(f.waiting, k)
 	}
 }
@@ -183,7 +188,7 @@ func (s *controlSession) nextRun(f *follow) (key RunKey, ok bool) {
 		}
 	}
 	if !f.idle {
-		f.idle = true
+		f.idle, f.listed = true, nil
 		s.tell(control.NameIdle, &control.Idle{Ref: f.ref})
 	}
 	return RunKey{}, false
