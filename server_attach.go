@@ -82,6 +82,7 @@ func appendMember(dst []byte, name, value string) []byte {
 // Ended implements run.Outlet.
 func (a *attachment) Ended(why error) {
 	s := a.session
+	s.conn.Forget(&s.selection, a)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a.ended = true
@@ -292,6 +293,10 @@ func (s *controlSession) giveUpAway() {
 	}
 }
 
+// maxInvented is how many runs that are not known one connection may cancel: each name is kept for a
+// day.
+const maxInvented = 64
+
 // cancel cancels a run. It has no answer but the run's end.
 func (s *controlSession) cancel(ctx context.Context, c *control.Cancel) {
 	if !s.checkIDs("", c.ThreadID, c.RunID) {
@@ -304,6 +309,11 @@ func (s *controlSession) cancel(ctx context.Context, c *control.Cancel) {
 	s.mu.Lock()
 	s.used = true
 	s.mu.Unlock()
+	if !s.srv.hub.Known(ctx, key) {
+		if s.invented++; s.invented > maxInvented {
+			return
+		}
+	}
 	if err := s.srv.hub.Cancel(ctx, key, run.ErrCancelled); err != nil {
 		s.srv.log.Error("agloop: a run could not be cancelled", "thread", key.Thread, "run", key.Run, "err", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/agloop/agloop/auth"
@@ -37,11 +38,15 @@ type controlSession struct {
 	// The loop.
 	early int // bytes of messages that came while the connection awaited its token
 
+	// Any goroutine.
+	told atomic.Bool // that the server is going
+
 	// The connection, under its lock.
 	selection loop.Selection
 
 	// The session's goroutine.
-	bound bool // a control came that bind must not come behind
+	invented int  // runs that it has cancelled and that nobody knew
+	bound    bool // a control came that bind must not come behind
 
 	// Any goroutine, under mu, which comes after the locks of logs and of the hub.
 	mu          sync.Mutex
@@ -49,7 +54,7 @@ type controlSession struct {
 	asking      bool // Authorize is asked about a token: controls wait
 	gone        bool // the connection is
 	waiting     []*bufpool.Buffer
-	bytes       int       // of waiting, by capacity
+	bytes       int       // of waiting
 	advancing   []*follow // that may have a run to go on with
 	scope       *scope    // of a client without a principal
 	used        bool      // it may have runs in its scope
@@ -113,8 +118,8 @@ func openControl(srv *Server, c *Conn) *controlSession {
 	if info.Principal.Key == "" && !loop.AwaitsToken(c) {
 		s.scope, hello.Secret = srv.scopes.create()
 	}
-	srv.controls.add(s)
 	s.tell(control.NameHello, &hello)
+	srv.controls.add(s) // behind it, since who shuts down tells all of them
 	if srv.stopping() {
 		s.tellGoing()
 	}
@@ -135,6 +140,9 @@ func (s *controlSession) tell(name string, body any) {
 const retryAfter = 1
 
 func (s *controlSession) tellGoing() {
+	if s.told.Swap(true) {
+		return
+	}
 	s.tell(control.NameGoing, &control.Going{RetryAfter: retryAfter})
 }
 

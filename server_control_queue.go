@@ -31,7 +31,7 @@ func (s *controlSession) message(payload []byte) {
 	}
 	raw := bufpool.Get(len(payload)).Append(payload)
 	s.conn.Hold(raw.Cap())
-	s.bytes += raw.Cap()
+	s.bytes += len(payload)
 	s.waiting = append(s.waiting, raw)
 	s.work()
 }
@@ -79,6 +79,7 @@ func (s *controlSession) next() (raw *bufpool.Buffer, f *follow, ok bool) {
 		return nil, f, true
 	case len(s.waiting) > 0 && !s.asking:
 		raw = s.waiting[0]
+		s.bytes -= len(raw.B)
 		s.waiting[0] = nil
 		s.waiting = s.waiting[1:]
 		return raw, nil, true
@@ -95,6 +96,7 @@ func (s *controlSession) keepCancels() {
 		if s.active && !s.asking && bytes.Contains(raw.B[:min(len(raw.B), cancelHead)], []byte(`"`+control.NameCancel+`"`)) {
 			kept = append(kept, raw)
 		} else {
+			s.bytes -= len(raw.B)
 			s.release(raw)
 		}
 	}
@@ -104,9 +106,8 @@ func (s *controlSession) keepCancels() {
 // cancelHead is within how many bytes the name of a control stands that is not written oddly.
 const cancelHead = 16
 
-// release gives up the memory of a control. Under mu.
+// release gives up the memory of a control.
 func (s *controlSession) release(raw *bufpool.Buffer) {
-	s.bytes -= raw.Cap()
 	s.conn.Hold(-raw.Cap())
 	raw.Release()
 }

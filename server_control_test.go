@@ -3,9 +3,11 @@ package agloop_test
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/agloop/agloop"
+	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/codec/control"
 	"github.com/agloop/agloop/internal/testkit"
 	"github.com/agloop/agloop/run"
@@ -181,5 +183,95 @@ func TestR31QuietRun(t *testing.T) {
 	w.end("r")
 	if text, last := v.ends(); text != "x" || last.of != v.attachments[2] || last.of.Ref != "2" {
 		t.Errorf("got %q of %+v", text, last.of)
+	}
+}
+
+// TestR27LargeControlInHand: what is being carried out does not wait any more, so that a client that
+// keeps to its limits may send on.
+func TestR27LargeControlInHand(t *testing.T) {
+	gate, asked := make(chan struct{}), make(chan struct{}, 1)
+	_, addr := serve(t, agloop.ServerConfig{
+		Agent: hello, Limits: agloop.Limits{MaxMessage: 64 << 10},
+		Runs: agloop.RunsConfig{FilterInput: func(context.Context, agloop.Principal, *agui.RunAgentInput) error {
+			asked <- struct{}{}
+			<-gate
+			return nil
+		}},
+	})
+	v := newViewer(t, addr, "")
+	large := `{"threadId":"t","runId":"r","messages":[{"id":"m","role":"user","content":"` + strings.Repeat("x", 60<<10) + `"}]}`
+	v.start("1", large)
+	testkit.Receive(t, "the start is in hand", asked)
+	for range 3 {
+		v.attachAt("2", "t", "nobody", run.Cursor{})
+	}
+	close(gate)
+	for gone, ended := 0, false; gone < 3 || !ended; {
+		switch f := v.next(); f.name {
+		case control.NameGone:
+			gone++
+		case "RUN_FINISHED":
+			ended = true
+		}
+	}
+}
+
+// TestKnownRunNeedsNoPlace: who starts a run again that has been executed gets it, however many go on
+// and whatever the filter says now.
+func TestKnownRunNeedsNoPlace(t *testing.T) {
+	w := newWriter("busy")
+	refuse := new(atomic.Bool)
+	srv, addr := serve(t, agloop.ServerConfig{
+		Agent: agloop.AgentFunc(func(ctx context.Context, r *agloop.Run) error {
+			if r.Input.RunID == "busy" {
+				return w.agent().Run(ctx, r)
+			}
+			return nil
+		}),
+		Quotas: agloop.Quotas{Runs: 1},
+		Runs: agloop.RunsConfig{FilterInput: func(context.Context, agloop.Principal, *agui.RunAgentInput) error {
+			if refuse.Load() {
+				return &agloop.RefusedError{}
+			}
+			return nil
+		}},
+	})
+	v := newViewer(t, addr, "")
+	v.start("1", namedInput("t", "r"))
+	v.ends()
+	testkit.Await(t, "the place is free", func() bool { return srv.RunsTaken() == 0 })
+	v.start("2", namedInput("u", "busy"))
+	v.await("TEXT_MESSAGE_START")
+	refuse.Store(true)
+	v.start("3", namedInput("t", "r"))
+	if _, last := v.ends(); last.of == nil || last.of.Ref != "3" {
+		t.Errorf("got %+v", last)
+	}
+	w.end("busy")
+}
+
+// TestBareViewerGoesWithItsConnection: also where the server has cancelled its runs before.
+func TestBareViewerGoesWithItsConnection(t *testing.T) {
+	srv, addr := serveEach(t, agloop.ServerConfig{
+		Limits: agloop.Limits{SoftLimit: 4 << 10, WriteTimeout: -1},
+		Agent: agloop.AgentFunc(func(ctx context.Context, r *agloop.Run) error {
+			big := &agui.Custom{Name: "big", Value: []byte(`"` + strings.Repeat("x", 64<<10) + `"`)}
+			for {
+				if err := r.Emit(big); err != nil {
+					return err
+				}
+			}
+		}),
+	})
+	slow := testkit.Connect(t, addr, 4<<10)
+	slow.Upgrade("Authorization: ann")
+	slow.Put(testkit.Text(inputOnce("slow")))
+	testkit.Await(t, "the agent is called", func() bool { return srv.Live() == 1 })
+	over := make(chan error, 1)
+	go func() { over <- srv.Shutdown(t.Context()) }()
+	testkit.Await(t, "the run has ended", func() bool { return srv.Stats().Logged.Ended.Cancelled == 1 })
+	slow.Reset()
+	if err := testkit.Receive(t, "Shutdown returns", over); err != nil {
+		t.Error(err)
 	}
 }

@@ -199,7 +199,8 @@ func (s *controlSession) nextRun(f *follow) (key RunKey, ok bool) {
 func (s *controlSession) attachFollow(f *follow, key RunKey) bool {
 	ctx, cancel := context.WithTimeout(s.srv.cfg.BaseContext, s.srv.controlTime)
 	defer cancel()
-	allowed, err := s.srv.authorizeRun(ctx, s.principal(), ActionJoin, key)
+	// The host is asked as for an attach: about the client's own scope.
+	allowed, err := s.srv.authorizeRun(ctx, s.principal(), ActionJoin, s.keyOf(key.Thread, key.Run))
 	if err != nil {
 		s.skipRun(f, key, nil)
 		return false

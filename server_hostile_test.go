@@ -118,7 +118,7 @@ func TestInventedNames(t *testing.T) {
 		}
 	}
 	s := srv.Stats().Logged
-	if s.Tombstones != 1024 || s.Live != 0 || s.LogBytes > held+held/10 || held == 0 {
+	if s.Tombstones != 64 || s.Live != 0 || s.LogBytes > held+held/10 || held == 0 {
 		t.Errorf("%+v, and %d bytes after 2,000", s, held)
 	}
 	if s.Gone.Unknown != names {

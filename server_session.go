@@ -245,6 +245,14 @@ func (s *session) cancel(cause error) {
 
 // connectionGone ends the session with its connection.
 func (s *session) connectionGone(cause error) {
+	s.noteGone(cause)
+	if v := s.viewing.Load(); v != nil {
+		v.viewer.Leave()
+	}
+}
+
+// noteGone is the part of connectionGone under mu.
+func (s *session) noteGone(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.gone = true

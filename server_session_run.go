@@ -30,11 +30,11 @@ func (s *session) startRun(ctx context.Context, input *agui.RunAgentInput) refus
 }
 
 // admitRun takes a place for a run that has a log, and asks the host's filter, or returns why it is
-// refused. released gives the place back. A run that there is already needs neither.
+// refused. released gives the place back. A run that there is already, or was, needs neither.
 func (srv *Server) admitRun(ctx context.Context, key RunKey, p auth.Principal, network netip.Prefix, input *agui.RunAgentInput) (
 	released func(), refused refusal,
 ) {
-	if srv.hub.Find(key) != nil {
+	if srv.hub.Known(ctx, key) {
 		return func() {}, refusal{}
 	}
 	if full := srv.places.take(p.Key, network); full != "" {

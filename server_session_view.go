@@ -64,14 +64,10 @@ func (s *session) viewRun(ctx context.Context, input *agui.RunAgentInput, hash [
 	s.answers = true
 	for v.viewer.Pull() {
 	}
-	select {
-	case <-v.over:
-	case <-ctx.Done(): // the connection is gone, or the server shuts down
-		if s.isGone() {
-			v.viewer.Leave()
-		}
-		<-v.over
+	if s.isGone() { // and did not see the viewer
+		v.viewer.Leave()
 	}
+	<-v.over // of a run that ends, or a connection that does
 	s.viewing.Store(nil)
 	if v.why != nil && !s.isGone() {
 		return refusal{run.CodeGone, v.why.Error()}

@@ -36,6 +36,16 @@ func (c *Conn) Select(sel *Selection, s Stream) bool {
 	return result == Sent
 }
 
+// Forget has a connection stand at no stream if it stands at s, which ends: what s refers to is not to
+// live as long as the connection. Any goroutine.
+func (c *Conn) Forget(sel *Selection, s Stream) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if sel.at == s {
+		sel.at = nil
+	}
+}
+
 // offer is Offer; without a payload it is Select.
 func (c *Conn) offer(sel *Selection, s Stream, alone bool, payload []byte, u urgency) (SendResult, action, int64) {
 	c.mu.Lock()

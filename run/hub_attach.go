@@ -3,6 +3,7 @@ package run
 import (
 	"bytes"
 	"context"
+	"errors"
 	"iter"
 	"time"
 )
@@ -25,6 +26,15 @@ func (h *Hub) Attach(ctx context.Context, k RunKey, at Cursor, out Outlet) (*Liv
 		}
 	}
 	return h.view(ctx, k, at, true, out)
+}
+
+// Known reports whether there is a run of that name: one that has not ended, or whose log is kept.
+func (h *Hub) Known(ctx context.Context, k RunKey) bool {
+	if h.Find(k) != nil {
+		return true
+	}
+	_, err := h.cfg.Store.Read(ctx, k, Cursor{}, 1)
+	return err == nil || errors.Is(err, ErrTrimmed)
 }
 
 // StoreInfo is what the hub's store is.

@@ -54,6 +54,9 @@ func (s *steering) enqueue(id, text string, told func(ok bool)) (ok, known bool)
 	}
 	for _, list := range [...][]*steer{s.waiting, s.taking} {
 		if i := slices.IndexFunc(list, func(w *steer) bool { return w.id == id }); i >= 0 {
+			if len(list[i].told) == maxAnswers {
+				return false, true // whoever asks so often has an answer to come
+			}
 			list[i].told = append(list[i].told, told)
 			return false, false
 		}
