@@ -37,24 +37,31 @@ func TestR25TheLifeOfASession(t *testing.T) {
 			return sc != nil
 		}
 
+		// kept is how many there are, how many of them unused, and whether they are swept.
+		kept := func() (all, unused int, swept bool) {
+			synctest.Wait() // for a sweep of this moment
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return len(s.byHash), s.unused, s.sweep != nil
+		}
 		unused, itsSecret := s.create()
 		s.leave(unused, false, live)
-		if !there(itsSecret) || s.unused != 0 { // it was asked for, and so is used from now on
+		if _, n, _ := kept(); !there(itsSecret) || n != 1 { // it was asked for, and so is used from now on
 			t.Error("a session is lost whose first start was lost")
 		}
 		time.Sleep(scopeLife + 2*scopeSweep)
 		unused, _ = s.create()
 		s.leave(unused, false, live)
 		time.Sleep(2 * scopeSweep)
-		if len(s.byHash) != 0 || s.sweep != nil || s.unused != 0 {
+		if all, n, swept := kept(); all != 0 || swept || n != 0 {
 			t.Error("a session that was not used is kept for long")
 		}
 		for range maxUnused + 10 {
 			unused, _ = s.create()
 			s.leave(unused, false, live)
 		}
-		if len(s.byHash) != maxUnused || s.unused != maxUnused {
-			t.Errorf("%d sessions that were not used are kept", len(s.byHash))
+		if all, n, _ := kept(); all != maxUnused || n != maxUnused {
+			t.Errorf("%d sessions that were not used are kept", all)
 		}
 		time.Sleep(2 * scopeSweep)
 
@@ -66,29 +73,29 @@ func TestR25TheLifeOfASession(t *testing.T) {
 		run(sc.name, true)
 		s.leave(sc, true, live)
 		pass(time.Hour)
-		if len(s.byHash) != 1 {
+		if all, _, _ := kept(); all != 1 {
 			t.Fatal("it has ended while a run goes on")
 		}
 		run(sc.name, false)
 		pass(scopeLife - scopeSweep)
-		if len(s.byHash) != 1 {
+		if all, _, _ := kept(); all != 1 {
 			t.Fatal("it has ended too early")
 		}
 		joined := s.bind(secret) // a connection at the last moment
 		pass(scopeLife + 2*scopeSweep)
-		if len(s.byHash) != 1 {
+		if all, _, _ := kept(); all != 1 {
 			t.Fatal("it has ended while it is connected again")
 		}
 		s.leave(joined, true, live)
 		pass(scopeLife + 2*scopeSweep)
-		if len(s.byHash) != 0 || s.sweep != nil || there(secret) {
+		if all, _, swept := kept(); all != 0 || swept || there(secret) {
 			t.Error("it goes on")
 		}
 
 		left, _ := s.create()
 		s.stop()
 		s.leave(left, true, live)
-		if s.sweep != nil {
+		if _, _, swept := kept(); swept {
 			t.Error("the session of a server that has ended is swept")
 		}
 	})
