@@ -124,8 +124,7 @@ func (s *controlSession) newAttachment(ref string, key RunKey) *attachment {
 	if len(s.attachments) >= maxAttachments && s.byKey[key] == nil {
 		return nil
 	}
-	s.number++
-	return &attachment{session: s, number: s.number, ref: ref, key: key}
+	return &attachment{session: s, ref: ref, key: key}
 }
 
 // register takes an attachment with its viewer, which replaces an earlier one of the run, and has
@@ -138,6 +137,8 @@ func (s *controlSession) register(a *attachment) {
 	}
 	gone := s.gone
 	if !gone && !a.ended {
+		s.number++
+		a.number = s.number
 		s.attachments[a.number], s.byKey[a.key] = a, a
 		if a.follow == nil {
 			s.noteOwn(a.key)

@@ -3,197 +3,468 @@ package agloop_test
 import (
 	"context"
 	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/codec/control"
 	"github.com/agloop/agloop/codec/event"
 	"github.com/agloop/agloop/internal/testkit"
+	"github.com/agloop/agloop/run"
 )
 
-// stage plays the client's lines of a transcript to a real server, whose agent says what the server's
-// lines want of it, and holds what the server sends against those lines.
-type stage struct {
-	t    *testing.T
-	addr string
-	key  string
-	v    *viewer
-	real []string // what the file calls otherwise, and its real name, in turn
-	says chan json.RawMessage
+// played is a transcript of which the client's lines are played to the real server, whose frames are
+// held against the server's lines. Its runs emit what those lines say.
+type played struct {
+	t     *testing.T
+	lines []said
+	cfg   agloop.ServerConfig
+	key   string // of the principal; "" for none
+	srv   *agloop.Server
+	addr  string
+	runs  *puppets
+	v     *viewer
 
-	selector json.RawMessage // of the server, whose event is still to come
+	at      uint64            // attachment that the next event line is of
+	runOf   map[uint64]string // by attachment
+	offset  uint64            // of the next event line
+	through uint64            // of it, where that is not offset
+	emitted map[string]uint64 // offset of the last event, by run
+	names   map[string]string // the file's words for what is random: the server's
 }
 
-// newStage makes a server for a transcript. The client is a principal unless the file has a secret.
-func newStage(t *testing.T, secret bool) *stage {
+// play begins to play a file.
+func play(t *testing.T, name string, cfg agloop.ServerConfig) *played {
 	t.Helper()
-	s := &stage{t: t, key: "ann", says: make(chan json.RawMessage, 100)}
-	if secret {
-		s.key = ""
+	p := &played{
+		t: t, lines: readTranscript(t, filepath.Join("testdata/protocol", name+".ndjson")), cfg: cfg, key: "ann",
+		runs: newPuppets(t), runOf: make(map[uint64]string), emitted: make(map[string]uint64),
+		names: make(map[string]string),
 	}
-	_, s.addr = serveEach(t, agloop.ServerConfig{Agent: agloop.AgentFunc(func(ctx context.Context, r *agloop.Run) error {
-		for {
-			select {
-			case raw := <-s.says:
-				if raw == nil {
-					return nil
-				}
-				ev, _, err := new(event.Decoder).DecodeEvent(raw)
-				if err == nil {
-					err = r.Emit(ev)
-				}
-				if err != nil {
-					return err
-				}
-			case <-ctx.Done():
-				return ctx.Err()
+	p.cfg.Agent = p.runs
+	p.serve()
+	return p
+}
+
+func (p *played) serve() {
+	p.t.Helper()
+	if p.cfg.Authorize != nil {
+		p.srv, p.addr = serve(p.t, p.cfg)
+	} else {
+		p.srv, p.addr = serveEach(p.t, p.cfg)
+	}
+}
+
+// before starts a run that is there before the transcript begins, with the messages it has there.
+func (p *played) before(id, state string) {
+	p.t.Helper()
+	startInput(p.t, p.srv, &agui.RunAgentInput{
+		ThreadID: "t", RunID: id, State: json.RawMessage(state),
+		Messages: []agui.Message{{ID: "u-" + id, Role: agui.RoleUser, Content: agui.TextContent("Hello")}},
+	})
+	p.emitted[id] = 1
+}
+
+// has notes that a run has emitted so much.
+func (p *played) has(id string, offset uint64) { p.emitted[id] = offset }
+
+// all plays what is left.
+func (p *played) all() {
+	p.t.Helper()
+	for len(p.lines) > 0 {
+		p.line()
+	}
+}
+
+func (p *played) line() {
+	p.t.Helper()
+	l := p.lines[0]
+	p.lines = p.lines[1:]
+	name, body, err := control.Parse(l.Frame)
+	switch {
+	case l.Close != 0 && l.From == "client":
+		p.v.Put(testkit.Closing(uint16(l.Close), ""))
+		p.v = nil
+	case l.Close != 0:
+		p.v.Reset() // as a server does that ends
+		p.v = nil
+	case name == control.NameHello:
+		p.hello(body)
+	case l.From == "client":
+		if name == control.NameLeave { // what is on its way then
+			for len(p.lines) > 0 && p.lines[0].From == "server" && p.lines[0].Frame[0] == '{' {
+				p.line()
 			}
 		}
-	})})
-	return s
-}
-
-// line plays one line.
-func (s *stage) line(l said) {
-	s.t.Helper()
-	switch {
-	case l.Close != 0:
-		s.v.Reset()
-	case l.From == "client":
-		s.v.Put(testkit.Text(strings.NewReplacer(s.real...).Replace(string(l.Frame))))
-	case control.IsControl(l.Frame):
-		s.control(l.Frame)
+		frame := string(l.Frame)
+		for file, real := range p.names {
+			frame = strings.ReplaceAll(frame, file, real)
+		}
+		p.v.Put(testkit.Text(frame))
+		if name == control.NameSteer && len(p.lines) > 2 {
+			p.steered()
+		}
+	case err == nil:
+		p.control(name, body)
 	default:
-		s.event(l.Frame)
+		p.event(l.Frame)
 	}
 }
 
-// control holds a control of the server against its line.
-func (s *stage) control(line json.RawMessage) {
-	s.t.Helper()
-	name, want, err := control.Parse(line)
-	if err != nil {
-		s.t.Fatal(err)
+// hello connects.
+func (p *played) hello(body json.RawMessage) {
+	p.t.Helper()
+	p.v = newViewer(p.t, p.addr, p.key)
+	var want control.Hello
+	p.v.into(seen{name: control.NameHello, body: body}, &want)
+	got := p.v.hello
+	if got.Boot == "" || (got.Secret == "") != (want.Secret == "") {
+		p.t.Errorf("hello %+v", got)
 	}
-	if name == control.NameHello {
-		s.v = newViewer(s.t, s.addr, s.key)
-		var h control.Hello
-		if err := json.Unmarshal(want, &h); err != nil || (h.Secret == "") != (s.v.hello.Secret == "") || h.Version != s.v.hello.Version {
-			s.t.Errorf("%s, and the server greets with %+v", line, s.v.hello)
-		}
-		if h.Secret != "" {
-			s.real = append(s.real, h.Secret, s.v.hello.Secret)
-		}
-		return
+	if want.Secret != "" {
+		p.names[want.Secret] = got.Secret
 	}
-	if name == control.NameRun { // it comes with the event behind it
-		s.selector = line
-		return
-	}
-	f, err := s.v.read()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if f.name != name || !sameJSON(string(f.body), string(want)) {
-		s.t.Errorf("the server says %s %s, want %s", f.name, f.body, line)
+	want.Boot, want.Secret = got.Boot, got.Secret
+	if got != want {
+		p.t.Errorf("hello\n%+v, want\n%+v", got, want)
 	}
 }
 
-// wantSelector holds the selector before an event against its line.
-func (s *stage) wantSelector() {
-	s.t.Helper()
-	_, body, err := control.Parse(s.selector)
+// steered has the run take what was said to it, and notes what it emits for that.
+func (p *played) steered() {
+	p.t.Helper()
+	p.runs.do("r", func(r *agloop.Run) error {
+		<-r.Steering()
+		_, _, err := r.TakeSteer()
+		return err
+	})
+	p.emitted["r"] += 3
+}
+
+// frame is the next frame of the server.
+func (p *played) frame() []byte {
+	p.t.Helper()
+	_, got, err := p.v.Message()
 	if err != nil {
-		s.t.Fatal(err)
+		p.t.Fatalf("%v, and %d lines are left", err, len(p.lines))
 	}
-	f, err := s.v.read()
-	if err != nil {
-		s.t.Fatal(err)
+	return got
+}
+
+// control holds the next frame against a line.
+func (p *played) control(name string, body json.RawMessage) {
+	p.t.Helper()
+	if name == control.NameRun {
+		p.readies(body)
 	}
-	var got, want control.Run
-	s.v.into(f, &got)
-	if err := json.Unmarshal(body, &want); err != nil {
-		s.t.Fatal(err)
+	got := p.frame()
+	gotName, gotBody, err := control.Parse(got)
+	if err != nil || gotName != name {
+		p.t.Fatalf("the server says %s, want %s %s", got, name, body)
+	}
+	var want, is map[string]any
+	if json.Unmarshal(body, &want) != nil || json.Unmarshal(gotBody, &is) != nil {
+		p.t.Fatalf("%s", got)
+	}
+	if name == control.NameRun {
+		p.selected(body, gotBody)
+	}
+	for _, m := range []map[string]any{want, is} {
+		maps.DeleteFunc(m, func(member string, _ any) bool { return member == "epoch" || member == "retryAfter" })
+		if m["field"] != nil { // it is meant for people
+			m["field"] = true
+		}
+	}
+	if !reflect.DeepEqual(want, is) {
+		p.t.Errorf("the server says %s, want %s", got, body)
+	}
+}
+
+// readies has a run emit the event that a selector comes with.
+func (p *played) readies(body json.RawMessage) {
+	p.t.Helper()
+	var s control.Run
+	p.v.into(seen{body: body}, &s)
+	if id := p.runOf[s.Run]; s.Through == nil && s.Epoch == "" && s.Offset > p.emitted[id] {
+		p.emitted[id] = s.Offset
+		p.emit(id, p.lines[0].Frame)
+	}
+}
+
+// selected notes what the next event lines are.
+func (p *played) selected(body, real json.RawMessage) {
+	p.t.Helper()
+	var want, is control.Run
+	p.v.into(seen{body: body}, &want)
+	p.v.into(seen{body: real}, &is)
+	if (want.Epoch == "") != (is.Epoch == "") {
+		p.t.Errorf("the server says %s, want %s", real, body)
 	}
 	if want.Epoch != "" {
-		s.real = append(s.real, want.Epoch, got.Epoch)
+		p.names[want.Epoch], p.runOf[want.Run] = is.Epoch, want.RunID
 	}
-	got.Epoch, got.Last, want.Epoch, want.Last = "", 0, "", 0
-	if f.name != control.NameRun || !sameValue(got, want) {
-		s.t.Errorf("the server says %s %s, want %s", f.name, f.body, s.selector)
+	p.at, p.offset, p.through = want.Run, want.Offset, want.Offset
+	if want.Through != nil {
+		p.through = *want.Through
 	}
-	s.selector = nil
 }
 
-func sameValue(a, b any) bool {
-	x, _ := json.Marshal(a)
-	y, _ := json.Marshal(b)
-	return string(x) == string(y)
+// event has the run emit an event unless it has, and holds the next frame against it.
+func (p *played) event(want json.RawMessage) {
+	p.t.Helper()
+	id := p.runOf[p.at]
+	if p.through == p.offset && p.offset > max(p.emitted[id], 1) {
+		p.emit(id, want)
+	}
+	if p.through >= p.offset {
+		p.emitted[id] = max(p.emitted[id], p.through)
+	}
+	p.offset = p.through + 1
+	p.through = p.offset
+	if got := p.frame(); !sameJSON(string(got), string(want)) {
+		p.t.Errorf("the server says\n%s, want\n%s", got, want)
+	}
 }
 
-// event has the agent say an event, and holds what comes against it.
-func (s *stage) event(line json.RawMessage) {
-	s.t.Helper()
-	var want struct {
-		Type    string
-		Outcome *agui.Outcome
-	}
-	if err := json.Unmarshal(line, &want); err != nil {
-		s.t.Fatal(err)
-	}
-	switch {
-	case want.Type == "RUN_STARTED" || want.Outcome != nil: // the server says it by itself
-	case want.Type == "RUN_FINISHED":
-		s.says <- nil
-	default:
-		s.says <- line
-	}
-	s.wantEvent(line)
-}
-
-func (s *stage) wantEvent(line json.RawMessage) {
-	s.t.Helper()
-	if s.selector != nil {
-		s.wantSelector()
-	}
-	f, err := s.v.read()
+// emit has a run emit what a line says.
+func (p *played) emit(id string, line json.RawMessage) {
+	p.t.Helper()
+	ev, _, err := new(event.Decoder).DecodeEvent(line)
 	if err != nil {
-		s.t.Fatal(err)
+		p.t.Fatal(err)
 	}
-	var got, want map[string]any
-	if json.Unmarshal(f.body, &got) != nil || json.Unmarshal(line, &want) != nil {
-		s.t.Fatalf("%s", f.body)
+	if fin, ok := ev.(*agui.RunFinished); ok {
+		if fin.Outcome == nil { // else it is cancelled
+			p.runs.end(id)
+		}
+		return
 	}
-	delete(got, "timestamp")
-	delete(got, "protocolVersion") // of RUN_STARTED, which transcripts leave out
-	if !sameValue(got, want) {
-		s.t.Errorf("the server says %s, want %s", f.body, line)
+	if _, ok := ev.(*agui.TextMessageEnd); ok && p.isCancelled() {
+		return
 	}
+	p.runs.emit(id, ev)
 }
 
-// TestTranscriptsOfTheServer plays those files of testdata/protocol that a real server can be made to
-// answer so: others hold what a client must bear, such as trimmed logs or another server's codes.
-func TestTranscriptsOfTheServer(t *testing.T) {
-	for _, name := range []string{"start", "bind", "conflict", "gone", "cancel"} {
-		t.Run(name, func(t *testing.T) {
-			lines := readTranscript(t, "testdata/protocol/"+name+".ndjson")
-			s := newStage(t, name == "bind")
-			switch name {
-			case "conflict":
-				s.says <- nil
-				newViewer(t, s.addr, s.key).runsOf("t", "r") // of another input
-			case "gone":
-				lines = append(lines[:1:1], lines[5:]...) // a name that never was
+// isCancelled reports whether the next line ends the run as cancelled: what it has open is closed
+// for it then.
+func (p *played) isCancelled() bool {
+	return len(p.lines) > 0 && strings.Contains(string(p.lines[0].Frame), `"cancelled"`)
+}
+
+// settles waits until an attachment at a cursor begins with a fold that stands for so much.
+func (p *played) settles(id string, offset, through uint64) {
+	p.t.Helper()
+	testkit.Await(p.t, "it is folded", func() bool {
+		v := newViewer(p.t, p.addr, p.key)
+		defer v.Reset()
+		v.attachAt("1", "t", id, run.Cursor{})
+		for {
+			f := v.next()
+			if f.through >= through {
+				return f.first <= offset && f.through == through
 			}
-			for i, l := range lines {
-				if name == "cancel" && strings.Contains(string(l.Frame), `"TEXT_MESSAGE_END"`) {
-					s.wantEvent(lines[i].Frame) // what is open is closed without the agent
-					continue
-				}
-				s.line(l)
+		}
+	})
+}
+
+// small is a config by which the newest event alone stays as it is.
+var small = agloop.RunsConfig{WindowEvents: 2}
+
+// serverTranscripts is how each file comes to be said by the real server.
+var serverTranscripts = map[string]func(t *testing.T, name string){
+	"start":   plain,
+	"several": plain,
+	"leave":   plain,
+	"cancel":  plain,
+	"steer":   plain,
+	"start-again": func(t *testing.T, name string) {
+		p := play(t, name, agloop.ServerConfig{})
+		for p.lines[0].Close == 0 {
+			p.line()
+		}
+		testkit.Await(t, "the run begins", func() bool { return p.srv.Stats().Runs == 1 })
+		p.all()
+	},
+	"attach": func(t *testing.T, name string) {
+		p := play(t, name, agloop.ServerConfig{Runs: small})
+		p.before("r", "")
+		p.runs.say("r", "a ", "b ", "the ", "rest ", "of ", "a fold", " and more")
+		p.has("r", 9)
+		p.settles("r", 3, 8)
+		p.epochOf("r")
+		p.all()
+	},
+	"attach-start": func(t *testing.T, name string) {
+		p := play(t, name, agloop.ServerConfig{Runs: small})
+		p.before("r", `{"count":1}`)
+		p.runs.say("r", "four ", "pieces ", "as ", "one")
+		p.runs.closes("r")
+		p.has("r", 7)
+		p.settles("r", 3, 6)
+		p.all()
+	},
+	"leave-back": func(t *testing.T, name string) {
+		p := play(t, name, agloop.ServerConfig{Runs: small})
+		for !strings.Contains(string(p.lines[0].Frame), `"attach"`) {
+			p.line()
+		}
+		p.v.alive() // and it has left
+		p.runs.closes("r")
+		p.has("r", 5)
+		p.settles("r", 3, 4)
+		p.all()
+	},
+	"follow": func(t *testing.T, name string) {
+		p := play(t, name, agloop.ServerConfig{Runs: agloop.RunsConfig{WindowEvents: 2, FoldedBytes: 400}})
+		p.before("a", "")
+		p.runs.end("a")
+		p.has("a", 2)
+		endsThere(t, p.srv, "t", "a")
+		p.before("b", "")
+		p.runs.say("b", strings.Repeat("x", 300), strings.Repeat("x", 300))
+		p.runs.closes("b")
+		p.isTrimmed("b")
+		p.runs.end("b")
+		endsThere(t, p.srv, "t", "b")
+		p.before("c", "")
+		p.runs.end("c")
+		p.has("c", 2)
+		endsThere(t, p.srv, "t", "c")
+		p.line()
+		p.line()
+		for len(p.lines) > 0 {
+			if strings.Contains(string(p.lines[0].Frame), `"run":3`) {
+				p.before("d", "")
 			}
+			p.line()
+		}
+	},
+	"follow-after": func(t *testing.T, name string) {
+		p := play(t, name, agloop.ServerConfig{})
+		p.before("a", "")
+		p.runs.say("a")
+		p.has("a", 2)
+		p.before("b", "") // it waits for a
+		p.all()
+	},
+	"gone": func(t *testing.T, name string) {
+		p := play(t, name, agloop.ServerConfig{
+			Runs: agloop.RunsConfig{WindowEvents: 2, FoldedBytes: 400, Retention: time.Nanosecond, OnBusyThread: agloop.BusyEnqueue},
 		})
+		startThere(t, p.srv, "t", "old")
+		p.runs.end("old")
+		testkit.Await(t, "old is a tombstone", func() bool { return p.srv.Stats().Logged.Tombstones == 1 })
+		p.before("r", "")
+		p.epochOf("r")
+		p.runs.say("r", strings.Repeat("x", 300), "y", strings.Repeat("x", 300), strings.Repeat("x", 300))
+		p.runs.closes("r")
+		p.isTrimmed("r")
+		p.all()
+	},
+	"conflict": func(t *testing.T, name string) {
+		p := play(t, name, agloop.ServerConfig{})
+		p.before("r", "")
+		p.all()
+	},
+	"rejected": func(t *testing.T, name string) {
+		p := play(t, name, agloop.ServerConfig{
+			Runs: agloop.RunsConfig{OnBusyThread: agloop.BusyReject},
+		})
+		startThere(t, p.srv, "t", "busy")
+		p.line()
+		var want control.Rejected // of what an input may have, a host decides most
+		_, body, _ := control.Parse(p.lines[1].Frame)
+		p.v.into(seen{body: body}, &want)
+		p.lines = p.lines[2:]
+		p.v.start(want.Ref, `{"threadId":"t","runId":"r","messages":1}`)
+		var got control.Rejected
+		f := p.v.next()
+		if p.v.into(f, &got); f.name != control.NameRejected || got.Code != want.Code || got.Ref != want.Ref || got.Field == "" {
+			t.Errorf("got %s %+v, want %+v", f.name, got, want)
+		}
+		p.all()
+	},
+	"bind": func(t *testing.T, name string) {
+		p := play(t, name, agloop.ServerConfig{})
+		p.key = ""
+		p.all()
+	},
+	"going": func(t *testing.T, name string) {
+		p := play(t, name, agloop.ServerConfig{DrainTimeout: time.Minute})
+		down := make(chan error, 1)
+		for len(p.lines) > 0 {
+			switch frame := string(p.lines[0].Frame); {
+			case strings.Contains(frame, `"going"`):
+				go func() { down <- p.srv.Shutdown(t.Context()) }()
+			case strings.Contains(frame, `"b2"`):
+				if err := testkit.Receive(t, "the server is down", down); err != nil {
+					t.Error(err)
+				}
+				p.serve()
+				p.emitted = make(map[string]uint64)
+			}
+			p.line()
+		}
+	},
+	"auth": func(t *testing.T, name string) {
+		p := play(t, name, agloop.ServerConfig{Authorize: func(_ context.Context, req *agloop.Request) (agloop.Grant, error) {
+			switch req.Header.Get("Authorization") {
+			case "":
+				return agloop.Grant{}, agloop.ErrAuthLater
+			case "Bearer expired":
+				return agloop.Grant{}, &agloop.RefusedError{Status: 401, Reason: "expired"}
+			}
+			return agloop.Grant{Principal: agloop.Principal{Key: "ann"}}, nil
+		}})
+		p.key = ""
+		p.all()
+	},
+}
+
+func plain(t *testing.T, name string) { play(t, name, agloop.ServerConfig{}).all() }
+
+// epochOf learns the epoch of a run that is there before.
+func (p *played) epochOf(id string) {
+	p.t.Helper()
+	v := newViewer(p.t, p.addr, p.key)
+	defer v.Reset()
+	v.attachAt("1", "t", id, run.Cursor{})
+	p.names["00f1e2d3c4b5a697"] = v.next().of.Epoch
+}
+
+// isTrimmed waits until the start of a run is gone.
+func (p *played) isTrimmed(id string) {
+	p.t.Helper()
+	testkit.Await(p.t, "it is trimmed", func() bool {
+		v := newViewer(p.t, p.addr, p.key)
+		defer v.Reset()
+		v.attachAt("1", "t", id, run.Cursor{})
+		return v.next().name == control.NameGone
+	})
+}
+
+// TestServerTranscripts plays each file of testdata/protocol. What it takes for a run to go on in
+// another process, this one has not.
+func TestServerTranscripts(t *testing.T) {
+	files, err := os.ReadDir("testdata/protocol")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		name, _ := strings.CutSuffix(f.Name(), ".ndjson")
+		act := serverTranscripts[name]
+		if act == nil {
+			if name != "going-durable" {
+				t.Errorf("%s is not played", name)
+			}
+			continue
+		}
+		t.Run(name, func(t *testing.T) { act(t, name) })
 	}
 }
