@@ -30,18 +30,6 @@ func (s *controlSession) forgetOwn(key RunKey) {
 	delete(s.own, key)
 }
 
-// start begins a run, or attaches to the one that there is of that name and input. Rules R15 to R19.
-func (s *controlSession) start(ctx context.Context, ref string, raw []byte) {
-	returned := false
-	defer func() {
-		if !returned { // the host's filter panics, or ends its goroutine
-			s.reject(ref, run.CodeInternal, "the server failed")
-		}
-	}()
-	s.startOrRefuse(ctx, ref, raw)
-	returned = true
-}
-
 // rejectStart says why no run is made of an input.
 func (s *controlSession) rejectStart(ctx context.Context, ref string, refused refusal) {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) { // and not that the server shuts down
@@ -50,8 +38,8 @@ func (s *controlSession) rejectStart(ctx context.Context, ref string, refused re
 	s.reject(ref, refused.code, refused.message)
 }
 
-// startOrRefuse is start but for a host's function that does not return.
-func (s *controlSession) startOrRefuse(ctx context.Context, ref string, raw []byte) {
+// start begins a run, or attaches to the one that there is of that name and input. Rules R15 to R19.
+func (s *controlSession) start(ctx context.Context, ref string, raw []byte) {
 	input, refused := s.srv.parseInput(ctx, raw, s.startRate)
 	if input == nil {
 		s.rejectStart(ctx, ref, refused)
@@ -67,7 +55,7 @@ func (s *controlSession) startOrRefuse(ctx context.Context, ref string, raw []by
 		return
 	}
 	principal, values := loop.GrantOf(s.conn)
-	released, refused := s.srv.admitRun(ctx, key, principal, s.network, input)
+	released, refused := s.srv.admitWithin(ctx, key, principal, s.network, input)
 	if refused.code != "" {
 		s.rejectStart(ctx, ref, refused)
 		return

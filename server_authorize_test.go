@@ -1,0 +1,170 @@
+package agloop_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/agloop/agloop"
+	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/codec/control"
+	"github.com/agloop/agloop/internal/testkit"
+	"github.com/agloop/agloop/run"
+)
+
+// servePuppets starts a server of puppets, whose clients are principals.
+func servePuppets(t *testing.T, cfg agloop.ServerConfig) (*puppets, *agloop.Server, string) {
+	t.Helper()
+	p := newPuppets(t)
+	cfg.Agent = p
+	srv, addr := serveEach(t, cfg)
+	return p, srv, addr
+}
+
+// empties waits until a server has no connections and holds nothing.
+func empties(t *testing.T, srv *agloop.Server) {
+	t.Helper()
+	testkit.Await(t, "nothing is left", func() bool {
+		st := srv.Stats()
+		return st.Connections == 0 && st.Runs == 0 && srv.Held() == 0 && srv.RunsTaken() == 0
+	})
+}
+
+// hostBlocks is a server whose host's function blocks for the thread "blocks" until it is let go. A
+// control may take so long.
+func hostBlocks(t *testing.T, filter bool, within time.Duration) (p *puppets, srv *agloop.Server, addr string, letGo func()) {
+	gate := make(chan struct{})
+	letGo = sync.OnceFunc(func() { close(gate) })
+	t.Cleanup(letGo)
+	wait := func(thread string) {
+		if thread == "blocks" {
+			<-gate
+		}
+	}
+	cfg := agloop.ServerConfig{}
+	if filter {
+		cfg.Runs.FilterInput = func(_ context.Context, _ agloop.Principal, in *agui.RunAgentInput) error {
+			wait(in.ThreadID)
+			return nil
+		}
+	} else {
+		cfg.Runs.AuthorizeRun = func(_ context.Context, _ agloop.Principal, _ agloop.Action, k agloop.RunKey) (agloop.RunKey, error) {
+			wait(k.Thread)
+			return k, nil
+		}
+	}
+	p = newPuppets(t)
+	cfg.Agent = p
+	cfg.Authorize = func(_ context.Context, req *agloop.Request) (agloop.Grant, error) {
+		return agloop.Grant{Principal: agloop.Principal{Key: req.Header.Get("Authorization")}}, nil
+	}
+	srv = agloop.NewServer(cfg)
+	srv.SetControlTime(within)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, addr = serveOn(t, ln, srv)
+	return p, srv, addr, letGo
+}
+
+// TestR27BytesThatWait: what is being handled does not count, nor does the room that it took.
+func TestR27BytesThatWait(t *testing.T) {
+	p, srv, addr, letGo := hostBlocks(t, true, time.Minute)
+	v := newViewer(t, addr, "ann")
+	large := strings.Replace(namedInput("blocks", "r"), "[]", `[{"id":"u","role":"user","content":"`+strings.Repeat("x", 9<<20)+`"}]`, 1)
+	v.start("1", large)
+	testkit.Await(t, "it is asked", func() bool { return srv.RunsTaken() == 1 })
+	v.start("2", strings.ReplaceAll(large, `"r"`, `"s"`))
+	v.attachAt("3", "t", "r", run.Cursor{})
+	testkit.Await(t, "they wait", func() bool { return srv.Stats().MessagesIn == 3 })
+	letGo()
+	v.await(control.NameGone)
+	v.Reset()
+	p.end("r")
+	p.end("s")
+	empties(t, srv)
+}
+
+// TestR27TakesTooLong: a control that takes 5 s is rejected, and the next one has its turn; the place
+// of a run whose filter is asked for longer is free when that returns.
+func TestR27TakesTooLong(t *testing.T) {
+	for _, filter := range []bool{false, true} {
+		t.Run(fmt.Sprint("filter ", filter), func(t *testing.T) {
+			_, srv, addr, letGo := hostBlocks(t, filter, 10*time.Millisecond)
+			v := newViewer(t, addr, "ann")
+			v.start("1", namedInput("blocks", "r"))
+			v.want(control.NameRejected, &control.Rejected{Ref: "1", Code: control.CodeTimeout})
+			v.alive()
+			if n := srv.RunsTaken(); filter && n != 1 {
+				t.Errorf("%d places are taken", n)
+			}
+			letGo()
+			v.Reset()
+			empties(t, srv)
+		})
+	}
+}
+
+// TestFilterThatFails: whatever it does, the start has one answer and its place is free again.
+func TestFilterThatFails(t *testing.T) {
+	p, srv, addr := servePuppets(t, agloop.ServerConfig{
+		Logger: slog.New(slog.DiscardHandler),
+		Runs: agloop.RunsConfig{FilterInput: func(_ context.Context, _ agloop.Principal, in *agui.RunAgentInput) error {
+			switch in.RunID {
+			case "panics":
+				panic("no")
+			case "exits":
+				runtime.Goexit()
+			case "errors":
+				return errors.New("no")
+			case "refuses":
+				return &agloop.RefusedError{Reason: "no"}
+			}
+			return nil
+		}},
+	})
+	v := newViewer(t, addr, "ann")
+	for id, want := range map[string]string{
+		"panics": run.CodeInternal, "exits": run.CodeInternal, "errors": run.CodeRefused, "refuses": run.CodeRefused,
+	} {
+		v.start(id, namedInput("t", id))
+		var got control.Rejected
+		if v.into(v.await(control.NameRejected), &got); got.Code != want || got.Ref != id {
+			t.Errorf("%s: %+v", id, got)
+		}
+	}
+	v.start("1", namedInput("t", "r"))
+	v.await("RUN_STARTED")
+	p.end("r")
+	v.await("RUN_FINISHED")
+	v.Reset()
+	empties(t, srv)
+	if n := srv.Stats().Panics; n != 1 {
+		t.Errorf("%d panics", n)
+	}
+}
+
+// TestStartRunAgain: a host that starts a run again gets it, also where no place is free.
+func TestStartRunAgain(t *testing.T) {
+	p, srv, _ := servePuppets(t, agloop.ServerConfig{Quotas: agloop.Quotas{Runs: 1}})
+	first := startThere(t, srv, "t", "r")
+	if again := startThere(t, srv, "t", "r"); again != first {
+		t.Error("it is another run")
+	}
+	if _, err := srv.StartRun(t.Context(), agloop.RunKey{Scope: "ann", Thread: "u", Run: "s"}, nil); err != agloop.ErrTooManyRuns {
+		t.Errorf("one too many: %v", err)
+	}
+	p.end("r")
+	if err := first.Wait(t.Context()); err != nil {
+		t.Error(err)
+	}
+	testkit.Await(t, "the place is free", func() bool { return srv.RunsTaken() == 0 })
+}
