@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -273,7 +274,7 @@ func (c ServerConfig) parse() (_ ServerConfig, err error) {
 		return c, &ConfigError{Field: "Agent", Reason: "Agent or Handler must be set"}
 	case c.Agent != nil && c.Handler != nil:
 		return c, &ConfigError{Field: "Handler", Reason: "excludes Agent"}
-	case c.Handler != nil && !c.Runs.isZero():
+	case c.Handler != nil && !reflect.ValueOf(c.Runs).IsZero():
 		return c, &ConfigError{Field: "Runs", Reason: "needs an Agent: a Handler has no runs"}
 	case c.Handler != nil && (c.Hooks.RunStarted != nil || c.Hooks.RunEnded != nil):
 		return c, &ConfigError{Field: "Hooks", Reason: "RunStarted and RunEnded need an Agent: a Handler has no runs"}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/agloop/agloop/codec/control"
 	"github.com/agloop/agloop/codec/event"
-	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/run"
 )
 
@@ -25,8 +24,8 @@ type attachment struct {
 	viewer  *run.Viewer
 
 	// The log, under its lock.
-	told  bool      // its first selector is queued
-	frame run.Frame // that is being offered
+	told  bool       // its first selector is queued
+	frame *run.Frame // that is being offered
 
 	// Any goroutine, under the session's mu.
 	follow *follow // that goes on behind it; nil for none
@@ -37,13 +36,19 @@ type attachment struct {
 
 // Offer implements run.Outlet.
 func (a *attachment) Offer(f *run.Frame) run.Offered {
-	a.frame = *f
+	a.frame = f
 	s := a.session
-	switch s.conn.Offer(&s.selection, a, f.Alone(), f.Event, f.Terminal) {
-	case loop.Sent:
-		a.told = true
+	result := offered(s.conn.Offer(&s.selection, a, f.Alone(), f.Event, f.Terminal))
+	a.told = a.told || result == run.OutletTook
+	return result
+}
+
+// offered is what a connection says of an event, as a log wants it.
+func offered(r SendResult) run.Offered {
+	switch r {
+	case Sent:
 		return run.OutletTook
-	case loop.Backpressure:
+	case Backpressure:
 		return run.OutletFull
 	}
 	return run.OutletGone
@@ -169,7 +174,7 @@ func (a *attachment) announce(f *run.Frame) {
 	if a.told {
 		return
 	}
-	a.frame = *f
+	a.frame = f
 	a.told = a.session.conn.Select(&a.session.selection, a)
 }
 
@@ -338,8 +343,8 @@ func (s *controlSession) steer(ctx context.Context, c *control.Steer) {
 	}
 	ref, id := c.Ref, c.ID
 	told := func(ok bool) { s.tell(control.NameSteered, &control.Steered{Ref: ref, ID: id, OK: ok}) }
-	if !s.srv.hub.Say(key, id, c.Text, told) {
-		s.tellNotSteered(ctx, c, key)
+	if !s.srv.hub.Say(ctx, key, id, c.Text, told) {
+		s.tellGone(ref, "", nil)
 	}
 }
 
@@ -373,14 +378,4 @@ func (s *controlSession) drained() {
 		}
 		list = kept
 	}
-}
-
-// tellNotSteered answers what is said to a run that is not live: it has ended, or is not known.
-func (s *controlSession) tellNotSteered(ctx context.Context, c *control.Steer, key RunKey) {
-	_, err := s.srv.store().Read(ctx, key, run.Cursor{}, 1)
-	if err == nil || errors.Is(err, run.ErrTrimmed) {
-		s.tell(control.NameSteered, &control.Steered{Ref: c.Ref, ID: c.ID})
-		return
-	}
-	s.tellAttachError(ctx, c.Ref, err)
 }

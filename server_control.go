@@ -39,7 +39,7 @@ type controlSession struct {
 	early int // bytes of messages that came while the connection awaited its token
 
 	// Any goroutine.
-	told atomic.Bool // that the server is going
+	going atomic.Bool // the client was told that the server shuts down
 
 	// The connection, under its lock.
 	selection loop.Selection
@@ -140,7 +140,7 @@ func (s *controlSession) tell(name string, body any) {
 const retryAfter = 1
 
 func (s *controlSession) tellGoing() {
-	if s.told.Swap(true) {
+	if s.going.Swap(true) {
 		return
 	}
 	s.tell(control.NameGoing, &control.Going{RetryAfter: retryAfter})

@@ -118,4 +118,7 @@ func (s *controlSession) panicked(v any) {
 		slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
 	s.srv.door.Counters.Panics.Add(1)
 	s.conn.Close(frame.CloseInternal, "")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.active = false // so that nothing is kept for this goroutine
 }

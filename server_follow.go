@@ -36,7 +36,7 @@ func (s *controlSession) follow(ctx context.Context, c *control.Follow) {
 	}
 	if c.After != nil {
 		var ok bool
-		if f.after, ok = cursorOf(c.After.Epoch, c.After.Offset); !ok || event.CheckIDs("", c.After.RunID) != nil {
+		if f.after, ok = cursorOf(c.After.Epoch, c.After.Offset); !ok || c.After.RunID == "" || event.CheckIDs("", c.After.RunID) != nil {
 			s.reject(c.Ref, control.CodeMalformed, "after")
 			return
 		}

@@ -55,6 +55,7 @@ func TestMalformedControl(t *testing.T) {
 		{`["follow",{"ref":"20","threadId":"` + long + `"}]`, "20", "threadId"},
 		{`["follow",{"ref":"21","threadId":"\u0085"}]`, "21", "threadId"},
 		{`["follow",{"ref":"22","threadId":"t","after":7}]`, "22", "after"},
+		{`["follow",{"ref":"27","threadId":"t","after":{"epoch":"00f1e2d3c4b5a697","offset":1}}]`, "27", "after"},
 		{`["follow",{"ref":"23","threadId":"t","after":{"runId":"r","epoch":"x","offset":1}}]`, "23", "after"},
 		{`["follow",{"ref":"24","threadId":"t","after":{"runId":"r","epoch":"","offset":1}}]`, "24", "after"},
 		{`["follow",{"ref":"25","threadId":"t","after":{"runId":"` + long + `","epoch":"","offset":0}}]`, "25", "after"},

@@ -34,14 +34,6 @@ func (s *Server) hubConfig() run.HubConfig {
 	}
 }
 
-// store is where the logs are.
-func (s *Server) store() run.Store {
-	if s.ownStore != nil {
-		return s.ownStore
-	}
-	return s.cfg.Store
-}
-
 // scopeShare says which part of the bytes of all logs those of one scope may take.
 const scopeShare = 4
 
@@ -109,13 +101,15 @@ func (s *Server) StartRun(ctx context.Context, key RunKey, input *agui.RunAgentI
 		return nil, err
 	}
 	key.Thread, key.Run = own.ThreadID, own.RunID
-	if !s.places.takeOne() {
-		s.door.RunOverQuota()
-		return nil, ErrTooManyRuns
-	}
 	start := s.newStart(key, Principal{Key: key.Scope}, nil, own, hashInput(raw), DisconnectContinue)
 	start.Keep = true
-	start.Released = func() { s.places.taken.Add(-1) }
+	if !s.hub.Known(ctx, key) { // one that there is already, or was, needs no place
+		if !s.places.takeOne() {
+			s.door.RunOverQuota()
+			return nil, ErrTooManyRuns
+		}
+		start.Released = func() { s.places.taken.Add(-1) }
+	}
 	l, _, err := s.hub.Start(ctx, start, nil)
 	return l, startError(err)
 }

@@ -97,12 +97,6 @@ func (c *RunsConfig) check() error {
 	return nil
 }
 
-// isZero reports whether c says nothing.
-func (c *RunsConfig) isZero() bool {
-	return c.OnDisconnect == 0 && c.Grace == 0 && c.OnBusyThread == 0 && c.Retention == 0 && c.WindowEvents == 0 &&
-		c.WindowBytes == 0 && c.FoldedBytes == 0 && c.LogBytes == 0 && c.AuthorizeRun == nil && c.FilterInput == nil
-}
-
 // StrictInput returns a filter, for RunsConfig.FilterInput, that takes from clients no messages of
 // role system or developer, and of tools only those that are named, each once. What else a client
 // sends is text that it may make up: all other messages, also those of assistants and tools, the

@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"github.com/agloop/agloop/agui"
-	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/run"
 )
 
@@ -25,13 +24,7 @@ type bareViewer struct {
 
 // Offer implements run.Outlet.
 func (b *bareViewer) Offer(f *run.Frame) run.Offered {
-	switch b.conn.Offer(nil, nil, false, f.Event, f.Terminal) {
-	case loop.Sent:
-		return run.OutletTook
-	case loop.Backpressure:
-		return run.OutletFull
-	}
-	return run.OutletGone
+	return offered(b.conn.Offer(nil, nil, false, f.Event, f.Terminal))
 }
 
 // Ended implements run.Outlet.

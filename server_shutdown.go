@@ -11,11 +11,11 @@ import (
 // and then cancels them, so that they end with outcome cancelled. No run begins any more: inputs
 // that wait or come are refused with RUN_ERROR, code shutting_down, and runs that wait for their
 // thread are cancelled. Clients of agloop.v1 are told that the server is going. Every connection is
-// closed with 1001 once it has no run. Requests of plain HTTP are answered, but a body that does not come and a
-// response that is not read have one second more. Shutdown returns when all connections and runs are
-// gone and Hooks were told of their ends, or with ctx's error when that ends first; what is left is
-// cut then. It does not wait longer for a handler that blocks its loop, nor for an agent that heeds
-// no context: those end when they return.
+// closed with 1001 once it has no run. Requests of plain HTTP are answered, but a body that does not
+// come and a response that is not read have one second more. Shutdown returns when all connections
+// and runs are gone and Hooks were told of their ends, or with ctx's error when that ends first; what
+// is left is cut then. It does not wait longer for a handler that blocks its loop, nor for an agent
+// that heeds no context: those end when they return.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stopAccepting()
 	served := make(chan error, 1)

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"context"
 	"log/slog"
 	"slices"
 	"sync"
@@ -183,9 +184,9 @@ func (h *Hub) keepAnswers(l *Live) {
 	}
 }
 
-// Say says something to a run by its name, see Live.Say. It reports whether the run is known: it goes
-// on, or has ended with answers that are kept.
-func (h *Hub) Say(k RunKey, id, text string, told func(ok bool)) bool {
+// Say says something to a run by its name, see Live.Say. One that has ended takes nothing, but answers
+// that were given are kept. It reports whether the run is known.
+func (h *Hub) Say(ctx context.Context, k RunKey, id, text string, told func(ok bool)) bool {
 	if l := h.Find(k); l != nil {
 		l.Say(id, text, told)
 		return true
@@ -193,10 +194,14 @@ func (h *Hub) Say(k RunKey, id, text string, told func(ok bool)) bool {
 	h.mu.Lock()
 	s := h.steered[k]
 	h.mu.Unlock()
-	if s == nil {
+	switch {
+	case s != nil:
+		s.say(id, text, told)
+	case h.Known(ctx, k):
+		told(false)
+	default:
 		return false
 	}
-	s.say(id, text, told)
 	return true
 }
 

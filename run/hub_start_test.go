@@ -416,16 +416,16 @@ func TestR22AnswerAfterTheEnd(t *testing.T) {
 		synctest.Wait()
 		var taken []bool
 		told := func(ok bool) { taken = append(taken, ok) }
-		if !h.Say(s.Key, "id", "x", told) {
+		if !h.Say(t.Context(), s.Key, "id", "x", told) {
 			t.Error("a run that goes on is unknown")
 		}
 		<-o.over
 		synctest.Wait()
-		if !h.Say(s.Key, "id", "x", told) || !h.Say(s.Key, "other", "y", told) || len(taken) != 3 || !taken[0] || !taken[1] || taken[2] {
+		if !h.Say(t.Context(), s.Key, "id", "x", told) || !h.Say(t.Context(), s.Key, "other", "y", told) || len(taken) != 3 || !taken[0] || !taken[1] || taken[2] {
 			t.Errorf("answers %v", taken)
 		}
 		time.Sleep(3 * time.Minute)
-		if h.Say(s.Key, "id", "x", told) {
+		if h.Say(t.Context(), s.Key, "id", "x", told) {
 			t.Error("an answer is kept for ever")
 		}
 	})

@@ -47,7 +47,9 @@ type Live struct {
 	err     error       // how the agent ended
 	outcome Outcome
 	claimed bool // it begins, or has begun
-	firsts  firsts
+
+	// Who emits, under the Run's mu.
+	firsts firsts
 }
 
 // firsts says what of a run was there already.

@@ -38,7 +38,7 @@ type liveLog struct {
 	prelude   [][]byte // stands for offset 1 where somebody joins from the start; nil: there is none
 	shared    bool     // what is older, and the prelude, lie in a MemoryStore, which counts them
 	onGrow    func(bytes int)
-	onMoved   func(first uint64, events [][]byte, older []Entry) // what the store is to have; nil: nothing
+	onMoved   func(first uint64, events [][]byte, older []Entry) // what the store is to have
 	onDropped func()                                             // what is older is gone
 	onEnded   func()                                             // the terminal event is in
 	onVacant  func()                                             // the last viewer is gone
@@ -166,9 +166,7 @@ func (l *liveLog) fold() {
 			entries[i] = Entry{Event: b, First: first + uint64(i), Through: first + uint64(i)}
 		}
 		folded, trimmed := l.folder.add(older, entries)
-		if l.onMoved != nil {
-			l.onMoved(first, moved, folded)
-		}
+		l.onMoved(first, moved, folded)
 		if l.replaceOldest(len(moved), folded, trimmed) {
 			l.onDropped()
 		}
