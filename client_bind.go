@@ -23,8 +23,8 @@ func (w *wire) bind() {
 // binding is a bind, which has an answer only where the session is no more.
 type binding struct{ wire *wire }
 
-func (*binding) ask(*wire, string) (string, any, []byte) { return "", nil, nil }
-func (*binding) lost()                                   {}
+func (*binding) ask(*wire, string) (string, any) { return "", nil }
+func (*binding) lost()                           {}
 
 // end has the client go on in the session that the connection came with. A start that was sent
 // before may have begun in the other one, and would begin again here.
@@ -57,8 +57,8 @@ func (w *wire) hold(v *view) {
 // bindProbe is answered behind a bind.
 type bindProbe struct{ wire *wire }
 
-func (*bindProbe) ask(*wire, string) (string, any, []byte) { return "", nil, nil }
-func (*bindProbe) lost()                                   {}
+func (*bindProbe) ask(*wire, string) (string, any) { return "", nil }
+func (*bindProbe) lost()                           {}
 
 // end sends what was held back. Under mux.mu.
 func (p *bindProbe) end(error) {

@@ -34,9 +34,9 @@ type runName struct{ thread, run string }
 
 // request is something a client has asked for: a *view, a *question.
 type request interface {
-	// ask returns what asks for it on a wire that is up, control of a name and body, or raw, a
-	// whole frame. Under mux.mu.
-	ask(w *wire, ref string) (name string, body any, raw []byte)
+	// ask returns the control that asks for it on a wire that is up; no name is nothing to ask. A
+	// start is asked for by view.start. Under mux.mu.
+	ask(w *wire, ref string) (name string, body any)
 	// lost notes that the wire it was asked on is gone. Under mux.mu.
 	lost()
 	// end ends it with an error. Under mux.mu.

@@ -23,13 +23,13 @@ type question struct {
 }
 
 // ask implements request. Under mux.mu.
-func (q *question) ask(w *wire, ref string) (name string, body any, raw []byte) {
+func (q *question) ask(w *wire, ref string) (name string, body any) {
 	if err := checkLimit("a text", q.size, w.hello.Limits.Steer); err != nil {
 		w.mux.drop(q)
 		q.end(err)
-		return "", nil, nil
+		return "", nil
 	}
-	return q.name, q.body(ref), nil
+	return q.name, q.body(ref)
 }
 
 // lost implements request: the next wire is asked again, under the same id.

@@ -72,12 +72,9 @@ func (v *view) live() bool {
 }
 
 // ask implements request. Under mux.mu.
-func (v *view) ask(w *wire, ref string) (name string, body any, raw []byte) {
+func (v *view) ask(w *wire, ref string) (name string, body any) {
 	if v.err != nil || v.over {
-		return "", nil, nil
-	}
-	if v.starts() {
-		return v.askStart(w, ref)
+		return "", nil
 	}
 	v.ref, v.number, v.away, v.answer = ref, 0, false, answer{awaited: true}
 	v.from = v.resumeAt()
@@ -89,7 +86,7 @@ func (v *view) ask(w *wire, ref string) (name string, body any, raw []byte) {
 	if v.kind != viewFollow {
 		return control.NameAttach, &control.Attach{
 			Ref: ref, ThreadID: v.thread, RunID: v.runID, Epoch: epoch, Offset: v.from.Offset,
-		}, nil
+		}
 	}
 	follow := &control.Follow{Ref: ref, ThreadID: v.thread}
 	if v.leg != nil {
@@ -97,16 +94,20 @@ func (v *view) ask(w *wire, ref string) (name string, body any, raw []byte) {
 			RunID: v.runID, Epoch: run.FormatEpoch(v.place.Epoch), Offset: v.from.Offset,
 		}
 	}
-	return control.NameFollow, follow, nil
+	return control.NameFollow, follow
 }
 
-// askStart is ask for a run that has not been seen. A start that had no answer is repeated only for
-// the process that it was sent to: another one may not know that the run goes on. Under mux.mu.
-func (v *view) askStart(w *wire, ref string) (name string, body any, raw []byte) {
-	if v.sentTo != "" && v.sentTo != w.hello.Boot {
+// start returns the whole frame that asks for a run that has not been seen, nil where it is not to be
+// asked for any more. A start that had no answer is repeated only for the process that it was sent
+// to: another one may not know that the run goes on. Under mux.mu.
+func (v *view) start(w *wire, ref string) (raw []byte) {
+	switch {
+	case v.err != nil || v.over:
+		return nil
+	case v.sentTo != "" && v.sentTo != w.hello.Boot:
 		v.mux.drop(v)
 		v.end(ErrStartUnknown)
-		return "", nil, nil
+		return nil
 	}
 	raw = make([]byte, 0, len(v.input)+48)
 	raw = append(raw, `["`+control.NameStart+`",{"ref":"`+ref+`","input":`...)
@@ -115,12 +116,12 @@ func (v *view) askStart(w *wire, ref string) (name string, body any, raw []byte)
 	if err := checkLimit("an input", len(raw), w.hello.Limits.Message); err != nil {
 		v.mux.drop(v)
 		v.end(err)
-		return "", nil, nil
+		return nil
 	}
 	v.sentTo = w.hello.Boot
 	v.ref, v.number, v.answer = ref, 0, answer{awaited: true}
 	v.from, v.position = run.Cursor{}, 0
-	return control.NameStart, nil, raw
+	return raw
 }
 
 // resumeAt is where to go on: behind what is kept here. A run whose prelude may not have come whole

@@ -223,7 +223,7 @@ func (w *wire) ask(r request) sending {
 func (w *wire) askNow(r request) {
 	ref := w.mux.nextRef()
 	w.refs[ref] = r
-	name, body, _ := r.ask(w, ref)
+	name, body := r.ask(w, ref)
 	if name == "" {
 		delete(w.refs, ref)
 		return
@@ -252,7 +252,7 @@ func (w *wire) askStart(v *view) sending {
 		return sending{}
 	}
 	ref := w.mux.nextRef()
-	_, _, raw := v.ask(w, ref)
+	raw := v.start(w, ref)
 	if raw == nil {
 		return sending{}
 	}
@@ -291,9 +291,9 @@ type leftRequest struct {
 	answer answer
 }
 
-func (*leftRequest) ask(*wire, string) (string, any, []byte) { return "", nil, nil }
-func (*leftRequest) lost()                                   {}
-func (*leftRequest) end(error)                               {}
+func (*leftRequest) ask(*wire, string) (string, any) { return "", nil }
+func (*leftRequest) lost()                           {}
+func (*leftRequest) end(error)                       {}
 
 // leave ends what a view has on the wire. Under mux.mu.
 func (w *wire) leave(v *view, back bool) {
