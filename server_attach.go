@@ -54,6 +54,9 @@ func offered(r SendResult) run.Offered {
 	return run.OutletGone
 }
 
+// Number implements loop.Stream.
+func (a *attachment) Number() uint64 { return a.number }
+
 // AppendSelector implements loop.Stream.
 func (a *attachment) AppendSelector(dst []byte) []byte {
 	dst = append(dst, `["run",{"run":`...)
@@ -87,7 +90,6 @@ func appendMember(dst []byte, name, value string) []byte {
 // Ended implements run.Outlet.
 func (a *attachment) Ended(why error) {
 	s := a.session
-	s.conn.Forget(&s.selection, a)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a.ended = true

@@ -4,6 +4,8 @@ import "github.com/agloop/agloop/codec/frame"
 
 // Stream is one of several streams of messages on a connection.
 type Stream interface {
+	// Number tells the streams of a connection apart. It is not 0.
+	Number() uint64
 	// AppendSelector appends the message that says that the next one is of this stream. It is called
 	// under the connection's lock, and so must ask nothing of a Conn.
 	AppendSelector(dst []byte) []byte
@@ -13,7 +15,7 @@ type Stream interface {
 // connections have a single stream and need none. The zero value stands at none.
 type Selection struct {
 	// Any goroutine, under the connection's mu.
-	at      Stream
+	at      uint64 // the Number of that stream; 0: none
 	scratch []byte // the selector
 }
 
@@ -36,16 +38,6 @@ func (c *Conn) Select(sel *Selection, s Stream) bool {
 	return result == Sent
 }
 
-// Forget has a connection stand at no stream if it stands at s, which ends: what s refers to is not to
-// live as long as the connection. Any goroutine.
-func (c *Conn) Forget(sel *Selection, s Stream) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if sel.at == s {
-		sel.at = nil
-	}
-}
-
 // offer is Offer; without a payload it is Select.
 func (c *Conn) offer(sel *Selection, s Stream, alone bool, payload []byte, u urgency) (SendResult, action, int64) {
 	c.mu.Lock()
@@ -61,11 +53,11 @@ func (c *Conn) offer(sel *Selection, s Stream, alone bool, payload []byte, u urg
 		return Backpressure, actNone, 0
 	}
 	var selector []byte
-	if sel != nil && (alone || sel.at != s) {
+	if sel != nil && (alone || sel.at != s.Number()) {
 		sel.scratch = s.AppendSelector(sel.scratch[:0])
 		selector = sel.scratch
-		if sel.at = s; alone {
-			sel.at = nil
+		if sel.at = s.Number(); alone {
+			sel.at = 0
 		}
 	}
 	if payload == nil {

@@ -14,6 +14,8 @@ import (
 // stream is one whose selector is a letter.
 type stream byte
 
+func (s stream) Number() uint64 { return uint64(s) }
+
 func (s stream) AppendSelector(dst []byte) []byte { return append(dst, '[', byte(s), ']') }
 
 // TestR2OfferAboveTheSoftLimit: nothing is queued there, no selector either and no last word; OnDrain
