@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -167,4 +168,123 @@ func TestStartRunAgain(t *testing.T) {
 		t.Error(err)
 	}
 	testkit.Await(t, "the place is free", func() bool { return srv.RunsTaken() == 0 })
+}
+
+// TestR26AuthorizeRun: it is asked about names that do not exist, every refusal reads the same, and the
+// scope that it returns is shared.
+func TestR26AuthorizeRun(t *testing.T) {
+	var asked atomic.Int64
+	_, addr := serveEach(t, agloop.ServerConfig{Agent: quick, Runs: agloop.RunsConfig{
+		AuthorizeRun: func(_ context.Context, p agloop.Principal, action agloop.Action, k agloop.RunKey) (agloop.RunKey, error) {
+			asked.Add(1)
+			switch {
+			case k.Thread == "shared":
+				k.Scope = "team"
+				return k, nil
+			case k.Thread == "panics":
+				panic("at the disco")
+			case k.Thread == "ends":
+				runtime.Goexit()
+			case k.Thread == "refused", p.Key != k.Scope:
+				return k, &agloop.RefusedError{Reason: "a secret reason"}
+			}
+			return k, nil
+		},
+	}})
+	ann, bob := newViewer(t, addr, "ann"), newViewer(t, addr, "bob")
+	for _, thread := range []string{"refused", "panics", "ends"} {
+		for _, id := range []string{"a", "b"} {
+			ann.start("s", namedInput(thread, id))
+			ann.want(control.NameGone, &control.Gone{Ref: "s"})
+			ann.attachAt("j", thread, id, run.Cursor{})
+			ann.want(control.NameGone, &control.Gone{Ref: "j"})
+			ann.ask(control.NameFollow, &control.Follow{Ref: "f", ThreadID: thread})
+			ann.want(control.NameGone, &control.Gone{Ref: "f"})
+			ann.ask(control.NameSteer, &control.Steer{Ref: "t", ThreadID: thread, RunID: id, ID: "x", Text: "x"})
+			ann.want(control.NameGone, &control.Gone{Ref: "t"})
+			ann.ask(control.NameCancel, &control.Cancel{ThreadID: thread, RunID: id})
+		}
+	}
+	bob.ask(control.NameFollow, &control.Follow{Ref: "f", ThreadID: "shared"})
+	bob.want(control.NameIdle, &control.Idle{Ref: "f"})
+	ann.runsOf("shared", "r")
+	bob.wantRun("f", "r")
+	bob.attachAt("a", "shared", "r", run.Cursor{})
+	bob.await(control.NameIdle)
+	if _, last := bob.ends(); last.of.Ref != "a" {
+		t.Errorf("by %s", last.of.Ref)
+	}
+	if n := asked.Load(); n != 3*2*5+4 { // and a follow's join
+		t.Errorf("asked %d times", n)
+	}
+}
+
+// TestR27ControlsThatTakeLong: each is answered timeout, and those behind it have their turn.
+func TestR27ControlsThatTakeLong(t *testing.T) {
+	silent := make(chan struct{})
+	srv := agloop.NewServer(agloop.ServerConfig{Agent: quick, Runs: agloop.RunsConfig{
+		AuthorizeRun: func(_ context.Context, _ agloop.Principal, _ agloop.Action, k agloop.RunKey) (agloop.RunKey, error) {
+			if k.Thread == "slow" {
+				<-silent
+			}
+			return k, nil
+		},
+		FilterInput: func(ctx context.Context, _ agloop.Principal, in *agui.RunAgentInput) error {
+			switch in.ThreadID {
+			case "waits":
+				<-ctx.Done()
+				return ctx.Err()
+			case "ends":
+				runtime.Goexit()
+			}
+			return nil
+		},
+	}})
+	defer close(silent)
+	srv.SetControlTime(20e6)
+	_, addr := serveOn(t, listenLocal(t), srv)
+	v := newViewer(t, addr, "")
+	timeout := func(ref string) { v.want(control.NameRejected, &control.Rejected{Ref: ref, Code: control.CodeTimeout}) }
+	v.start("1", namedInput("slow", "r"))
+	timeout("1")
+	v.attachAt("2", "slow", "r", run.Cursor{})
+	timeout("2")
+	v.ask(control.NameFollow, &control.Follow{Ref: "3", ThreadID: "slow"})
+	timeout("3")
+	v.ask(control.NameSteer, &control.Steer{Ref: "4", ThreadID: "slow", RunID: "r", ID: "x", Text: "x"})
+	timeout("4")
+	v.ask(control.NameCancel, &control.Cancel{ThreadID: "slow", RunID: "r"})
+	v.start("5", namedInput("waits", "r"))
+	if f := v.await(control.NameRejected); !strings.Contains(string(f.body), `"timeout"`) {
+		t.Errorf("got %s", f.body)
+	}
+	v.start("6", namedInput("ends", "r"))
+	if f := v.await(control.NameRejected); !strings.Contains(string(f.body), `"ref":"6","code":"internal_error"`) {
+		t.Errorf("got %s", f.body)
+	}
+	v.start("7", namedInput("t", "r"))
+	v.await("RUN_FINISHED")
+	testkit.Await(t, "no place is taken", func() bool { return srv.RunsTaken() == 0 })
+}
+
+// TestR28Kick: connections of the principal go, and with them their viewers.
+func TestR28Kick(t *testing.T) {
+	w := newWriter("r")
+	srv, addr := serveEach(t, agloop.ServerConfig{Agent: w.agent()})
+	ann, other, bob := newViewer(t, addr, "ann"), newViewer(t, addr, "ann"), newViewer(t, addr, "bob")
+	ann.start("1", namedInput("t", "r"))
+	ann.await("TEXT_MESSAGE_START")
+	other.ask(control.NameFollow, &control.Follow{Ref: "f", ThreadID: "t"})
+	other.await("TEXT_MESSAGE_START")
+	if n := srv.Peer("ann").Kick(4001, "revoked"); n != 2 {
+		t.Errorf("%d connections", n)
+	}
+	ann.WantGoodbye(4001)
+	other.WantGoodbye(4001)
+	testkit.Await(t, "they are viewers no more", func() bool {
+		s := srv.Stats().Logged
+		return s.Viewers == 0 && s.Detached == 1 && srv.Following() == 0
+	})
+	bob.attachAt("x", "t", "r", run.Cursor{})
+	bob.want(control.NameGone, &control.Gone{Ref: "x"})
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/codec/control"
+	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/internal/testkit"
 	"github.com/agloop/agloop/run"
 )
@@ -273,5 +274,83 @@ func TestBareViewerGoesWithItsConnection(t *testing.T) {
 	slow.Reset()
 	if err := testkit.Receive(t, "Shutdown returns", over); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestR27SixtyFourControlsWait: one more closes the connection.
+func TestR27SixtyFourControlsWait(t *testing.T) {
+	asked, gate := make(chan struct{}, 100), make(chan struct{})
+	srv, addr := serve(t, agloop.ServerConfig{Agent: quick, Runs: agloop.RunsConfig{
+		AuthorizeRun: func(_ context.Context, _ agloop.Principal, _ agloop.Action, k agloop.RunKey) (agloop.RunKey, error) {
+			asked <- struct{}{}
+			<-gate
+			return k, nil
+		},
+	}})
+	for _, most := range []int{64, 65} {
+		v := newViewer(t, addr, "")
+		v.attachAt("first", "t", "r", run.Cursor{})
+		testkit.Receive(t, "it is being handled", asked)
+		for range most {
+			v.attachAt("x", "t", "r", run.Cursor{})
+		}
+		if most == 65 {
+			v.WantGoodbye(frame.ClosePolicy)
+			continue
+		}
+		for range most {
+			gate <- struct{}{}
+		}
+		gate <- struct{}{}
+		for range most + 1 {
+			v.await(control.NameGone)
+			if most == 64 {
+				for len(asked) > 0 {
+					<-asked
+				}
+			}
+		}
+	}
+	close(gate)
+	testkit.Await(t, "nothing is held", func() bool { return srv.Held() == 0 })
+}
+
+// TestR30BareInput: it is a start without a ref.
+func TestR30BareInput(t *testing.T) {
+	srv, addr := serveEach(t, agloop.ServerConfig{Agent: quick})
+	v := newViewer(t, addr, "ann")
+	v.Put(testkit.Text(namedInput("t", "r")))
+	if _, last := v.ends(); last.of.Ref != "" || last.of.RunID != "r" {
+		t.Errorf("%+v", last.of.Run)
+	}
+	v.start("1", namedInput("t", "r")) // the same bytes
+	if _, last := v.ends(); last.of.Ref != "1" || last.of.Epoch != v.attachments[1].Epoch {
+		t.Errorf("%+v", last.of.Run)
+	}
+	v.Put(testkit.Text(`{"threadId":"t"}`))
+	if f := v.next(); f.name != control.NameRejected || !strings.Contains(string(f.body), `"invalid_input"`) {
+		t.Errorf("got %s %s", f.name, f.body)
+	}
+	// R32
+	for _, unknown := range []string{`["dance",{"ref":"1"}]`, `["",{}]`, `["hello",{}]`, `["run",{"run":1}]`} {
+		v.Put(testkit.Text(unknown))
+	}
+	v.attachAt("x", "t", "nobody", run.Cursor{})
+	v.want(control.NameGone, &control.Gone{Ref: "x"})
+	if n := srv.Stats().Logged.Unknown; n != 4 {
+		t.Errorf("%d unknown controls", n)
+	}
+}
+
+// TestR30ProtobufIsNotChosen: nobody speaks it yet, so who offers it alone has the bare wire.
+func TestR30ProtobufIsNotChosen(t *testing.T) {
+	_, addr := serve(t, agloop.ServerConfig{Agent: quick})
+	for offer, want := range map[string]string{
+		"agloop.v1.proto": "", "agloop.v2.json": "", "agloop.v1.proto, agloop.v1.json": control.Protocol, "other, agloop.v1.json": control.Protocol,
+	} {
+		p := testkit.Connect(t, addr, 0)
+		if got := p.Upgrade("Sec-WebSocket-Protocol: " + offer)["Sec-WebSocket-Protocol"]; got != want {
+			t.Errorf("%s: chosen is %q", offer, got)
+		}
 	}
 }

@@ -3,10 +3,13 @@ package run_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/run"
@@ -106,4 +109,114 @@ func TestR22TextLongerThanAnEvent(t *testing.T) {
 			t.Errorf("an event has %d bytes", len(f.Event))
 		}
 	}
+}
+
+// TestR22Steer: the agent takes what is said, every viewer sees it, and the same id has one answer.
+func TestR22Steer(t *testing.T) {
+	h := hubOf(t, run.HubConfig{})
+	listens, end := make(chan struct{}), make(chan struct{})
+	s := startOf("t", "r", func(ctx context.Context, r *run.Run) error {
+		<-listens
+		for ready := r.Steering(); ; {
+			select {
+			case <-ready:
+				if _, ok, err := r.TakeSteer(); !ok || err != nil {
+					t.Errorf("took %v, %v", ok, err)
+				}
+			case <-end:
+				return nil
+			}
+		}
+	})
+	o := newOutlet(-1)
+	l, _ := mustStart(t, h, s, o)
+	if l.Steer(t.Context(), "too soon") {
+		t.Error("taken by an agent that does not listen")
+	}
+	close(listens)
+	await(t, "it listens and takes", func() bool { return l.Steer(t.Context(), "first") })
+	answers := make(chan bool, 8)
+	for range 3 {
+		l.Say("id", "second", func(ok bool) { answers <- ok })
+	}
+	for range 3 {
+		if !<-answers {
+			t.Error("not taken")
+		}
+	}
+	if l.Steer(t.Context(), strings.Repeat("x", run.MaxSteer+1)) {
+		t.Error("a text beyond the limit was taken")
+	}
+	close(end)
+	<-o.over
+	l.Say("id", "second", func(ok bool) { answers <- ok })
+	l.Say("late", "third", func(ok bool) { answers <- ok })
+	if !<-answers || <-answers {
+		t.Error("after the end the answers are others")
+	}
+	users := 0
+	for _, f := range o.got() {
+		if bytes.Contains(f.Event, []byte(`"role":"user"`)) {
+			users++
+		}
+	}
+	if text := o.text(); users != 2 || text != "firstsecond" {
+		t.Errorf("%d messages, %q", users, text)
+	}
+}
+
+// TestR22AnswerAfterTheEnd: who has missed an answer gets it while the run's log is kept.
+func TestR22AnswerAfterTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := hubOf(t, run.HubConfig{})
+		s := startOf("t", "r", func(_ context.Context, r *run.Run) error {
+			<-r.Steering()
+			_, _, err := r.TakeSteer()
+			return err
+		})
+		o := newOutlet(-1)
+		mustStart(t, h, s, o)
+		synctest.Wait()
+		var taken []bool
+		told := func(ok bool) { taken = append(taken, ok) }
+		if !h.Say(t.Context(), s.Key, "id", "x", told) {
+			t.Error("a run that goes on is unknown")
+		}
+		<-o.over
+		synctest.Wait()
+		if !h.Say(t.Context(), s.Key, "id", "x", told) || !h.Say(t.Context(), s.Key, "other", "y", told) || len(taken) != 3 || !taken[0] || !taken[1] || taken[2] {
+			t.Errorf("answers %v", taken)
+		}
+		time.Sleep(3 * time.Minute)
+		if h.Say(t.Context(), s.Key, "id", "x", told) {
+			t.Error("an answer is kept for ever")
+		}
+	})
+}
+
+// TestR22SteersThatWait: at most 64 do, and all have an answer when the run ends.
+func TestR22SteersThatWait(t *testing.T) {
+	h := hubOf(t, run.HubConfig{})
+	listens, end := make(chan struct{}), make(chan struct{})
+	l, _ := mustStart(t, h, startOf("t", "r", func(_ context.Context, r *run.Run) error {
+		r.Steering()
+		close(listens)
+		<-end
+		return nil
+	}), newOutlet(-1))
+	<-listens
+	var no atomic.Int32
+	for i := range 70 {
+		l.Say(fmt.Sprint(i), "x", func(ok bool) {
+			if ok {
+				t.Error("taken")
+			}
+			no.Add(1)
+		})
+	}
+	if n := no.Load(); n != 6 {
+		t.Errorf("%d were refused at once", n)
+	}
+	close(end)
+	await(t, "all have an answer", func() bool { return no.Load() == 70 })
 }
