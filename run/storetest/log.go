@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/agloop/agloop/run"
 )
@@ -262,10 +263,13 @@ func testReaders(s *suite) {
 	const last = 400
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	var written atomic.Bool // nothing more comes
+	defer written.Store(true)
 	for i := range 4 {
 		wg.Go(func() {
 			var got uint64
 			for {
+				over := written.Load()
 				b, err := s.store.Read(s.Context(), k, at(got), 200*i)
 				if err != nil {
 					s.Errorf("Read after %d: %v", got, err)
@@ -282,6 +286,10 @@ func testReaders(s *suite) {
 					if got != last {
 						s.Errorf("the end is at %d", got)
 					}
+					return
+				}
+				if over && len(b.Entries) == 0 {
+					s.Errorf("behind %d there is nothing, and the end is not told", got)
 					return
 				}
 			}

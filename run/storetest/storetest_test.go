@@ -57,7 +57,7 @@ func TestMistakesAreFound(t *testing.T) {
 	}
 	for name, b := range broken {
 		t.Run(name, func(t *testing.T) {
-			cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestBrokenStore$")
+			cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestBrokenStore$", "-test.timeout=1m")
 			cmd.Env = append(os.Environ(), mistake+"="+name)
 			out, err := cmd.CombinedOutput()
 			if _, failed := errors.AsType[*exec.ExitError](err); !failed || !strings.Contains(string(out), "--- FAIL: TestBrokenStore") ||
