@@ -5,12 +5,13 @@ import (
 	"github.com/agloop/agloop/run"
 )
 
-// bind joins the session of the connection before, by its secret. Under mux.mu.
+// bind joins the session of the connection before, by its secret. Another server cannot have it, and to
+// ask for it would be a guess. Under mux.mu.
 func (w *wire) bind() {
 	m := w.mux
 	switch {
 	case w.hello.Secret == "": // the principal finds its runs
-	case m.secret == "":
+	case m.secret == "", m.boot != "" && m.boot != w.hello.Boot:
 		m.secret = w.hello.Secret
 	case m.secret != w.hello.Secret:
 		ref := m.nextRef()
@@ -18,6 +19,7 @@ func (w *wire) bind() {
 		w.binds = true
 		w.send(control.NameBind, &control.Bind{Ref: ref, Secret: m.secret})
 	}
+	m.boot = w.hello.Boot
 }
 
 // binding is a bind, which has an answer only where the session is no more.

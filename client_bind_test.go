@@ -83,3 +83,30 @@ func TestR20FollowedToItsEnd(t *testing.T) {
 	conn.say(`["gone",{"ref":"` + ref + `","runId":"b"}]`)
 	w.want("gone b ") // it did not come whole
 }
+
+// TestR25AnotherServerIsAskedForNoSession: a secret is worth nothing to a server with another boot, and
+// would count there as a guess.
+func TestR25AnotherServerIsAskedForNoSession(t *testing.T) {
+	other := func(secret string) string { return strings.Replace(anonymous(secret), "b1", "b2", 1) }
+	p := newPeer(t, anonymous("s1"), anonymous("s2"), other("s3"), other("s4"))
+	c, conn := p.dial(nil)
+	w := running(t, c, inputFor("r"))
+	conn.say(selects(1, conn.want("start"), "r", 1), startedOf("r"))
+	w.want("started r")
+	conn.Close(agloop.CloseRestart, "")
+	conn = p.accept()
+	conn.want("bind", "secret", "s1")
+	conn.want("attach", "threadId", "t", "runId", "r", "epoch", "00f1e2d3c4b5a697", "offset", 1.0)
+	conn.Close(agloop.CloseRestart, "")
+	conn = p.accept()
+	conn.want("attach", "threadId", "t", "runId", "r", "epoch", "00f1e2d3c4b5a697", "offset", 1.0) // without a bind
+	if got := c.Secret(); got != "s3" {
+		t.Errorf("secret %q", got)
+	}
+	conn.Close(agloop.CloseRestart, "")
+	conn = p.accept()
+	conn.want("bind", "secret", "s3")
+	ref := conn.want("attach", "threadId", "t", "runId", "r", "epoch", "00f1e2d3c4b5a697", "offset", 1.0)
+	conn.say(`["gone",{"ref":"` + ref + `"}]`)
+	w.wantEnd(agloop.ErrGone)
+}

@@ -25,6 +25,7 @@ type mux struct {
 	requests []request // all that has not ended, in the order it was asked for
 	refs     uint64    // the last one given
 	secret   string    // of the session; "" before the first hello, and with a principal
+	boot     string    // of the server that has the session; "" where that is not known
 	cursors  map[runName]run.Cursor
 	own      map[runName]struct{} // runs that were started or attached to, which no Follow gives
 }

@@ -207,6 +207,9 @@ func (s *controlSession) attach(ctx context.Context, c *control.Attach) {
 	var err error
 	if _, a.viewer, err = s.srv.hub.Attach(ctx, key, at, a); err != nil {
 		s.tellAttachError(ctx, c.Ref, err)
+		if c.Epoch == "" { // who names one was there: a guess would have to hit its 64 random bits
+			s.noteGuess(err)
+		}
 		return
 	}
 	s.register(a)
@@ -345,8 +348,9 @@ func (s *controlSession) steer(ctx context.Context, c *control.Steer) {
 	}
 	ref, id := c.Ref, c.ID
 	told := func(ok bool) { s.tell(control.NameSteered, &control.Steered{Ref: ref, ID: id, OK: ok}) }
-	if !s.srv.hub.Say(ctx, key, id, c.Text, told) {
+	if err := s.srv.hub.Say(ctx, key, id, c.Text, told); err != nil {
 		s.tellGone(ref, "", nil)
+		s.noteGuess(err)
 	}
 }
 

@@ -174,7 +174,7 @@ func TestStartRunAgain(t *testing.T) {
 // scope that it returns is shared.
 func TestR26AuthorizeRun(t *testing.T) {
 	var asked atomic.Int64
-	_, addr := serveEach(t, agloop.ServerConfig{Agent: quick, Runs: agloop.RunsConfig{
+	_, addr := serveEach(t, agloop.ServerConfig{Agent: quick, Rates: agloop.Rates{Guesses: -1}, Runs: agloop.RunsConfig{
 		AuthorizeRun: func(_ context.Context, p agloop.Principal, action agloop.Action, k agloop.RunKey) (agloop.RunKey, error) {
 			asked.Add(1)
 			switch {

@@ -47,6 +47,7 @@ type controlSession struct {
 	// The session's goroutine.
 	invented int  // runs that it has cancelled and that nobody knew
 	bound    bool // a control came that bind must not come behind
+	keptOut  bool // it has guessed too often: nothing more is carried out
 
 	// Any goroutine, under mu, which comes after the locks of logs and of the hub.
 	mu          sync.Mutex
@@ -170,6 +171,9 @@ func (s *controlSession) handle(raw *bufpool.Buffer) {
 		defer s.mu.Unlock()
 		s.release(raw)
 	}()
+	if s.keptOut {
+		return
+	}
 	ctx, cancel := context.WithTimeout(s.srv.cfg.BaseContext, s.srv.controlTime)
 	defer cancel()
 	if loop.AwaitsToken(s.conn) && !isAuth(raw.B) {
@@ -267,9 +271,14 @@ func (s *controlSession) authorize(ctx context.Context, ref string, action Actio
 	switch {
 	case err == nil:
 		return key, true
-	case action == ActionCancel: // it has no answer
 	case err == errNotAllowed:
-		s.tellGone(ref, "", nil)
+		if action != ActionCancel { // which has no answer
+			s.tellGone(ref, "", nil)
+		}
+		if action != ActionStart { // which names nothing that is there
+			s.noteGuess(run.ErrGone)
+		}
+	case action == ActionCancel:
 	default:
 		s.reject(ref, control.CodeTimeout, "")
 	}
@@ -284,6 +293,22 @@ func (s *controlSession) tellGone(ref, runID string, reason error) {
 	}
 	s.srv.gone.note(g.Reason)
 	s.tell(control.NameGone, g)
+}
+
+// noteGuess counts a request that failed because what the client has named was never there, or is not for
+// it, which are the same to whom may not know. Rates.Guesses says how often a network may do so.
+func (s *controlSession) noteGuess(err error) {
+	if !errors.Is(err, run.ErrGone) || run.GoneReason(err) != "" { // it was there
+		return
+	}
+	remote := s.conn.Info().Remote
+	if !s.srv.door.Guessed(remote.Addr()) {
+		return
+	}
+	s.keptOut = true
+	s.srv.log.Warn("agloop: a network asks too often for runs or sessions that are not there, and is kept out for a while; "+
+		"if it is a proxy, name it in TrustedProxies, see also Rates.Guesses", "remote", remote)
+	s.conn.Close(ClosePolicy, "asked too often for what is not there")
 }
 
 // connectionGone ends the session with its connection. On the loop.

@@ -280,7 +280,7 @@ func TestBareViewerGoesWithItsConnection(t *testing.T) {
 // TestR27SixtyFourControlsWait: one more closes the connection.
 func TestR27SixtyFourControlsWait(t *testing.T) {
 	asked, gate := make(chan struct{}, 100), make(chan struct{})
-	srv, addr := serve(t, agloop.ServerConfig{Agent: quick, Runs: agloop.RunsConfig{
+	srv, addr := serve(t, agloop.ServerConfig{Agent: quick, Rates: agloop.Rates{Guesses: -1}, Runs: agloop.RunsConfig{
 		AuthorizeRun: func(_ context.Context, _ agloop.Principal, _ agloop.Action, k agloop.RunKey) (agloop.RunKey, error) {
 			asked <- struct{}{}
 			<-gate

@@ -107,7 +107,7 @@ func TestMalformedControl(t *testing.T) {
 // nothing else.
 func TestInventedNames(t *testing.T) {
 	const names = 10_000
-	srv, addr := serveEach(t, agloop.ServerConfig{Agent: quick})
+	srv, addr := serveEach(t, agloop.ServerConfig{Agent: quick, Rates: agloop.Rates{Guesses: -1}})
 	v := newViewer(t, addr, "ann")
 	held := int64(0)
 	for i := range names {
@@ -130,7 +130,7 @@ func TestInventedNames(t *testing.T) {
 // TestConnectionsEndInTheMiddle: whatever a client was about when it goes, nothing is left of it.
 func TestConnectionsEndInTheMiddle(t *testing.T) {
 	srv, addr := serveEach(t, agloop.ServerConfig{
-		Runs: agloop.RunsConfig{OnDisconnect: agloop.DisconnectCancel, Retention: time.Millisecond},
+		Runs: agloop.RunsConfig{OnDisconnect: agloop.DisconnectCancel, Retention: time.Millisecond}, Rates: agloop.Rates{Guesses: -1},
 		Agent: agloop.AgentFunc(func(ctx context.Context, r *agloop.Run) error {
 			m, err := r.TextMessage()
 			for err == nil {

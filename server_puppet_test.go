@@ -12,12 +12,12 @@ import (
 
 // puppets is an agent whose runs do what a test tells each, one thing after another.
 type puppets struct {
-	t    *testing.T
+	t    testing.TB
 	mu   sync.Mutex
 	runs map[string]chan func(*agloop.Run) error
 }
 
-func newPuppets(t *testing.T) *puppets {
+func newPuppets(t testing.TB) *puppets {
 	return &puppets{t: t, runs: make(map[string]chan func(*agloop.Run) error)}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/agloop/agloop/codec/control"
+	"github.com/agloop/agloop/run"
 )
 
 // scopes are those of clients without a principal: each is named by a secret that its client holds,
@@ -157,6 +158,7 @@ func (s *controlSession) bind(c *control.Bind) {
 	joined := s.srv.scopes.bind(c.Secret)
 	if joined == nil {
 		s.tellGone(c.Ref, "", nil)
+		s.noteGuess(run.ErrGone)
 		return
 	}
 	s.mu.Lock()

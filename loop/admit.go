@@ -63,6 +63,9 @@ func (c *Conn) admit(req *handshake.Request, peer netip.AddrPort, limited bool) 
 	case limited && !d.networks.allow(client.Addr(), time.Now()):
 		d.refused.address.Add(1)
 		return false, errNetwork
+	case d.guesses.spent(client.Addr(), time.Now()):
+		d.refused.guesses.Add(1)
+		return false, tooManyGuesses(d.guesses.perSecond)
 	case !d.slots.admit():
 		d.refused.slots.Add(1)
 		return false, errFull

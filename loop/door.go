@@ -78,6 +78,7 @@ type Door struct {
 
 	// Any goroutine.
 	networks      networks
+	guesses       networks
 	perPrincipal  *Tally[string]       // connections
 	perNetwork    *Tally[netip.Prefix] // connections
 	judges        judges
@@ -100,6 +101,7 @@ func (e *Engine) NewDoor(cfg DoorConfig) *Door {
 		head:          handshake.HeadLimits{MaxBytes: cfg.Limits.MaxHeader, MaxRequestLine: -1},
 		accepts:       limiter(rates.Accepts, rates.AcceptsBurst),
 		networks:      networks{perSecond: rates.AcceptsPerIP, burst: rates.AcceptsPerIPBurst},
+		guesses:       networks{perSecond: rates.Guesses, burst: rates.GuessesBurst},
 		perPrincipal:  NewTally[string](cfg.Quotas.ConnsPerPrincipal),
 		perNetwork:    NewTally[netip.Prefix](cfg.Quotas.ConnsPerNetwork),
 		refusalTokens: make(chan struct{}, refusalReserve), quit: make(chan struct{}),

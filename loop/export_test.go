@@ -71,6 +71,9 @@ func (n *Networks) Allow(addr netip.Addr, now time.Time) bool {
 	return n.n.allow(addr, now)
 }
 
+// Spent tells whether the network of addr has no token left at that time.
+func (n *Networks) Spent(addr netip.Addr, now time.Time) bool { return n.n.spent(addr, now) }
+
 // Knows tells whether the network of addr is remembered.
 func (n *Networks) Knows(addr netip.Addr) bool { return n.n.seen[NetworkOf(addr)] != nil }
 

@@ -88,3 +88,27 @@ func BenchmarkNewNetwork(b *testing.B) {
 		i++
 	}
 }
+
+// TestNetworkIsSpent: with its last token, and no more when it has the next; who asked for none owes none.
+func TestNetworkIsSpent(t *testing.T) {
+	networks := loop.NewNetworks(10./60, 10)
+	now := time.Now()
+	for i := range 10 {
+		if networks.Spent(network(0), now) {
+			t.Fatalf("spent after %d", i)
+		}
+		networks.Allow(network(0), now)
+	}
+	for range 100 { // what is refused makes it no longer
+		networks.Allow(network(0), now)
+	}
+	if !networks.Spent(network(0), now.Add(5*time.Second)) || networks.Spent(network(0), now.Add(7*time.Second)) {
+		t.Error("a token is there before or after 6 seconds")
+	}
+	if networks.Spent(network(1), now) || networks.Knows(network(1)) {
+		t.Error("another network")
+	}
+	if off := loop.NewNetworks(-1, 10); !off.Allow(network(0), now) || off.Spent(network(0), now) || off.Len() != 0 {
+		t.Error("a limit that is off")
+	}
+}

@@ -3,8 +3,6 @@ package loop
 import (
 	"fmt"
 	"math"
-	"net/netip"
-	"sync"
 	"time"
 
 	"github.com/agloop/agloop/tune"
@@ -14,7 +12,7 @@ import (
 // Rates bound how often things may happen. A zero or negative rate is no limit; a zero burst is one
 // second's worth. NaN, infinity, a negative burst, and a burst beside a zero rate are errors of the
 // config. Behind a proxy that is not trusted all peers share its address, which is why none but
-// Control is on by itself; PublicRates are a set for the open internet.
+// Control and Guesses are on by themselves; PublicRates are a set for the open internet.
 type Rates struct {
 	// Accepts is connections accepted per second. Above it the backlog waits.
 	Accepts      float64
@@ -40,6 +38,13 @@ type Rates struct {
 	// RUN_ERROR, code rate_limited, and the connection stays.
 	Runs      float64
 	RunsBurst int
+	// Guesses is how many times a second one network, /24 or /64, may ask agloop.v1 for a run that is
+	// not there or not for it, or for a session whose secret nobody has. Who resumes a run, and so
+	// names the epoch of its log, guesses nothing. At the limit the connection is closed with 1008,
+	// and further ones are answered 429 with Retry-After. A zero rate is 10 a minute, and a burst of 10;
+	// only a negative one is no limit.
+	Guesses      float64
+	GuessesBurst int
 }
 
 // PublicRates are rates for a server on the open internet: 5,000 connections a second, 50 from one
@@ -52,16 +57,19 @@ func PublicRates() Rates {
 		Messages: 50, MessagesBurst: 100, Bytes: 256 << 10,
 		Control: controlRate, ControlBurst: controlBurst,
 		Runs: 2, RunsBurst: 10,
+		Guesses: guessRate, GuessesBurst: guessBurst,
 	}
 }
 
-// The defaults of Rates.Control.
+// The defaults of Rates.Control and Rates.Guesses.
 const (
 	controlRate  = 10
 	controlBurst = 20
+	guessRate    = 10. / 60
+	guessBurst   = 10
 )
 
-// WithDefaults returns r with the zeros of BytesBurst and Control replaced by their defaults, or a *tune.ConfigError
+// WithDefaults returns r with the zeros of BytesBurst, Control and Guesses replaced by their defaults, or a *tune.ConfigError
 // that names the first field that makes no sense. l has its defaults already.
 func (r Rates) WithDefaults(l Limits) (Rates, error) {
 	if r.Bytes > 0 && r.BytesBurst == 0 {
@@ -71,6 +79,12 @@ func (r Rates) WithDefaults(l Limits) (Rates, error) {
 		r.Control = controlRate
 		if r.ControlBurst == 0 {
 			r.ControlBurst = controlBurst
+		}
+	}
+	if r.Guesses == 0 {
+		r.Guesses = guessRate
+		if r.GuessesBurst == 0 {
+			r.GuessesBurst = guessBurst
 		}
 	}
 	return r, r.check(l.MaxMessage)
@@ -88,6 +102,7 @@ func (r *Rates) check(maxMessage int) error {
 		{"Rates.Bytes", r.Bytes, r.BytesBurst},
 		{"Rates.Control", r.Control, r.ControlBurst},
 		{"Rates.Runs", r.Runs, r.RunsBurst},
+		{"Rates.Guesses", r.Guesses, r.GuessesBurst},
 	} {
 		switch {
 		case math.IsNaN(f.rate) || math.IsInf(f.rate, 1):
@@ -136,70 +151,6 @@ func limiter(perSecond float64, burst int) *rate.Limiter {
 
 // secondsWorth is the burst of a rate that has none of its own.
 func secondsWorth(perSecond float64) int { return max(1, int(min(perSecond, math.MaxInt32))) }
-
-// networks are the limiters of the networks that connected lately.
-type networks struct {
-	// Immutable.
-	perSecond float64
-	burst     int
-
-	// Any goroutine, under mu.
-	mu   sync.Mutex
-	seen map[netip.Prefix]*rate.Limiter
-}
-
-// maxNetworks bounds the map. At it, a new network looks at a few others, wherever the map begins,
-// and has one forgotten: to refuse it instead would let an attacker with many networks shut out
-// everybody, and to look at all of them would cost each accept milliseconds.
-const (
-	maxNetworks = 1 << 16
-	fewNetworks = 8
-)
-
-// allow takes a token for the network of addr. Addresses that are not valid, of unix sockets, are
-// always allowed.
-func (n *networks) allow(addr netip.Addr, now time.Time) bool {
-	if n.perSecond <= 0 || !addr.IsValid() {
-		return true
-	}
-	network := NetworkOf(addr)
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	lim := n.seen[network]
-	if lim == nil {
-		if len(n.seen) >= maxNetworks {
-			n.forget(now)
-		}
-		if n.seen == nil {
-			n.seen = make(map[netip.Prefix]*rate.Limiter)
-		}
-		lim = limiter(n.perSecond, n.burst)
-		n.seen[network] = lim
-	}
-	return lim.AllowN(now, 1)
-}
-
-// forget makes room in the full map. Of the few it looks at it drops those that owe nothing, which
-// changes nothing for them, or else the one that owes least. Under mu.
-func (n *networks) forget(now time.Time) {
-	var least netip.Prefix
-	most, looked, room := math.Inf(-1), 0, false
-	for network, lim := range n.seen {
-		switch tokens := lim.TokensAt(now); {
-		case tokens >= float64(lim.Burst()):
-			delete(n.seen, network)
-			room = true
-		case tokens > most:
-			most, least = tokens, network
-		}
-		if looked++; looked == fewNetworks {
-			break
-		}
-	}
-	if !room {
-		delete(n.seen, least)
-	}
-}
 
 // inflow limits what one connection sends. It exists once the connection has sent something, and
 // only where there is a limit.

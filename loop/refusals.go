@@ -8,7 +8,7 @@ import (
 
 // refusals counts what was turned away, see metrics.Refusals.
 type refusals struct {
-	slots, memory, quota, authorize, address, messages, bytes, control, runs, runQuota atomic.Uint64
+	slots, memory, quota, authorize, address, messages, bytes, control, runs, runQuota, guesses atomic.Uint64
 }
 
 // Refusals reads what was turned away, by reason. Any goroutine.
@@ -18,7 +18,7 @@ func (d *Door) Refusals() metrics.Refusals {
 		Slots: r.slots.Load(), Memory: r.memory.Load(), ConnQuota: r.quota.Load(), Authorize: r.authorize.Load(),
 		AddressRate: r.address.Load(),
 		MessageRate: r.messages.Load(), ByteRate: r.bytes.Load(), ControlRate: r.control.Load(), RunRate: r.runs.Load(),
-		RunQuota: r.runQuota.Load(),
+		RunQuota: r.runQuota.Load(), Guesses: r.guesses.Load(),
 	}
 }
 

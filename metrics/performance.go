@@ -95,12 +95,13 @@ type Refusals struct {
 	ControlRate uint64 // control frames: too many a second on one connection
 	RunRate     uint64 // runs: too many starts a second on one connection
 	RunQuota    uint64 // runs: the server, the principal or the network had as many as it may
+	Guesses     uint64 // connections: their network had asked too often for runs and sessions that are not there
 }
 
 // Total is the sum of all reasons.
 func (r *Refusals) Total() uint64 {
 	return r.Slots + r.Memory + r.ConnQuota + r.Authorize +
-		r.AddressRate + r.MessageRate + r.ByteRate + r.ControlRate + r.RunRate + r.RunQuota
+		r.AddressRate + r.MessageRate + r.ByteRate + r.ControlRate + r.RunRate + r.RunQuota + r.Guesses
 }
 
 // Source is the input of a MetricsCollector: the totals of an engine now. It takes 110 kB.

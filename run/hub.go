@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -185,24 +186,25 @@ func (h *Hub) keepAnswers(l *Live) {
 }
 
 // Say says something to a run by its name, see Live.Say. One that has ended takes nothing, but answers
-// that were given are kept. It reports whether the run is known.
-func (h *Hub) Say(ctx context.Context, k RunKey, id, text string, told func(ok bool)) bool {
+// that were given are kept. told is called unless there is an error: that the log of the run is gone, or
+// the store's.
+func (h *Hub) Say(ctx context.Context, k RunKey, id, text string, told func(ok bool)) error {
 	if l := h.Find(k); l != nil {
 		l.Say(id, text, told)
-		return true
+		return nil
 	}
 	h.mu.Lock()
 	s := h.steered[k]
 	h.mu.Unlock()
-	switch {
-	case s != nil:
+	if s != nil {
 		s.say(id, text, told)
-	case h.Known(ctx, k):
-		told(false)
-	default:
-		return false
+		return nil
 	}
-	return true
+	if _, err := h.cfg.Store.Read(ctx, k, Cursor{}, 1); err != nil && !errors.Is(err, ErrTrimmed) {
+		return err
+	}
+	told(false)
+	return nil
 }
 
 // linger notes an ended run that may have viewers, and frees its thread.

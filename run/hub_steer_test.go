@@ -3,6 +3,7 @@ package run_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -179,17 +180,18 @@ func TestR22AnswerAfterTheEnd(t *testing.T) {
 		synctest.Wait()
 		var taken []bool
 		told := func(ok bool) { taken = append(taken, ok) }
-		if !h.Say(t.Context(), s.Key, "id", "x", told) {
-			t.Error("a run that goes on is unknown")
+		if err := h.Say(t.Context(), s.Key, "id", "x", told); err != nil {
+			t.Errorf("a run that goes on: %v", err)
 		}
 		<-o.over
 		synctest.Wait()
-		if !h.Say(t.Context(), s.Key, "id", "x", told) || !h.Say(t.Context(), s.Key, "other", "y", told) || len(taken) != 3 || !taken[0] || !taken[1] || taken[2] {
-			t.Errorf("answers %v", taken)
+		err := errors.Join(h.Say(t.Context(), s.Key, "id", "x", told), h.Say(t.Context(), s.Key, "other", "y", told))
+		if err != nil || len(taken) != 3 || !taken[0] || !taken[1] || taken[2] {
+			t.Errorf("answers %v, %v", taken, err)
 		}
 		time.Sleep(3 * time.Minute)
-		if h.Say(t.Context(), s.Key, "id", "x", told) {
-			t.Error("an answer is kept for ever")
+		if err := h.Say(t.Context(), s.Key, "id", "x", told); !errors.Is(err, run.ErrBuried) || len(taken) != 3 {
+			t.Errorf("an answer is kept for ever: %v", err)
 		}
 	})
 }

@@ -80,6 +80,7 @@ var values = []value{
 	counter(refused, func(s *metrics.Source) uint64 { return s.Refused.ControlRate }, "control_rate"),
 	counter(refused, func(s *metrics.Source) uint64 { return s.Refused.RunRate }, "run_rate"),
 	counter(refused, func(s *metrics.Source) uint64 { return s.Refused.RunQuota }, "run_quota"),
+	counter(refused, func(s *metrics.Source) uint64 { return s.Refused.Guesses }, "guesses"),
 
 	gauge(runs, func(s *metrics.Source) float64 { return float64(s.Runs.Live) }, "live"),
 	gauge(runs, func(s *metrics.Source) float64 { return float64(s.Runs.Detached) }, "detached"),
