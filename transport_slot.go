@@ -188,6 +188,9 @@ func (life *lifetime) noteAttempt(s *slot) {
 
 // linkConnected takes a connection that was dialled. It returns false when that has ended already.
 func (t *Transport) linkConnected(life *lifetime, l *link) bool {
+	if !l.bare.Load() {
+		l.slot.mux.revive() // before a run can have it
+	}
 	t.mu.Lock()
 	life.noteAttempt(l.slot)
 	if l.gone {
@@ -212,6 +215,7 @@ func (t *Transport) linkConnected(life *lifetime, l *link) bool {
 	t.mu.Unlock()
 	switch {
 	case over:
+		l.slot.mux.failAll(ErrClientClosed)
 		l.close()
 	case l.bare.Load():
 		l.slot.mux.failAll(ErrNoResume) // what the server before had
