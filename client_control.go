@@ -121,6 +121,7 @@ func (w *wire) onRejected(r *control.Rejected) {
 	}
 	delete(w.refs, r.Ref)
 	v.sentTo = ""
+	w.answer(&v.answer)
 	v.detach()
 	if w.going == nil {
 		w.onGoing(control.Going{})

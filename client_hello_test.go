@@ -196,3 +196,45 @@ func TestR30ServerChanges(t *testing.T) {
 	again.want("started again", "finished again")
 	again.wantEnd(nil)
 }
+
+// TestR27ManyStartsAtOnce: a client starts as many runs as it may have at once on a server that is slow to
+// let each in, and cancels some meanwhile, without being cut for controls that wait.
+func TestR27ManyStartsAtOnce(t *testing.T) {
+	const most = 64
+	gate := make(chan struct{})
+	srv, addr := serveEach(t, agloop.ServerConfig{Agent: hello, Runs: agloop.RunsConfig{
+		AuthorizeRun: func(_ context.Context, _ agloop.Principal, _ agloop.Action, k agloop.RunKey) (agloop.RunKey, error) {
+			<-gate
+			return k, nil
+		},
+	}})
+	c, err := agloop.Dial(t.Context(), wsURL(addr), agloop.ClientConfig{Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var all sync.WaitGroup
+	for i := range most {
+		all.Go(func() {
+			in := inputFor(fmt.Sprint(i))
+			in.ThreadID = fmt.Sprint("thread", i)
+			for _, err := range c.Run(t.Context(), in) {
+				if err != nil {
+					t.Errorf("run %d: %v", i, err)
+				}
+			}
+		})
+	}
+	testkit.Await(t, "half of what may wait has come", func() bool { return srv.Stats().MessagesIn >= most/2 })
+	for i := range most / 2 {
+		if err := c.Cancel(t.Context(), "none", fmt.Sprint(i)); err != nil {
+			t.Error(err)
+		}
+	}
+	testkit.Await(t, "the cancels have come", func() bool { return srv.Stats().MessagesIn >= most })
+	close(gate)
+	all.Wait()
+	if n := srv.Stats().Opened; n != 1 {
+		t.Errorf("%d connections", n)
+	}
+}

@@ -29,8 +29,8 @@ type wire struct {
 	greets  bool           // greeted is closed
 	refs    map[string]request
 	views   map[uint64]*view // attachments by number; nil for one that was left
-	waiting []request        // to be asked for when fewer are unanswered
-	asked   int              // attachments and follows that are unanswered
+	waiting []*view          // to be asked for when fewer are unanswered
+	asked   int              // views that were asked for and are unanswered
 	binds   bool             // a bind was sent, and may be refused yet
 	held    []*view          // starts that were sent before, until the bind is known to hold
 
@@ -208,14 +208,15 @@ func (w *wire) announce(s *control.Run) (*view, error) {
 // another, and bounds how many wait. Under mux.mu.
 func (w *wire) ask(r request) sending {
 	v, isView := r.(*view)
-	if isView && v.starts() {
+	most := w.hello.Limits.Controls / 2
+	switch {
+	case isView && most > 0 && w.asked >= most:
+		w.waiting = append(w.waiting, v)
+	case isView && v.starts():
 		return w.askStart(v)
+	default:
+		w.askNow(r)
 	}
-	if most := w.hello.Limits.Controls / 2; isView && most > 0 && w.asked >= most {
-		w.waiting = append(w.waiting, r)
-		return sending{}
-	}
-	w.askNow(r)
 	return sending{}
 }
 
@@ -257,6 +258,8 @@ func (w *wire) askStart(v *view) sending {
 		return sending{}
 	}
 	w.refs[ref] = v
+	w.asked++
+	v.answer.counted = true
 	return sending{w, v, raw}
 }
 
@@ -275,10 +278,17 @@ func (w *wire) answer(a *answer) {
 	}
 	w.asked--
 	for len(w.waiting) > 0 {
-		r := w.waiting[0]
+		v := w.waiting[0]
 		w.waiting = w.waiting[1:]
-		if v := r.(*view); !v.over && v.ref == "" && v.err == nil {
-			w.askNow(r)
+		switch {
+		case v.over || v.ref != "" || v.err != nil:
+			continue
+		case !v.starts():
+			w.askNow(v)
+			return
+		}
+		if s := w.askStart(v); s.view != nil {
+			s.sendLocked()
 			return
 		}
 	}
