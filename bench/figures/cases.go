@@ -50,9 +50,20 @@ var (
 	perMsg   = result.Measure{Key: "server_us_per_msg", Name: "server CPU per message", Unit: "µs"}
 	perEvent = result.Measure{Key: "server_us_per_event", Name: "server CPU per event", Unit: "µs"}
 	perConn  = result.Measure{Key: "server_us_per_conn", Name: "server CPU per connection", Unit: "µs"}
+	perRun   = result.Measure{Key: "bytes_per_run", Name: "RSS per run", Unit: "B"}
 	perIdle  = result.Measure{Key: "bytes_per_conn", Name: "RSS per connection", Unit: "B"}
 	p99      = result.Measure{Key: "p99_us", Name: "p99", Unit: "µs"}
 	kept     = result.Measure{Key: "kept", Name: "rate kept", More: true}
+
+	besideLive = []result.Measure{
+		{Key: "event_bytes_per_run", Name: "its events", Unit: "B"},
+		{Key: "times_events", Name: "RSS ÷ its events"},
+		{Key: "ledger_per_run", Name: "in the ledger", Unit: "B"},
+		{Key: "anon_per_run", Name: "anonymous per run", Unit: "B"},
+		{Key: "conns", Name: "connections"},
+		{Key: "rss_after", Name: "RSS", Unit: "B"},
+		{Key: "rss_before", Name: "RSS before", Unit: "B"},
+	}
 
 	besideIdle = []result.Measure{
 		{Key: "rss_after", Name: "RSS", Unit: "B"},
@@ -79,7 +90,10 @@ func (s settings) cases() []workload {
 			all = append(all, s.stream(events, burst))
 		}
 	}
-	all = append(all, s.fanout(), s.churn())
+	for _, n := range []int{1, 10, 100} {
+		all = append(all, s.viewers(n))
+	}
+	all = append(all, s.live(), s.reconnect(), s.fanout(), s.churn())
 	all = append(all, s.halfLoads()...)
 	return append(all, s.tags()...)
 }

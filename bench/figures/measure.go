@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"os/exec"
@@ -83,7 +84,7 @@ func (g *tools) round(ctx context.Context, srv server, path string, args []strin
 		loads = append(loads, &loading{server: p})
 	}
 	for i, l := range loads {
-		started, err := g.load(ctx, l.server, path, slices.Concat(args, srv.load))
+		started, err := g.load(ctx, l.server, cmp.Or(srv.path, path), slices.Concat(args, srv.load))
 		if err != nil {
 			return nil, err
 		}

@@ -13,6 +13,7 @@ type server struct {
 	bin     string
 	args    []string
 	loops   bool     // has event loops, and takes --loops
+	path    string   // where it is; "" is the case's
 	load    []string // flags of the load that is put on it
 	command string   // of a server that is not ours: a shell's words with {addr}, {host} and {port}
 }
@@ -21,12 +22,26 @@ func agloop(mode string) server {
 	return server{name: "agloop", bin: "agloop", args: []string{mode}, loops: true}
 }
 
-// logged is agloop whose runs have a log, as those of clients that want to resume them.
-func logged() server {
-	srv := agloop("stream")
-	srv.name, srv.load = "agloop, runs with a log", []string{"--protocol", "agloop.v1.json"}
+// as is a server under another name, or another load.
+func (srv server) as(name string, load ...string) server {
+	srv.name, srv.load = name, load
 	return srv
 }
+
+// at is a server at another path than the case's.
+func (srv server) at(path string) server {
+	srv.path = path
+	return srv
+}
+
+// withLog are the flags of a load whose runs have a log, as those of clients that want to resume them.
+func withLog(flags ...string) []string {
+	return append([]string{"--protocol", "agloop.v1.json"}, flags...)
+}
+
+func logged() server { return agloop("stream").as(loggedStream, withLog()...) }
+
+const loggedStream = "agloop, runs with a log"
 
 func tagged(tag string) server {
 	return server{name: "agloop+" + tag, bin: "agloop+" + tag, args: []string{"echo"}, loops: true}

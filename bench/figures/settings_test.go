@@ -97,6 +97,33 @@ func TestCases(t *testing.T) {
 	}
 }
 
+// Every row of the cases of runs with a log has its own load.
+func TestCasesOfRunsWithALog(t *testing.T) {
+	viewers := []string{"viewers/conns=1000/viewers=1", "viewers/conns=1000/viewers=10", "viewers/conns=1000/viewers=100"}
+	for env, others := range map[string][]string{
+		"0": {"live/runs=1000/events=1000", "resume/clients=2000"},
+		"1": {"live/runs=200/events=1000", "resume/clients=500"},
+	} {
+		names := slices.Concat(viewers, others)
+		s := settingsOf(t, map[string]string{"QUICK": env, "CASES": "^(viewers|live|resume)/"})
+		var found []string
+		for _, w := range s.selected() {
+			found = append(found, w.name)
+			loads := map[string]bool{}
+			for _, srv := range w.servers {
+				load := strings.Join(append(srv.argv("", "", 1), append(w.load, srv.load...)...), " ")
+				if loads[load] {
+					t.Errorf("%s: %s has the load of another", w.name, srv.name)
+				}
+				loads[load] = true
+			}
+		}
+		if !slices.Equal(found, names) {
+			t.Errorf("QUICK=%s: %q, want %q", env, found, names)
+		}
+	}
+}
+
 func TestRatesOfStreams(t *testing.T) {
 	s := settingsOf(t, nil)
 	for burst, want := range map[int]string{1: "20", 4: "5", 8: "3"} {

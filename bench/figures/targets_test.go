@@ -34,7 +34,9 @@ func TestTargets(t *testing.T) {
 		{Name: "idle/conns=15000", Servers: []result.Server{rounds("agloop", "rss_after", 20e6), rounds("nbio", "rss_after", 50e6)}},
 		{Name: "stream/rate=20/burst=1", Servers: []result.Server{rounds("agloop", perEvent.Key, 3), rounds("gorilla", perEvent.Key, 6)}},
 		{Name: "stream/rate=20/burst=4", Servers: []result.Server{rounds("agloop", perEvent.Key, 1), rounds("gorilla", perEvent.Key, 6)}},
-		{Name: "stream/rate=100/burst=8", Servers: []result.Server{rounds("agloop", perEvent.Key, 2), rounds("gorilla", perEvent.Key, 5)}},
+		{Name: "stream/rate=100/burst=8", Servers: []result.Server{
+			rounds("agloop", perEvent.Key, 2), rounds(loggedStream, perEvent.Key, 3.4), rounds("gorilla", perEvent.Key, 5),
+		}},
 		{Name: "halfload/echo", Servers: []result.Server{rounds("agloop", p99.Key, 900, 700, 800)}},
 		{Name: "halfload/stream", Servers: []result.Server{rounds("agloop", p99.Key, 1900)}},
 	}}
@@ -51,6 +53,7 @@ func TestTargets(t *testing.T) {
 		{"idle connections: at most half of the RSS of nbio, for each", notMeasured, 0, "agloop: not measured"},
 		{"token streams, bursts of 4", missed, 0.4, "the worst is stream/rate=100/burst=8"},
 		{"token streams, bursts of 1", met, 0.5, "the worst is stream/rate=20/burst=1"},
+		{"token streams of runs with a log", missed, 1.7, "the worst is stream/rate=100/burst=8"},
 		{"half load, echo", met, 800, ""},
 		{"half load, token", missed, 1900, ""},
 		{"no allocation", met, 0, "2 tests"},
@@ -60,6 +63,17 @@ func TestTargets(t *testing.T) {
 		if o.Outcome != c.outcome || math.Abs(o.Got-c.got) > 1e-9 || !strings.Contains(o.Why, c.why) {
 			t.Errorf("%s: %s, got %g, why %q", c.text, o.Outcome, o.Got, o.Why)
 		}
+	}
+}
+
+// A run that was saved before streams had a log says so, and nothing of them.
+func TestTargetOfAServerThatTookNoPart(t *testing.T) {
+	run := &result.Run{Cases: []result.Case{
+		{Name: "stream/rate=20/burst=8", Servers: []result.Server{rounds("agloop", perEvent.Key, 1), rounds("gorilla", perEvent.Key, 6)}},
+	}}
+	o := outcomeOf(t, run, "token streams of runs with a log")
+	if o.Outcome != notMeasured || !strings.Contains(o.Why, loggedStream+" took no part") {
+		t.Errorf("%+v", o)
 	}
 }
 

@@ -5,6 +5,9 @@
 //	load echo   --url ws://127.0.0.1:9001/       --pid PID --conns 64 --rate 50000
 //	load stream --url ws://127.0.0.1:9002/ws     --pid PID --runs 2000 --rate 10 --burst 4
 //	load fanout --url ws://127.0.0.1:9003/fanout --pid PID --conns 2000 --rate 20
+//	load fanout --url ws://127.0.0.1:9002/ws     --pid PID --conns 1000 --rate 20 --protocol agloop.v1.json --viewers 10
+//	load runs   --url ws://127.0.0.1:9002/ws     --pid PID --runs 1000 --protocol agloop.v1.json --viewers 10 --rate 5
+//	load resume --url ws://127.0.0.1:9002/ws     --pid PID --clients 2000
 //	load churn  --url ws://127.0.0.1:9001/       --pid PID --conns 64 --rate 8000
 //	load hold   --url ws://127.0.0.1:9002/ws     --conns 19000
 //
@@ -32,6 +35,22 @@
 // addresses in turn, lest a pair comes up again in that time. A server that leaves the socket open
 // is cut off with a reset after 100 ms; left_open counts those, and their latency ends at the close
 // frame.
+//
+// With --protocol agloop.v1.json runs have a log (docs/protocol.md): stream, fanout and runs then follow
+// the selectors of each connection, and a gap between offsets is an error, as is a refusal. fanout has
+// runs in the place of its publisher, each with so many viewers, and frames of the same size; the
+// viewers of a run join the session of the connection that starts it.
+//
+// runs reads memory. Runs say everything, at an even pace, and stay live; the server's RSS is read
+// before they begin, with all connections open, and some seconds after the last event, and the
+// difference divided by their number. 64 runs share a connection, so that what is counted is runs and
+// viewers. Without a log a connection has one run. ledger_per_run is what agloop stream itself counts
+// (GET /stats), which must also have so many live runs and viewers.
+//
+// resume resets all connections at once, has the runs go on for --away, and dials all at once: each
+// client binds its session, attaches behind what it has received, and has its latency from its own dial
+// to the first event that comes then. Its runs go on to their end, so that every event is known to have come
+// once: by its offset, and by its text, which begins one letter later than that of the event before.
 //
 // Everything between two waits for events is written to cost as little as possible, so that the
 // server is the bottleneck: sockets are edge-triggered and read once for each event, the clock is

@@ -42,6 +42,8 @@ type conn struct {
 	out    []byte // bytes the kernel did not take
 	echo   echoConn
 	run    runConn
+	wire   wireConn
+	resume resumeConn
 	cycle  cycleConn
 	fanout fanoutConn
 }
@@ -135,6 +137,20 @@ func (e *engine) until(at int64, done func() bool) error {
 			return err
 		}
 	}
+}
+
+// spread does something n times, evenly over so many nanoseconds, and serves the connections meanwhile.
+func (e *engine) spread(n int, over int64, do func(i int) error) error {
+	begin := e.now()
+	for i := range n {
+		if err := e.until(begin+int64(i)*over/int64(n), nil); err != nil {
+			return err
+		}
+		if err := do(i); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // poll waits up to ms milliseconds and serves what is ready.
@@ -354,4 +370,18 @@ func (e *engine) close(c *conn, why string) error {
 		return fmt.Errorf("during the handshake: %s", why)
 	}
 	return e.mode.onClose(c, why)
+}
+
+// cut ends a connection with a reset, of which the mode is not told. It leaves no TIME_WAIT behind.
+func (e *engine) cut(c *conn) error {
+	if c.state == idle || c.state == closed {
+		return nil
+	}
+	if err := unix.SetsockoptLinger(int(c.fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
+		return err
+	}
+	unix.Close(int(c.fd))
+	c.state = closed
+	c.tail, c.out = c.tail[:0], c.out[:0]
+	return nil
 }

@@ -139,7 +139,13 @@ func fanoutMain(args []string) (*common, *report, error) {
 	size := fs.Int("size", 128, "payload bytes of a message, at least 8")
 	seconds := fs.Float64("seconds", 8, "length of the measured window")
 	warm := fs.Duration("warm", 2*time.Second, "time before it")
+	viewers := fs.Int("viewers", 1, "with --protocol: connections that view one run")
+	c.offerFlag(fs)
 	fs.Parse(args)
+	if c.protocol != "" {
+		r, err := viewersRun(&c, *conns, *viewers, *rate, *size, *seconds, *warm)
+		return &c, r, err
+	}
 	r, err := fanoutRun(&c, *conns, *rate, *size, *seconds, *warm)
 	return &c, r, err
 }
@@ -191,4 +197,18 @@ func fanoutRun(c *common, conns int, rate float64, size int, seconds float64, wa
 	m.pacer.late.report(&r, "sent_late_")
 	r.add("checked", m.checked)
 	return &r, nil
+}
+
+// viewersRun is fanoutRun with runs in the place of publishers: the messages are their events, and each
+// connection views one of them.
+func viewersRun(c *common, conns, viewers int, rate float64, size int, seconds float64, warm time.Duration) (*report, error) {
+	delta := deltaIn(size)
+	if viewers < 1 || conns%viewers != 0 || delta < 1 || rate != math.Trunc(rate) {
+		return nil, fmt.Errorf("--conns is a multiple of --viewers, --rate a whole number, --size at least %d", size-delta+1)
+	}
+	m := &streamMode{
+		rate: int(rate), burst: 1, delta: delta, size: size, others: viewers - 1, what: "msg", exact: true,
+		length: int(math.Ceil(seconds + warm.Seconds() + 3/rate)),
+	}
+	return streamRun(c, m, conns/viewers, warm, c.limit)
 }

@@ -164,15 +164,9 @@ func (m *holdMode) open(limit time.Duration) error {
 // the next run.
 func (m *holdMode) reset() error {
 	for i := range m.e.conns {
-		c := &m.e.conns[i]
-		if c.state == idle || c.state == closed {
-			continue
-		}
-		if err := unix.SetsockoptLinger(int(c.fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
+		if err := m.e.cut(&m.e.conns[i]); err != nil {
 			return fmt.Errorf("connection %d: %w", i, err)
 		}
-		unix.Close(int(c.fd))
-		c.state = closed
 	}
 	return nil
 }

@@ -20,16 +20,14 @@ func (m *holdMode) run(late time.Duration) error {
 	m.latency.reset()
 	runs := (len(e.conns) + m.every - 1) / m.every
 	begin, frames := e.now(), e.frames
-	for i := range runs {
-		// Spread over one interval, so that the bursts of different runs do not fall together.
-		if err := e.until(begin+int64(i)*m.interval/int64(runs), nil); err != nil {
-			return err
-		}
+	// Over one interval, so that the bursts of different runs do not fall together.
+	err := e.spread(runs, m.interval, func(i int) error {
 		c := &e.conns[i*m.every]
 		c.run = runConn{}
-		if err := e.send(c, m.input(c.index)); err != nil {
-			return err
-		}
+		return e.send(c, m.input(c.index))
+	})
+	if err != nil {
+		return err
 	}
 	length := int64(m.length) * int64(time.Second)
 	if err := e.until(begin+m.interval+length/10, nil); err != nil {

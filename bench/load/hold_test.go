@@ -20,9 +20,9 @@ func holdAnswer(contents int) func(int, byte, []byte) []byte {
 		if op == opPing {
 			return serverFrame(opPong, string(p))
 		}
-		var index int
+		var index int32
 		fmt.Sscanf(string(p), `{"threadId":"thread-%d"`, &index)
-		ids := fmt.Sprintf(`"threadId":"thread-%d","runId":"run-%d"`, index, index)
+		ids := fmt.Sprintf(`"threadId":%q,"runId":%q`, threadOf(index), runOf(index))
 		b := serverFrame(opText, `{"type":"RUN_STARTED",`+ids+`}`)
 		b = append(b, serverFrame(opText, `{"type":"TEXT_MESSAGE_START","messageId":"m"}`)...)
 		for range contents {

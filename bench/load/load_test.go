@@ -178,9 +178,9 @@ func TestStream(t *testing.T) {
 	content := serverFrame(opText, `{"type":"TEXT_MESSAGE_CONTENT","messageId":"m","delta":"abcd"}`)
 	run := func(contents int, end string) func(int, byte, []byte) []byte {
 		return func(_ int, _ byte, input []byte) []byte {
-			var index int
+			var index int32
 			fmt.Sscanf(string(input), `{"threadId":"thread-%d"`, &index)
-			ids := fmt.Sprintf(`"threadId":"thread-%d","runId":"run-%d"`, index, index)
+			ids := fmt.Sprintf(`"threadId":%q,"runId":%q`, threadOf(index), runOf(index))
 			b := serverFrame(opText, `{"type":"RUN_STARTED",`+ids+`}`)
 			b = append(b, serverFrame(opText, `{"messageId":"m","type":"TEXT_MESSAGE_START"}`)...)
 			for range contents {

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const usage = "usage: load idle|echo|stream|fanout|churn|hold [flags]; load MODE -h lists the flags"
+const usage = "usage: load idle|echo|stream|fanout|churn|runs|resume|hold [flags]; load MODE -h lists the flags"
 
 // common are the flags every mode has.
 type common struct {
@@ -44,6 +44,32 @@ func (c *common) register(fs *flag.FlagSet, url string) {
 	fs.BoolVar(&c.json, "json", false, "print one JSON object on stdout, the key=value line on stderr")
 }
 
+// offerFlag is for modes that can speak agloop.v1.
+func (c *common) offerFlag(fs *flag.FlagSet) {
+	fs.StringVar(&c.protocol, "protocol", "", "subprotocol to offer: with "+protocolV1+" runs have a log")
+}
+
+// openAll opens every connection. Those of agloop.v1 are greeted before anything is sent.
+func (c *common) openAll(e *engine) error {
+	if err := e.openAll(c.limit); err != nil || c.protocol == "" {
+		return err
+	}
+	n := 0
+	all := func() bool {
+		for n < len(e.conns) && e.conns[n].wire.greeted {
+			n++
+		}
+		return n == len(e.conns)
+	}
+	if err := e.until(e.now()+int64(c.limit), all); err != nil {
+		return err
+	}
+	if !all() {
+		return fmt.Errorf("connection %d was not greeted within %v", n, c.limit)
+	}
+	return nil
+}
+
 func main() {
 	// One thread does everything and allocates nothing while it measures, so the collector would
 	// only disturb.
@@ -61,6 +87,8 @@ func main() {
 		"fanout": fanoutMain,
 		"churn":  churnMain,
 		"hold":   holdMain,
+		"runs":   runsMain,
+		"resume": resumeMain,
 	}
 	run := modes[os.Args[1]]
 	if run == nil {

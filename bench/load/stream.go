@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -40,12 +41,16 @@ type event struct {
 
 var contentPrefix = []byte(`{"type":"TEXT_MESSAGE_CONTENT",`)
 
-// streamMode asks for one run on each connection and reads its events.
+// streamMode asks for runs and reads their events. The viewers of a run are connections of their own,
+// and the first of them starts it.
 type streamMode struct {
 	e                          *engine
 	rate, burst, delta, length int
+	others                     int    // viewers of a run besides the first
+	size                       int    // bytes of a content event; 0: any number
+	what                       string // an event is in the report; "" is event
 	exact                      bool
-	control                    bool // frames of agloop.v1 that are no events may come
+	control                    bool // the connections speak agloop.v1
 	contents                   uint64
 	finished                   int
 	interval                   int64 // nanoseconds from one burst to the next
@@ -53,19 +58,42 @@ type streamMode struct {
 	latency                    latency
 }
 
-func threadOf(index int32) string { return fmt.Sprintf("thread-%d", index) }
-func runOf(index int32) string    { return fmt.Sprintf("run-%d", index) }
+// The names are as long as each other, so that the events are.
+func threadOf(run int32) string { return fmt.Sprintf("thread-%05d", run) }
+func runOf(run int32) string    { return fmt.Sprintf("run-%05d", run) }
 
-func (m *streamMode) input(index int32) []byte {
+// input has no state: who joins a run would be sent that as an event of its own.
+func input(run int32, rate, burst, delta int, seconds float64, hold int) []byte {
 	return appendMasked(nil, opText, fmt.Appendf(nil, `{"threadId":%q,"runId":%q,"messages":[],"tools":[],"context":[],`+
-		`"state":{},"forwardedProps":{"rate":%d,"burst":%d,"delta":%d,"seconds":%d}}`,
-		threadOf(index), runOf(index), m.rate, m.burst, m.delta, m.length))
+		`"forwardedProps":{"rate":%d,"burst":%d,"delta":%d,"seconds":%g,"hold":%d}}`,
+		threadOf(run), runOf(run), rate, burst, delta, seconds, hold))
 }
+
+// deltaIn is how much text makes a content event of so many bytes, as agloop stream writes it.
+func deltaIn(size int) int {
+	return size - len(fmt.Sprintf(`{"type":"TEXT_MESSAGE_CONTENT","timestamp":%d,"messageId":"message-%s","delta":""}`,
+		time.Now().UnixMilli(), runOf(0)))
+}
+
+func (m *streamMode) input(run int32) []byte {
+	return input(run, m.rate, m.burst, m.delta, float64(m.length), 0)
+}
+
+// runOn is the number of the run that a connection views.
+func (m *streamMode) runOn(c *conn) int32 { return c.index / int32(1+m.others) }
 
 // perRun is the number of content events a run has.
 func (m *streamMode) perRun() int { return m.rate * m.length * m.burst }
 
 func (m *streamMode) onMessage(c *conn, f frame) error {
+	if m.control {
+		if f.op == opText && isControl(f.payload) {
+			return m.onControl(c, f.payload)
+		}
+		if _, err := c.wire.event(); err != nil {
+			return err
+		}
+	}
 	// Most events are contents that begin with their type. These are recognised by their bytes and
 	// decoded only sometimes; any other event, and any other order of members, is always decoded.
 	if c.run.phase == wantContent && (m.contents+1)%sampled != 0 && f.op == opText &&
@@ -76,15 +104,38 @@ func (m *streamMode) onMessage(c *conn, f frame) error {
 	if f.op != opText {
 		return errors.New("event in a binary frame")
 	}
-	if m.control && len(f.payload) > 0 && f.payload[0] == '[' { // of agloop.v1, and no event
-		return nil
-	}
 	var ev event
 	if err := json.Unmarshal(f.payload, &ev); err != nil {
 		return fmt.Errorf("malformed event %q: %w", f.payload, err)
 	}
+	if m.size != 0 && ev.Type == "TEXT_MESSAGE_CONTENT" && len(f.payload) != m.size {
+		return fmt.Errorf("event of %d bytes, want %d: %s", len(f.payload), m.size, f.payload)
+	}
 	if err := m.step(c, &ev); err != nil {
 		return fmt.Errorf("%w: %s", err, f.payload)
+	}
+	return nil
+}
+
+// onControl has the other viewers of a run attach as soon as it is there.
+func (m *streamMode) onControl(c *conn, b []byte) error {
+	m.e.frames-- // which are those of events
+	v, err := c.wire.control(b)
+	if v == nil || err != nil {
+		return err
+	}
+	run := m.runOn(c)
+	if v.run != runOf(run) {
+		return fmt.Errorf("attached to another run: %s", b)
+	}
+	first := int(run) * (1 + m.others)
+	if int(c.index) != first {
+		return nil
+	}
+	for i := range m.others {
+		if err := m.e.send(&m.e.conns[first+1+i], append(binding(c.wire.secret), attaching(run, "", 0)...)); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -94,7 +145,7 @@ func (m *streamMode) step(c *conn, ev *event) error {
 	phase := r.phase
 	switch {
 	case ev.Type == "RUN_STARTED" && phase == wantStarted, ev.Type == "RUN_FINISHED" && phase == wantFinished:
-		if ev.ThreadID != threadOf(c.index) || ev.RunID != runOf(c.index) {
+		if run := m.runOn(c); ev.ThreadID != threadOf(run) || ev.RunID != runOf(run) {
 			return errors.New("event of another run")
 		}
 		r.phase++
@@ -166,10 +217,9 @@ func streamMain(args []string) (*common, *report, error) {
 	fs.IntVar(&m.length, "seconds", 10, "length of a run; the window lies inside it")
 	warm := fs.Duration("warm", 2*time.Second, "time between the last run's input and the window")
 	late := fs.Duration("late", 30*time.Second, "how much later than asked the last run may finish")
-	fs.StringVar(&c.protocol, "protocol", "", "subprotocol to offer: with agloop.v1.json runs have a log")
+	c.offerFlag(fs)
 	fs.BoolVar(&m.exact, "exact", true, "a run must have rate × seconds × burst content events, no more and no fewer")
 	fs.Parse(args)
-	m.control = c.protocol != ""
 	r, err := streamRun(&c, m, *runs, *warm, *late)
 	return &c, r, err
 }
@@ -183,12 +233,14 @@ func streamRun(c *common, m *streamMode, runs int, warm, late time.Duration) (*r
 	if window < int64(time.Second/2) {
 		return nil, fmt.Errorf("--seconds %d leaves too little to measure after --warm %v", m.length, warm)
 	}
-	e, err := c.start(runs, m)
+	m.control = c.protocol != ""
+	conns := runs * (1 + m.others)
+	e, err := c.start(conns, m)
 	if err != nil {
 		return nil, err
 	}
 	m.e, m.interval, m.latency, e.openLoop = e, interval, newLatency(), true
-	if err := e.openAll(c.limit); err != nil {
+	if err := c.openAll(e); err != nil {
 		return nil, err
 	}
 	begin := e.now()
@@ -208,23 +260,24 @@ func streamRun(c *common, m *streamMode, runs int, warm, late time.Duration) (*r
 		return nil, err
 	}
 	m.measuring = false
-	all := func() bool { return m.finished == runs }
+	all := func() bool { return m.finished == conns }
 	due := begin + interval + int64(m.length)*int64(time.Second)
 	if err := e.until(due+int64(late), all); err != nil {
 		return nil, err
 	}
 	if !all() {
-		return nil, fmt.Errorf("%d of %d runs had not finished %v after their time", runs-m.finished, runs, late)
+		return nil, fmt.Errorf("%d of %d runs had not finished %v after their time", conns-m.finished, conns, late)
 	}
 
 	var r report
-	asked := float64(runs * m.rate * m.burst)
+	asked := float64(conns * m.rate * m.burst)
 	r.add("mode", "stream")
 	r.add("runs", runs)
+	r.add("viewers", 1+m.others)
 	r.add("rate", m.rate)
 	r.add("burst", m.burst)
 	r.add("delta", m.delta)
-	r.window(a, b, c.pid, "event")
+	r.window(a, b, c.pid, cmp.Or(m.what, "event"))
 	m.latency.report(&r, "")
 	r.kept(a, b, asked)
 	r.add("finished", m.finished)
@@ -236,15 +289,8 @@ func streamRun(c *common, m *streamMode, runs int, warm, late time.Duration) (*r
 // startAll sends the inputs evenly over one interval, so that the bursts of different runs do not
 // fall together.
 func (m *streamMode) startAll(interval int64) error {
-	begin, runs := m.e.now(), int64(len(m.e.conns))
-	for i := range runs {
-		if err := m.e.until(begin+i*interval/runs, nil); err != nil {
-			return err
-		}
-		c := &m.e.conns[i]
-		if err := m.e.send(c, m.input(c.index)); err != nil {
-			return err
-		}
-	}
-	return nil
+	each := 1 + m.others
+	return m.e.spread(len(m.e.conns)/each, interval, func(i int) error {
+		return m.e.send(&m.e.conns[i*each], m.input(int32(i)))
+	})
 }

@@ -30,6 +30,19 @@ var groups = []struct{ name, title, text string }{
 		"Each run is one client that listens while an agent sends text deltas in bursts, as a model does. CPU time per event, " +
 			"from the agent's call to the socket.",
 	}, {
+		"viewers", "Viewers of a run",
+		"The events of a run go to everybody who views it, each on a connection of its own. CPU time per delivery, beside servers " +
+			"that send one message to as many connections and keep nothing of it.",
+	}, {
+		"live", "Memory of live runs",
+		"Runs have said everything and go on: their agents wait, their logs are whole. The figure is what the server's resident memory " +
+			"grew by, divided by their number. The connections were open before and do not count, but what reaches them does; each views 64 " +
+			"runs, or one that has no log.",
+	}, {
+		"resume", "Coming back",
+		"All connections are reset at one moment while the runs go on. Two seconds later all clients dial at once, join their " +
+			"sessions and ask for what they have missed; the time counts from a client's own dial. Every event must come once.",
+	}, {
 		"halfload", "Latency at half load",
 		"Each server gets half of what it can do. Messages are sent when they are due, whatever has come back, and latency " +
 			"counts from then, so that a stall is charged to everyone it held up.",
@@ -51,6 +64,11 @@ var percentiles = []result.Measure{
 	{Key: "p99_us", Name: "p99", Unit: "µs"},
 	{Key: "p999_us", Name: "p99.9", Unit: "µs"},
 	{Key: "max_us", Name: "max", Unit: "µs"},
+}
+
+// ofLatency reports whether the measure of a case is a percentile: all of them are shown then.
+func ofLatency(c *result.Case) bool {
+	return slices.ContainsFunc(percentiles, func(m result.Measure) bool { return m.Key == c.Measure.Key })
 }
 
 // caseSections are the sections of all cases but those of the build tags, which come last.
@@ -112,7 +130,7 @@ func groupSections(run *result.Run, group string) []section {
 	} else if len(single) > 0 {
 		c := telling(single)
 		of, found = short(c, single), finding(c)
-		if group == "halfload" {
+		if ofLatency(c) {
 			of = strings.TrimPrefix(of+", "+c.Measure.Name, ", ")
 		}
 	}
@@ -135,7 +153,7 @@ func caseFigure(run *result.Run, c *result.Case, which string) figure {
 		f.Finding = upper(which) + ": " + f.Finding
 	}
 	f.draw = func(w vg.Length) string { return dotPlot(f.Title, caseDots(c), c.Measure.Unit, w) }
-	if c.Group == "halfload" {
+	if ofLatency(c) {
 		f.draw = func(w vg.Length) string { return curves(f.Title, run, c, w) }
 	}
 	return f
@@ -291,9 +309,38 @@ func sweepFigure(run *result.Run, sweep []*result.Case) figure {
 			gaps = append(gaps, name+" has no figure at "+strings.Join(at, ", ")+why)
 		}
 	}
-	f.Note = strings.Join(gaps, "; ")
+	f.Note = strings.Join(append(variants(sweep), gaps...), "; ")
 	f.draw = func(w vg.Length) string { return linePlot(f.Title, lines, ticks, axis, c.Measure.Unit, false, w) }
 	return f
+}
+
+// variants say what agloop costs in another way of use, in times of its usual figure.
+func variants(sweep []*result.Case) []string {
+	var out []string
+	for _, name := range swept(sweep) {
+		if name == ours || roleOf(name) != own {
+			continue
+		}
+		var at []string
+		for _, c := range sweep {
+			s, us := c.Server(name), c.Server(ours)
+			if s == nil || us == nil {
+				continue
+			}
+			ratio := s.Ratio(us, c.Measure.Key)
+			switch {
+			case ratio.N == 0:
+			case len(at) == 0:
+				at = append(at, times(ratio.Median)+" times "+ours+" at "+where(c))
+			default:
+				at = append(at, times(ratio.Median)+" at "+where(c))
+			}
+		}
+		if len(at) > 0 {
+			out = append(out, name+": "+strings.Join(at, ", "))
+		}
+	}
+	return out
 }
 
 // curves are the latency percentiles of a case, a line for each server.

@@ -76,10 +76,10 @@ func (l line) at(c draw.Canvas, p *plot.Plot, pt point) vg.Point {
 
 func (l line) draw(c draw.Canvas, p *plot.Plot) {
 	s, radius := draw.LineStyle{Color: l.ink, Width: 1.5}, vg.Length(2.6)
-	switch l.role {
-	case own:
+	switch {
+	case l.name == ours: // and no other way of its use
 		s.Width, radius = 3, 4.2
-	case floor:
+	case l.role == floor:
 		s.Dashes = []vg.Length{5, 3}
 	}
 	var path []vg.Point

@@ -63,7 +63,7 @@ func spoken(p string) string {
 		return "bursts of " + v
 	case "conns":
 		return thousands(v) + " connections"
-	case "runs", "processes":
+	case "runs", "processes", "events", "clients", "viewers":
 		return thousands(v) + " " + k
 	case "rate":
 		return thousands(v) + "/s"

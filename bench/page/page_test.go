@@ -117,6 +117,29 @@ func TestRefusedRoundsAreShown(t *testing.T) {
 	}
 }
 
+// What another way of use costs is said in times of agloop's usual figure, round by round.
+func TestVariantsOfAgloop(t *testing.T) {
+	run := &result.Run{}
+	for _, x := range []float64{1, 4, 8} {
+		c := result.Case{
+			Name: "stream", Group: "stream", Measure: result.Measure{Key: "us", Unit: "µs"}, Sweep: &result.Sweep{Plot: "burst", Axis: "events", X: x},
+			Servers: []result.Server{
+				{Name: "agloop", Rounds: []result.Round{{Values: map[string]float64{"us": 2}}, {Values: map[string]float64{"us": 4}}}},
+				{Name: "agloop, runs with a log", Rounds: []result.Round{{Values: map[string]float64{"us": 2 + x/4}}, {Values: map[string]float64{"us": 4 + x/2}}}},
+				{Name: "gorilla", Rounds: []result.Round{{Values: map[string]float64{"us": 9}}}},
+			},
+		}
+		if x == 4 {
+			c.Servers[1].Rounds = []result.Round{{Refused: "load saturated"}}
+		}
+		run.Cases = append(run.Cases, c)
+	}
+	const want = "agloop, runs with a log: 1.12 times agloop at 1, 2.0 at 8"
+	if text := string(Markdown(run, "")); !strings.Contains(text, want) {
+		t.Errorf("no %q in\n%s", want, text)
+	}
+}
+
 var svgs = regexp.MustCompile(`(?s)<svg.*?</svg>`)
 
 func TestPlotsAreWellFormedAndColourless(t *testing.T) {

@@ -62,7 +62,8 @@ func named(c *result.Case, name string) *result.Server {
 }
 
 // mainCases are idle memory, echoes of 128 bytes with 1 and 32 in flight, bursts of 1, 4 and 8 at
-// one rate, the largest fan-out and churn.
+// one rate, the most viewers of a run, the memory of live runs, coming back, the largest fan-out and
+// churn.
 func mainCases(run *result.Run) []*result.Case {
 	var out []*result.Case
 	pick := func(group string, want func(*result.Case) bool, most int) {
@@ -90,6 +91,9 @@ func mainCases(run *result.Run) []*result.Case {
 		}
 		return part(c.Name, "rate") == rate
 	}, 3)
+	pick("viewers", func(c *result.Case) bool { return c == largest(run, "viewers") }, 1)
+	pick("live", any, 1)
+	pick("resume", any, 1)
 	pick("fanout", func(c *result.Case) bool { return c == largest(run, "fanout") }, 1)
 	pick("churn", any, 1)
 	return out

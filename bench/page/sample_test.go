@@ -127,6 +127,20 @@ func sample() *result.Run {
 			c.Servers = []result.Server{c.Servers[0], c.Servers[4]}
 		}
 	}
+	for _, n := range []int{1, 10, 100} {
+		c := add(fmt.Sprintf("viewers/conns=1000/viewers=%d", n), "viewers", fmt.Sprintf("server CPU per delivery, %d viewers of each run", n),
+			perMsg, beside, &result.Sweep{Plot: "viewers of a run", Axis: "viewers", X: float64(n)},
+			func(k cost) float64 { return 6 + k.message/2 + 4/float64(n) })
+		c.Servers = []result.Server{c.Servers[0], c.Servers[2], c.Servers[4]}
+		c.Servers[1].Name = "agloop, plain fan-out"
+	}
+	live := add("live/runs=1000/events=1000", "live", "memory per live run of 1000 events, one viewer each",
+		result.Measure{Key: "bytes_per_run", Name: "RSS per run", Unit: "B"}, nil, nil, func(k cost) float64 { return 1e5 + 1e3*k.idle })
+	live.Servers = live.Servers[:3]
+	live.Servers[1].Name, live.Servers[2].Name = "agloop, no log", "agloop, 10 viewers"
+	resume := add("resume/clients=2000", "resume", "p99 from dialling to the first resumed event, 2000 clients", p99, beside, nil,
+		func(cost) float64 { return 3e5 })
+	resume.Servers = resume.Servers[:1]
 	add("halfload/echo", "halfload", "p99 of an echo, 128 B, 64 connections, open loop at half of the server's own closed-loop rate",
 		p99, beside, nil, func(k cost) float64 { return 80 * math.Sqrt(k.message) })
 	streamed := add("halfload/stream", "halfload",

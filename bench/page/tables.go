@@ -60,7 +60,7 @@ func caseTable(c *result.Case) table {
 // besides are the measures of the further columns. Where latency is the measure, all percentiles
 // come first.
 func besides(c *result.Case) []result.Measure {
-	if c.Group != "halfload" {
+	if !ofLatency(c) {
 		return c.Beside
 	}
 	var out []result.Measure

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ type streamProps struct {
 	Burst   int     `json:"burst"`   // events per burst
 	Delta   int     `json:"delta"`   // bytes of text per event
 	Seconds float64 `json:"seconds"` // length of the run
+	Hold    float64 `json:"hold"`    // seconds that it goes on after its last event
 }
 
 // parseStreamProps reads props. Absent members have defaults and unknown ones are ignored, as
@@ -40,6 +42,8 @@ func parseStreamProps(raw json.RawMessage) (streamProps, error) {
 		return p, fmt.Errorf("forwardedProps: delta is %d, must lie between 1 and 65536", p.Delta)
 	case !(p.Seconds > 0 && p.Seconds <= 24*60*60):
 		return p, fmt.Errorf("forwardedProps: seconds is %g, must be positive and at most 86400", p.Seconds)
+	case !(p.Hold >= 0 && p.Hold <= 24*60*60):
+		return p, fmt.Errorf("forwardedProps: hold is %g, must lie between 0 and 86400", p.Hold)
 	}
 	return p, nil
 }
@@ -51,10 +55,17 @@ func (p streamProps) interval() time.Duration {
 	return time.Duration(float64(time.Second) / p.Rate)
 }
 
-// filler is text of n bytes.
-func filler(n int) string {
-	const words = "every token is an event of its own "
-	return strings.Repeat(words, n/len(words)+1)[:n]
+// words is what tokens say, again and again.
+const words = "every token is an event of its own "
+
+// tokens returns what tokens of n bytes say. Each begins one letter later than the one before it, so
+// that a client sees when one is missing or comes twice.
+func tokens(n int) func(i int) string {
+	text := strings.Repeat(words, n/len(words)+2)
+	return func(i int) string {
+		at := i % len(words)
+		return text[at : at+n]
+	}
 }
 
 func streamAgent(ctx context.Context, run *server.Run) error {
@@ -69,20 +80,24 @@ func streamAgent(ctx context.Context, run *server.Run) error {
 	// One event and one timestamp are used for the whole run, so that a token costs no allocation
 	// here. Emit has encoded the event when it returns.
 	var now int64
-	token := &agui.TextMessageContent{MessageID: id, Delta: filler(props.Delta)}
+	token := &agui.TextMessageContent{MessageID: id}
 	token.Timestamp = &now
 
-	begin := time.Now()
+	say, begin := tokens(props.Delta), time.Now()
 	for i := range props.bursts() {
 		if err := sleepUntil(ctx, begin.Add(time.Duration(i+1)*props.interval())); err != nil {
 			return err
 		}
 		now = time.Now().UnixMilli()
-		for range props.Burst {
+		for k := range props.Burst {
+			token.Delta = say(i*props.Burst + k)
 			if err := run.Emit(token); err != nil {
 				return err
 			}
 		}
+	}
+	if err := sleepUntil(ctx, time.Now().Add(time.Duration(props.Hold*float64(time.Second)))); err != nil {
+		return err
 	}
 	return run.Emit(&agui.TextMessageEnd{MessageID: id})
 }
@@ -114,12 +129,16 @@ func stream(args []string, stdout, stderr io.Writer) int {
 		return code
 	}
 	spareProcessor(*loops)
+	mux := http.NewServeMux()
 	srv := server.New(server.Config{
 		Agent:   server.AgentFunc(streamAgent),
 		Path:    "/ws",
+		HTTP:    mux,
 		Origins: []string{"*"},
 		Loops:   *loops,
 	})
+	mux.HandleFunc("/", agloop.DefaultHTTP)
+	mux.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, srv.Stats().Logged) })
 	return serve("stream", at, srv, stderr, func(a net.Addr) {
 		_ = srv.GetPerformanceManager().SetProfile(profile) // checked by parseProfile
 		fmt.Fprintf(stdout, "agloop stream: ws://%s/ws\n", a)

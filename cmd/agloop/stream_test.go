@@ -22,8 +22,8 @@ func TestParseStreamProps(t *testing.T) {
 		{``, defaults},
 		{`{}`, defaults},
 		{`{"unknown":true}`, defaults},
-		{`{"rate":0.5,"burst":1,"delta":65536,"seconds":86400}`, streamProps{0.5, 1, 65536, 86400}},
-		{`{"rate":1000,"seconds":0.001}`, streamProps{1000, 4, 24, 0.001}},
+		{`{"rate":0.5,"burst":1,"delta":65536,"seconds":86400,"hold":86400}`, streamProps{0.5, 1, 65536, 86400, 86400}},
+		{`{"rate":1000,"seconds":0.001}`, streamProps{1000, 4, 24, 0.001, 0}},
 	} {
 		got, err := parseStreamProps([]byte(tc.raw))
 		if err != nil || got != tc.want {
@@ -40,6 +40,8 @@ func TestParseStreamProps(t *testing.T) {
 		`{"seconds":0}`:     "seconds",
 		`{"seconds":86401}`: "seconds",
 		`{"seconds":"1"}`:   "seconds",
+		`{"hold":-1}`:       "hold",
+		`{"hold":86401}`:    "hold",
 		`7`:                 "forwardedProps",
 	} {
 		if _, err := parseStreamProps([]byte(raw)); err == nil || !strings.Contains(err.Error(), about) {
@@ -59,10 +61,19 @@ func TestStreamSchedule(t *testing.T) {
 	}
 }
 
-func TestFiller(t *testing.T) {
+func TestTokens(t *testing.T) {
 	for _, n := range []int{1, 24, 35, 36, 64 << 10} {
-		if got := len(filler(n)); got != n {
-			t.Errorf("filler(%d) has %d bytes", n, got)
+		say := tokens(n)
+		for i := range 2 * len(words) {
+			switch got := say(i); {
+			case len(got) != n:
+				t.Fatalf("token %d of %d bytes has %d", i, n, len(got))
+			case n >= 24 && got == say(i+1):
+				t.Fatalf("two tokens of %d bytes say the same: %.40q", n, got)
+			}
+		}
+		if say(0) != say(len(words)) {
+			t.Errorf("tokens of %d bytes do not begin anew", n)
 		}
 	}
 }
@@ -100,6 +111,24 @@ func TestStreamAgent(t *testing.T) {
 	if allocs > tokens/20 {
 		t.Errorf("%.0f allocations for %d tokens", allocs, tokens)
 	}
+}
+
+// TestStreamAgentHolds: a run that has said everything goes on for as long as it was asked to.
+func TestStreamAgentHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		input := &agui.RunAgentInput{
+			ThreadID: "thread", RunID: "run",
+			ForwardedProps: []byte(`{"rate":10,"burst":10,"seconds":1,"hold":3600}`),
+		}
+		var sink discard
+		began := time.Now()
+		if err := run.Do(t.Context(), input, with(&sink)); err != nil {
+			t.Fatal(err)
+		}
+		if held := time.Since(began); sink.events != 104 || held != time.Hour+time.Second {
+			t.Errorf("%d events in %v, want 104 in an hour and a second", sink.events, held)
+		}
+	})
 }
 
 func TestStreamAgentStops(t *testing.T) {
