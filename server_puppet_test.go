@@ -2,6 +2,9 @@ package agloop_test
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -88,6 +91,20 @@ func (p *puppets) add(id string, pieces ...string) {
 	for _, s := range pieces {
 		p.emit(id, &agui.TextMessageContent{MessageID: "m", Delta: s})
 	}
+}
+
+// count has a run emit events that are named after their own offsets, from one to another.
+func (p *puppets) count(id string, from, to uint64, size int) {
+	p.t.Helper()
+	value := json.RawMessage(`"` + strings.Repeat("x", size) + `"`)
+	p.do(id, func(r *agloop.Run) error {
+		for ; from <= to; from++ {
+			if err := r.Emit(&agui.Custom{Name: fmt.Sprint(from), Value: value}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // closes has a run end the message.
