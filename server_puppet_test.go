@@ -3,6 +3,7 @@ package agloop_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -135,4 +136,9 @@ func endsThere(t *testing.T, srv *agloop.Server, thread, id string) {
 	testkit.Await(t, "run "+id+" has ended", func() bool {
 		return srv.Run(agloop.RunKey{Scope: "ann", Thread: thread, Run: id}) == nil
 	})
+}
+
+// fail has a run end with an error.
+func (p *puppets) fail(id string) {
+	p.of(id) <- func(*agloop.Run) error { return errors.New("a failure") }
 }
