@@ -109,6 +109,10 @@ func TestR41ServerDrain(t *testing.T) {
 		}
 		idle.ask(control.NameFollow, &control.Follow{Ref: "f", ThreadID: "u"})
 		idle.want(control.NameIdle, &control.Idle{Ref: "f"})
+		if drain > 0 {
+			v.start("0", namedInput("v", "first"))
+			v.events(1)
+		}
 		v.start("1", namedInput("t", "r"))
 		p.count("r", 2, 3, 10)
 		v.events(3)
@@ -120,6 +124,11 @@ func TestR41ServerDrain(t *testing.T) {
 		if drain > 0 {
 			v.start("2", namedInput("u", "late"))
 			v.want(control.NameRejected, &control.Rejected{Ref: "2", Code: "shutting_down"})
+			p.end("first") // and the other one goes on
+			if _, last := v.ends(); last.of.RunID != "first" {
+				t.Errorf("run %s ends", last.of.RunID)
+			}
+			testkit.Receive(t, "the end", ends)
 			p.count("r", 4, 5, 10)
 			v.events(2)
 			p.end("r")
