@@ -103,15 +103,23 @@ func TestR4OneEndOnCancel(t *testing.T) {
 // leaving a run leaves its agent alone, and a cancel, of whichever client, ends its context with
 // ErrCancelled, also of an agent that looks at no context and only emits.
 func TestR18StopReachesTheAgent(t *testing.T) {
-	type told struct{ cause, err error }
+	more := &agui.Custom{Name: "more", Value: []byte("1")}
+	type told struct {
+		cause, err error
+		late       int // events that were taken though it was stopped
+	}
 	ends := make(chan told, 1)
 	srv, addr := serveEach(t, agloop.ServerConfig{Agent: agloop.AgentFunc(func(ctx context.Context, r *agloop.Run) (err error) {
-		for err == nil {
-			if err = r.Emit(&agui.Custom{Name: "more", Value: []byte("1")}); err == nil && r.Input.RunID == "waits" {
+		late := 0
+		for err = r.Emit(more); err == nil; err = r.Emit(more) {
+			if r.Input.RunID == "waits" {
+				if ctx.Err() != nil {
+					late++
+				}
 				<-ctx.Done()
 			}
 		}
-		ends <- told{context.Cause(ctx), err}
+		ends <- told{context.Cause(ctx), err, late}
 		return err
 	})})
 	for _, id := range []string{"waits", "emits"} {
@@ -154,8 +162,8 @@ func TestR18StopReachesTheAgent(t *testing.T) {
 					t.Error(err)
 				}
 				end := testkit.Receive(t, "the agent's end", ends)
-				if end.cause != agloop.ErrCancelled || !errors.Is(end.err, context.Canceled) {
-					t.Errorf("the context ended with %v, Emit with %v", end.cause, end.err)
+				if end.cause != agloop.ErrCancelled || !errors.Is(end.err, context.Canceled) || end.late > 0 {
+					t.Errorf("the context ended with %v, Emit with %v after %d more", end.cause, end.err, end.late)
 				}
 				if last := testkit.Receive(t, "the end of the loop", heard); last != "RUN_FINISHED" {
 					t.Errorf("the last was %s", last)
