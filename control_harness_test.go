@@ -1,6 +1,7 @@
 package agloop_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -159,6 +160,19 @@ func (v *viewer) await(name string) seen {
 			return f
 		}
 	}
+}
+
+// events reads the next n events, as they are on the wire.
+func (v *viewer) events(n int) (frames [][]byte) {
+	v.t.Helper()
+	for len(frames) < n {
+		f := v.next()
+		if f.of == nil {
+			v.t.Fatalf("got %s %s", f.name, f.body)
+		}
+		frames = append(frames, bytes.Clone(f.body))
+	}
+	return frames
 }
 
 // want reads the next frame, which must be a control with those members.

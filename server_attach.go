@@ -380,6 +380,8 @@ func (s *controlSession) drained() {
 		for _, a := range list {
 			if a.viewer.Pull() {
 				kept = append(kept, a)
+			} else {
+				a.viewer.WhenLevel(a.announce) // there may have been no room for that either
 			}
 		}
 		list = kept

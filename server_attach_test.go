@@ -25,7 +25,8 @@ func newNarrowViewer(t *testing.T, addr, key string) *viewer {
 	return v
 }
 
-// TestR2SlowReaderIsNotCut: whatever a viewer does not read stays in the logs, and comes when it reads.
+// TestR2SlowReaderIsNotCut: whatever a viewer does not read stays in the logs, and comes when it reads; of
+// several runs on one connection, large events among theirs, no event comes without its selector.
 func TestR2SlowReaderIsNotCut(t *testing.T) {
 	const pieces = 1500
 	piece := func(id string, i int) string { return fmt.Sprintf("%s%d%s", id, i, strings.Repeat(".", 700)) }
@@ -285,7 +286,9 @@ func TestR15To19OnTheWire(t *testing.T) {
 	}
 }
 
-// TestR21OnTheWire: an interrupt that a later run answers is not asked for again.
+// TestR21OnTheWire: elsewhere (agentscope-java #2922) a replay asked again for an approval that had been
+// given. Here an interrupt that a later run answers is not asked for again, neither of who attaches nor of
+// who follows.
 func TestR21OnTheWire(t *testing.T) {
 	_, addr := serveEach(t, agloop.ServerConfig{Agent: agloop.AgentFunc(func(_ context.Context, r *agloop.Run) error {
 		if len(r.Input.Resume) > 0 {
@@ -303,14 +306,18 @@ func TestR21OnTheWire(t *testing.T) {
 			v.ends()
 		}
 		v.attachAt("a"+id, "t", "asks", run.Cursor{})
-		_, last := v.ends()
-		for _, i := range []string{"i1", "i2"} {
-			if has := strings.Contains(string(last.body), `"`+i+`"`); has != strings.Contains(strings.Join(want, " "), i) {
+		follower := newViewer(t, addr, "ann")
+		follower.ask(control.NameFollow, &control.Follow{Ref: "f", ThreadID: "t"})
+		for _, v := range []*viewer{v, follower} {
+			_, last := v.ends()
+			for _, i := range []string{"i1", "i2"} {
+				if has := strings.Contains(string(last.body), `"`+i+`"`); has != strings.Contains(strings.Join(want, " "), i) {
+					t.Errorf("after %q: %s", id, last.body)
+				}
+			}
+			if has := strings.Contains(string(last.body), "outcome"); has != (len(want) > 0) || last.of.RunID != "asks" {
 				t.Errorf("after %q: %s", id, last.body)
 			}
-		}
-		if has := strings.Contains(string(last.body), "outcome"); has != (len(want) > 0) {
-			t.Errorf("after %q: %s", id, last.body)
 		}
 	}
 	v.start("asks", namedInput("t", "asks"))

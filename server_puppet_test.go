@@ -2,6 +2,10 @@ package agloop_test
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -90,6 +94,20 @@ func (p *puppets) add(id string, pieces ...string) {
 	}
 }
 
+// count has a run emit events that are named after their own offsets, from one to another.
+func (p *puppets) count(id string, from, to uint64, size int) {
+	p.t.Helper()
+	value := json.RawMessage(`"` + strings.Repeat("x", size) + `"`)
+	p.do(id, func(r *agloop.Run) error {
+		for ; from <= to; from++ {
+			if err := r.Emit(&agui.Custom{Name: fmt.Sprint(from), Value: value}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // closes has a run end the message.
 func (p *puppets) closes(id string) { p.emit(id, &agui.TextMessageEnd{MessageID: "m"}) }
 
@@ -118,4 +136,9 @@ func endsThere(t *testing.T, srv *agloop.Server, thread, id string) {
 	testkit.Await(t, "run "+id+" has ended", func() bool {
 		return srv.Run(agloop.RunKey{Scope: "ann", Thread: thread, Run: id}) == nil
 	})
+}
+
+// fail has a run end with an error.
+func (p *puppets) fail(id string) {
+	p.of(id) <- func(*agloop.Run) error { return errors.New("a failure") }
 }

@@ -89,8 +89,8 @@ func TestR2OfferOfALargeMessage(t *testing.T) {
 	}
 }
 
-// TestR2OfferFromManyGoroutines: whatever comes between, each message is of the stream that was
-// selected last.
+// TestR2OfferFromManyGoroutines: a selector and its event are not torn apart: whatever comes between, each
+// message is of the stream that was selected last.
 func TestR2OfferFromManyGoroutines(t *testing.T) {
 	const streams, each = 4, 500
 	conns := make(chan *loop.Conn, 1)

@@ -139,7 +139,6 @@ func (h *Hub) execute(l *Live) {
 		return
 	}
 	h.running.Add(1)
-	h.counters.started.Add(1)
 	err := errGoexit
 	defer func() { h.executed(l, err) }() // a panic is run.Do's
 	err = l.start.Do(l.ctx, l)

@@ -204,6 +204,9 @@ func (l *Live) Send(event []byte, kind Kind) bool {
 // AwaitDrain implements Sink.
 func (l *Live) AwaitDrain(ctx context.Context) error { return l.log.awaitRoom(ctx) }
 
+// noteCalled notes that the agent is called.
+func (l *Live) noteCalled() { l.hub.counters.started.Add(1) }
+
 // noteEvent notes what an event that is to be sent says of the run. It is called by one goroutine
 // at a time.
 func (l *Live) noteEvent(ev agui.Event, terminal bool) {

@@ -246,6 +246,7 @@ func (r *Run) doLogged(agent Agent) error {
 	if r.ctx.Err() != nil { // it was cancelled before it began
 		return r.finish(nil)
 	}
+	r.live.noteCalled()
 	return r.finish(r.callAgent(agent))
 }
 
