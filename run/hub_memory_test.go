@@ -202,3 +202,33 @@ func talk(kind int, turn []chan struct{}) run.AgentFunc {
 		return ctx.Err()
 	}
 }
+
+// TestR3AHandleKeepsNoEvents: a host may keep runs for long that have ended.
+func TestR3AHandleKeepsNoEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const runs = 20
+		h := newLedgerHub(t, run.HubConfig{})
+		handles := make([]*run.Live, runs)
+		for i := range handles {
+			handles[i], _ = mustStart(t, h.Hub, startOf("t", fmt.Sprint("run", i), hoard(200)), newOutlet(-1))
+			synctest.Wait()
+		}
+		time.Sleep(3 * time.Minute)
+		h.exact(t, "all are tombstones")
+		h.real(t, "all are tombstones", runs*16<<10)
+		runtime.KeepAlive(handles)
+	})
+}
+
+// hoard is an agent whose log has so many KiB.
+func hoard(size int) run.AgentFunc {
+	value := []byte(`"` + strings.Repeat("x", 4096-250) + `"`)
+	return func(_ context.Context, r *run.Run) error {
+		for range size / 4 {
+			if err := r.Emit(&agui.Custom{Name: "n", Value: value}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}

@@ -157,6 +157,7 @@ func (l *liveLog) oldest() (older []Entry, moved [][]byte, first uint64, dropped
 			l.recount(before)
 		}
 		l.folding = false
+		l.free()
 		l.look()
 		return nil, nil, 0, dropped
 	}
@@ -271,10 +272,19 @@ func (l *liveLog) releaseWhenVacant(then func()) {
 	l.onVacant = func() {
 		l.onGrow(-l.held)
 		l.held, l.onVacant, l.onGrow, l.released = 0, func() {}, func(int) {}, true
+		l.free()
 		then()
 	}
 	if len(l.viewers) == 0 {
 		l.onVacant()
+	}
+}
+
+// free lets go of what a log holds that nobody counts any more: a host may keep its run for long. While
+// it is being folded who folds does that. Under mu.
+func (l *liveLog) free() {
+	if l.released && !l.folding {
+		l.prelude, l.older, l.newest, l.segments, l.folder, l.frame = nil, nil, nil, nil, nil, Frame{}
 	}
 }
 
