@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"log/slog"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -72,8 +73,9 @@ type Hub struct {
 	counters hubCounters
 	held     atomic.Int64 // bytes of the logs
 	shedding atomic.Bool
-	shedFrom atomic.Int64 // bytes beyond the bound from which on shedding is tried again
-	running  atomic.Int64 // agents that have not returned
+	shedFrom atomic.Int64  // bytes beyond the bound from which on shedding is tried again
+	running  atomic.Int64  // agents that have not returned
+	folding  chan struct{} // has a token for each log that is being folded: more at once take memory and are no faster
 
 	// Any goroutine, under mu.
 	mu      sync.Mutex
@@ -109,6 +111,7 @@ func NewHub(cfg HubConfig) *Hub {
 	return &Hub{
 		cfg: cfg, runs: make(map[RunKey]*Live), threads: make(map[threadKey]*thread),
 		lingering: make(map[*Live]struct{}), steered: make(map[RunKey]*steering),
+		folding: make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}
 }
 

@@ -17,6 +17,18 @@ func (h *Hub) Sizes() (runs, threads, lingering int) {
 // Held is how many bytes a hub's logs have.
 func (h *Hub) Held() int64 { return h.held.Load() }
 
+// HoldFolding keeps all logs from being folded, until what it returns is called.
+func (h *Hub) HoldFolding() (goOn func()) {
+	for range cap(h.folding) {
+		h.folding <- struct{}{}
+	}
+	return func() {
+		for range cap(h.folding) {
+			<-h.folding
+		}
+	}
+}
+
 // Count goes through all logs of a hub and of its MemoryStore, if it has one. It returns how many bytes they hold, and of
 // which runs that is another number than what is counted.
 func (h *Hub) Count() (bytes int64, wrong []string) {

@@ -12,6 +12,7 @@ import (
 	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/internal/testkit"
 	"github.com/agloop/agloop/memmon"
+	"github.com/agloop/agloop/metrics"
 	"github.com/agloop/agloop/run"
 )
 
@@ -220,6 +221,28 @@ func TestR3AHandleKeepsNoEvents(t *testing.T) {
 	})
 }
 
+// TestR5FoldingTakesTurns: not all logs are folded at once, which takes memory for each. A log whose turn has
+// not come grows by four windows, and then its agent waits.
+func TestR5FoldingTakesTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newLedgerHub(t, run.HubConfig{Limits: run.LogLimits{WindowEvents: 16}, Grace: -1})
+		goOn := h.HoldFolding()
+		const runs = 5
+		for i := range runs {
+			mustStart(t, h.Hub, startOf(fmt.Sprint(i), "r", message(500, nil)), nil)
+		}
+		h.exact(t, "none is folded")
+		if st, r := h.store.Stats(), h.figures(); r.Folds != 0 || st.Live != runs {
+			t.Errorf("%+v, %+v", st, r)
+		}
+		goOn()
+		h.exact(t, "all have ended")
+		if st, r := h.store.Stats(), h.figures(); r.Folds < runs*500/64 || st.Ended != runs {
+			t.Errorf("%+v, %+v", st, r)
+		}
+	})
+}
+
 // hoard is an agent whose log has so many KiB.
 func hoard(size int) run.AgentFunc {
 	value := []byte(`"` + strings.Repeat("x", 4096-250) + `"`)
@@ -231,4 +254,9 @@ func hoard(size int) run.AgentFunc {
 		}
 		return nil
 	}
+}
+
+func (h *ledgerHub) figures() (r metrics.Runs) {
+	h.Figures(&r, nil)
+	return r
 }

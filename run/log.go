@@ -35,8 +35,9 @@ type liveLog struct {
 	// Immutable.
 	epoch     uint64
 	limits    LogLimits
-	shared    bool // what is older, and the prelude, lie in a MemoryStore, which counts them
-	loaded    bool // it was read from a store, into a list of its own
+	shared    bool          // what is older, and the prelude, lie in a MemoryStore, which counts them
+	loaded    bool          // it was read from a store, into a list of its own
+	turns     chan struct{} // who folds has put one in
 	onGrow    func(bytes int)
 	onMoved   func(first uint64, events [][]byte, older []Entry) // what the store is to have
 	onDropped func()                                             // what is older is gone
@@ -133,7 +134,9 @@ func (l *liveLog) fold() {
 		for i, b := range moved {
 			entries[i] = Entry{Event: b, First: first + uint64(i), Through: first + uint64(i)}
 		}
+		l.turns <- struct{}{}
 		folded, trimmed := l.folder.add(older, entries)
+		<-l.turns
 		l.onMoved(first, moved, folded)
 		if l.replaceOldest(len(moved), folded, trimmed) {
 			l.onDropped()
