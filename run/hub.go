@@ -53,7 +53,7 @@ type hubCounters struct {
 	outcomes  [OutcomeError + 1]atomic.Uint64
 	givenUp   atomic.Uint64 // agents that ignored that their run was cancelled
 	folds     atomic.Uint64
-	shed      atomic.Uint64
+	shed      atomic.Uint64 // live logs; a MemoryStore counts those that have ended
 	conflicts atomic.Uint64
 
 	duration   metrics.Histogram // of runs, from start to terminal event
@@ -172,6 +172,7 @@ func (h *Hub) ended(l *Live) {
 	h.keepAnswers(l)
 	h.mu.Unlock()
 	h.releaseLater(l)
+	h.keepToBound(h.held.Load()) // the store may count more than the log has
 }
 
 // keepAnswers keeps the answers to what was said to an ended run, if there are any: who has missed one

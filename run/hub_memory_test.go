@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -243,6 +245,85 @@ func TestR5FoldingTakesTurns(t *testing.T) {
 	})
 }
 
+// TestR14TheEndKeepsToTheBound: a store may count more of a log than the hub did before its end, and no event
+// need follow.
+func TestR14TheEndKeepsToTheBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var most atomic.Int64
+		h := newLedgerHub(t, run.HubConfig{LogBytes: most.Load})
+		gate := make(chan struct{})
+		mustStart(t, h.Hub, startOf("t", "r", message(1000, gate)), nil)
+		h.exact(t, "it goes on")
+		most.Store(h.ledger.Total())
+		close(gate)
+		h.exact(t, "it has ended")
+		if n := h.ledger.Total(); n > most.Load() || h.store.Stats().Shed != 1 {
+			t.Errorf("%d bytes of %d, %+v", n, most.Load(), h.store.Stats())
+		}
+	})
+}
+
+// TestR14Hoarder: one scope whose runs have too many bytes by far loses logs of its own, and no others do.
+// What went is buried and counted.
+func TestR14Hoarder(t *testing.T) {
+	const most, others, size = 8 << 20, 20, 40 // KiB a run
+	for name, share := range map[string]int64{"all logs are bounded": 0, "its share is bounded": most / 4} {
+		t.Run(name, func(t *testing.T) {
+			runs := 3000
+			if testkit.Race {
+				runs = 1500
+			}
+			synctest.Test(t, func(t *testing.T) {
+				h := newLedgerHub(t, run.HubConfig{LogBytes: func() int64 { return most }})
+				h.store.LimitScope(share)
+				start := func(scope string, i int) (*run.Start, error) {
+					s := startOf(fmt.Sprint("thread", i), fmt.Sprint("run", i), hoard(size))
+					s.Key.Scope = scope
+					_, _, err := h.Start(t.Context(), s, nil)
+					synctest.Wait()
+					return s, err
+				}
+				for i := range others * 3 {
+					if _, err := start(fmt.Sprint("scope", i%others), i); err != nil {
+						t.Fatal(err)
+					}
+				}
+				watched := h.watched(t, size)
+				for i := range runs {
+					if _, err := start("hoarder", i); err != nil {
+						t.Fatal(err)
+					}
+					if n := h.ledger.Total(); n > most {
+						t.Fatalf("%d bytes after %d runs", n, i)
+					}
+				}
+				h.exact(t, "all have ended")
+				h.othersHaveTheirs(t, others, size)
+				kept := h.shed(t, runs, others*3)
+				if n := int64(kept) * size << 10; share > 0 && (n > share || n < share/2) || share == 0 && n < most/4 {
+					t.Errorf("%d logs of the hoarder are left", kept)
+				}
+				before := h.figures().Started
+				for i := runs - kept - 1024; i < runs-kept; i++ {
+					s, err := start("hoarder", i)
+					if err != run.ErrBuried {
+						t.Fatalf("run %d starts again: %v", i, err)
+					}
+					if _, _, err := h.Attach(t.Context(), s.Key, run.Cursor{}, newOutlet(-1)); err != run.ErrBuried {
+						t.Fatalf("run %d: %v", i, err)
+					}
+				}
+				if n := h.figures().Started; n != before {
+					t.Errorf("%d runs began again", n-before)
+				}
+				watched(t)
+				time.Sleep(25 * time.Hour)
+				h.gone(t)
+			})
+		})
+	}
+}
+
 // hoard is an agent whose log has so many KiB.
 func hoard(size int) run.AgentFunc {
 	value := []byte(`"` + strings.Repeat("x", 4096-250) + `"`)
@@ -254,6 +335,58 @@ func hoard(size int) run.AgentFunc {
 		}
 		return nil
 	}
+}
+
+// watched starts a run of the hoarder that goes on and has a slow viewer, and returns what checks that this
+// viewer gets all of it in the end.
+func (h *ledgerHub) watched(t *testing.T, size int) func(*testing.T) {
+	goOn := make(chan struct{})
+	end := sync.OnceFunc(func() { close(goOn) })
+	t.Cleanup(end)
+	s := startOf("watched", "watched", func(ctx context.Context, r *run.Run) error {
+		err := hoard(size)(ctx, r)
+		<-goOn
+		return err
+	})
+	s.Key.Scope = "hoarder"
+	o := newOutlet(2)
+	_, v := mustStart(t, h.Hub, s, o)
+	synctest.Wait()
+	return func(t *testing.T) {
+		o.give(-1)
+		pull(v)
+		end()
+		<-o.over
+		if o.check(t, 0); o.why != nil || o.last() != uint64(size/4)+2 {
+			t.Errorf("the viewer of a hoarder's run is at %d, %v", o.last(), o.why)
+		}
+	}
+}
+
+// othersHaveTheirs checks that all logs but the hoarder's are there from their start.
+func (h *ledgerHub) othersHaveTheirs(t *testing.T, scopes, size int) {
+	t.Helper()
+	for i := range scopes * 3 {
+		o := newOutlet(-1)
+		k := run.RunKey{Scope: fmt.Sprint("scope", i%scopes), Thread: fmt.Sprint("thread", i), Run: fmt.Sprint("run", i)}
+		mustAttach(t, h.Hub, k, run.Cursor{}, o)
+		<-o.over
+		if o.check(t, 0); o.why != nil || o.last() != uint64(size/4)+2 {
+			t.Errorf("%v is there up to %d, %v", k, o.last(), o.why)
+		}
+	}
+}
+
+// shed checks the counters of what was shed: all runs of the hoarder but those that are kept, whose number it
+// returns.
+func (h *ledgerHub) shed(t *testing.T, runs, others int) (kept int) {
+	t.Helper()
+	st, r := h.store.Stats(), h.figures()
+	kept = st.Ended - others
+	if went := runs - kept; st.Shed != int64(went) || r.Shed != uint64(went) || st.Tombstones != min(went, 1024) || r.Tombstones != st.Tombstones {
+		t.Errorf("%d went: %+v, %+v", went, st, r)
+	}
+	return kept
 }
 
 func (h *ledgerHub) figures() (r metrics.Runs) {
