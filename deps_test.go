@@ -53,7 +53,7 @@ var floors = map[string]struct {
 	"cmd/agloop":   {5, ". server client codec/event agui metrics metrics/prom"},
 	"e2e/proxied":  {5, "server"},
 	"e2e/reencode": {5, "codec/event"},
-	"e2e/reduce":   {5, "agui codec/event"},
+	"e2e/reduce":   {5, "agui codec/event run memmon"},
 }
 
 // owners names the packages that may import each foreign module: one, or a program besides.

@@ -21,7 +21,6 @@ func (s *Server) hubConfig() run.HubConfig {
 	store := s.cfg.Store
 	if store == nil {
 		s.ownStore = run.NewMemoryStore(ledger)
-		s.ownStore.LimitScope(s.logBytes() / scopeShare)
 		store = s.ownStore
 	}
 	return run.HubConfig{
@@ -29,13 +28,22 @@ func (s *Server) hubConfig() run.HubConfig {
 		Limits: run.LogLimits{
 			WindowEvents: runs.WindowEvents, WindowBytes: runs.WindowBytes, FoldedBytes: runs.FoldedBytes,
 		},
-		LogBytes: s.logBytes, Grace: runs.Grace, Retention: runs.Retention, OnBusy: runs.OnBusyThread,
+		LogBytes: s.boundLogs, Grace: runs.Grace, Retention: runs.Retention, OnBusy: runs.OnBusyThread,
 		Ledger: ledger, Log: s.log,
 	}
 }
 
 // scopeShare says which part of the bytes of all logs those of one scope may take.
 const scopeShare = 4
+
+// boundLogs is the bound of all logs, which may change, and has the store heed what that is for a scope.
+func (s *Server) boundLogs() int64 {
+	most := s.logBytes()
+	if s.ownStore != nil {
+		s.ownStore.LimitScope(most / scopeShare)
+	}
+	return most
+}
 
 // logBytes is the bound of all logs; 0 is none.
 func (s *Server) logBytes() int64 {

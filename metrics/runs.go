@@ -15,7 +15,7 @@ type Runs struct {
 	GivenUp uint64 // agents that ignored that their run was cancelled
 
 	Folds     uint64 // times that what is older of a log was folded
-	Shed      uint64 // logs dropped, wholly or in part, since all together had too many bytes
+	Shed      uint64 // logs dropped, wholly or in part, since all together or those of one scope were too many
 	Conflicts uint64 // starts under the name of a run with another input
 	Gone      RunsGone
 	Unknown   uint64 // controls of clients that nobody knows

@@ -66,6 +66,15 @@ func (e *Entry) size() int {
 	return n + 4*cap(e.Pieces) + entryBytes
 }
 
+// sizeOf is how many bytes a list of entries holds, by its capacity.
+func sizeOf(entries []Entry) int {
+	n := cap(entries) * entryBytes
+	for i := range entries {
+		n += entries[i].size() - entryBytes
+	}
+	return n
+}
+
 // add returns older, which is what it returned before, and moved behind it, with what can be folded
 // of both: entries without a gap, of at most as many bytes as the bound. trimmed is the offset up to
 // which entries were dropped for the bound, 0 for none. older, and the bytes of either, stay as they

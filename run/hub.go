@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -53,7 +54,7 @@ type hubCounters struct {
 	outcomes  [OutcomeError + 1]atomic.Uint64
 	givenUp   atomic.Uint64 // agents that ignored that their run was cancelled
 	folds     atomic.Uint64
-	shed      atomic.Uint64
+	shed      atomic.Uint64 // live logs; a MemoryStore counts those that have ended
 	conflicts atomic.Uint64
 
 	duration   metrics.Histogram // of runs, from start to terminal event
@@ -73,8 +74,9 @@ type Hub struct {
 	counters hubCounters
 	held     atomic.Int64 // bytes of the logs
 	shedding atomic.Bool
-	shedFrom atomic.Int64 // bytes beyond the bound from which on shedding is tried again
-	running  atomic.Int64 // agents that have not returned
+	shedFrom atomic.Int64  // bytes beyond the bound from which on shedding is tried again
+	running  atomic.Int64  // agents that have not returned
+	folding  chan struct{} // has a token for each log that is being folded: more at once take memory and are no faster
 
 	// Any goroutine, under mu.
 	mu      sync.Mutex
@@ -110,6 +112,7 @@ func NewHub(cfg HubConfig) *Hub {
 	return &Hub{
 		cfg: cfg, runs: make(map[RunKey]*Live), threads: make(map[threadKey]*thread),
 		lingering: make(map[*Live]struct{}), steered: make(map[RunKey]*steering),
+		folding: make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}
 }
 
@@ -169,6 +172,7 @@ func (h *Hub) ended(l *Live) {
 	h.keepAnswers(l)
 	h.mu.Unlock()
 	h.releaseLater(l)
+	h.keepToBound(h.held.Load()) // the store may count more than the log has
 }
 
 // keepAnswers keeps the answers to what was said to an ended run, if there are any: who has missed one

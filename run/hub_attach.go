@@ -140,7 +140,7 @@ func (h *Hub) load(ctx context.Context, k RunKey, at Cursor) (*Live, error) {
 	l.outcome = OutcomeSuccess // it has ended; nobody asks how
 	l.log = newLiveLog(record.Epoch, h.cfg.Limits)
 	_, l.log.shared = h.cfg.Store.(*MemoryStore)
-	l.log.prelude, l.log.older, l.log.first, l.log.ended = lead, entries, record.Last+1, true
+	l.log.prelude, l.log.older, l.log.first, l.log.ended, l.log.loaded = lead, entries, record.Last+1, true, true
 	if len(entries) > 0 {
 		l.log.trimmed = entries[0].First - 1
 	}

@@ -11,10 +11,13 @@ func (h *Hub) grow(bytes int) {
 		return
 	}
 	h.cfg.Ledger.Add(0, bytes)
-	held := h.held.Add(int64(bytes))
-	if bytes < 0 {
-		return
+	if held := h.held.Add(int64(bytes)); bytes > 0 {
+		h.keepToBound(held)
 	}
+}
+
+// keepToBound has logs dropped when there are too many bytes of them.
+func (h *Hub) keepToBound(held int64) {
 	switch over := h.overBy(held); {
 	case over <= 0:
 		h.shedFrom.Store(0)
@@ -41,11 +44,15 @@ const shedStep = 64
 // shed drops logs until they keep to their bound: ended ones first, then what is older of the runs
 // that are longest without a viewer. A run with a viewer keeps what it has.
 func (h *Hub) shed() {
-	defer h.shedding.Store(false)
+	defer func() {
+		h.shedding.Store(false)
+		h.keepToBound(h.held.Load()) // what has grown meanwhile has asked in vain
+	}()
 	if s, ok := h.cfg.Store.(*MemoryStore); ok {
-		if over := h.overBy(h.held.Load()); over > 0 {
-			h.counters.shed.Add(uint64(s.Shed(over)))
-		}
+		s.Shed(h.overBy(h.held.Load()))
+	}
+	if h.overBy(h.held.Load()) <= 0 {
+		return
 	}
 	alone := h.Live()
 	since := make(map[*Live]time.Time, len(alone))

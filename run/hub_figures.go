@@ -24,6 +24,7 @@ func (h *Hub) Figures(r *metrics.Runs, times *metrics.RunTimes) {
 		stats := s.Stats()
 		r.LogBytes += stats.Bytes
 		r.Retained, r.Tombstones = stats.Ended, stats.Tombstones
+		r.Shed += uint64(stats.Shed)
 	}
 	if times != nil {
 		c.duration.AddTo(&times.Duration)

@@ -138,7 +138,7 @@ func (h *Hub) newLive(s *Start) (_ *Live, started []byte, err error) {
 	l.log.prelude = lead
 	_, l.log.shared = h.cfg.Store.(*MemoryStore)
 	l.log.folder = newFolder(s.Input.State, h.cfg.Limits.FoldedBytes)
-	l.log.onGrow = h.grow
+	l.log.onGrow, l.log.turns = h.grow, h.folding
 	l.log.onMoved = func(first uint64, events [][]byte, older []Entry) {
 		h.counters.folds.Add(1)
 		l.store(first, events, older)

@@ -35,8 +35,9 @@ type liveLog struct {
 	// Immutable.
 	epoch     uint64
 	limits    LogLimits
-	prelude   [][]byte // stands for offset 1 where somebody joins from the start; nil: there is none
-	shared    bool     // what is older, and the prelude, lie in a MemoryStore, which counts them
+	shared    bool          // what is older, and the prelude, lie in a MemoryStore, which counts them
+	loaded    bool          // it was read from a store, into a list of its own
+	turns     chan struct{} // who folds has put one in
 	onGrow    func(bytes int)
 	onMoved   func(first uint64, events [][]byte, older []Entry) // what the store is to have
 	onDropped func()                                             // what is older is gone
@@ -48,6 +49,7 @@ type liveLog struct {
 
 	// Any goroutine, under mu.
 	mu       sync.Mutex
+	prelude  [][]byte  // stands for offset 1 where somebody joins from the start; nil: there is none
 	older    []Entry   // in order, what is not among the newest
 	trimmed  uint64    // offset of the last event that is not there any more; 0: none
 	newest   [][]byte  // in segments
@@ -71,18 +73,6 @@ type liveLog struct {
 func newLiveLog(epoch uint64, limits LogLimits) *liveLog {
 	return &liveLog{epoch: epoch, limits: limits, first: 1}
 }
-
-// segment is a piece of memory that events lie in.
-type segment struct {
-	b       []byte // what is used of it
-	through uint64 // offset of the last event in it
-}
-
-const (
-	firstSegment = 1 << 10  // bytes; each one is larger than the one before
-	maxSegment   = 16 << 10 // bytes; an event that is larger lies alone
-	newestSize   = 24       // what one of the newest events takes besides its bytes
-)
 
 // last is the offset of the last event, 0 where there is none yet. Under mu.
 func (l *liveLog) last() uint64 { return l.first + uint64(len(l.newest)) - 1 }
@@ -111,27 +101,6 @@ func (l *liveLog) append(event []byte, terminal bool) {
 		l.onEnded()
 	}
 	l.look()
-}
-
-// keep copies an event into a segment. Under mu.
-func (l *liveLog) keep(event []byte) []byte {
-	offset := l.first + uint64(len(l.newest))
-	n := len(l.segments) - 1
-	if n < 0 || cap(l.segments[n].b)-len(l.segments[n].b) < len(event) {
-		size := firstSegment
-		if n >= 0 {
-			size = min(2*cap(l.segments[n].b), maxSegment)
-		}
-		size = max(size, len(event))
-		l.segments = append(l.segments, segment{b: make([]byte, 0, size)})
-		l.grow(size)
-		n++
-	}
-	s := &l.segments[n]
-	at := len(s.b)
-	s.b = append(s.b, event...)
-	s.through = offset
-	return s.b[at:len(s.b):len(s.b)]
 }
 
 // grow counts so many more bytes. Under mu.
@@ -165,7 +134,9 @@ func (l *liveLog) fold() {
 		for i, b := range moved {
 			entries[i] = Entry{Event: b, First: first + uint64(i), Through: first + uint64(i)}
 		}
+		l.turns <- struct{}{}
 		folded, trimmed := l.folder.add(older, entries)
+		<-l.turns
 		l.onMoved(first, moved, folded)
 		if l.replaceOldest(len(moved), folded, trimmed) {
 			l.onDropped()
@@ -189,6 +160,7 @@ func (l *liveLog) oldest() (older []Entry, moved [][]byte, first uint64, dropped
 			l.recount(before)
 		}
 		l.folding = false
+		l.free()
 		l.look()
 		return nil, nil, 0, dropped
 	}
@@ -214,16 +186,6 @@ func (l *liveLog) replaceOldest(n int, folded []Entry, trimmed uint64) (dropped 
 	return dropped
 }
 
-// freeSegments lets go of the segments in which neither the newest events nor the older ones lie.
-// Under mu, by who folds, or while nobody does.
-func (l *liveLog) freeSegments() {
-	done := 0
-	for done < len(l.segments)-1 && l.segments[done].through < l.first && l.segments[done].through <= l.folder.settled {
-		done++
-	}
-	l.segments = slices.Delete(l.segments, 0, done)
-}
-
 // recount counts what is held anew. Under mu.
 func (l *liveLog) recount(before int) {
 	held := cap(l.newest) * newestSize
@@ -231,12 +193,12 @@ func (l *liveLog) recount(before int) {
 		held += cap(l.segments[i].b)
 	}
 	if !l.shared {
-		for i := range l.older {
-			held += l.older[i].size()
-		}
+		held += sizeOf(l.older)
 		for _, b := range l.prelude {
 			held += cap(b)
 		}
+	} else if l.loaded {
+		held += cap(l.older) * entryBytes
 	}
 	l.held = held
 	l.onGrow(held - before)
@@ -313,6 +275,7 @@ func (l *liveLog) releaseWhenVacant(then func()) {
 	l.onVacant = func() {
 		l.onGrow(-l.held)
 		l.held, l.onVacant, l.onGrow, l.released = 0, func() {}, func(int) {}, true
+		l.free()
 		then()
 	}
 	if len(l.viewers) == 0 {
@@ -320,15 +283,16 @@ func (l *liveLog) releaseWhenVacant(then func()) {
 	}
 }
 
+// free lets go of what a log holds that nobody counts any more: a host may keep its run for long. While
+// it is being folded who folds does that. Under mu.
+func (l *liveLog) free() {
+	if l.released && !l.folding {
+		l.prelude, l.older, l.newest, l.segments, l.folder, l.frame = nil, nil, nil, nil, nil, Frame{}
+	}
+}
+
 // errReleased says that a log is not counted any more, and its store has it.
 var errReleased = errors.New("agloop: the log has gone to its store")
-
-// rest is everything as a store wants it: the newest events and the offset of the first.
-func (l *liveLog) rest() (first uint64, events [][]byte) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.first, slices.Clone(l.newest)
-}
 
 // awaitRoom waits while the log is a window ahead of its most advanced viewer. The error is ctx's.
 func (l *liveLog) awaitRoom(ctx context.Context) error {

@@ -46,17 +46,18 @@ func (r *Record) size() int {
 	return n
 }
 
-// recordBytes is about what the maps, lists and the queue of a store take for one record.
-const recordBytes = 256
+// size is what a scope takes beside its records.
+func (sc *memoryScope) size() int { return int(unsafe.Sizeof(*sc)) + len(sc.name) + scopeOverhead }
+
+const (
+	recordBytes   = 256 // about what the maps, lists and the queue of a store take for one record
+	scopeOverhead = 64  // about what its map takes for one scope
+)
 
 // count adds bytes to all that counts them. Under mu, or before others know the log.
 func (l *memoryLog) count(bytes int) {
 	l.size += bytes
-	l.scope.bytes.Add(int64(bytes))
-	l.store.held.Add(int64(bytes))
-	if l.store.ledger != nil {
-		l.store.ledger.Add(int(l.record.Epoch), bytes)
-	}
+	l.store.count(l.scope, int(l.record.Epoch), bytes)
 }
 
 // snapshot is the record as it is now.
@@ -154,10 +155,12 @@ func (l *memoryLog) append(ctx context.Context, first uint64, events [][]byte) e
 	if first != last+1 || uint64(len(events)) > MaxOffset-last {
 		return appendError(first, last)
 	}
-	n := 0
+	n := -cap(l.newest) * entryBytes
+	l.newest = slices.Grow(l.newest, len(events))
+	n += cap(l.newest) * entryBytes
 	for i, e := range events {
 		entry := Entry{Event: e, First: first + uint64(i), Through: first + uint64(i)}
-		n += entry.size()
+		n += entry.size() - entryBytes
 		l.newest = append(l.newest, entry)
 	}
 	l.record.Last += uint64(len(events))
@@ -175,7 +178,7 @@ func (l *memoryLog) Fold(ctx context.Context, through uint64, entries []Entry) e
 		return err
 	}
 	next := through + 1
-	first, n := next, 0
+	first := next
 	for i := range entries {
 		e := &entries[i]
 		if i == 0 {
@@ -184,12 +187,11 @@ func (l *memoryLog) Fold(ctx context.Context, through uint64, entries []Entry) e
 		if e.First > e.Through || i > 0 && e.First != entries[i-1].Through+1 {
 			return errFold
 		}
-		n += e.size()
 	}
 	if through > l.record.Last || first < l.first || len(entries) > 0 && entries[len(entries)-1].Through != through {
 		return errFold
 	}
-	folded, others := split(l.folded, next)
+	_, others := split(l.folded, next)
 	newest, left := split(l.newest, next)
 	switch {
 	case len(others) > 0 && others[0].First < next || len(left) > 0 && left[0].First < next:
@@ -197,16 +199,12 @@ func (l *memoryLog) Fold(ctx context.Context, through uint64, entries []Entry) e
 	case len(others) > 0:
 		entries = append(slices.Clip(entries), others...)
 	}
-	for _, list := range [...][]Entry{folded, newest} {
-		for i := range list {
-			n -= list[i].size()
-		}
-	}
 	if len(newest) > 0 {
 		left = slices.Clone(left)
 	}
+	before := sizeOf(l.folded) + sizeOf(l.newest)
 	l.folded, l.newest, l.first = entries, left, first
-	l.count(n)
+	l.count(sizeOf(l.folded) + sizeOf(l.newest) - before)
 	return nil
 }
 

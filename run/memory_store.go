@@ -152,7 +152,7 @@ func (s *MemoryStore) Open(ctx context.Context, k RunKey, o Opening) (Log, error
 	})
 	l.prelude, l.first = o.Prelude, 1
 	l.newest = []Entry{{Event: o.Started, First: 1, Through: 1}}
-	n := l.newest[0].size()
+	n := sizeOf(l.newest)
 	for _, e := range o.Prelude {
 		n += cap(e) + int(unsafe.Sizeof(e))
 	}
@@ -249,11 +249,23 @@ func (s *MemoryStore) Close() error {
 	for _, l := range s.logs {
 		l.empty(errStoreClosed)
 	}
+	for _, sc := range s.scopes {
+		s.count(sc, 0, -sc.size())
+	}
 	clear(s.logs)
 	clear(s.scopes)
 	s.due = nil
 	s.stats.Live, s.stats.Ended, s.stats.Tombstones = 0, 0, 0
 	return nil
+}
+
+// count adds bytes of a scope to all that counts them, in a stripe of the ledger.
+func (s *MemoryStore) count(sc *memoryScope, stripe, bytes int) {
+	sc.bytes.Add(int64(bytes))
+	s.held.Add(int64(bytes))
+	if s.ledger != nil {
+		s.ledger.Add(stripe, bytes)
+	}
 }
 
 // insert adds a record of a name that there is nothing of. Under mu.
@@ -262,6 +274,7 @@ func (s *MemoryStore) insert(r Record) *memoryLog {
 	if sc == nil {
 		sc = &memoryScope{name: r.Info.Scope}
 		s.scopes[sc.name] = sc
+		s.count(sc, 0, sc.size())
 	}
 	l := &memoryLog{store: s, scope: sc, record: r, index: notDue}
 	l.inScope = sc.records.PushBack(l)
@@ -321,6 +334,7 @@ func (s *MemoryStore) forget(l *memoryLog) {
 	l.count(-l.record.size())
 	if l.scope.records.Len() == 0 {
 		delete(s.scopes, l.scope.name)
+		s.count(l.scope, 0, -l.scope.size())
 	}
 }
 

@@ -23,14 +23,14 @@ func prelude(input *agui.RunAgentInput, enc Encoder) ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	events := [][]byte{slices.Clip(b)}
+	events := [][]byte{slices.Clone(b)} // as large as what is in it: it lives as long as the log
 	if len(input.State) == 0 || string(input.State) == "null" {
 		return events, nil
 	}
 	if b, err = enc.AppendEvent(nil, &agui.StateSnapshot{Snapshot: input.State}); err != nil {
 		return nil, err
 	}
-	return append(events, slices.Clip(b)), nil
+	return append(events, slices.Clone(b)), nil
 }
 
 // newestMessages are those at the end of a list that fit. Each is encoded once more for that, since

@@ -1,6 +1,7 @@
 package run_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -91,6 +92,36 @@ func TestR9PreludeHasTheNewestMessages(t *testing.T) {
 	}
 	if _, err := run.Prelude(in, sourStart{encoder}); !errors.Is(err, errSour) {
 		t.Errorf("an encoder's error: %v", err)
+	}
+}
+
+// TestR9OwnersOfTheInputCount: who joins is told in RUN_STARTED whose the input's messages are, and
+// refuses events that contradict; so the agent may not emit them, whoever watches.
+func TestR9OwnersOfTheInputCount(t *testing.T) {
+	h := hubOf(t, run.HubConfig{})
+	input := &agui.RunAgentInput{ThreadID: "t", RunID: "r", Messages: []agui.Message{
+		{ID: "m", Role: agui.RoleAssistant, SubagentRunID: new("s"), ToolCalls: []agui.ToolCall{{ID: "c", Type: "function"}}},
+	}}
+	o := newOutlet(-1)
+	mustStart(t, h, startInput(input, func(_ context.Context, r *run.Run) error {
+		other := agui.Base{SubagentRunID: new("other")}
+		for _, ev := range []agui.Event{
+			&agui.TextMessageStart{Base: other, MessageID: "m"},
+			&agui.ToolCallStart{Base: other, ToolCallID: "c", ToolCallName: "f"},
+			&agui.ToolCallStart{Base: other, ToolCallID: "d", ToolCallName: "f", ParentMessageID: new("m")},
+		} {
+			err := r.Emit(ev)
+			if order, ok := errors.AsType[*agui.OrderError](err); !ok || order.Rule != agui.RuleOwner && order.Rule != agui.RuleParentOwner {
+				t.Errorf("%s of another owner: %v", ev.Type(), err)
+			}
+		}
+		if err := r.Emit(&agui.TextMessageStart{MessageID: "m"}); err != nil {
+			t.Error(err)
+		}
+		return r.Emit(&agui.TextMessageEnd{Base: agui.Base{SubagentRunID: new("s")}, MessageID: "m"})
+	}), o)
+	if <-o.over; o.last() != 4 {
+		t.Errorf("the log has %d events", o.last())
 	}
 }
 

@@ -200,7 +200,9 @@ func newRun(ctx context.Context, input *agui.RunAgentInput, with *Setup) *Run {
 	}
 	if r.live = with.Live; r.live != nil {
 		r.sink = r.live
-		_ = r.order.Check(runStarted(input)) // the hub has put it into the log
+		started := runStarted(input) // the hub has put it into the log
+		started.Input = &agui.RunAgentInput{Messages: input.Messages}
+		_ = r.order.Check(started) // the owners of these messages count for who joins, see prelude
 	}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	r.emitting.pass = make(chan struct{}, 1)

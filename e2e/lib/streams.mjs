@@ -6,6 +6,12 @@ export function* streams(seed) {
   for (let n = 0; ; n++) yield new Stream(random(seed + n)).build();
 }
 
+// loggedRuns yields single runs for ever, as a hub has them: {input, events}, the events behind
+// RUN_STARTED. Deltas often come in a row, and so do patches that apply.
+export function* loggedRuns(seed) {
+  for (let n = 0; ; n++) yield new Stream(random(seed + n)).logged();
+}
+
 // random is a generator of numbers from 0 to 1 that can be repeated (mulberry32).
 function random(seed) {
   let a = seed >>> 0;
@@ -60,11 +66,78 @@ class Stream {
     return stream;
   }
 
-  #run(n) {
+  // logged is one run with an input. Who joins it gets one message of each id.
+  logged() {
+    const list = this.#messages();
+    const input = {
+      threadId: "t", runId: "r0", tools: [], context: [],
+      messages: list.filter((m, i) => list.findIndex((other) => other.id === m.id) === i),
+      ...(this.#chance(0.7) && { state: this.#pick([{}, this.#state(), this.#state(), [1, 2], "text", 0, null]) }),
+    };
+    this.#begin();
+    this.#adopt(input.messages, false);
+    for (let i = 2 + this.#below(12); i > 0; i--) {
+      this.#step();
+      if (this.#chance(0.6)) this.#row();
+    }
+    if (this.#chance(0.15)) this.#emit({ type: "RUN_ERROR", message: "failed", ...this.#usage() });
+    else {
+      this.#close();
+      this.#emit(this.#finished(0));
+    }
+    return { input, events: this.#events };
+  }
+
+  // row emits what models emit most: deltas of one item, one after another, now and then with a
+  // state between them; or states alone. What that closes may be opened again.
+  #row() {
+    const lanes = [...this.#lanes];
+    const items = [
+      [this.#texts, "TEXT_MESSAGE_CONTENT", "messageId"],
+      [this.#calls, "TOOL_CALL_ARGS", "toolCallId"],
+      [this.#reasonings, "REASONING_MESSAGE_CONTENT", "messageId"],
+    ].flatMap(([map, type, key]) => [...map].filter(([, item]) => item.open && !item.chunk).map(([id, { owner }]) => ({ event: { type, [key]: id }, owner })));
+    const item = items.length > 0 && this.#chance(0.9) ? this.#pick(items) : undefined;
+    const owner = item && this.#chance(0.5) ? item.owner : null;
+    const states = item ? this.#pick([0, 0, 0.2, 0.9]) : 1;
+    for (let i = (item || this.#chance(0.5)) && 2 + this.#below(6); i > 0; i--)
+      if (this.#chance(states)) this.#stateOf(this.#chance(0.9) ? owner : this.#owner());
+      else {
+        this.#closeLane(owner);
+        this.#emit({ ...item.event, delta: this.#pick(texts), ...this.#tag(owner) });
+      }
+    for (const [owner, lane] of lanes) if (!this.#lanes.has(owner) && this.#chance(0.5)) this.#reopen(owner, lane);
+  }
+
+  // reopen opens by a chunk what another lane had, under a name that is an error while that is open.
+  #reopen(owner, lane) {
+    const { type, key, id, items } = lane;
+    if (items.get(id).open) return;
+    const name = { TEXT_MESSAGE_CHUNK: { role: this.#pick(roles) }, TOOL_CALL_CHUNK: { toolCallName: "send" } }[type];
+    this.#emit({ type, [key]: id, ...name, ...this.#tag(owner), delta: this.#pick(texts) });
+    Object.assign(items.get(id), { open: true, chunk: true });
+    this.#lanes.set(owner, lane);
+  }
+
+  // stateOf emits a snapshot, or mostly a patch that applies.
+  #stateOf(owner) {
+    this.#closeLane(owner);
+    const event = this.#chance(0.2)
+      ? { type: "STATE_SNAPSHOT", snapshot: this.#state() }
+      : { type: "STATE_DELTA", delta: [{ op: "add", path: this.#pick(["/a", "/b", "/c"]), value: this.#pick(values) }] };
+    this.#emit({ ...event, ...this.#tag(owner) });
+  }
+
+  // begin forgets the run before.
+  #begin() {
     for (const map of ["texts", "calls", "reasonings", "spans", "activities", "lanes"]) this.#set(map, new Map());
     this.#steps = new Set();
     this.#announced = new Set();
     this.#running = new Set();
+  }
+
+  #run(n) {
+    this.#begin();
     const started = { type: "RUN_STARTED", threadId: "t", runId: `r${n}`, ...this.#metadata(0.1) };
     if (this.#chance(0.4)) {
       started.input = { threadId: "t", runId: `r${n}`, messages: this.#messages(), tools: [], context: [] };

@@ -1,6 +1,7 @@
 // Command reduce reads streams from standard input, one a line, and writes the conversation that
 // agui.Thread makes of each. A line is {"events": […]}, with "input", a RunAgentInput to begin with,
-// when there is one. The official client then judges the result.
+// when there is one. "reduce fold" has each go through the log of a run and writes what viewers get,
+// see fold. The official client then judges the result.
 package main
 
 import (
@@ -17,20 +18,24 @@ import (
 )
 
 func main() {
-	if err := each(os.Stdin, os.Stdout); err != nil {
+	do := reduce
+	if len(os.Args) == 2 && os.Args[1] == "fold" {
+		do = fold
+	}
+	if err := each(os.Stdin, os.Stdout, do); err != nil {
 		fmt.Fprintln(os.Stderr, "reduce:", err)
 		os.Exit(1)
 	}
 }
 
-// each reduces every line; lines end in LF only, for U+2028 is text.
-func each(r io.Reader, w io.Writer) error {
+// each does something with every line; lines end in LF only, for U+2028 is text.
+func each(r io.Reader, w io.Writer, do func(line []byte) (any, error)) error {
 	in, out := bufio.NewReader(r), bufio.NewWriter(w)
 	enc := json.NewEncoder(out)
 	for n := 1; ; n++ {
 		line, err := in.ReadBytes('\n')
 		if line = bytes.TrimSuffix(line, []byte("\n")); len(line) > 0 {
-			result, err := reduce(line)
+			result, err := do(line)
 			if err == nil {
 				err = enc.Encode(result)
 			}
@@ -68,7 +73,7 @@ type end struct {
 	Usage      []agui.TokenUsage `json:"usage,omitempty"`
 }
 
-func reduce(line []byte) (*conversation, error) {
+func reduce(line []byte) (any, error) {
 	var stream struct {
 		Input  json.RawMessage   `json:"input"`
 		Events []json.RawMessage `json:"events"`
