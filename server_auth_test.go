@@ -141,7 +141,7 @@ func (v *viewer) auth(ref, token string) {
 // alive shows that controls are handled and that no answer came before this one.
 func (v *viewer) alive() {
 	v.t.Helper()
-	v.ask(control.NameAttach, &control.Attach{Ref: "alive", ThreadID: "none", RunID: "none"})
+	v.ask(control.NameAttach, &control.Attach{Ref: "alive", ThreadID: "none", RunID: "none", Epoch: "0000000000000001"}) // no guess
 	if f := v.next(); f.name != control.NameGone || !strings.Contains(string(f.body), `"alive"`) {
 		v.t.Fatalf("got %s %s", f.name, f.body)
 	}

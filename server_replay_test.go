@@ -232,7 +232,7 @@ func TestR12ResumeTwice(t *testing.T) {
 	p.add("r", "7 ")
 	v.attachAt("e", "t", "r", at)
 	p.add("r", "8 ")
-	v.attachAt("x", "t", "nobody", run.Cursor{}) // what is before it has been carried out
+	v.attachAt("x", "t", "nobody", run.Cursor{Epoch: 1}) // what is before it has been carried out
 	read(control.NameGone)
 	before := texts["e"]
 	clear(texts)

@@ -106,8 +106,12 @@ func TestR31QuietRunOnAFullConnection(t *testing.T) {
 		t.Errorf("%+v", a.Run)
 	}
 	p.count("quiet", 4, 4, 10)
-	if f := slow.await("CUSTOM"); f.of != slow.attachments[2] || f.first != 4 {
-		t.Errorf("offset %d of %s", f.first, f.of.Ref)
+	f := slow.await("CUSTOM")
+	for f.of != slow.attachments[2] { // what the loud run still has
+		f = slow.await("CUSTOM")
+	}
+	if f.first != 4 {
+		t.Errorf("offset %d", f.first)
 	}
 }
 
@@ -133,7 +137,7 @@ func TestR11ProducerWaitsWhileViewersChange(t *testing.T) {
 	// fence reads until what was asked for before is carried out.
 	fence := func(v *viewer) {
 		t.Helper()
-		v.attachAt("fence", "t", "nobody", run.Cursor{})
+		v.attachAt("fence", "t", "nobody", run.Cursor{Epoch: 1}) // which is no guess
 		v.await(control.NameGone)
 	}
 	// away has a viewer say that it comes back, and returns the last offset that it has.

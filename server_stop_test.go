@@ -75,7 +75,7 @@ func TestR4OneEndOnCancel(t *testing.T) {
 	ends := map[string][]byte{}
 	for _, v := range []*viewer{starter, other, late} {
 		ended := map[*attachment]bool{}
-		v.attachAt("over", "t", "nobody", run.Cursor{})
+		v.attachAt("over", "t", "nobody", run.Cursor{Epoch: 1})
 		for f := v.next(); f.name != control.NameGone; f = v.next() {
 			if ended[f.of] {
 				t.Errorf("run %s: %s comes behind the end", f.of.RunID, f.body)
