@@ -20,7 +20,7 @@ func newNarrowViewer(t *testing.T, addr, key string) *viewer {
 	t.Helper()
 	p := testkit.Connect(t, addr, 4<<10)
 	p.Upgrade("Sec-WebSocket-Protocol: "+control.Protocol, "Authorization: "+key)
-	v := &viewer{Peer: p, t: t, attachments: make(map[uint64]*attachment)}
+	v := viewerOf(t, p)
 	v.into(v.next(), &v.hello)
 	return v
 }
