@@ -200,8 +200,11 @@ func TestR20SecondTab(t *testing.T) {
 	p.end("r")
 	p.count("own", 2, 2, 10) // which has its turn now
 	tab3.await("RUN_FINISHED")
-	for f, ended := tab2.next(), false; !ended || f.of.Ref != "own"; f = tab2.next() {
-		ended = ended || f.of.Ref == "f" && f.name == "RUN_FINISHED"
+	for ended, began := false, false; !ended || !began; {
+		if f := tab2.next(); f.of != nil { // it is idle between the two
+			ended = ended || f.of.Ref == "f" && f.name == "RUN_FINISHED"
+			began = began || f.of.Ref == "own" && f.name == "CUSTOM"
+		}
 	}
 	tab4.want("finished r", "started own", "2")
 }
