@@ -22,6 +22,7 @@ type viewer struct {
 
 	at          uint64                 // attachment that the next event belongs to
 	attachments map[uint64]*attachment // all there were
+	first       map[string]uint64      // offset at which what was asked for by a ref begins
 }
 
 // attachment is what a viewer knows of one.
@@ -49,13 +50,18 @@ func newViewer(t *testing.T, addr, key string) *viewer {
 	if key != "" {
 		fields = append(fields, "Authorization: "+key)
 	}
-	v := &viewer{Peer: testkit.Dial(t, addr, fields...), t: t, attachments: make(map[uint64]*attachment)}
+	v := viewerOf(t, testkit.Dial(t, addr, fields...))
 	f := v.next()
 	if f.name != control.NameHello {
 		t.Fatalf("the first frame is %s", f.name)
 	}
 	v.into(f, &v.hello)
 	return v
+}
+
+// viewerOf is a viewer on a connection that speaks agloop.v1.
+func viewerOf(t *testing.T, p *testkit.Peer) *viewer {
+	return &viewer{Peer: p, t: t, attachments: make(map[uint64]*attachment), first: make(map[string]uint64)}
 }
 
 func (v *viewer) into(f seen, body any) {
@@ -78,6 +84,7 @@ func (v *viewer) ask(name string, body any) {
 // start sends an input under a ref.
 func (v *viewer) start(ref, input string) {
 	v.t.Helper()
+	v.first[ref] = 1
 	v.Put(testkit.Text(`["start",{"ref":"` + ref + `","input":` + input + `}]`))
 }
 
@@ -125,6 +132,9 @@ func (v *viewer) choose(body json.RawMessage) {
 	case a == nil:
 		if r.Epoch == "" || len(r.Epoch) != 16 {
 			v.t.Fatalf("the first selector is %s", body)
+		}
+		if first, ok := v.first[r.Ref]; ok && r.Offset != first {
+			v.t.Fatalf("%s begins at %d, want %d", r.Ref, r.Offset, first)
 		}
 		a = &attachment{Run: r}
 		v.attachments[r.Run] = a
@@ -209,6 +219,7 @@ func (a *attachment) cursor() run.Cursor {
 // attachAt asks for what is behind a cursor.
 func (v *viewer) attachAt(ref, thread, id string, at run.Cursor) {
 	v.t.Helper()
+	v.first[ref] = at.Offset + 1
 	c := control.Attach{Ref: ref, ThreadID: thread, RunID: id, Offset: at.Offset}
 	if at.Epoch != 0 {
 		c.Epoch = run.FormatEpoch(at.Epoch)

@@ -319,7 +319,7 @@ func TestR32AuthMounted(t *testing.T) {
 		p.Put(testkit.Request("Sec-WebSocket-Protocol: "+control.Protocol), auth[:early])
 		p.WantSwitch()
 		p.Put(auth[early:])
-		v := &viewer{Peer: p, t: t, attachments: make(map[uint64]*attachment)}
+		v := viewerOf(t, p)
 		v.await(control.NameHello)
 		q := l.asked()
 		if q.ctx.Err() != nil {

@@ -164,7 +164,7 @@ func TestR32Auth(t *testing.T) {
 	if got := p.WantSwitch()["Sec-WebSocket-Protocol"]; got != control.Protocol {
 		t.Errorf("subprotocol %q", got)
 	}
-	v := &viewer{Peer: p, t: t, attachments: make(map[uint64]*attachment)}
+	v := viewerOf(t, p)
 	v.await(control.NameHello)
 	v.auth("a", "secret")
 	v.start("1", namedInput("t", "r"))

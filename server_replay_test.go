@@ -179,23 +179,32 @@ func TestR20SecondTab(t *testing.T) {
 	tab4 := following(t, client)
 	tab4.want("started r", "2", "3")
 	n := uint64(3)
-	for ; !oneFull(srv); n++ { // the first tab
-		p.count("r", n+1, n+1, 30_000)
-		wants(n + 1)
-		tab4.want(fmt.Sprint(n + 1))
+	more := func(size int) {
+		t.Helper()
+		n++
+		p.count("r", n, n, size)
+		wants(n)
+		tab4.want(fmt.Sprint(n))
+	}
+	for !oneFull(srv) { // the first tab
+		more(30_000)
+	}
+	for range 10 {
+		more(10)
 	}
 	tab2.start("own", namedInput("t", "own"))
 	if f := tab2.next(); f.name != "RUN_STARTED" || f.of.Ref != "own" {
 		t.Errorf("got %s %s", f.name, f.body)
 	}
-	p.count("r", n+1, n+1, 10)
-	wants(n + 1)
-	tab4.want(fmt.Sprint(n + 1))
+	more(10)
 	p.end("r")
 	p.count("own", 2, 2, 10) // which has its turn now
 	tab3.await("RUN_FINISHED")
-	for f, ended := tab2.next(), false; !ended || f.of == nil || f.of.Ref != "own"; f = tab2.next() {
-		ended = ended || f.of != nil && f.of.Ref == "f" && f.name == "RUN_FINISHED"
+	for ended, began := false, false; !ended || !began; {
+		if f := tab2.next(); f.of != nil { // it is idle between the two
+			ended = ended || f.of.Ref == "f" && f.name == "RUN_FINISHED"
+			began = began || f.of.Ref == "own" && f.name == "CUSTOM"
+		}
 	}
 	tab4.want("finished r", "started own", "2")
 }

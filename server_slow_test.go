@@ -106,12 +106,12 @@ func TestR31QuietRunOnAFullConnection(t *testing.T) {
 		t.Errorf("%+v", a.Run)
 	}
 	p.count("quiet", 4, 4, 10)
-	f := slow.await("CUSTOM")
-	for f.of != slow.attachments[2] { // what the loud run still has
-		f = slow.await("CUSTOM")
+	f := slow.next()
+	for f.of != slow.attachments[2] { // what is left of the loud one
+		f = slow.next()
 	}
 	if f.first != 4 {
-		t.Errorf("offset %d", f.first)
+		t.Errorf("offset %d of %s", f.first, f.of.Ref)
 	}
 }
 
@@ -137,7 +137,7 @@ func TestR11ProducerWaitsWhileViewersChange(t *testing.T) {
 	// fence reads until what was asked for before is carried out.
 	fence := func(v *viewer) {
 		t.Helper()
-		v.attachAt("fence", "t", "nobody", run.Cursor{Epoch: 1}) // which is no guess
+		v.attachAt("fence", "t", "nobody", run.Cursor{Epoch: 1})
 		v.await(control.NameGone)
 	}
 	// away has a viewer say that it comes back, and returns the last offset that it has.
