@@ -172,7 +172,8 @@ func (h *Hub) ended(l *Live) {
 	h.keepAnswers(l)
 	h.mu.Unlock()
 	h.releaseLater(l)
-	h.keepToBound(h.held.Load()) // the store may count more than the log has
+	h.shedFrom.Store(0)          // there is a log more that may be dropped,
+	h.keepToBound(h.held.Load()) // and the store may count more for it than the hub did
 }
 
 // keepAnswers keeps the answers to what was said to an ended run, if there are any: who has missed one

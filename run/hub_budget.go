@@ -48,12 +48,26 @@ func (h *Hub) shed() {
 		h.shedding.Store(false)
 		h.keepToBound(h.held.Load()) // what has grown meanwhile has asked in vain
 	}()
-	if s, ok := h.cfg.Store.(*MemoryStore); ok {
-		s.Shed(h.overBy(h.held.Load()))
+	for {
+		over := h.overBy(h.held.Load())
+		if over <= 0 {
+			return
+		}
+		if !h.shedEnded(over) && !h.shedAlone() { // it cannot be helped, and is not tried for every event
+			h.shedFrom.Store(over + h.cfg.LogBytes()/shedStep)
+			return
+		}
 	}
-	if h.overBy(h.held.Load()) <= 0 {
-		return
-	}
+}
+
+// shedEnded drops ended logs of so many bytes, and reports whether there were any.
+func (h *Hub) shedEnded(bytes int64) bool {
+	s, ok := h.cfg.Store.(*MemoryStore)
+	return ok && s.Shed(bytes) > 0
+}
+
+// shedAlone drops what is older of runs without a viewer, and reports whether there was anything.
+func (h *Hub) shedAlone() (did bool) {
 	alone := h.Live()
 	since := make(map[*Live]time.Time, len(alone))
 	alone = slices.DeleteFunc(alone, func(l *Live) bool {
@@ -67,9 +81,8 @@ func (h *Hub) shed() {
 		}
 		if l.log.drop() {
 			h.counters.shed.Add(1)
+			did = true
 		}
 	}
-	if over := h.overBy(h.held.Load()); over > 0 { // it cannot be helped, and is not tried for every event
-		h.shedFrom.Store(over + h.cfg.LogBytes()/shedStep)
-	}
+	return did
 }
