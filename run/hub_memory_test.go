@@ -86,7 +86,7 @@ func tellInput(thread, id string, bytes int) *agui.RunAgentInput {
 func TestR3LedgerOfEndedLogs(t *testing.T) {
 	runs := 10_000
 	if testkit.Race {
-		runs = 2000
+		runs = 1000
 	}
 	synctest.Test(t, func(t *testing.T) {
 		h := newLedgerHub(t, run.HubConfig{})
