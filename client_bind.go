@@ -11,7 +11,7 @@ func (w *wire) bind() {
 	m := w.mux
 	switch {
 	case w.hello.Secret == "": // the principal finds its runs
-	case m.secret == "", m.boot != "" && m.boot != w.hello.Boot:
+	case m.boot != "" && m.boot != w.hello.Boot:
 		m.secret = w.hello.Secret
 	case m.secret != w.hello.Secret:
 		ref := m.nextRef()

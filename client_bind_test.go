@@ -3,13 +3,42 @@ package agloop_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/agloop/agloop"
+	"github.com/agloop/agloop/internal/testkit"
 )
 
 // anonymous is the hello of a session with that secret.
 func anonymous(secret string) string {
 	return strings.Replace(helloProcess, `"boot"`, `"secret":"`+secret+`","boot"`, 1)
+}
+
+// TestR25SecretOfTheFirstHello names the session, though that connection has ended before Dial returns.
+func TestR25SecretOfTheFirstHello(t *testing.T) {
+	for range 20 { // in most rounds it has
+		url, conns := greeters(t, anonymous("s1"), anonymous("s2"))
+		closed := make(chan struct{})
+		go func() {
+			defer close(closed)
+			(<-conns).Close()
+		}()
+		c, err := agloop.Dial(t.Context(), url, agloop.ClientConfig{
+			Logger: quiet, Resume: agloop.Resume{MinBackoff: time.Millisecond},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		<-closed
+		if got := c.Secret(); got != "s1" {
+			t.Fatalf("Dial has returned, and the secret is %q", got)
+		}
+		conn := testkit.Receive(t, "a connection", conns)
+		if f, err := conn.Next(); err != nil || string(f.Payload) != `["bind",{"ref":"1","secret":"s1"}]` {
+			t.Fatalf("got %s, %v", f.Payload, err)
+		}
+	}
 }
 
 // TestR17StartWaitsForItsSession: a start that had no answer is sent again only in the session that

@@ -86,6 +86,9 @@ func (w *wire) onHello(body json.RawMessage) error {
 		return fault("hello: resumable %q is neither process nor durable", clip(h.Resumable))
 	}
 	w.hello = h
+	if w.mux.secret == "" { // that of the first hello is kept, however soon its connection ends
+		w.mux.secret, w.mux.boot = h.Secret, h.Boot
+	}
 	w.greet()
 	return nil
 }

@@ -191,12 +191,12 @@ func TestClientCloseWhileItDials(t *testing.T) {
 	}
 }
 
-// TestR41CutInAFrame: a connection that ends in the middle of a frame, without a word.
-func TestR41CutInAFrame(t *testing.T) {
+// greeters serves agloop.v1 by hand: each connection begins with the next hello.
+func greeters(t *testing.T, hellos ...string) (url string, conns chan *testkit.Peer) {
 	ln := listenSilently(t)
-	conns := make(chan *testkit.Peer, 2)
+	conns = make(chan *testkit.Peer, len(hellos))
 	go func() {
-		for range cap(conns) {
+		for _, hello := range hellos {
 			nc, err := ln.Accept()
 			if err != nil {
 				return
@@ -210,12 +210,18 @@ func TestR41CutInAFrame(t *testing.T) {
 			key := []byte(req.Header.Get("Sec-WebSocket-Key"))
 			conn.Put(
 				handshake.AppendSwitchingProtocols(nil, key, control.Protocol, nil),
-				testkit.Plain(0b1_000_0001, []byte(helloProcess)),
+				testkit.Plain(0b1_000_0001, []byte(hello)),
 			)
 			conns <- conn
 		}
 	}()
-	c, err := agloop.Dial(t.Context(), wsURL(ln.Addr().String()), agloop.ClientConfig{
+	return wsURL(ln.Addr().String()), conns
+}
+
+// TestR41CutInAFrame: a connection that ends in the middle of a frame, without a word.
+func TestR41CutInAFrame(t *testing.T) {
+	url, conns := greeters(t, helloProcess, helloProcess)
+	c, err := agloop.Dial(t.Context(), url, agloop.ClientConfig{
 		Logger: quiet, Resume: agloop.Resume{MinBackoff: time.Millisecond},
 	})
 	if err != nil {
