@@ -70,6 +70,13 @@ benchtest: ## the load generator, the rivals and the report are right (Linux; ne
 e2e: ## the official TypeScript client, a headless browser, nginx and HAProxy; installs what they need
 	bash e2e/run.sh
 
+SHORT ?=
+SEED  ?=
+
+.PHONY: storm
+storm: ## kill sockets, client processes and the server under durable runs: nothing is lost (two minutes; SHORT=1: as CI does)
+	$(if $(SHORT),GORACE=halt_on_error=1 go run -race -tags $(DEBUG) ./e2e/storm -short,go run ./e2e/storm) $(if $(SEED),-seed $(SEED))
+
 .PHONY: check
 check: fmt-check vet lint floors tidy-check ## the one gate before a commit
 
