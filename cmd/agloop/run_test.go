@@ -13,14 +13,14 @@ import (
 	"github.com/agloop/agloop/server"
 )
 
-// printer is what a run is printed to: it says when the first line has come.
+// printer is what a run is printed to. It calls printed before each line.
 type printer struct {
 	bytes.Buffer
-	begun func() error
+	printed func() error
 }
 
 func (p *printer) Write(b []byte) (int, error) {
-	if err := p.begun(); err != nil {
+	if err := p.printed(); err != nil {
 		return 0, err
 	}
 	return p.Buffer.Write(b)
@@ -28,8 +28,9 @@ func (p *printer) Write(b []byte) (int, error) {
 
 // TestRunIsStopped: whoever gives a run up stops it on the server, whatever the reason.
 func TestRunIsStopped(t *testing.T) {
-	causes := make(chan error, 1)
+	called, causes := make(chan struct{}, 1), make(chan error, 1)
 	srv := server.New(server.Config{Agent: server.AgentFunc(func(ctx context.Context, _ *server.Run) error {
+		called <- struct{}{}
 		<-ctx.Done()
 		causes <- context.Cause(ctx)
 		return ctx.Err()
@@ -52,7 +53,13 @@ func TestRunIsStopped(t *testing.T) {
 		"not printable": func(context.CancelFunc) error { return full },
 	} {
 		ctx, stop := context.WithCancel(t.Context())
-		out := &printer{begun: func() error { return write(stop) }}
+		out := &printer{}
+		out.printed = func() error {
+			if out.Len() == 0 { // RUN_STARTED is there before the agent is called, which a cancel may come before
+				testkit.Receive(t, "the call of the agent", called)
+			}
+			return write(stop)
+		}
 		err := printRun(ctx, "ws://"+ln.Addr().String()+"/ws", newInput("", "hello", ""), out)
 		if !errors.Is(err, context.Canceled) && !errors.Is(err, full) || strings.Contains(out.String(), "RUN_FINISHED") {
 			t.Errorf("%s: %v, after %s", name, err, &out.Buffer)
