@@ -14,6 +14,8 @@ MODULES := interop examples bench bench/rivals
 
 DEBUG    := aguidebug
 FUZZTIME ?= 30s
+SEEDS    ?= 20000
+SEED     ?= 0
 ADDR     ?= localhost:8080
 COVER    := cover.out
 
@@ -114,6 +116,11 @@ fuzz: ## run every fuzz target for FUZZTIME
 	    go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$pkg; \
 	  done; \
 	done
+
+.PHONY: model
+model: ## play SEEDS interleavings on hubs beside a plain model of them, from SEED on, and some of them under the race detector
+	go test -count=1 -timeout 60m -run '^TestModel' ./run -seeds $(SEEDS) -seed $(SEED)
+	go test -count=1 -timeout 60m -run '^TestModel' -race -tags $(DEBUG) ./run -seeds $$(( $(SEEDS) / 20 + 1 )) -seed $(SEED)
 
 .PHONY: bench
 bench: ## agloop and its rivals side by side, as a page: bench/report (Linux; about an hour; QUICK=1: shorter)
