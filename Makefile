@@ -14,6 +14,9 @@ MODULES := interop examples bench bench/rivals
 
 DEBUG    := aguidebug
 FUZZTIME ?= 30s
+SEEDS    ?= 20000
+SEED     ?= 0
+SHORT    ?=
 ADDR     ?= localhost:8080
 COVER    := cover.out
 
@@ -70,12 +73,9 @@ benchtest: ## the load generator, the rivals and the report are right (Linux; ne
 e2e: ## the official TypeScript client, a headless browser, nginx and HAProxy; installs what they need
 	bash e2e/run.sh
 
-SHORT ?=
-SEED  ?=
-
 .PHONY: storm
 storm: ## kill sockets, client processes and the server under durable runs: nothing is lost (two minutes; SHORT=1: as CI does)
-	$(if $(SHORT),GORACE=halt_on_error=1 go run -race -tags $(DEBUG) ./e2e/storm -short,go run ./e2e/storm) $(if $(SEED),-seed $(SEED))
+	$(if $(SHORT),GORACE=halt_on_error=1 go run -race -tags $(DEBUG) ./e2e/storm -short,go run ./e2e/storm) -seed $(SEED)
 
 .PHONY: check
 check: fmt-check vet lint floors tidy-check ## the one gate before a commit
@@ -121,6 +121,11 @@ fuzz: ## run every fuzz target for FUZZTIME
 	    go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$pkg; \
 	  done; \
 	done
+
+.PHONY: model
+model: ## play SEEDS interleavings on hubs beside a plain model of them, from SEED on, and some of them under the race detector
+	go test -count=1 -timeout 60m -run '^TestModel' ./run -seeds $(SEEDS) -seed $(SEED)
+	go test -count=1 -timeout 60m -run '^TestModel' -race -tags $(DEBUG) ./run -seeds $$(( $(SEEDS) / 20 + 1 )) -seed $(SEED)
 
 .PHONY: bench
 bench: ## agloop and its rivals side by side, as a page: bench/report (Linux; about an hour; QUICK=1: shorter)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -40,6 +41,32 @@ func TestR4EndWhateverTheEncoder(t *testing.T) {
 				t.Errorf("ended with %s", got)
 			}
 			await(t, "the hub has nothing", func() bool { return h.Busy() == 0 })
+		})
+	}
+}
+
+// TestR18CauseWhateverTheAgentDoes: whoever waits for a run that was cancelled is told why, as its hook is, also when the
+// agent ends its goroutine.
+func TestR18CauseWhateverTheAgentDoes(t *testing.T) {
+	for name, end := range map[string]func() error{
+		"returns an error": func() error { return errOdd },
+		"returns nothing":  func() error { return nil },
+		"ends":             func() error { runtime.Goexit(); return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := hubOf(t, run.HubConfig{})
+			called := make(chan struct{})
+			l, _ := mustStart(t, h, startOf("t", "r", func(ctx context.Context, _ *run.Run) error {
+				close(called)
+				<-ctx.Done()
+				return end()
+			}), newOutlet(-1))
+			<-called
+			l.Cancel(nil)
+			if err := l.Wait(t.Context()); err != run.ErrCancelled {
+				t.Errorf("it ended with %v", err)
+			}
+			atRest(t, h)
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package run_test
 
 import (
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -56,4 +57,35 @@ func TestR20FollowHearsOfEveryStart(t *testing.T) {
 	if !slices.Equal(heard, []string{"1", "2", "4"}) {
 		t.Errorf("heard of %q", heard)
 	}
+}
+
+// TestR20ToldOfARunBeforeItIsSeen: who follows a thread may attach to a run that the store lists before the hub tells
+// of it, and has been told by the time it sees anything. A run that has ended by then would be taken for another one.
+func TestR20ToldOfARunBeforeItIsSeen(t *testing.T) {
+	store := newOddStore()
+	defer store.MemoryStore.Close()
+	h := hubOf(t, run.HubConfig{Store: store})
+	there, goOn := make(chan struct{}), make(chan struct{})
+	store.opened = func() { close(there); <-goOn }
+	s, o := startOf("t", "r", message(1, nil)), newOutlet(-1)
+	stop := h.Follow("s", "t", func(run.RunKey) {
+		for range 1000 { // others have their turn
+			runtime.Gosched()
+		}
+		if n := len(o.got()); n > 0 {
+			t.Errorf("%d events were seen before anybody was told", n)
+		}
+	})
+	var calls sync.WaitGroup
+	calls.Go(func() { mustStart(t, h, s, nil) })
+	<-there
+	calls.Go(func() { mustAttach(t, h, s.Key, run.Cursor{}, o) })
+	for range 1000 {
+		runtime.Gosched()
+	}
+	close(goOn)
+	<-o.over
+	calls.Wait()
+	stop()
+	atRest(t, h)
 }

@@ -88,8 +88,8 @@ func (h *Hub) begin(l *Live, started []byte, previous []*Live, out Outlet) *View
 		v, _ = l.attach(Cursor{}, false, out) // all there is in the log is its first event, so there is no error
 	}
 	l.begins = true
+	h.announce(l) // before anybody can attach to it: who has it from a list is told of it before its end
 	close(l.opened)
-	h.announce(l)
 	for _, other := range previous {
 		other.Cancel(ErrCancelled)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"strings"
 	"sync"
@@ -20,8 +21,10 @@ import (
 // the store, in place of which its error is returned.
 type oddStore struct {
 	*run.MemoryStore
-	open, append, close, bury func() error
-	fold                      func(through uint64) error
+	open, append, close, bury, read, list func() error
+
+	fold   func(through uint64) error
+	opened func() // the log is there, and its opener does not know that yet
 }
 
 func newOddStore() *oddStore { return &oddStore{MemoryStore: run.NewMemoryStore(nil)} }
@@ -41,6 +44,9 @@ func (s *oddStore) Open(ctx context.Context, k run.RunKey, o run.Opening) (run.L
 	if err != nil {
 		return nil, err
 	}
+	if s.opened != nil {
+		s.opened()
+	}
 	return &oddLog{l, s}, nil
 }
 
@@ -49,6 +55,20 @@ func (s *oddStore) Bury(ctx context.Context, k run.RunKey, cancelled bool, keep 
 		return err
 	}
 	return s.MemoryStore.Bury(ctx, k, cancelled, keep)
+}
+
+func (s *oddStore) Read(ctx context.Context, k run.RunKey, after run.Cursor, most int) (run.Batch, error) {
+	if err := ask(s.read); err != nil {
+		return run.Batch{}, err
+	}
+	return s.MemoryStore.Read(ctx, k, after, most)
+}
+
+func (s *oddStore) List(ctx context.Context, scope string) iter.Seq2[run.Record, error] {
+	if err := ask(s.list); err != nil {
+		return func(yield func(run.Record, error) bool) { yield(run.Record{}, err) }
+	}
+	return s.MemoryStore.List(ctx, scope)
 }
 
 type oddLog struct {

@@ -188,6 +188,9 @@ func (l *Live) finish(err error) {
 		return
 	default:
 	}
+	if err == errGoexit && l.run != nil && l.run.exited != nil { // a cancelled run ends with its cause
+		err = l.run.exited
+	}
 	l.err, l.run = err, nil
 	close(l.done)
 }
