@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -31,14 +30,20 @@ func TestR2SlowSocketHoldsLittle(t *testing.T) {
 	const size, events = 64 << 10, 56 << 20 / (64 << 10)
 	const soft, window, folded = 64 << 10, 256 << 10, 512 << 10
 	value := json.RawMessage(`"` + strings.Repeat("x", size-100) + `"`)
-	bothThere := make(chan struct{})
-	srv, addr := serveEach(t, agloop.ServerConfig{
+	bothThere, over := make(chan struct{}), make(chan struct{})
+	var waiting, logged int64 // at the most
+	var srv *agloop.Server
+	var addr string
+	srv, addr = serveEach(t, agloop.ServerConfig{
 		Limits: agloop.Limits{SoftLimit: soft, WriteTimeout: -1},
 		Runs:   agloop.RunsConfig{WindowBytes: window, FoldedBytes: folded},
 		Agent: agloop.AgentFunc(func(_ context.Context, r *agloop.Run) (err error) {
+			defer close(over)
 			<-bothThere
 			for i := range events {
 				err = errors.Join(err, r.Emit(&agui.Custom{Name: fmt.Sprint(i + 2), Value: value}))
+				srv.Conns(func(c *agloop.Conn) { waiting = max(waiting, int64(c.Buffered())) })
+				logged = max(logged, srv.Stats().Logged.LogBytes)
 			}
 			return err
 		}),
@@ -51,12 +56,7 @@ func TestR2SlowSocketHoldsLittle(t *testing.T) {
 	slow.await("RUN_STARTED")
 	go func() { _, _ = io.Copy(io.Discard, fast.Conn) }()
 	close(bothThere)
-	var waiting, logged int64
-	for srv.Stats().Logged.Ended.Success == 0 {
-		srv.Conns(func(c *agloop.Conn) { waiting = max(waiting, int64(c.Buffered())) })
-		logged = max(logged, srv.Stats().Logged.LogBytes)
-		runtime.Gosched()
-	}
+	testkit.Receive(t, "all is emitted", over)
 	if most := int64(soft + size + 1<<10); waiting > most || waiting < soft {
 		t.Errorf("%d bytes waited for one connection, want up to %d", waiting, most)
 	}
