@@ -10,6 +10,7 @@ import (
 
 	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/codec/control"
+	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/internal/testkit"
 	"github.com/agloop/agloop/run"
 )
@@ -91,7 +92,10 @@ func (v *viewer) start(ref, input string) {
 // read returns the next frame, or how the connection ended.
 func (v *viewer) read() (f seen, err error) {
 	v.t.Helper()
-	_, p, err := v.Message()
+	op, p, err := v.Message()
+	for ; err == nil && op == frame.Ping; op, p, err = v.Message() {
+		v.Put(testkit.Message(frame.Pong, p))
+	}
 	if err != nil {
 		return f, err
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/agloop/agloop"
@@ -58,6 +59,11 @@ func serveBare(t testing.TB, cfg agloop.ServerConfig) (*agloop.Server, string) {
 // Authorization names; its Value is the name in upper case, and "name" is granted as its value.
 func serveEach(t testing.TB, cfg agloop.ServerConfig) (*agloop.Server, string) {
 	t.Helper()
+	return serve(t, forEach(cfg))
+}
+
+// forEach is the config of such a server.
+func forEach(cfg agloop.ServerConfig) agloop.ServerConfig {
 	cfg.Authorize = func(_ context.Context, req *agloop.Request) (agloop.Grant, error) {
 		key := req.Header.Get("Authorization")
 		return agloop.Grant{
@@ -65,7 +71,23 @@ func serveEach(t testing.TB, cfg agloop.ServerConfig) (*agloop.Server, string) {
 			Values:    []any{"name", key},
 		}, nil
 	}
-	return serve(t, cfg)
+	return cfg
+}
+
+// serveTight is serveEach for connections of which the server's kernel takes little, so that much is
+// never on its way.
+func serveTight(t testing.TB, cfg agloop.ServerConfig) (*agloop.Server, string) {
+	t.Helper()
+	lc := net.ListenConfig{Control: func(_, _ string, rc syscall.RawConn) error {
+		return rc.Control(func(fd uintptr) { // what is accepted has it too
+			_ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_SNDBUF, 8<<10)
+		})
+	}}
+	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return serveOn(t, ln, agloop.NewServer(forEach(cfg)))
 }
 
 // newWireOf connects as the principal of that key, "" as nobody.

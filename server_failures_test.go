@@ -3,6 +3,7 @@ package agloop_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"runtime"
 	"slices"
 	"strings"
@@ -181,9 +182,9 @@ func TestR12GoneForLong(t *testing.T) {
 // without a viewer, one after another. Who asks for it is told so. A viewer keeps what it has not read,
 // and runs go on.
 func TestR14MemoryShort(t *testing.T) {
-	const pieces, size = 240, 500
+	const pieces, size, bound = 240, 500, 1 << 20
 	p, srv, addr := servePuppets(t, agloop.ServerConfig{Runs: agloop.RunsConfig{
-		WindowEvents: 8, WindowBytes: 4 << 10, LogBytes: 1 << 20,
+		WindowEvents: 8, WindowBytes: 4 << 10, LogBytes: bound,
 	}})
 	piece := strings.Repeat("x", size)
 	epochs := map[string]uint64{}
@@ -195,7 +196,7 @@ func TestR14MemoryShort(t *testing.T) {
 		epochs[key] = v.attachments[1].cursor().Epoch
 		testkit.Await(t, "nothing is being folded", func() bool {
 			stacks := make([]byte, 1<<20)
-			return !bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("(*liveLog).fold("))
+			return !bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("(*liveLog).startFolding"))
 		})
 		return v
 	}
@@ -215,17 +216,22 @@ func TestR14MemoryShort(t *testing.T) {
 	seen := begin("seen")
 	slow := newViewer(t, addr, "seen")
 
-	if _, err := srv.StartRun(t.Context(), agloop.RunKey{Scope: "host", Thread: "t", Run: "host"}, nil); err != nil {
-		t.Fatal(err)
+	more := func(n int) { // of a run that is too short to be folded, and takes what it says
+		id := fmt.Sprint("host", n)
+		if _, err := srv.StartRun(t.Context(), agloop.RunKey{Scope: "host", Thread: id, Run: id}, nil); err != nil {
+			t.Fatal(err)
+		}
+		p.count(id, 2, 2, 3000)
 	}
-	p.say("host")
+	n := 0
 	for i, want := range []map[string]string{
 		{"ended": "gone ended", "seen": "from 2"},
 		{"ended": "gone ended", "away": "gone trimmed", "seen": "from 2"},
 		{"ended": "gone ended", "away": "gone trimmed", "later": "gone trimmed", "seen": "from 2"},
 	} {
-		for shed := uint64(0); shed <= uint64(i); shed = srv.Stats().Logged.Shed {
-			p.add("host", piece)
+		for ; srv.Stats().Logged.Shed <= uint64(i); n++ {
+			more(n)
+			testkit.Await(t, "logs keep to their bound", func() bool { return srv.Stats().Logged.LogBytes <= bound })
 		}
 		if n := srv.Stats().Logged.Shed; n != uint64(i+1) {
 			t.Errorf("%d logs are shed, want %d", n, i+1)

@@ -19,15 +19,14 @@ import (
 // had missed. Here a run goes on at full speed while viewers are given a long replay, one of which does not
 // read: what is live comes behind all of the replay.
 func TestR10LiveBehindReplay(t *testing.T) {
-	const missed, live = 2000, 6000
-	p, srv, addr := servePuppets(t, agloop.ServerConfig{
-		Limits: agloop.Limits{SoftLimit: 64 << 10, WriteTimeout: -1}, Runs: agloop.RunsConfig{FoldedBytes: 64 << 20},
-	})
+	const missed, live = 400, 2000
+	p := newPuppets(t)
+	srv, addr := serveTight(t, agloop.ServerConfig{Agent: p, Limits: agloop.Limits{SoftLimit: 16 << 10, WriteTimeout: -1}})
 	first := newViewer(t, addr, "ann")
 	first.start("1", namedInput("t", "r"))
 	first.events(1)
 	for n := uint64(2); n <= missed; n += 10 { // few at a time, so that this one is never behind
-		p.count("r", n, n+9, 3000)
+		p.count("r", n, n+9, 1000)
 		first.events(10)
 	}
 	at := first.attachments[1].cursor()
@@ -97,7 +96,7 @@ func (v *viewer) wantNumbers(f seen) {
 // viewer went from the replay to what is live. Here viewers come all the time while a run goes on at full
 // speed, and behind its end: each gets every offset behind its cursor, once and in order.
 func TestR10ChangeToLive(t *testing.T) {
-	const pieces, end = 6000, 6000 + 4
+	const pieces, end = 2000, 2000 + 4
 	_, addr := serveEach(t, agloop.ServerConfig{Agent: numbered(pieces), Runs: agloop.RunsConfig{WindowEvents: 64}})
 	fast := newViewer(t, addr, "ann")
 	fast.start("1", namedInput("t", "r"))
@@ -150,9 +149,10 @@ func TestR10ChangeToLive(t *testing.T) {
 // and saw nothing until the end. Here each tab has every event at once, however it came and though the
 // first one does not read; and what it starts itself on the busy thread is answered at once.
 func TestR20SecondTab(t *testing.T) {
-	p, srv, addr := servePuppets(t, agloop.ServerConfig{
-		Limits: agloop.Limits{SoftLimit: 8 << 10, WriteTimeout: -1},
-		Runs:   agloop.RunsConfig{WindowEvents: 4},
+	p := newPuppets(t)
+	srv, addr := serveTight(t, agloop.ServerConfig{
+		Agent:  p,
+		Limits: agloop.Limits{SoftLimit: 8 << 10, WriteTimeout: -1}, Runs: agloop.RunsConfig{WindowEvents: 4},
 	})
 	tab1 := newNarrowViewer(t, addr, "ann")
 	tab1.start("1", namedInput("t", "r"))
@@ -187,7 +187,7 @@ func TestR20SecondTab(t *testing.T) {
 		tab4.want(fmt.Sprint(n))
 	}
 	for !oneFull(srv) { // the first tab
-		more(30_000)
+		more(1000)
 	}
 	for range 10 {
 		more(10)

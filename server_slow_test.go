@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -26,17 +27,23 @@ func oneFull(srv *agloop.Server) (full bool) {
 // Here as much is emitted to one: its connection holds no more than the soft limit and one event, the log no
 // more than its bounds, and when it reads it gets what there was in order, and then that the rest is gone.
 func TestR2SlowSocketHoldsLittle(t *testing.T) {
-	const size, events = 16 << 10, 56 << 20 / (16 << 10)
-	const soft, window, folded = 64 << 10, 128 << 10, 512 << 10
+	const size, events = 64 << 10, 56 << 20 / (64 << 10)
+	const soft, window, folded = 64 << 10, 256 << 10, 512 << 10
 	value := json.RawMessage(`"` + strings.Repeat("x", size-100) + `"`)
-	bothThere := make(chan struct{})
-	srv, addr := serveEach(t, agloop.ServerConfig{
+	bothThere, over := make(chan struct{}), make(chan struct{})
+	var waiting, logged int64 // at the most
+	var srv *agloop.Server
+	var addr string
+	srv, addr = serveEach(t, agloop.ServerConfig{
 		Limits: agloop.Limits{SoftLimit: soft, WriteTimeout: -1},
 		Runs:   agloop.RunsConfig{WindowBytes: window, FoldedBytes: folded},
 		Agent: agloop.AgentFunc(func(_ context.Context, r *agloop.Run) (err error) {
+			defer close(over)
 			<-bothThere
 			for i := range events {
 				err = errors.Join(err, r.Emit(&agui.Custom{Name: fmt.Sprint(i + 2), Value: value}))
+				srv.Conns(func(c *agloop.Conn) { waiting = max(waiting, int64(c.Buffered())) })
+				logged = max(logged, srv.Stats().Logged.LogBytes)
 			}
 			return err
 		}),
@@ -47,12 +54,9 @@ func TestR2SlowSocketHoldsLittle(t *testing.T) {
 	fast.start("1", namedInput("t", "r"))
 	fast.await("RUN_STARTED")
 	slow.await("RUN_STARTED")
+	go func() { _, _ = io.Copy(io.Discard, fast.Conn) }()
 	close(bothThere)
-	var waiting, logged int64
-	for fast.next().name != "RUN_FINISHED" {
-		srv.Conns(func(c *agloop.Conn) { waiting = max(waiting, int64(c.Buffered())) })
-		logged = max(logged, srv.Stats().Logged.LogBytes)
-	}
+	testkit.Receive(t, "all is emitted", over)
 	if most := int64(soft + size + 1<<10); waiting > most || waiting < soft {
 		t.Errorf("%d bytes waited for one connection, want up to %d", waiting, most)
 	}
@@ -78,7 +82,8 @@ func TestR2SlowSocketHoldsLittle(t *testing.T) {
 // TestR31QuietRunOnAFullConnection: an attachment to a run that says nothing is answered when there is room,
 // though there was none when it was asked for.
 func TestR31QuietRunOnAFullConnection(t *testing.T) {
-	p, srv, addr := servePuppets(t, agloop.ServerConfig{Limits: agloop.Limits{SoftLimit: 8 << 10, WriteTimeout: -1}})
+	p := newPuppets(t)
+	srv, addr := serveTight(t, agloop.ServerConfig{Agent: p, Limits: agloop.Limits{SoftLimit: 8 << 10, WriteTimeout: -1}})
 	v := newViewer(t, addr, "ann")
 	v.start("1", namedInput("q", "quiet"))
 	p.count("quiet", 2, 3, 10)
@@ -90,7 +95,7 @@ func TestR31QuietRunOnAFullConnection(t *testing.T) {
 	fast.attachAt("1", "t", "loud", run.Cursor{})
 	fast.events(2)
 	for n := uint64(3); !oneFull(srv); n++ {
-		p.count("loud", n, n, 30_000)
+		p.count("loud", n, n, 1000)
 		fast.events(1)
 	}
 	slow.attachAt("2", "q", "quiet", at)
