@@ -1,6 +1,7 @@
 package run_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -68,6 +69,7 @@ func (g *game) newLife(n, how int, agent *puppet) *life {
 func (g *game) start(s step) {
 	n, how := abs(s.arg(0))%modelRuns, abs(s.arg(2))
 	agent := newPuppet()
+	agent.onCall = func(context.Context) { g.called.Add(1) }
 	begin := agent.start(inputOf(n, how), keyOf(n).Scope, byte(how&startOther))
 	begin.OnDisconnect, begin.Keep = policies[how/startAlone%4].onDisconnect, policies[how/startAlone%4].keep
 	var out run.Outlet
@@ -314,24 +316,30 @@ func (g *game) say(s step) {
 func (g *game) sayOnce(n int, id, words string) {
 	l, one := g.names[n], &said{}
 	g.said = append(g.said, one)
-	known := g.hub.Say(g.t.Context(), keyOf(n), id, words, func(ok bool) {
+	err := g.hub.Say(g.t.Context(), keyOf(n), id, words, func(ok bool) {
 		one.mu.Lock()
 		defer one.mu.Unlock()
 		one.got = append(one.got, ok)
 	})
-	want := true
+	var want error
 	switch {
 	case l != nil && (l.isLive() || l.answers != nil):
 		l.say(g, one, id, words)
-	case l != nil && l.phase == phaseKept && g.loadable("read") == nil:
+	case g.loadable("read") != nil:
+		want = errOdd
+		g.saw("say: a store that fails")
+	case l == nil:
+		want = run.ErrGone
+		g.saw("say: unknown")
+	case l.phase >= phaseBuried:
+		want = run.ErrBuried
+		g.saw("say: a tombstone")
+	default:
 		one.answer(false)
 		g.saw("say: ended")
-	default:
-		want = false
-		g.saw("say: unknown")
 	}
-	if known != want {
-		g.fail("R22: run %d is known %v to who says something, want %v", n, known, want)
+	if err != want {
+		g.fail("R22: saying something to run %d: %v, want %v", n, err, want)
 	}
 }
 

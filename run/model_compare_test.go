@@ -125,6 +125,7 @@ func (g *game) compareSaid() {
 // compareFigures compares what a hub counts.
 func (g *game) compareFigures() {
 	want := g.total
+	want.Started = g.called.Load()
 	running, lingering := 0, 0
 	for _, l := range g.lives {
 		switch {

@@ -20,7 +20,7 @@ type hubCalls interface {
 	Start(ctx context.Context, s *run.Start, out run.Outlet) (*run.Live, *run.Viewer, error)
 	Attach(ctx context.Context, k run.RunKey, at run.Cursor, out run.Outlet) (*run.Live, *run.Viewer, error)
 	Cancel(ctx context.Context, k run.RunKey, cause error) error
-	Say(ctx context.Context, k run.RunKey, id, text string, told func(ok bool)) bool
+	Say(ctx context.Context, k run.RunKey, id, text string, told func(ok bool)) error
 	Follow(scope, thread string, wake func(run.RunKey)) (stop func())
 	List(ctx context.Context, scope, thread string) iter.Seq2[run.Record, error]
 }
@@ -59,7 +59,8 @@ type game struct {
 	seats   []*seat
 	follows []*following
 	said    []*said
-	total   metrics.Runs // what is counted
+	total   metrics.Runs  // what is counted
+	called  atomic.Uint64 // agents, of all runs
 }
 
 // modelThread is what a thread has.

@@ -98,7 +98,6 @@ func (l *life) isLive() bool { return l.phase <= phaseRuns }
 func (l *life) learn(g *game) {
 	if l.phase == phaseWaits && (l.apart || g.threadOf(l).active == l || l.cancelled != nil) {
 		l.phase, l.uncalled = phaseRuns, l.apart || g.threadOf(l).active != l
-		g.total.Started++
 	}
 	var attempts []attempt
 	l.agent.locked(func() { attempts, l.agent.attempts = l.agent.attempts, nil })

@@ -205,7 +205,7 @@ func (s forgetful) List(ctx context.Context, scope string) iter.Seq2[run.Record,
 
 type answering struct{ hubCalls }
 
-func (h answering) Say(ctx context.Context, k run.RunKey, id, text string, told func(bool)) bool {
+func (h answering) Say(ctx context.Context, k run.RunKey, id, text string, told func(bool)) error {
 	return h.hubCalls.Say(ctx, k, id, text, func(ok bool) {
 		if told(ok); ok {
 			told(ok)
@@ -218,7 +218,7 @@ type taking struct {
 	n int
 }
 
-func (h *taking) Say(ctx context.Context, k run.RunKey, id, text string, told func(bool)) bool {
+func (h *taking) Say(ctx context.Context, k run.RunKey, id, text string, told func(bool)) error {
 	h.n++
 	return h.hubCalls.Say(ctx, k, fmt.Sprint(id, "#", h.n), text, told)
 }

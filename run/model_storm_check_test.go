@@ -212,18 +212,19 @@ func (s *storm) checkTexts() {
 	taken := make(map[name]int) // when it was known that it was taken
 	for _, c := range s.calls {
 		switch {
-		case c.verb == "say" && len(c.got) != 1:
+		case c.verb != "say":
+		case c.err != nil && len(c.got) != 0:
+			s.g.fail("R22: a text for run %d has the answers %v, and %v", c.n, c.got, c.err)
+		case c.err == nil && len(c.got) != 1:
 			s.g.fail("R22: a text for run %d has the answers %v", c.n, c.got)
-		case c.verb == "said to nobody" && len(c.got) != 0:
-			s.g.fail("R22: a text for run %d, which is unknown, has the answers %v", c.n, c.got)
-		case c.verb == "say" && c.got[0]:
+		case c.err == nil && c.got[0]:
 			if k := (name{c.n, c.id}); taken[k] == 0 || c.told < taken[k] {
 				taken[k] = c.told
 			}
 		}
 	}
 	for _, c := range s.calls {
-		if at := taken[name{c.n, c.id}]; c.verb == "say" && !c.got[0] && at > 0 && c.from > at {
+		if at := taken[name{c.n, c.id}]; c.verb == "say" && c.err == nil && !c.got[0] && at > 0 && c.from > at {
 			s.g.fail("R22: a text for run %d that was taken is answered %v", c.n, c.got)
 		}
 	}

@@ -373,12 +373,9 @@ func (s *storm) view(st step) {
 // say says something to a run.
 func (s *storm) say(n int, id string) {
 	c := s.call(&stormCall{verb: "say", n: n, id: id})
-	known := s.g.hub.Say(s.g.t.Context(), keyOf(n), id, "text", func(ok bool) {
+	err := s.g.hub.Say(s.g.t.Context(), keyOf(n), id, "text", func(ok bool) {
 		now := s.tick()
 		s.locked(func() { c.got, c.told = append(c.got, ok), now })
 	})
-	s.returned(c, nil)
-	if !known {
-		s.locked(func() { c.verb = "said to nobody" })
-	}
+	s.returned(c, err)
 }
