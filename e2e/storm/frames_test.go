@@ -40,7 +40,7 @@ func TestFramesCountEvents(t *testing.T) {
 // TestFramesCutInTheMiddle of one, wherever they are asked to.
 func TestFramesCutInTheMiddle(t *testing.T) {
 	all, _ := stream()
-	for from := 0; from < len(all); from += 1 + from/100 {
+	for from := 0; from < len(all); from += 1 + from/20 {
 		var f frames
 		f.scan(all[:from])
 		n, ok := f.cut(all[from:])

@@ -45,7 +45,11 @@ func hostConfig(a *teller) server.Config {
 			PingInterval: pingAfter, PongTimeout: pongWithin, HandshakeTimeout: greeting,
 			SoftLimit: 2 << 10 << rnd.IntN(6),
 		},
-		Runs: server.RunsConfig{WindowEvents: 8 << rnd.IntN(5), Retention: 10 * time.Minute},
+		Runs: server.RunsConfig{
+			WindowEvents: 8 << rnd.IntN(5),
+			// However long a client takes to come back: that says more about the machine.
+			Grace: -1, Retention: 10 * time.Minute,
+		},
 		Authorize: func(_ context.Context, req *server.Request) (server.Grant, error) {
 			return server.Grant{Principal: server.Principal{Key: req.Header.Get("Authorization")}}, nil
 		},

@@ -31,6 +31,7 @@ type options struct {
 	kills   int           // of each client process, at most; of the server half as many
 	pace    time.Duration // that a run takes, about
 	limit   time.Duration // of a storm
+	within  time.Duration // that everybody must know, once connected again, that a run is lost
 }
 
 func main() {
@@ -68,6 +69,7 @@ func run(args []string) int {
 	flags.IntVar(&o.kills, "kills", 12, "how often a client process is killed, at most, and twice as often as the server")
 	flags.DurationVar(&o.pace, "pace", 5*time.Second, "what a run takes, about")
 	flags.DurationVar(&o.limit, "limit", 3*time.Minute, "what a storm may take")
+	flags.DurationVar(&o.within, "within", time.Second, "how soon behind a reconnect it must be told that a run is lost")
 	flags.Uint64Var(&o.seed, "seed", 0, "what decides; 0 is a new one")
 	if err := flags.Parse(args); err != nil {
 		return 2

@@ -110,7 +110,7 @@ func (l *lane) run(ctx context.Context) {
 // make makes a run, to its end or until the server has lost it.
 func (l *lane) make(ctx context.Context, name string) {
 	l.started.Add(1)
-	within, h := l.begin(ctx, l.owner, "run "+name)
+	within, h := l.begin(ctx, l.owner, "", name)
 	defer l.end(h)
 	j := &judge{Run: name}
 	joinAt := random(l.o.seed, "visit "+name).IntN(l.o.length() / 4)
@@ -136,10 +136,10 @@ func (l *lane) make(ctx context.Context, name string) {
 	l.runs++
 	l.ends += lost
 	l.truncated += lost
-	l.mu.Unlock()
-	if j.Ends > 0 && l.deaths.Load() > 0 {
-		l.completed.Add(1)
+	if j.Ends > 0 && len(l.deaths) > 0 {
+		l.completed++
 	}
+	l.mu.Unlock()
 	l.heardOf("", j)
 }
 
@@ -148,7 +148,7 @@ func (l *lane) checkLoss(h *hearing, j *judge, err error) {
 	known := errors.Is(err, client.ErrTruncated) && errors.Is(err, client.ErrGone)
 	unknown := errors.Is(err, client.ErrStartUnknown)
 	if !known && (!unknown || j.Started) {
-		l.fault("%s, place %d: %v", h.what, j.Next, err)
+		l.fault("%v, place %d: %v", h, j.Next, err)
 		return
 	}
 	if unknown {
@@ -156,24 +156,24 @@ func (l *lane) checkLoss(h *hearing, j *judge, err error) {
 		l.unknown++
 		l.mu.Unlock()
 	}
-	l.noteTold(h)
+	l.noteLoss(h)
 }
 
 // visit attaches to a run of the lane where its owner is.
 func (l *lane) visit(ctx context.Context, at client.Cursor, j *judge) {
-	within, h := l.begin(ctx, l.visitor, "a visit of "+j.Run)
+	within, h := l.begin(ctx, l.visitor, "a visitor", j.Run)
 	defer l.end(h)
 	for ev, err := range l.visitor.Attach(within, l.thread, j.Run, at) {
 		switch {
 		case err == nil:
 			j.hear(ev)
 		case errors.Is(err, client.ErrGone):
-			l.noteTold(h)
+			l.noteLoss(h)
 		default:
-			l.fault("%s, place %d: %v", h.what, j.Next, err)
+			l.fault("%v, place %d: %v", h, j.Next, err)
 		}
 	}
-	l.heardOf("a visitor", j)
+	l.heardOf(h.who, j)
 }
 
 // aFollower is who hears a run since it follows its thread.
@@ -194,7 +194,7 @@ func (l *lane) follow(ctx context.Context, c *socket) {
 		case ctx.Err() != nil:
 			// Nobody waits any more.
 		case isGone && j != nil && gone.Run == j.Run:
-			l.noteTold(h)
+			l.noteLoss(h)
 			over()
 		case isGone && j == nil && gone.Run != "":
 			// A run of which nothing had come.
@@ -203,7 +203,7 @@ func (l *lane) follow(ctx context.Context, c *socket) {
 		default:
 			if started, ok := ev.(*agui.RunStarted); ok && j == nil {
 				j = &judge{Run: started.RunID, Joined: true}
-				_, h = l.begin(ctx, c, "the follow of "+j.Run)
+				_, h = l.begin(ctx, c, aFollower, j.Run)
 			}
 			if j == nil {
 				l.fault("the follow of %s got %s before RUN_STARTED", l.thread, encoded(ev))

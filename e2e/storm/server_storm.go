@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -13,9 +14,6 @@ import (
 	"time"
 )
 
-// toldWithin is how soon everybody must know, once connected again, that a run is lost.
-const toldWithin = time.Second
-
 // serverStorm is the storm of the server process: it is killed with SIGKILL, and started again on the same
 // port, where it knows nothing of the runs before.
 type serverStorm struct {
@@ -26,19 +24,18 @@ type serverStorm struct {
 	groups []group
 
 	// Any goroutine.
-	started   atomic.Int64 // runs
-	applied   atomic.Int64 // events, by those who have started the runs
-	completed atomic.Int64 // runs that have ended well after the first death
-	deaths    atomic.Int64
-	calm      chan struct{} // closed when the server is not killed any more
+	started atomic.Int64  // runs
+	applied atomic.Int64  // events, by those who have started the runs
+	calm    chan struct{} // closed when the server is not killed any more
 
 	// Any goroutine, under the tally's mu.
 	hearings  map[*hearing]struct{} // under way
-	death     time.Time             // the last one
-	told      []time.Duration       // behind a reconnect
-	ended     []heard               // runs that have come to their end for somebody
-	truncated int                   // runs that were lost, for those who had started them
-	unknown   int                   // of them, those of which nobody knows whether they had begun
+	deaths    []time.Time           // of the server, one for each of its lives but the last
+	told      []loss
+	ended     []heard // runs that have come to their end for somebody
+	truncated int     // runs that were lost, for those who had started them
+	unknown   int     // of them, those of which nobody knows whether they had begun
+	completed int     // runs that have ended well after the first death
 }
 
 // heard is what somebody has heard of a run; who is "" for who started it.
@@ -50,11 +47,26 @@ type heard struct {
 // hearing is somebody's hearing of one run.
 type hearing struct {
 	// Immutable.
-	what   string
+	run    string
+	who    string // hears it; "" for who started it
 	by     *socket
 	began  time.Time
 	over   chan struct{} // closed when it is
 	cancel context.CancelFunc
+}
+
+func (h *hearing) String() string {
+	if h.who == "" {
+		return "run " + h.run
+	}
+	return h.who + " of run " + h.run
+}
+
+// loss is that somebody was told that a run is lost.
+type loss struct {
+	*hearing
+	at   time.Time
+	took time.Duration // from the moment at which there was a connection again
 }
 
 // stormServer has the server killed again and again in the midst of runs.
@@ -168,14 +180,13 @@ func (s *serverStorm) kill(ctx context.Context, c *child) (*child, error) {
 		}
 		linger(ctx, killLatest/2+time.Duration(rnd.Int64N(int64(killLatest/2))))
 		live := s.live()
+		s.mu.Lock()
+		s.deaths = append(s.deaths, time.Now())
+		s.mu.Unlock()
 		c.kill()
 		if err := c.wait(); err == nil || c.cmd.ProcessState.Exited() {
 			return nil, fmt.Errorf("the server process has ended by itself: %w", err)
 		}
-		s.mu.Lock()
-		s.death = time.Now()
-		s.mu.Unlock()
-		s.deaths.Add(1)
 		var err error
 		if c, err = s.start(ctx); err != nil {
 			return nil, err
@@ -198,7 +209,7 @@ func (s *serverStorm) live() (list []*hearing) {
 // awaitTold waits until everybody has been told of the end of a run that the server has lost. Who has
 // not after a long time never will.
 func (s *serverStorm) awaitTold(ctx context.Context, live []*hearing) {
-	patience := time.NewTimer(s.cfg.Pace + 10*toldWithin)
+	patience := time.NewTimer(s.cfg.Pace + 10*s.o.within)
 	defer patience.Stop()
 	for i, h := range live {
 		select {
@@ -212,7 +223,7 @@ func (s *serverStorm) awaitTold(ctx context.Context, live []*hearing) {
 			select {
 			case <-h.over:
 			default:
-				s.fault("%s: the server has lost it, and nobody was told", h.what)
+				s.fault("%v: the server has lost it, and nobody was told", h)
 				s.mu.Lock()
 				s.lost++
 				s.mu.Unlock()
@@ -224,9 +235,9 @@ func (s *serverStorm) awaitTold(ctx context.Context, live []*hearing) {
 }
 
 // begin notes a hearing.
-func (s *serverStorm) begin(ctx context.Context, by *socket, what string) (context.Context, *hearing) {
+func (s *serverStorm) begin(ctx context.Context, by *socket, who, run string) (context.Context, *hearing) {
 	ctx, cancel := context.WithCancel(ctx)
-	h := &hearing{what: what, by: by, began: time.Now(), over: make(chan struct{}), cancel: cancel}
+	h := &hearing{run: run, who: who, by: by, began: time.Now(), over: make(chan struct{}), cancel: cancel}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hearings[h] = struct{}{}
@@ -242,33 +253,19 @@ func (s *serverStorm) end(h *hearing) {
 	close(h.over)
 }
 
-// noteTold notes that somebody is told that a run is lost, and how long that took from the moment at
-// which there was a connection again.
-func (s *serverStorm) noteTold(h *hearing) {
+// noteLoss notes that somebody is told that a run is lost.
+func (s *serverStorm) noteLoss(h *hearing) {
 	now, from := time.Now(), time.Unix(0, h.by.opened.Load())
-	s.mu.Lock()
-	death := s.death
-	s.mu.Unlock()
-	if death.Before(h.began.Add(-toldWithin)) { // a client may not have noticed yet what was before
-		s.fault("%s: it was lost, and the server lives", h.what)
-		return
-	}
-	took := time.Duration(0)
-	if from.After(death) { // else the news of the connection is still on its way
-		if from.Before(h.began) {
-			from = h.began
-		}
-		took = now.Sub(from)
-	}
-	if took > toldWithin {
-		s.fault("%s: that it is lost was told after %v", h.what, took)
+	if from.Before(h.began) {
+		from = h.began
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if took > toldWithin {
-		s.lost++
+	took := time.Duration(0)
+	if n := len(s.deaths); n > 0 && from.After(s.deaths[n-1]) { // else the news of the connection is on its way
+		took = now.Sub(from)
 	}
-	s.told = append(s.told, took)
+	s.told = append(s.told, loss{h, now, took})
 }
 
 // judge compares what was heard with what the agents of all servers have emitted.
@@ -298,21 +295,32 @@ func (s *serverStorm) judge() error {
 			followed++
 		}
 	}
-	slices.Sort(s.told)
+	for _, l := range s.told {
+		if l.took > s.o.within {
+			s.fault("%v: that it is lost was told after %v", l, l.took)
+			s.lost++
+		}
+		r, ran := records[l.run]
+		if ran && (r.Life >= len(s.deaths) || l.at.Before(s.deaths[r.Life])) {
+			s.fault("%v: it was lost, and its server lived", l)
+			s.lost++
+		}
+	}
+	slices.SortFunc(s.told, func(a, b loss) int { return cmp.Compare(a.took, b.took) })
 	worst := func(share float64) int {
 		if len(s.told) == 0 {
 			return 0
 		}
-		return int(s.told[int(share*float64(len(s.told)-1))].Milliseconds())
+		return int(s.told[int(share*float64(len(s.told)-1))].took.Milliseconds())
 	}
-	deaths := int(s.deaths.Load())
+	deaths := len(s.deaths)
 	s.figure("killed", deaths, 1)
 	s.figure("runs cut short", s.truncated, deaths)
 	s.figure("starts unknown", s.unknown, deaths*s.o.sockets/2)
 	s.figure("told", len(s.told), s.truncated)
 	s.figure("ms to tell, p99", worst(.99), 0)
 	s.figure("at most", worst(1), 0)
-	s.figure("completed after a restart", int(s.completed.Load()), s.o.sockets)
+	s.figure("completed after a restart", s.completed, s.o.sockets)
 	s.figure("followed", followed, s.o.sockets/8)
 	s.figure("events", s.events, s.o.events)
 	return nil
