@@ -123,15 +123,19 @@ func (c *clientConfig) make(ctx context.Context, s *socket, p *plan, k *kept) er
 	asked := false
 	var cancelling sync.WaitGroup
 	defer cancelling.Wait()
+	cancel := func() { // when it is due; the next life does it again
+		if p.cancelAt >= 0 && k.Judge.Started && k.Judge.Next >= p.cancelAt && !asked {
+			asked = true
+			cancelling.Go(func() { _ = s.Cancel(ctx, p.thread, p.run) })
+		}
+	}
+	cancel() // the life before may have had all events, and have been killed as it asked
 	for ev, err := range s.Run(ctx, script{p.run}.input(p.thread, p.wait())) {
 		if err != nil {
 			return fmt.Errorf("run %s, place %d: %w", p.run, k.Judge.Next, err)
 		}
 		k.Judge.hear(ev)
-		if p.cancelAt >= 0 && k.Judge.Next >= p.cancelAt && !asked {
-			asked = true
-			cancelling.Go(func() { _ = s.Cancel(ctx, p.thread, p.run) }) // the next life does it again
-		}
+		cancel()
 	}
 	return nil
 }
