@@ -117,7 +117,7 @@ func TestAgloop(t *testing.T) {
 	t.Run("resume", func(t *testing.T) {
 		t.Parallel()
 		c := startAgloop(t, program)
-		m := &resumeMode{rate: 10, delta: 40, length: 1}
+		m := &resumeMode{rate: 10, delta: 40, length: 1, returns: 2}
 		r, err := resumeRun(&c, m, 100, 100*time.Millisecond, 200*time.Millisecond)
 		check(t, err, "")
 		if err == nil && (value[int](t, r, "finished") != 100 || value[uint64](t, r, "checked") != 100*14) {

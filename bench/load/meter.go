@@ -66,6 +66,22 @@ func (e *engine) clocks(m *meter, pid int) (err error) {
 	return err
 }
 
+// lengthen adds the window from a to b to the one that m ends.
+func (m *meter) lengthen(a, b meter) {
+	m.at += b.at - a.at
+	m.server += b.server - a.server
+	m.load += b.load - a.load
+	m.reads += b.reads - a.reads
+	m.frames += b.frames - a.frames
+	m.user += b.user - a.user
+	m.sys += b.sys - a.sys
+	m.steal += b.steal - a.steal
+	m.othersAt += b.othersAt - a.othersAt
+	m.others += b.others - a.others
+	m.deferred += b.deferred - a.deferred
+	m.rss = b.rss
+}
+
 // catchUp is how long the load runs after a slow reading before the window begins, to send what has
 // become due meanwhile.
 const catchUp = int64(20 * time.Millisecond)

@@ -20,11 +20,12 @@ type resumeConn struct {
 }
 
 // resumeMode has a run for each client, cuts all connections at once and has all clients return at
-// once, while the runs go on. Every event must come once: offsets follow each other, and what each token
+// once, as often as it is asked, while the runs go on. Every event must come once: offsets follow each other, and what each token
 // says is that of the one before without its first letter.
 type resumeMode struct {
 	e                   *engine
 	rate, delta, length int
+	returns             int // of all clients, one after another; 0 is one
 	ready               int // clients that have had a token
 	resumed, finished   int
 	events              uint64
@@ -152,6 +153,33 @@ func (m *resumeMode) dialAll() error {
 	return nil
 }
 
+// again cuts all connections, and has the clients return after a while. The window is that of the return.
+func (m *resumeMode) again(c *common, away time.Duration, await func() error) (a, b meter, err error) {
+	e := m.e
+	if err = m.cutAll(); err != nil {
+		return a, b, err
+	}
+	if err = e.until(e.now()+int64(away), nil); err != nil {
+		return a, b, err
+	}
+	if a, err = e.meter(c.pid); err != nil {
+		return a, b, err
+	}
+	e.awake, m.resumed = e.ownCore, 0
+	if err = e.clocks(&a, c.pid); err != nil {
+		return a, b, err
+	}
+	if err = m.dialAll(); err != nil {
+		return a, b, err
+	}
+	if err = await(); err != nil {
+		return a, b, err
+	}
+	e.awake = false
+	b, err = e.meter(c.pid)
+	return a, b, err
+}
+
 func resumeMain(args []string) (*common, *report, error) {
 	var c common
 	m := &resumeMode{}
@@ -161,6 +189,7 @@ func resumeMain(args []string) (*common, *report, error) {
 	fs.IntVar(&m.rate, "rate", 2, "tokens per second of a run")
 	fs.IntVar(&m.delta, "delta", 40, "bytes of text in a token")
 	fs.IntVar(&m.length, "seconds", 6, "length of a run")
+	fs.IntVar(&m.returns, "returns", 1, "how often all connections are cut and come back")
 	warm := fs.Duration("warm", time.Second, "time until all connections are cut")
 	away := fs.Duration("away", 2*time.Second, "time until all clients return")
 	fs.Parse(args)
@@ -169,12 +198,13 @@ func resumeMain(args []string) (*common, *report, error) {
 }
 
 func resumeRun(c *common, m *resumeMode, clients int, warm, away time.Duration) (*report, error) {
+	returns := max(m.returns, 1)
 	switch {
 	case m.rate < 1 || m.delta < 2:
 		return nil, errors.New("--rate lies above 0, --delta above 1")
 	case away < 2*time.Second/time.Duration(m.rate):
 		return nil, fmt.Errorf("--away %v does not leave a run of %d tokens a second any to resume with", away, m.rate)
-	case warm+away > time.Duration(m.length)*time.Second:
+	case warm+time.Duration(returns)*away > time.Duration(m.length)*time.Second:
 		return nil, fmt.Errorf("runs of %d s are over before the clients return", m.length)
 	}
 	c.protocol = protocolV1
@@ -207,31 +237,18 @@ func resumeRun(c *common, m *resumeMode, clients int, warm, away time.Duration) 
 	if err := await(&m.ready, "had a token"); err != nil {
 		return nil, err
 	}
-	if err := m.cutAll(); err != nil {
-		return nil, err
+	var from, to meter
+	for i := range returns {
+		a, b, err := m.again(c, away, func() error { return await(&m.resumed, "had an event again") })
+		if err != nil {
+			return nil, err
+		}
+		if i == 0 {
+			from, to = a, b
+		} else {
+			to.lengthen(a, b)
+		}
 	}
-	if err := e.until(e.now()+int64(away), nil); err != nil {
-		return nil, err
-	}
-	a, err := e.meter(c.pid)
-	if err != nil {
-		return nil, err
-	}
-	e.awake = e.ownCore
-	if err := e.clocks(&a, c.pid); err != nil {
-		return nil, err
-	}
-	if err := m.dialAll(); err != nil {
-		return nil, err
-	}
-	if err := await(&m.resumed, "had an event again"); err != nil {
-		return nil, err
-	}
-	b, err := e.meter(c.pid)
-	if err != nil {
-		return nil, err
-	}
-	e.awake = false
 	if err := await(&m.finished, "had the end of their run"); err != nil {
 		return nil, err
 	}
@@ -241,7 +258,8 @@ func resumeRun(c *common, m *resumeMode, clients int, warm, away time.Duration) 
 	r.add("clients", clients)
 	r.add("rate", m.rate)
 	r.add("away_ms", away.Milliseconds())
-	r.windowOf(a, b, c.pid, "conn", uint64(clients))
+	r.add("returns", returns)
+	r.windowOf(from, to, c.pid, "conn", uint64(returns*clients))
 	m.latency.report(&r, "")
 	r.add("finished", m.finished)
 	r.add("checked", m.events)
