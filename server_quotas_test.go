@@ -98,13 +98,14 @@ func TestReconnectingMakesNoAgents(t *testing.T) {
 	srv, addr := serveEach(t, agloop.ServerConfig{Agent: agent, Quotas: agloop.Quotas{RunsPerPrincipal: most}})
 	t.Cleanup(release)
 	refused := 0
-	for range 50 {
+	for i := range 50 {
 		w := newWireOf(t, srv, addr, "ann")
 		w.send(inputOnce("r"))
 		switch ev := w.next(); ev.Type {
 		case "RUN_ERROR":
 			refused++
-		case "RUN_STARTED":
+		case "RUN_STARTED": // before the agent is called, and who goes before that has no agent
+			testkit.Await(t, "the agent is called", func() bool { return active.Load() == int32(i-refused+1) })
 		default:
 			t.Fatalf("got %+v", ev)
 		}

@@ -106,8 +106,12 @@ func (p *played) line() {
 		for file, real := range p.names {
 			frame = strings.ReplaceAll(frame, file, real)
 		}
+		listens := name == control.NameSteer && len(p.lines) > 2
+		if listens {
+			p.runs.do("r", func(r *agloop.Run) error { r.Steering(); return nil })
+		}
 		p.v.Put(testkit.Text(frame))
-		if name == control.NameSteer && len(p.lines) > 2 {
+		if listens {
 			p.steered()
 		}
 	case err == nil:
