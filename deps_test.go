@@ -54,6 +54,7 @@ var floors = map[string]struct {
 	"e2e/proxied":  {5, "server"},
 	"e2e/reencode": {5, "codec/event"},
 	"e2e/reduce":   {5, "agui codec/event run memmon"},
+	"e2e/scripted": {5, "server codec/event"},
 	"e2e/storm":    {5, "server client agui codec/event"},
 }
 

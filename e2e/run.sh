@@ -37,13 +37,17 @@ done
 command -v openssl >/dev/null || install openssl
 
 # npm leaves this file behind when an installation is complete.
-if [ ! node_modules/.package-lock.json -nt package-lock.json ]; then
-  npm ci --no-audit --no-fund --loglevel=error
-fi
+packages() (
+  cd "$1"
+  [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-audit --no-fund --loglevel=error
+)
+packages ../clients/ts
+packages .
+(cd ../clients/ts && npm run --silent build)
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-(cd .. && go build -o "$work/" ./cmd/agloop ./e2e/proxied)
+(cd .. && go build -o "$work/" ./cmd/agloop ./e2e/proxied ./e2e/scripted)
 
 # The tests mostly wait for an agent that speaks as slowly as a model.
-AGLOOP_BIN=$work/agloop PROXIED_BIN=$work/proxied CHROMIUM=$CHROMIUM node --test --test-concurrency=3 "$@" ./*.test.mjs
+AGLOOP_BIN=$work/agloop PROXIED_BIN=$work/proxied SCRIPTED_BIN=$work/scripted CHROMIUM=$CHROMIUM node --test --test-concurrency=3 "$@" ./*.test.mjs

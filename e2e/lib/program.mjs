@@ -51,7 +51,7 @@ export async function host(...args) {
 
 // announced resolves with the first line of a program, which says where it serves. stop asks the
 // program to end and resolves with how it did.
-async function announced(name, child) {
+export async function announced(name, child) {
   let stderr = "";
   child.stderr.on("data", (d) => (stderr += d));
   const exited = once(child, "exit").then(([code, signal]) => ({ code, signal, stderr }));
@@ -63,6 +63,10 @@ async function announced(name, child) {
   );
   return {
     line,
+    kill() {
+      child.kill("SIGKILL");
+      return exited;
+    },
     stop() {
       if (running.has(child)) child.kill("SIGTERM");
       return within(15_000, `end of ${name}`, exited);

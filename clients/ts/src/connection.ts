@@ -1,0 +1,396 @@
+import { AGUIConnectNotImplementedError, type BaseEvent } from "@ag-ui/client";
+import { BehaviorSubject, Observable } from "rxjs";
+import { runBare } from "./bare.js";
+import { AgloopError } from "./errors.js";
+import { type Cursor, protocol } from "./protocol.js";
+import { type Place, type RunCursor, Sequence, type Sink } from "./sequence.js";
+import { Question, type Request, Wire } from "./wire.js";
+
+/** What one attempt to connect takes along. */
+export interface Credentials {
+  /** Members to add to the query of the URL, such as a ticket. */
+  query?: Record<string, string>;
+  /** Subprotocols to offer besides agloop.v1.json, such as one that holds a token. */
+  protocols?: string[];
+  /** A token that is sent as the first control, for a server that waits for it. */
+  token?: string;
+}
+
+export interface ConnectionOptions {
+  /** Of the agent: ws, wss, http, https, or relative to the page. */
+  url: string | URL;
+  /**
+   * Asked before each attempt to connect, so that a token is never an old one. A cookie is set by it
+   * as well, with a request of its own.
+   */
+  credentials?: () => Credentials | undefined | Promise<Credentials | undefined>;
+  /** Offer no subprotocol: a run ends with its connection. */
+  bare?: boolean;
+  /** The secret of another connection, whose runs without a principal this one is to find. */
+  secret?: string;
+  /**
+   * How long to go on trying to connect before what waits for that fails, in ms. By default 10 min
+   * once there was a connection, and one attempt before.
+   */
+  retryFor?: number;
+  /** After so long without a frame, in ms, the server is asked whether it is there. 20 s by default, 0 is never. */
+  silence?: number;
+  /** The class to use; by default the global one, which Node has from 22 on. */
+  WebSocket?: new (url: string, protocols?: string[]) => WebSocket;
+}
+
+export interface ConnectionState {
+  /** `idle`: nothing needs a connection; `waiting`: for the next attempt. */
+  phase: "idle" | "connecting" | "open" | "waiting" | "closed";
+  /** Attempts that failed, one after another. */
+  attempt: number;
+  /** Of `waiting`: when the next attempt begins, as Date.now(). */
+  retryAt?: number;
+  /** Why there is no connection. */
+  error?: Error;
+}
+
+const minute = 60_000;
+const settleWithin = 10_000; // for a socket to open, a hello, an answer to a probe
+const stableAfter = 10_000; // a connection that lasts so long is no failure
+const maxOwn = 1024; // as many runs of its own as a connection remembers
+const nothing = () => {};
+const nameOf = (threadId: string, runId: string) => JSON.stringify([threadId, runId]);
+
+/**
+ * A connection to an agent that is made when it is needed, and again when it ends. Any number of
+ * agents may share one, each with a thread of its own.
+ */
+export class AgloopConnection {
+  /** What the connection is doing. It begins with the state of now. */
+  readonly state: Observable<ConnectionState>;
+  /** @internal */
+  readonly requests = new Set<Request>();
+  /** @internal */
+  boot?: string;
+  /** @internal */
+  token?: string;
+  /** Names the session of a client without a principal. Whoever has it may do what this one may. */
+  secret?: string;
+  private states = new BehaviorSubject<ConnectionState>({ phase: "idle", attempt: 0 });
+  private own = new Set<string>();
+  private sockets = new Map<Sequence, WebSocket>(); // of bare runs
+  private socket?: WebSocket;
+  private wire?: Wire;
+  private timer?: ReturnType<typeof setTimeout>;
+  private watch?: ReturnType<typeof setTimeout>;
+  private failures = 0;
+  private wasOpen = false;
+  private openedAt = 0;
+  private outage = 0;
+  private dialling = false;
+  private plain = false; // the server has no agloop.v1
+  private refs = 0;
+
+  constructor(private options: ConnectionOptions) {
+    this.state = this.states.asObservable();
+    this.secret = options.secret;
+    globalThis.addEventListener?.("online", this.online);
+    globalThis.addEventListener?.("offline", this.offline);
+  }
+
+  /** Ends everything. Runs go on at the server. */
+  close() {
+    this.set("closed");
+    globalThis.removeEventListener?.("online", this.online);
+    globalThis.removeEventListener?.("offline", this.offline);
+    clearTimeout(this.timer);
+    this.drop(1000);
+    for (const socket of this.sockets.values()) socket.close(1000);
+    this.fail(new AgloopError("closed", "the connection was closed"));
+  }
+
+  /** Tries to connect now, if that is waited for. */
+  retry() {
+    if (this.states.value.phase === "waiting") void this.dial();
+  }
+
+  /** @internal */
+  start(threadId: string, runId: string, input: string, sink: Sink) {
+    if (this.own.size >= maxOwn) this.own.delete(this.own.values().next().value as string); // a server forgets as well
+    this.own.add(nameOf(threadId, runId));
+    return this.add(new Sequence(threadId, sink, input, { runId }));
+  }
+
+  /** @internal The runs of a thread that were started here and that nobody sees now. */
+  ownRuns(threadId: string) {
+    const seen = [...this.requests].map((r) => r instanceof Sequence && nameOf(r.threadId, r.runId));
+    const runs = [...this.own].filter((name) => !seen.includes(name)).map((name): [string, string] => JSON.parse(name));
+    return runs.filter(([thread]) => thread === threadId).map(([, run]) => run);
+  }
+
+  /**
+   * The events of a run behind a cursor, or from its start, as they come: for who keeps what they make
+   * by itself, with the cursor behind them in the same write. It ends with the run.
+   */
+  events(threadId: string, runId: string, after?: Cursor): Observable<{ event: BaseEvent; place: Place }> {
+    return new Observable((out) => {
+      const end = (error?: Error) => (error ? out.error(error) : out.complete());
+      const s = this.attach(threadId, runId, { event: (event, place) => out.next({ event, place }), end }, after);
+      return () => this.leave(s);
+    });
+  }
+
+  /** @internal Joins a run. */
+  attach(threadId: string, runId: string, sink: Sink, after?: Cursor) {
+    const s = new Sequence(threadId, sink, "", { runId, ...after });
+    s.seen = true;
+    return this.add(s);
+  }
+
+  /** @internal */
+  follow(threadId: string, sink: Sink, after?: RunCursor) {
+    for (const r of this.requests) {
+      if (r instanceof Sequence && r.follows && r.threadId === threadId) {
+        throw new AgloopError("rejected", `thread ${threadId} is followed on this connection already`, "followed");
+      }
+    }
+    return this.add(new Sequence(threadId, sink, undefined, after));
+  }
+
+  /** @internal */
+  leave(s: Sequence) {
+    if (s.over) return;
+    s.over = true;
+    this.wire?.leave(s);
+    this.requests.delete(s);
+    this.sockets.get(s)?.close(1000);
+    this.sockets.delete(s);
+    this.settle();
+  }
+
+  /** @internal Has the server end the run of a sequence. */
+  cancel(s: Sequence) {
+    const socket = this.sockets.get(s);
+    if (socket) {
+      this.leave(s); // on a bare wire that stops the run
+      return s.sink.end(abortError());
+    }
+    s.cancelled = true;
+    this.wire?.cancel(s.threadId, s.current);
+  }
+
+  /** @internal Says something to a run. */
+  steer(threadId: string, runId: string, text: string) {
+    const id = `steer-${Math.random().toString(36).slice(2)}${Date.now().toString(36)}`;
+    return new Promise<boolean>((resolve, reject) => {
+      this.add(new Question("steer", { threadId, runId, id, text }, resolve, reject));
+    });
+  }
+
+  /** @internal */
+  nextRef() {
+    return String(++this.refs);
+  }
+
+  /** @internal */
+  owns(threadId: string, runId: string) {
+    return this.own.has(nameOf(threadId, runId));
+  }
+
+  /** @internal Leaves a server that is going as soon as nothing needs it. */
+  settle() {
+    const { wire } = this;
+    if (wire?.going === undefined) return;
+    const needed = wire.hello?.resumable === "process" && [...this.requests].some((r) => r instanceof Sequence && r.live);
+    if (!needed) this.socket?.close(1000);
+  }
+
+  private add<R extends Request>(r: R): R {
+    if (this.states.value.phase === "closed") r.end(new AgloopError("closed", "the connection was closed"));
+    else {
+      this.requests.add(r);
+      if (this.wire?.hello) this.wire.ask(r);
+      else this.need();
+    }
+    return r;
+  }
+
+  /** Connects if there is something to connect for. */
+  private need() {
+    const { phase } = this.states.value;
+    if (phase === "closed" || phase === "waiting" || this.socket || this.dialling) return;
+    if (this.requests.size) void this.dial();
+    else this.set("idle");
+  }
+
+  private set(phase: ConnectionState["phase"], more?: Partial<ConnectionState>) {
+    if (this.states.value.phase !== "closed") this.states.next({ phase, attempt: this.failures, ...more });
+  }
+
+  private online = () => this.retry();
+  private offline = () => this.socket && this.lost(1006);
+
+  /** A browser takes no socket from a server that does not choose a subprotocol, so `bare` offers none. */
+  private async dial(bare = this.options.bare || this.plain) {
+    clearTimeout(this.timer);
+    this.dialling = true;
+    this.set("connecting", { error: this.states.value.error });
+    try {
+      const { url, credentials } = this.options;
+      const { query, protocols = [], token } = (await credentials?.()) ?? {};
+      if (this.states.value.phase === "closed") return;
+      const target = new URL(url, globalThis.location?.href);
+      target.protocol = target.protocol.replace(/^http/, "ws");
+      for (const [name, value] of Object.entries(query ?? {})) target.searchParams.set(name, value);
+      this.token = token;
+      const Socket = this.options.WebSocket ?? globalThis.WebSocket;
+      if (!Socket) throw new TypeError("there is no WebSocket here: give one in the options, such as that of the package ws");
+      this.take(new Socket(target.href, bare ? protocols : [protocol, ...protocols]), bare);
+    } catch (error) {
+      this.failed(error as Error);
+    } finally {
+      this.dialling = false;
+    }
+  }
+
+  /** Has a socket that is being opened. */
+  private take(socket: WebSocket, bare?: boolean) {
+    socket.binaryType = "arraybuffer"; // before anything can arrive
+    this.socket = socket;
+    this.outage ||= Date.now();
+    this.expect(settleWithin);
+    socket.onerror = nothing; // close follows
+    socket.onclose = ({ code }) => {
+      this.plain = false;
+      if (bare || this.wasOpen) return this.lost(code);
+      this.drop(code); // perhaps the server is one without agloop.v1
+      void this.dial(true);
+    };
+    socket.onopen = () => {
+      socket.onclose = ({ code }) => this.lost(code);
+      if (socket.protocol === protocol) this.opened(socket);
+      else this.openedBare(socket);
+    };
+  }
+
+  private opened(socket: WebSocket) {
+    const wire = (this.wire = new Wire(this, (text) => socket.readyState === 1 && socket.send(text)));
+    socket.onmessage = ({ data }) => {
+      const greeted = wire.hello;
+      if (this.wire !== wire) return;
+      this.listen();
+      try {
+        wire.receive(data);
+      } catch (error) {
+        socket.onmessage = null;
+        this.drop(1002);
+        return this.failed(error as Error, true);
+      }
+      if (!greeted) {
+        this.wasOpen = true;
+        this.openedAt = Date.now();
+        this.set("open");
+      }
+    };
+  }
+
+  /** Gives a socket without a subprotocol to a run; each has one of its own. */
+  private openedBare(socket: WebSocket) {
+    clearTimeout(this.watch);
+    this.socket = undefined;
+    this.failures = this.outage = 0;
+    this.plain = true;
+    this.set("open");
+    socket.onclose = nothing;
+    let taken = false;
+    for (const r of this.requests) {
+      if (!(r instanceof Sequence)) r.end(new AgloopError("rejected", "the server has no agloop.v1", "bare"));
+      else if (r.follows) r.end(new AGUIConnectNotImplementedError());
+      else if (r.sentTo) r.end(r.unfinished(new AgloopError("connection", "the server has no agloop.v1")));
+      else if (taken) continue;
+      else {
+        taken = true;
+        this.sockets.set(r, socket);
+        runBare(socket, r);
+      }
+      this.requests.delete(r);
+    }
+    if (!taken) socket.close(1000);
+    this.need();
+  }
+
+  /** Expects a frame, or asks for one. */
+  private listen() {
+    const { silence = 20_000 } = this.options;
+    clearTimeout(this.watch);
+    if (!silence) return;
+    this.watch = setTimeout(() => {
+      this.expect(settleWithin);
+      this.wire?.probe(nothing);
+    }, silence);
+  }
+
+  /** Gives the connection up if nothing comes. */
+  private expect(within: number) {
+    clearTimeout(this.watch);
+    this.watch = setTimeout(() => this.lost(1006), within);
+  }
+
+  /** Lets go of the socket, whatever becomes of it. */
+  private drop(code: number) {
+    clearTimeout(this.watch);
+    const { socket } = this;
+    if (socket) {
+      socket.onopen = socket.onmessage = null;
+      socket.onclose = nothing;
+      try {
+        socket.close(code === 1000 ? code : 3000 + (code % 1000)); // which a page may use
+      } catch {
+        // it was never open
+      }
+    }
+    this.socket = this.wire = undefined;
+    for (const r of this.requests) r.lost();
+  }
+
+  /** The connection has ended. */
+  private lost(code: number) {
+    const { wire } = this;
+    this.drop(code);
+    const useful = wire?.useful || (this.openedAt > 0 && Date.now() - this.openedAt > stableAfter);
+    if (useful) this.failures = this.outage = 0;
+    this.openedAt = 0;
+    if (wire?.going !== undefined && !this.requests.size) return this.set("idle");
+    this.failed(new AgloopError("connection", `the connection ended with ${code}`), false, wire?.going);
+  }
+
+  /** Waits and connects again, or gives up. */
+  private failed(error: Error, broken = false, retryAfter = 0) {
+    this.outage ||= Date.now();
+    if (broken) for (const r of this.requests) r.end(r instanceof Sequence ? r.unfinished(error) : error);
+    if (broken) this.requests.clear();
+    const after = Math.min(retryAfter * 1000, 5 * minute);
+    const wait = after + Math.random() * Math.min(30_000, 100 * 2 ** this.failures++);
+    const { retryFor = this.wasOpen ? 10 * minute : 0 } = this.options;
+    if (Date.now() - this.outage + wait > retryFor && !(retryFor === Infinity)) {
+      this.fail(new AgloopError("connection", error.message, undefined, { cause: error }));
+    }
+    if (!this.requests.size) {
+      this.failures = this.outage = 0;
+      return this.set("idle", { error });
+    }
+    this.set("waiting", { retryAt: Date.now() + wait, error });
+    this.timer = setTimeout(() => void this.dial(), wait);
+  }
+
+  /** Ends what was asked for. */
+  private fail(why: Error) {
+    for (const r of this.requests) {
+      this.requests.delete(r);
+      r.end(r instanceof Sequence ? r.unfinished(why) : why);
+    }
+  }
+}
+
+/** What the official client takes for an end that was asked for. */
+export function abortError() {
+  const e = new Error("the run was aborted");
+  e.name = "AbortError";
+  return e;
+}
