@@ -103,6 +103,7 @@ export class AgloopConnection {
     this.drop(1000);
     for (const socket of this.sockets.values()) socket.close(1000);
     this.fail(new AgloopError("closed", "the connection was closed"));
+    this.states.complete();
   }
 
   /** Tries to connect now, if that is waited for. */
@@ -172,7 +173,7 @@ export class AgloopConnection {
       return s.sink.end(abortError());
     }
     s.cancelled = true;
-    this.wire?.cancel(s.threadId, s.current);
+    if (this.wire?.hello) this.wire.cancel(s.threadId, s.current);
   }
 
   /** @internal Says something to a run. */
@@ -233,7 +234,7 @@ export class AgloopConnection {
     this.set("connecting", { error: this.states.value.error });
     try {
       const { url, credentials } = this.options;
-      const { query, protocols = [], token } = (await credentials?.()) ?? {};
+      const { query, protocols = [], token } = (credentials && (await this.ask(credentials))) ?? {};
       if (this.states.value.phase === "closed") return;
       const target = new URL(url, globalThis.location?.href);
       target.protocol = target.protocol.replace(/^http/, "ws");
@@ -247,6 +248,15 @@ export class AgloopConnection {
     } finally {
       this.dialling = false;
     }
+  }
+
+  /** Asks for credentials, and not for ever. */
+  private ask(credentials: NonNullable<ConnectionOptions["credentials"]>) {
+    return new Promise<Credentials | undefined>((resolve, reject) => {
+      clearTimeout(this.watch);
+      this.watch = setTimeout(() => reject(new Error("no credentials within 10 s")), settleWithin);
+      resolve(credentials());
+    }).finally(() => clearTimeout(this.watch));
   }
 
   /** Has a socket that is being opened. */
