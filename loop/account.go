@@ -96,8 +96,9 @@ func (h *holders) appendTo(list []*Conn) []*Conn {
 }
 
 // CutLargest cuts, with 1013, the connections that hold most in and out together, the largest
-// first, until so many bytes or so many connections are chosen; none that holds less than 16 KiB.
-// It returns how many were chosen and what they held, in bytes. Any goroutine but a loop.
+// first, until so many bytes or so many connections are chosen; none that holds less than 16 KiB. What
+// is cut already counts with the bytes that it holds yet: no other is cut since a loop is slow to
+// release them. It returns how many were chosen and the bytes. Any goroutine but a loop.
 func (e *Engine) CutLargest(bytes int64, most int) (conns int, freed int64) {
 	var list []*Conn
 	for _, l := range e.all() {
@@ -108,10 +109,14 @@ func (e *Engine) CutLargest(bytes int64, most int) (conns int, freed int64) {
 		if freed >= bytes || conns == most {
 			break
 		}
-		if held := int64(c.holds.Load()); c.cutOff(frame.CloseTryLater) {
+		held := int64(c.holds.Load())
+		switch {
+		case c.cutOff(frame.CloseTryLater):
 			conns++
-			freed += held
+		case !c.isCut():
+			continue // it closes in order, and may take its time
 		}
+		freed += held
 	}
 	return conns, freed
 }

@@ -23,6 +23,12 @@ func (c *Conn) tryCut(code frame.CloseCode) (action, bool) {
 	return c.markCut(code), true
 }
 
+func (c *Conn) isCut() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.outFlags&outCut != 0
+}
+
 // markCut notes that c is to be cut. Under mu.
 func (c *Conn) markCut(code frame.CloseCode) action {
 	c.outFlags |= outClosing | outCut

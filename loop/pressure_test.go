@@ -96,6 +96,42 @@ func TestCutLargest(t *testing.T) {
 	}
 }
 
+// TestCutLargestOnce: while a loop is slow to release what was cut, nothing else is cut for it.
+func TestCutLargestOnce(t *testing.T) {
+	conns, blocks, goOn := make(chan *loop.Conn, 1), make(chan struct{}), make(chan struct{})
+	h := open(t, loop.DoorConfig{
+		Limits: loop.Limits{HardLimit: 1 << 30, WriteTimeout: -1},
+		Handler: &handler{
+			open: func(c *loop.Conn) { conns <- c },
+			message: func(*loop.Conn, frame.Opcode, []byte) {
+				close(blocks)
+				<-goOn
+			},
+		},
+	})
+	fill := func(n int) *loop.Conn {
+		h.narrow(t, 4<<10)
+		c := <-conns
+		c.Send(frame.Binary, make([]byte, n))
+		return c
+	}
+	big, small := fill(40<<20), fill(20<<20)
+	h.dial(t).Put(text("hold on"))
+	<-conns
+	<-blocks
+	if n, _ := h.eng.CutLargest(30<<20, 1<<20); n != 1 {
+		t.Errorf("%d cut, want the largest", n)
+	}
+	if n, bytes := h.eng.CutLargest(30<<20, 1<<20); n != 0 || bytes < 30<<20 {
+		t.Errorf("then %d cut, and %d bytes are on their way", n, bytes)
+	}
+	close(goOn)
+	await(t, "the largest is gone", func() bool { return h.door.Slots().Conn(big.ID()) == nil })
+	if h.door.Slots().Conn(small.ID()) == nil {
+		t.Error("the other one was cut for what the largest held")
+	}
+}
+
 func TestMessageRate(t *testing.T) {
 	for name, rates := range map[string]loop.Rates{
 		"messages": {Messages: 0.001, MessagesBurst: 3},
