@@ -117,11 +117,15 @@ test("R42 abortRun stops the run on the server, and runAgent resolves with its e
 });
 
 test("R42 a run that is aborted before it begins ends as well", async (t) => {
-  const a = agent(t, server.ws);
-  const run = a.runAgent(play(says("m1", "x"), { wait: true }));
-  await new Promise((resolve) => setImmediate(resolve));
-  a.abortRun();
-  await within(5_000, "the end", run);
+  for (const pause of [() => {}, () => new Promise((resolve) => setImmediate(resolve))]) {
+    const a = agent(t, server.ws);
+    const run = a.runAgent(play(says("m1", "x"), { wait: true }));
+    await pause();
+    a.abortRun();
+    await within(5_000, "the end", run);
+    await a.runAgent(play(says("m2", "y")));
+    assert.ok(has("y")(a), "and the next one does not");
+  }
 });
 
 test("R42 detachActiveRun leaves the run, which goes on, and connectAgent joins it again", async (t) => {
@@ -277,6 +281,7 @@ test("bare mode makes runs as any AG-UI server has them, and a truncated one is 
   between.cut();
   await assert.rejects(run, { code: "truncated" });
   assert.equal(a.messages.at(-1).content, "three", "what came is there");
+  await a.connectAgent(); // nor what was truncated
   const stopped = a.runAgent({ ...play(says("m4", "four"), { wait: true }), runId: `bare-${a.threadId}` });
   await when(a, "m4", has("four"));
   a.abortRun();

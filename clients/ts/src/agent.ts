@@ -50,6 +50,7 @@ export class AgloopAgent extends AbstractAgent {
    */
   cursor?: RunCursor;
   private active?: Sequence;
+  private abortsEarly = false; // a run that has not been started
   private following?: Following;
   private follows = new Map<string, Following>(); // by the id of the input that connect gets
   private followed?: RunCursor; // the last run that was followed to its end
@@ -67,7 +68,7 @@ export class AgloopAgent extends AbstractAgent {
   run(input: RunAgentInput): Observable<BaseEvent> {
     return new Observable((out) => {
       const text = JSON.stringify(enforceOutgoingInput(input));
-      return this.observe(
+      const leave = this.observe(
         this.connection.start(input.threadId, input.runId, text, {
           event: (event, place) => {
             if (isTerminal(event)) this.done.add(input.runId);
@@ -76,6 +77,8 @@ export class AgloopAgent extends AbstractAgent {
           end: (error) => (error ? out.error(error) : out.complete()),
         }),
       );
+      if (this.abortsEarly) this.abortRun();
+      return leave;
     });
   }
 
@@ -164,6 +167,7 @@ export class AgloopAgent extends AbstractAgent {
       await super.detachActiveRun();
       await following.connected?.catch(() => {}); // it tells who has called it
     }
+    this.abortsEarly = false;
     try {
       return await super.runAgent(parameters, subscriber);
     } finally {
@@ -184,6 +188,7 @@ export class AgloopAgent extends AbstractAgent {
    */
   override abortRun() {
     const { active } = this;
+    this.abortsEarly = !active && this.isRunning;
     if (!active) return;
     this.connection.cancel(active);
     if (active.follows || active.over) return;

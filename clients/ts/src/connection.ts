@@ -311,7 +311,7 @@ export class AgloopConnection {
     let taken = false;
     for (const r of this.requests) {
       if (!(r instanceof Sequence)) r.end(new AgloopError("rejected", "the server has no agloop.v1", "bare"));
-      else if (r.follows) r.end(new AGUIConnectNotImplementedError());
+      else if (r.follows || r.seen) r.end(new AGUIConnectNotImplementedError());
       else if (r.sentTo) r.end(r.unfinished(new AgloopError("connection", "the server has no agloop.v1")));
       else if (taken) continue;
       else {
