@@ -178,14 +178,15 @@ test("a server that chooses no subprotocol is asked without one", async (t) => {
       else socket.close(1011);
     });
   });
-  const page = await web.open(t, { expected: [/Sent non-empty 'Sec-WebSocket-Protocol' header but no response/, /^Agent execution failed/] });
+  const refusal = /Sent non-empty 'Sec-WebSocket-Protocol' header but no response/;
+  const page = await web.open(t, { expected: [refusal, refusal, /^Agent execution failed/] });
   await make(page, { url: `ws://127.0.0.1:${bare.address().port}/` });
   for (const n of [1, 2]) {
     await run(page, play(says(`m${n}`, `answer ${n}`)));
     assert.equal(await end(page), "resolved");
   }
   assert.deepEqual(await texts(page), ["assistant: answer 1", "assistant: answer 2"]);
-  assert.deepEqual(offers, ["agloop.v1.json", undefined, undefined], "it is known from then on");
+  assert.deepEqual(offers, ["agloop.v1.json", undefined, "agloop.v1.json", undefined, undefined], "it is asked twice, and known from then on");
   await connect(page);
   assert.equal(await end(page, "joined"), "resolved", "there is nothing to join");
   await run(page, play());

@@ -84,7 +84,7 @@ export class AgloopConnection {
   private openedAt = 0;
   private outage = 0;
   private dialling = false;
-  private plain = false; // the server has no agloop.v1
+  private plain = 0; // how often the server was there without agloop.v1: once may be a handshake that was cut
   private refs = 0;
 
   constructor(private options: ConnectionOptions) {
@@ -227,7 +227,7 @@ export class AgloopConnection {
   private offline = () => this.socket && this.lost(1006);
 
   /** A browser takes no socket from a server that does not choose a subprotocol, so `bare` offers none. */
-  private async dial(bare = this.options.bare || this.plain) {
+  private async dial(bare = this.options.bare || this.plain > 1) {
     clearTimeout(this.timer);
     this.dialling = true;
     this.set("connecting", { error: this.states.value.error });
@@ -257,15 +257,20 @@ export class AgloopConnection {
     this.expect(settleWithin);
     socket.onerror = nothing; // close follows
     socket.onclose = ({ code }) => {
-      this.plain = false;
+      if (bare) this.plain = 0;
       if (bare || this.wasOpen) return this.lost(code);
       this.drop(code); // perhaps the server is one without agloop.v1
       void this.dial(true);
     };
     socket.onopen = () => {
       socket.onclose = ({ code }) => this.lost(code);
-      if (socket.protocol === protocol) this.opened(socket);
-      else this.openedBare(socket);
+      if (socket.protocol === protocol) return this.opened(socket);
+      if (bare && !this.options.bare && !this.plain++) {
+        this.drop(1000);
+        return void this.dial(false);
+      }
+      this.plain = 2;
+      this.openedBare(socket);
     };
   }
 
@@ -295,7 +300,6 @@ export class AgloopConnection {
     clearTimeout(this.watch);
     this.socket = undefined;
     this.failures = this.outage = 0;
-    this.plain = true;
     this.set("open");
     socket.onclose = nothing;
     let taken = false;
