@@ -36,8 +36,11 @@ export interface ConnectionOptions {
   /** After so long without a frame, in ms, the server is asked whether it is there. 20 s by default, 0 is never. */
   silence?: number;
   /** The class to use; by default the global one, which Node has from 22 on. */
-  WebSocket?: new (url: string, protocols?: string[]) => WebSocket;
+  WebSocket?: new (url: string, protocols?: string[]) => Socket;
 }
+
+/** Enough of a WebSocket that one of the package ws is one, whose other members have other types. */
+type Socket = Pick<WebSocket, "readyState" | "protocol" | "send"> & { close(code?: number): void };
 
 export interface ConnectionState {
   /** `idle`: nothing needs a connection; `waiting`: for the next attempt. */
@@ -239,7 +242,7 @@ export class AgloopConnection {
       target.protocol = target.protocol.replace(/^http/, "ws");
       for (const [name, value] of Object.entries(query ?? {})) target.searchParams.set(name, value);
       this.token = token;
-      const Socket = this.options.WebSocket ?? globalThis.WebSocket;
+      const Socket = (this.options.WebSocket ?? globalThis.WebSocket) as typeof WebSocket;
       if (!Socket) throw new TypeError("there is no WebSocket here: give one in the options, such as that of the package ws");
       this.take(new Socket(target.href, bare ? protocols : [protocol, ...protocols]), bare);
     } catch (error) {
