@@ -14,8 +14,8 @@ const hello = {
 };
 
 // fake is a server that a test speaks for. Each connection is {send, frame, closed, close}.
-async function fake(t, { knows = true } = {}) {
-  const server = new WebSocketServer({ host: "127.0.0.1", port: 0, handleProtocols: () => knows && protocol });
+async function fake(t, { knows = true, ...options } = {}) {
+  const server = new WebSocketServer({ host: "127.0.0.1", port: 0, handleProtocols: () => knows && protocol, ...options });
   t.after(() => {
     for (const c of server.clients) c.terminate();
     server.close();
@@ -327,6 +327,7 @@ test("a server that knows no subprotocol has one run a socket", async (t) => {
   const c = connection(t, server.ws);
   const [a, b] = [agent(t, "", { connection: c, threadId: "t" }), agent(t, "", { connection: c, threadId: "u" })];
   const runs = [a.runAgent({ runId: "r" }), b.runAgent({ runId: "s" })];
+  assert.equal(await (await server.next()).closed, 1000, "it asks once more, since a handshake may be cut as well");
   for (let i = 0; i < 2; i++) {
     const conn = await server.next();
     const { threadId, runId } = await conn.frame();
@@ -340,7 +341,21 @@ test("a server that knows no subprotocol has one run a socket", async (t) => {
   await conn.frame();
   conn.socket.send("no JSON");
   await assert.rejects(broken, { code: "protocol" });
-  assert.equal(server.refused(), 1, "it is known from then on");
+  assert.equal(server.refused(), 2, "it is known from then on");
+});
+
+test("a first handshake that is refused does not make a bare connection of it", async (t) => {
+  let asked = 0;
+  const server = await fake(t, { verifyClient: () => ++asked > 1 });
+  const a = agent(t, server.ws, { threadId: "t" });
+  const run = a.runAgent({ runId: "r" });
+  assert.equal(await (await server.next()).closed, 1000);
+  const conn = await server.next();
+  assert.equal(conn.socket.protocol, protocol);
+  conn.send(["hello", hello]);
+  const [, { ref }] = await conn.frame();
+  conn.send(first(ref), started, finished);
+  await run;
 });
 
 test("an input that is larger than a server takes is refused here", async (t) => {

@@ -13,7 +13,7 @@ export function* loggedRuns(seed) {
 }
 
 // random is a generator of numbers from 0 to 1 that can be repeated (mulberry32).
-function random(seed) {
+export function random(seed) {
   let a = seed >>> 0;
   return () => {
     a = (a + 0x6d2b79f5) | 0;

@@ -36,8 +36,11 @@ export interface ConnectionOptions {
   /** After so long without a frame, in ms, the server is asked whether it is there. 20 s by default, 0 is never. */
   silence?: number;
   /** The class to use; by default the global one, which Node has from 22 on. */
-  WebSocket?: new (url: string, protocols?: string[]) => WebSocket;
+  WebSocket?: new (url: string, protocols?: string[]) => Socket;
 }
+
+/** Enough of a WebSocket that one of the package ws is one, whose other members have other types. */
+type Socket = Pick<WebSocket, "readyState" | "protocol" | "send"> & { close(code?: number): void };
 
 export interface ConnectionState {
   /** `idle`: nothing needs a connection; `waiting`: for the next attempt. */
@@ -84,7 +87,7 @@ export class AgloopConnection {
   private openedAt = 0;
   private outage = 0;
   private dialling = false;
-  private plain = false; // the server has no agloop.v1
+  private plain = 0; // how often the server was there without agloop.v1: once may be a handshake that was cut
   private refs = 0;
 
   constructor(private options: ConnectionOptions) {
@@ -228,7 +231,7 @@ export class AgloopConnection {
   private offline = () => this.socket && this.lost(1006);
 
   /** A browser takes no socket from a server that does not choose a subprotocol, so `bare` offers none. */
-  private async dial(bare = this.options.bare || this.plain) {
+  private async dial(bare = this.options.bare || this.plain > 1) {
     clearTimeout(this.timer);
     this.dialling = true;
     this.set("connecting", { error: this.states.value.error });
@@ -240,7 +243,7 @@ export class AgloopConnection {
       target.protocol = target.protocol.replace(/^http/, "ws");
       for (const [name, value] of Object.entries(query ?? {})) target.searchParams.set(name, value);
       this.token = token;
-      const Socket = this.options.WebSocket ?? globalThis.WebSocket;
+      const Socket = (this.options.WebSocket ?? globalThis.WebSocket) as typeof WebSocket;
       if (!Socket) throw new TypeError("there is no WebSocket here: give one in the options, such as that of the package ws");
       this.take(new Socket(target.href, bare ? protocols : [protocol, ...protocols]), bare);
     } catch (error) {
@@ -267,15 +270,20 @@ export class AgloopConnection {
     this.expect(settleWithin);
     socket.onerror = nothing; // close follows
     socket.onclose = ({ code }) => {
-      this.plain = false;
+      if (bare) this.plain = 0;
       if (bare || this.wasOpen) return this.lost(code);
       this.drop(code); // perhaps the server is one without agloop.v1
       void this.dial(true);
     };
     socket.onopen = () => {
       socket.onclose = ({ code }) => this.lost(code);
-      if (socket.protocol === protocol) this.opened(socket);
-      else this.openedBare(socket);
+      if (socket.protocol === protocol) return this.opened(socket);
+      if (bare && !this.options.bare && !this.plain++) {
+        this.drop(1000);
+        return void this.dial(false);
+      }
+      this.plain = 2;
+      this.openedBare(socket);
     };
   }
 
@@ -305,7 +313,6 @@ export class AgloopConnection {
     clearTimeout(this.watch);
     this.socket = undefined;
     this.failures = this.outage = 0;
-    this.plain = true;
     this.set("open");
     socket.onclose = nothing;
     let taken = false;
