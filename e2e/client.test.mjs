@@ -186,6 +186,21 @@ test("R43 a reload in the middle of an answer has it once, and in its place", as
   }
 });
 
+test("R43 a reload keeps calls in their place that belong to no other message, with their results", async (t) => {
+  const a = agent(t, server.ws);
+  const turn = (n) => [
+    calls(`c${n}`, "look", { n }), event("TOOL_CALL_RESULT", { messageId: `r${n}`, toolCallId: `c${n}`, content: "seen" }), says(`m${n}`, "done"),
+  ];
+  for (const n of [1, 2]) {
+    say(a, `turn ${n}`);
+    await a.runAgent(play(...turn(n)));
+  }
+  const held = { initialMessages: a.messages, initialState: a.state };
+  const b = agent(t, server.ws, { threadId: a.threadId, secret: a.connection.secret, ...held });
+  await b.connectAgent();
+  assert.deepEqual(b.messages, a.messages);
+});
+
 test("R44 connect ends when there is nothing live, and stays with live", async (t) => {
   const a = agent(t, server.ws, { credentials: () => ({ query: { user: "carl" } }) });
   await a.runAgent(play(says("m1", "one")));

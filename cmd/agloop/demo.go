@@ -106,6 +106,7 @@ type pageStats struct {
 	FramesOut   uint64 `json:"framesOut"`
 	BytesOut    uint64 `json:"bytesOut"`
 	Writes      uint64 `json:"writes"`
+	MemoryHeld  int64  `json:"memoryHeld"` // what the server holds for connections and runs, in bytes
 	pageTuning
 }
 
@@ -113,6 +114,7 @@ func statsOf(s server.Stats) pageStats {
 	out := pageStats{
 		Runs: s.Runs, MessagesIn: s.MessagesIn,
 		FramesOut: s.FramesOut, BytesOut: s.BytesOut, Writes: s.Writes,
+		MemoryHeld: s.Memory.Held,
 	}
 	// s.Connections includes the connection of this request. The counters are read one after
 	// another, so a connection may be counted as closed before it is counted as opened.

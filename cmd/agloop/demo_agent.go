@@ -14,11 +14,17 @@ import (
 // run needs.
 func scriptedAgent(ctx context.Context, run *server.Run) error {
 	s := &stage{ctx: ctx, run: run}
-	words := lastWords(run.Input.Messages)
+	run.Steering() // from now on it listens
+	return s.perform(lastWords(run.Input.Messages))
+}
+
+// perform follows the script that words ask for.
+func (s *stage) perform(words string) error {
+	run := s.run
 	switch {
 	case len(run.Input.Resume) > 0 && !changedSubject(run.Input):
-		return s.resume(parseBooking(words), approved(run.Input.Resume))
-	case mentions(words, "book", "reserve", "ask me first"):
+		return s.resume(parseBooking(lastWish(run.Input.Messages)), approved(run.Input.Resume))
+	case mentions(words, bookingWords...):
 		return s.askFirst(parseBooking(words))
 	case mentions(words, "burst"):
 		return s.burst()
@@ -30,9 +36,25 @@ func scriptedAgent(ctx context.Context, run *server.Run) error {
 
 // lastWords is the text of the last message of the user.
 func lastWords(messages []agui.Message) string {
+	return lastOf(messages, func(string) bool { return true })
+}
+
+// lastWish is what the user has last asked to book: what was said while the agent spoke may stand
+// behind it.
+func lastWish(messages []agui.Message) string {
+	return lastOf(messages, func(words string) bool { return mentions(words, bookingWords...) })
+}
+
+// bookingWords ask for a table.
+var bookingWords = []string{"book", "reserve", "ask me first"}
+
+// lastOf is the last message of the user that is wanted, "" when there is none.
+func lastOf(messages []agui.Message, wanted func(words string) bool) string {
 	for i := len(messages) - 1; i >= 0; i-- {
 		if m := messages[i]; m.Role == agui.RoleUser && m.Content != nil {
-			return contentText(m.Content)
+			if words := contentText(m.Content); wanted(words) {
+				return words
+			}
 		}
 	}
 	return ""
@@ -144,7 +166,7 @@ func (s *stage) burst() error {
 	if err != nil {
 		return err
 	}
-	if err := m.Write("Sixty bursts of twelve words each, and the strip above shows how many frames share one write: "); err != nil {
+	if err := m.Write("Sixty bursts of twelve words each, and the figures of the server show how many frames share one write: "); err != nil {
 		return err
 	}
 	for range ticks {
@@ -154,6 +176,10 @@ func (s *stage) burst() error {
 			}
 		}
 		if err := s.pause(1); err != nil {
+			return err
+		}
+		var enough bool
+		if m, enough, err = s.heed(m); err != nil || enough {
 			return err
 		}
 	}

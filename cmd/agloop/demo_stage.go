@@ -57,11 +57,55 @@ func (s *stage) say(text string) error {
 		if err := s.pause(1); err != nil {
 			return err
 		}
+		var enough bool
+		if m, enough, err = s.heed(m); err != nil || enough {
+			return err
+		}
 		if err := m.Write(token); err != nil {
 			return err
 		}
 	}
 	return m.Close()
+}
+
+// heed answers what somebody has said while m was being spoken. It returns the message in which the
+// script goes on; enough says that nobody wants to hear more, and that m is closed.
+func (s *stage) heed(m *server.TextMessage) (next *server.TextMessage, enough bool, err error) {
+	select {
+	case <-s.run.Steering():
+	default:
+		return m, false, nil
+	}
+	if err := m.Close(); err != nil {
+		return nil, false, err
+	}
+	var said []string
+	for {
+		words, ok, err := s.run.TakeSteer()
+		if err != nil {
+			return nil, false, err
+		}
+		if !ok {
+			break
+		}
+		said = append(said, words)
+	}
+	if m, err = s.run.TextMessage(); err != nil {
+		return nil, false, err
+	}
+	answer, enough := steered(strings.Join(said, " "))
+	for _, token := range strings.SplitAfter(answer, " ") {
+		if err := s.pause(1); err != nil {
+			return nil, false, err
+		}
+		if err := m.Write(token); err != nil {
+			return nil, false, err
+		}
+	}
+	if enough {
+		err = m.Close()
+	}
+	return m, enough, err
 }
 
 // tool streams a call of a tool and sends its result.
@@ -116,7 +160,7 @@ func pieces(text string, n int) func(yield func(string) bool) {
 
 type planStep struct {
 	Label  string `json:"label"`
-	Status string `json:"status"` // waiting, active, done or skipped
+	Status string `json:"status"` // waiting, active, done or skipped; the page makes stopped of the active one when a run is cancelled
 }
 
 // plan sets the state of the run to a title and steps, the first of them active.

@@ -18,6 +18,9 @@ type pageTuning struct {
 	Adaptive       bool           `json:"adaptive"`
 	BatchSize      int            `json:"batchSize"`      // messages that end a window
 	BatchTimeoutMS float64        `json:"batchTimeoutMs"` // 0 when nothing waits
+	BatchBytes     int            `json:"batchBytes"`     // bytes that end a window
+	SoftLimit      int            `json:"softLimit"`      // bytes that may wait for a slow reader
+	BufferPool     int            `json:"bufferPool"`     // buffers that are kept for the next message
 	MemoryTier     string         `json:"memoryTier"`
 	MemoryPressure float64        `json:"memoryPressure"` // percent
 	LastDecision   *pageDecision  `json:"lastDecision"`   // null when there was none
@@ -31,7 +34,9 @@ type pageDecision struct {
 
 func tuningOf(m *agloop.PerformanceManager) pageTuning {
 	memory, window := m.GetMemoryManager(), m.GetMessageBatcher()
+	all := m.Tuning()
 	t := pageTuning{
+		BatchBytes: all.MessageBatchBytes, SoftLimit: all.SoftLimit, BufferPool: all.BufferPoolSize,
 		Profile:        m.Profile(),
 		Adaptive:       m.GetAdaptiveOptimizer().Enabled(),
 		BatchSize:      window.BatchSize(),

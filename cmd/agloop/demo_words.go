@@ -52,6 +52,15 @@ func reply(words string, m measures) string {
 			"in a WebSocket frame of its own; the plan beside it is a state that small patches keep up to date.")
 }
 
+// steered is the answer to what somebody says in the middle of an answer. enough says that it asks for
+// no more.
+func steered(words string) (answer string, enough bool) {
+	if mentions(words, "enough", "short", "brief", "stop") {
+		return "You said “" + clip(words, 80) + "”, so I leave the rest out.", true
+	}
+	return "You said “" + clip(words, 80) + "” while I was speaking. I have heard it, and go on: ", false
+}
+
 // quoteSentence quotes text at the end of a sentence, with one full stop.
 func quoteSentence(text string) string {
 	if strings.HasSuffix(text, ".") || strings.HasSuffix(text, "!") ||

@@ -1,4 +1,4 @@
-import type { BaseEvent, Message, State } from "@ag-ui/client";
+import type { BaseEvent, Message, State, ToolCall } from "@ag-ui/client";
 
 interface Loose {
   id?: string;
@@ -7,6 +7,8 @@ interface Loose {
   toolCallId?: string;
   parentMessageId?: string;
 }
+
+const emptied = ({ id, type, function: { name } }: ToolCall): ToolCall => ({ id, type, function: { name, arguments: "" } });
 
 /**
  * Returns what makes held messages and state ready for a run that is replayed from its start: what
@@ -27,9 +29,10 @@ export function beforeReplay(history: BaseEvent[]) {
   const withState = history.slice(1).find((e) => e.type.startsWith("STATE_"))?.type !== "STATE_DELTA";
   return (messages: readonly Message[], state: State, input: readonly Message[] = []) => ({
     messages: messages.flatMap((held): Message[] => {
-      const m = held as Message & { content?: unknown; toolCalls?: { id: string }[] };
-      const left = m.toolCalls?.filter((c) => !calls.has(c.id));
-      const cut = left && left.length < (m.toolCalls?.length ?? 0);
+      const m = held as Message & { content?: unknown; toolCalls?: ToolCall[] };
+      // A call that is there keeps its place, and so its message; one that is not makes a new message.
+      const left = m.toolCalls?.map((c) => (calls.has(c.id) ? emptied(c) : c));
+      const cut = m.toolCalls?.some((c) => calls.has(c.id));
       if (!texts.has(m.id) && !whole.has(m.id) && !cut) return [held];
       const given = input.find((other) => other.id === m.id);
       if (given) return [given];

@@ -1,126 +1,73 @@
-// Joins the socket, the thread and the view.
-import { AgentSocket } from "./socket.mjs";
-import { Thread } from "./thread.mjs";
-import { watchFigures } from "./live.mjs";
-import { change } from "./tuning.mjs";
-import * as view from "./view.mjs";
+// Joins the conversation, the network and the elements of the page.
+import { Conversation } from "./conversation.mjs";
+import { drawLink } from "./link.mjs";
+import { draw, followEnd } from "./log.mjs";
+import { PageSocket, cut, watch } from "./network.mjs";
+import { drawPlan } from "./plan.mjs";
+import { drawRaw, takeFrame } from "./raw.mjs";
+import { watchServer } from "./server.mjs";
+import { forget, load, save } from "./session.mjs";
+import { drawShare } from "./share.mjs";
 
-const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-const socket = new AgentSocket(new URL("ws", `${scheme}//${location.host}${location.pathname}`).href);
-const thread = new Thread();
-const form = document.getElementById("form");
-const words = document.getElementById("words");
+const cutFor = 4000; // ms
+const saveAfter = 300; // ms behind a change
 
-let connected = false;
-let running = false;
-let asking = []; // open questions: {interrupt, box, approved}
+const $ = (id) => document.getElementById(id);
+const narrow = matchMedia("(max-width: 60rem)");
+const words = $("words");
 
-function startRun(resume) {
-  if (running || !socket.send(thread.input(resume))) return false;
-  setRunning(true);
-  return true;
+watch(takeFrame);
+const conversation = new Conversation(load(), { url: "ws", WebSocket: PageSocket, changed, spoken: announce });
+
+// announce is for those who listen to the page instead of looking at it.
+function announce(text) {
+  $("spoken").textContent = text;
 }
 
-function setRunning(value) {
-  running = value;
-  view.showRunning(running, connected);
-}
-
-function say(text) {
-  if (running || !connected || text.trim() === "") return;
-  // Every interrupt is answered or abandoned; a person who changes the subject abandons it.
-  const abandoned = asking.map(({ interrupt }) => ({ interruptId: interrupt.id, status: "cancelled" }));
-  for (const { box } of asking) box.close("Left unanswered");
-  asking = [];
-  thread.say(text);
-  view.userSaid(text);
-  startRun(abandoned.length > 0 ? abandoned : undefined);
-}
-
-function answerQuestion(entry, approved) {
-  if (running || !connected) return false;
-  entry.approved = approved;
-  if (asking.some((a) => a.approved === undefined)) return true; // more questions are open
-  const resume = asking.map((a) => ({
-    interruptId: a.interrupt.id,
-    status: "resolved",
-    payload: { approved: a.approved },
-  }));
-  if (!startRun(resume)) return false;
-  asking = [];
-  words.focus({ preventScroll: true });
-  return true;
-}
-
-function endRun(event) {
-  setRunning(false);
-  view.settle();
-  if (event.type === "RUN_ERROR") {
-    view.notice(`The run failed: ${event.message}`, "error");
-    return;
-  }
-  if (event.outcome?.type === "cancelled") view.notice("The run was cancelled.");
-  asking = thread.interrupts.map((interrupt) => {
-    const entry = { interrupt };
-    entry.box = view.question(interrupt, (approved) => answerQuestion(entry, approved));
-    return entry;
+let drawing = false;
+let saving;
+function changed() {
+  saving ??= setTimeout(keep, saveAfter);
+  if (drawing) return;
+  drawing = true;
+  requestAnimationFrame(() => {
+    drawing = false;
+    drawAll();
   });
 }
 
-const shows = {
-  TEXT_MESSAGE_START: (e) => view.textStart(e.messageId),
-  TEXT_MESSAGE_CONTENT: (e) => view.textGrow(e.messageId, e.delta),
-  TEXT_MESSAGE_END: (e) => view.textEnd(e.messageId),
-  TOOL_CALL_START: (e) => view.toolStart(e.toolCallId, e.toolCallName),
-  TOOL_CALL_ARGS: (e) => view.toolGrow(e.toolCallId, e.delta),
-  TOOL_CALL_END: (e) => view.toolEnd(e.toolCallId),
-  TOOL_CALL_RESULT: (e) => view.toolResult(e.toolCallId, e.content),
-  STATE_SNAPSHOT: () => view.showPlan(thread.state),
-  STATE_DELTA: () => view.showPlan(thread.state),
-  RUN_FINISHED: endRun,
-  RUN_ERROR: endRun,
-};
+function drawAll() {
+  const { busy, running, agent } = conversation;
+  draw(conversation, answer);
+  drawPlan(agent.state);
+  $("send").textContent = running ? "Steer" : "Send";
+  words.placeholder = running ? "Say something while it answers" : "Write a message";
+  $("stop").hidden = !busy;
+  for (const button of $("hints").querySelectorAll("[data-say]")) button.disabled = busy;
+  drawShare(agent.threadId, conversation.connection.secret);
+}
 
-socket.addEventListener("message", ({ detail: { event } }) => {
-  thread.apply(event);
-  if (Object.hasOwn(shows, event.type)) shows[event.type](event);
-});
+function keep() {
+  clearTimeout(saving);
+  saving = undefined;
+  if (!leaving) save(conversation.kept);
+}
+let leaving = false; // for another thread
+addEventListener("pagehide", keep);
+addEventListener("hashchange", () => location.reload()); // a link that was opened in this tab
 
-// A run without a terminal event is truncated: never shown as an answer that is complete.
-socket.addEventListener("cut", () => {
-  if (!running) return;
-  setRunning(false);
-  view.settle();
-  view.notice("The connection was lost, and the answer ends here. Send your message again.", "error");
-});
+function answer(id, approved) {
+  if (conversation.answer(id, approved)) words.focus({ preventScroll: true });
+}
 
-let countdown;
-let lost = false;
-socket.addEventListener("state", ({ detail: { state, retryAt } }) => {
-  clearInterval(countdown);
-  connected = state === "open";
-  view.showRunning(running, connected);
-  if (state === "open") {
-    view.showLink(state, "Connected");
-    if (lost) view.announce("Connected again");
-    lost = false;
-  } else if (state === "connecting") {
-    view.showLink(state, "Connecting");
-  } else {
-    if (!lost) view.announce("Connection lost");
-    lost = true;
-    const tick = () => {
-      const s = Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
-      view.showLink(state, s > 1 ? `Offline, trying again in ${s} s` : "Offline, trying again");
-    };
-    tick();
-    countdown = setInterval(tick, 1000);
-  }
-});
+function say(text) {
+  if (text.trim() === "") return;
+  followEnd();
+  conversation.say(text);
+}
 
-form.addEventListener("submit", (e) => {
+$("form").addEventListener("submit", (e) => {
   e.preventDefault();
-  if (running || !connected) return;
   say(words.value);
   words.value = "";
   fit();
@@ -129,7 +76,7 @@ form.addEventListener("submit", (e) => {
 words.addEventListener("keydown", (e) => {
   if (e.key !== "Enter" || e.shiftKey || e.isComposing) return;
   e.preventDefault();
-  form.requestSubmit();
+  $("form").requestSubmit();
 });
 
 // fit lets the box grow with what is written, up to the height the style sheet allows.
@@ -139,62 +86,48 @@ function fit() {
 }
 words.addEventListener("input", fit);
 
-document.getElementById("hints").addEventListener("click", (e) => {
-  const text = e.target.dataset.say;
-  if (text) say(text);
+$("hints").addEventListener("click", (e) => e.target.dataset.say && say(e.target.dataset.say));
+$("cut").addEventListener("click", () => cut(cutFor));
+$("stop").addEventListener("click", () => {
+  conversation.stop();
+  words.focus({ preventScroll: true });
+});
+$("retry").addEventListener("click", () => conversation.connection.retry());
+$("anew").addEventListener("click", () => {
+  leaving = true;
+  forget();
+  location.reload();
 });
 
-document.getElementById("stop").addEventListener("click", () => {
-  setRunning(false);
-  view.settle();
-  view.notice("You stopped the run.");
-  socket.restart();
-  words.focus();
-});
-
-// A reading that was on its way during a change would show what held before it.
-let changes = 0;
-
-async function tune(wanted, done) {
-  changes++;
-  try {
-    view.showTuning(await change(wanted));
-    view.announce(done);
-  } catch (err) {
-    view.notice(`The server was not tuned: ${err.message}`, "error");
+// One panel is open at a time; on a phone none, until somebody asks for it.
+function openPanel(name) {
+  for (const button of $("panels").children) {
+    const open = button.getAttribute("aria-controls") === name;
+    button.setAttribute("aria-expanded", String(open));
+    $(button.getAttribute("aria-controls")).hidden = !open;
   }
-  changes++;
+  document.body.classList.toggle("panel-open", name !== undefined);
+  document.body.classList.toggle("panel-raw", name === "raw");
+  if (name === "raw") drawRaw();
 }
-
-document.getElementById("profiles").addEventListener("click", (e) => {
-  const { profile } = e.target.dataset;
-  if (profile) tune({ profile }, `Profile ${profile}`);
+$("panels").addEventListener("click", ({ target }) => {
+  const open = target.getAttribute("aria-expanded") === "true";
+  if (target.hasAttribute("aria-controls")) openPanel(open ? undefined : target.getAttribute("aria-controls"));
 });
-
-const adaptive = document.getElementById("adaptive");
-adaptive.addEventListener("click", () => {
-  const on = adaptive.getAttribute("aria-checked") !== "true";
-  tune({ adaptive: on }, `Adaptive optimization ${on ? "on" : "off"}`);
-});
-
-// On a phone there is room for the figures only; the controls open on request.
-const more = document.getElementById("tuning-more");
-more.addEventListener("click", () => more.setAttribute("aria-expanded", String(more.getAttribute("aria-expanded") !== "true")));
+addEventListener("keydown", (e) => e.key === "Escape" && narrow.matches && openPanel());
+openPanel(narrow.matches ? undefined : "server");
 
 // On a phone the plan would push the conversation off the screen.
-if (matchMedia("(max-width: 60rem)").matches) document.getElementById("plan").open = false;
+if (narrow.matches) $("plan").open = false;
 
-view.showRunning(running, connected);
-socket.addEventListener("state", function first({ detail: { state } }) {
-  if (state !== "open") return;
-  socket.removeEventListener("state", first);
-  // From here on, so that the first figures count this page.
-  watchFigures(() => {
-    const asked = changes;
-    return (figures, tuning) => {
-      view.showFigures(figures);
-      if (asked === changes) view.showTuning(tuning);
-    };
-  });
+let connected = false;
+conversation.connection.state.subscribe((state) => {
+  const before = connected;
+  connected = drawLink(state, announce);
+  if (connected && !before) changed(); // the session has a secret now
 });
-socket.connect();
+drawAll();
+conversation.follow();
+
+// A notice stands in the conversation.
+watchServer(() => !connected, announce, (text) => conversation.noteError(text));

@@ -1,13 +1,17 @@
-// The live strip: totals from the server once a second, made into rates here.
+// The figures of the server: totals once a second, made into rates here.
 
 const PERIOD_MS = 1000;
 
 // watchFigures calls begin for each reading, and what it returns with the figures and the reading
-// itself; with nothing while the server is away.
-export function watchFigures(begin) {
+// itself; with nothing where the server is away. While away() it is not asked, since a browser writes
+// each request that fails into the console.
+export function watchFigures(away, begin) {
   let before;
   const poll = async () => {
-    if (!document.hidden) {
+    if (away()) {
+      before = undefined;
+      begin()();
+    } else if (!document.hidden) {
       const show = begin();
       try {
         const answer = await fetch("stats", { cache: "no-store" });
@@ -17,7 +21,7 @@ export function watchFigures(begin) {
         before = now;
       } catch {
         before = undefined;
-        show(); // the server is away; the connection state says so
+        show(); // the connection state says so
       }
     }
     setTimeout(poll, PERIOD_MS);
@@ -27,11 +31,31 @@ export function watchFigures(begin) {
 
 // figures compares two readings. A restarted server counts from zero again.
 export function figures(now, before) {
-  const out = { connections: now.connections, eventsPerSecond: undefined, framesPerWrite: undefined };
+  const out = { connections: now.connections, runs: now.runs, held: now.memoryHeld };
   if (!before || now.framesOut < before.framesOut) return out;
   const frames = now.framesOut - before.framesOut;
   const writes = now.writes - before.writes;
-  out.eventsPerSecond = (frames * 1000) / (now.at - before.at);
+  const seconds = (now.at - before.at) / 1000;
+  out.eventsPerSecond = frames / seconds;
+  out.writesPerSecond = writes / seconds;
   if (writes > 0) out.framesPerWrite = frames / writes;
   return out;
+}
+
+const enough = 10; // events a second, from which on a profile makes a difference
+
+// Measured remembers for each profile what was measured while it held, the last reading that had
+// events enough.
+export class Measured {
+  #before;
+  byProfile = {};
+
+  // take notes a reading. One during which the profile changed belongs to neither.
+  take(figures, profile) {
+    const same = this.#before === profile;
+    this.#before = profile;
+    if (!same || !(figures?.eventsPerSecond >= enough)) return;
+    const { framesPerWrite, writesPerSecond } = figures;
+    this.byProfile[profile] = { framesPerWrite, writesPerSecond };
+  }
 }

@@ -13,10 +13,14 @@ export async function change(wanted) {
 
 // describe puts a tuning in words.
 export function describe(t) {
+  const none = t.batchSize <= 1 || t.batchTimeoutMs <= 0;
   return {
     memory: `${t.memoryTier}, ${percent(t.memoryPressure)}`,
     profile: t.profile,
-    window: t.batchSize <= 1 || t.batchTimeoutMs <= 0 ? "none" : `${t.batchSize} in ${number(t.batchTimeoutMs)} ms`,
+    window: none ? "none" : `${t.batchSize} in ${number(t.batchTimeoutMs)} ms`,
+    batchBytes: none ? "none" : bytes(t.batchBytes),
+    queue: bytes(t.softLimit),
+    buffers: number(t.bufferPool),
     decision: decision(t),
   };
 }
@@ -27,7 +31,13 @@ function decision({ lastDecision: d, adaptive }) {
   return "none yet. Adaptive optimization is off until you switch it on.";
 }
 
-const number = (n) => n.toLocaleString("en", { maximumFractionDigits: 2 });
+export const number = (n, digits = 2) => n.toLocaleString("en", { maximumFractionDigits: digits });
+
+export function bytes(n) {
+  if (n < 1024) return `${n} B`;
+  if (n < 1 << 20) return `${number(n / 1024, 1)} KiB`;
+  return `${number(n / (1 << 20), 1)} MiB`;
+}
 
 const percent = (n) => (n > 0 && n < 1 ? "<1 %" : `${number(Math.round(n))} %`);
 
