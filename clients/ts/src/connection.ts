@@ -148,12 +148,13 @@ export class AgloopConnection {
 
   /** @internal */
   follow(threadId: string, sink: Sink, after?: RunCursor) {
+    const s = new Sequence(threadId, sink, undefined, after);
     for (const r of this.requests) {
-      if (r instanceof Sequence && r.follows && r.threadId === threadId) {
-        throw new AgloopError("rejected", `thread ${threadId} is followed on this connection already`, "followed");
-      }
+      if (!(r instanceof Sequence && r.follows && r.threadId === threadId)) continue;
+      s.end(new AgloopError("rejected", `thread ${threadId} is followed on this connection already`, "followed"));
+      return s;
     }
-    return this.add(new Sequence(threadId, sink, undefined, after));
+    return this.add(s);
   }
 
   /** @internal */

@@ -1,0 +1,26 @@
+// The package @agloop/client at its edges: calls that cross each other, callbacks that fail, and what is left behind.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { agent, connection, state } from "./lib/agloop.mjs";
+import { within } from "./lib/program.mjs";
+import { play, says, scripted } from "./lib/scripted.mjs";
+
+let server;
+before(async () => (server = await scripted()));
+after(() => server.stop());
+
+test("a second follow of a thread on one connection fails, and the connection goes on", async (t) => {
+  const c = connection(t, server.ws);
+  const [a, b] = [1, 2].map(() => agent(t, "", { connection: c, threadId: "twice" }));
+  await a.runAgent(play(says("m1", "one"))); // which b attaches to before it follows
+  const following = a.connectAgent({ live: true });
+  const run = agent(t, "", { connection: c }).runAgent(play(says("m", "x"), { gate: "twice" }));
+  await state(c, "open", (s) => s.phase === "open");
+  await assert.rejects(within(5_000, "the second follow", b.connectAgent()), { code: "rejected", reason: "followed" });
+  await server.open("twice");
+  await run;
+  assert.equal((await state(c, "a state", () => true)).phase, "open");
+  await a.detachActiveRun();
+  await following;
+  assert.equal(c.requests.size, 0);
+});
