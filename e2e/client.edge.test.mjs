@@ -1,13 +1,16 @@
 // The package @agloop/client at its edges: calls that cross each other, callbacks that fail, and what is left behind.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { agent, connection, state } from "./lib/agloop.mjs";
+import { agent, connection, state, texts, when } from "./lib/agloop.mjs";
 import { within } from "./lib/program.mjs";
 import { play, says, scripted } from "./lib/scripted.mjs";
 
 let server;
 before(async () => (server = await scripted()));
 after(() => server.stop());
+
+const has = (text) => (a) => texts(a).some((m) => m.includes(text));
+const ends = (promise) => within(5_000, "an end", promise.then(() => "resolved", (e) => e.code ?? e));
 
 test("a second follow of a thread on one connection fails, and the connection goes on", async (t) => {
   const c = connection(t, server.ws);
@@ -23,4 +26,22 @@ test("a second follow of a thread on one connection fails, and the connection go
   await a.detachActiveRun();
   await following;
   assert.equal(c.requests.size, 0);
+});
+
+test("the last of many connectAgent stays, in whatever moment they are called", async (t) => {
+  const a = agent(t, server.ws, { live: true });
+  const others = [1, 2, 3].map(() => a.connectAgent());
+  await new Promise((resolve) => setImmediate(resolve));
+  others.push(a.connectAgent(), a.connectAgent());
+  const last = a.connectAgent();
+  for (const other of others) assert.equal(await ends(other), "resolved");
+  await a.runAgent(play(says("m1", "one")));
+  const run = a.runAgent(play(says("m2", "two"), { wait: true }));
+  await when(a, "m2", has("two"));
+  a.abortRun();
+  await run;
+  await a.detachActiveRun();
+  assert.equal(await ends(last), "resolved");
+  assert.deepEqual(texts(a), ["assistant: one", "assistant: two"]);
+  assert.equal(a.connection.requests.size, 0);
 });
