@@ -45,3 +45,16 @@ test("the last of many connectAgent stays, in whatever moment they are called", 
   assert.deepEqual(texts(a), ["assistant: one", "assistant: two"]);
   assert.equal(a.connection.requests.size, 0);
 });
+
+test("credentials that fail, with whatever they throw, are an attempt that failed", async (t) => {
+  for (const what of [new Error("no ticket"), "no ticket", undefined]) {
+    let asked = 0;
+    const credentials = async () => {
+      if (++asked < 2) throw what;
+    };
+    await assert.rejects(agent(t, server.ws, { credentials }).runAgent(play()), { code: "connection" });
+    asked = 0;
+    await agent(t, server.ws, { credentials, retryFor: Infinity }).runAgent(play(says("m1", "in")));
+    assert.equal(asked, 2);
+  }
+});

@@ -247,7 +247,7 @@ export class AgloopConnection {
       if (!Socket) throw new TypeError("there is no WebSocket here: give one in the options, such as that of the package ws");
       this.take(new Socket(target.href, bare ? protocols : [protocol, ...protocols]), bare);
     } catch (error) {
-      this.failed(error as Error);
+      this.failed(error instanceof Error ? error : new Error(String(error)));
     } finally {
       this.dialling = false;
     }
