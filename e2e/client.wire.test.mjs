@@ -366,3 +366,18 @@ test("an input that is larger than a server takes is refused here", async (t) =>
   conn.send(["hello", { ...hello, limits: { ...hello.limits, message: 400 } }]);
   await assert.rejects(run, { code: "rejected", reason: "input_too_large" });
 });
+
+test("a request that is refused here leaves its place to the next one that waits", async (t) => {
+  const server = await fake(t);
+  const c = connection(t, server.ws);
+  const runs = ["x", "x".repeat(600), "y"].map((fail, i) => agent(t, "", { connection: c, threadId: `t${i}` }).runAgent({ runId: `r${i}`, ...play({ fail }) }));
+  const refused = assert.rejects(runs[1], { code: "rejected", reason: "input_too_large" });
+  const conn = await server.next();
+  conn.send(["hello", { ...hello, limits: { ...hello.limits, controls: 2, message: 500 } }]);
+  for (const i of [0, 2]) {
+    const [, { ref, input: { threadId, runId } }] = await conn.frame();
+    assert.equal(runId, `r${i}`);
+    conn.send(["run", { run: i + 1, ref, threadId, runId, epoch, offset: 1, last: 1 }], { ...started, threadId, runId }, { ...finished, threadId, runId });
+  }
+  await Promise.all([runs[0], refused, runs[2]]);
+});
