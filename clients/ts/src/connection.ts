@@ -371,12 +371,11 @@ export class AgloopConnection {
   /** Waits and connects again, or gives up. */
   private failed(error: Error, broken = false, retryAfter = 0) {
     this.outage ||= Date.now();
-    if (broken) for (const r of this.requests) r.end(r instanceof Sequence ? r.unfinished(error) : error);
-    if (broken) this.requests.clear();
+    if (broken) this.fail(error);
     const after = Math.min(retryAfter * 1000, 5 * minute);
     const wait = after + Math.random() * Math.min(30_000, 100 * 2 ** this.failures++);
     const { retryFor = this.wasOpen ? 10 * minute : 0 } = this.options;
-    if (Date.now() - this.outage + wait > retryFor && !(retryFor === Infinity)) {
+    if (!broken && Date.now() - this.outage + wait > retryFor) {
       this.fail(new AgloopError("connection", error.message, undefined, { cause: error }));
     }
     if (!this.requests.size) {
@@ -389,10 +388,12 @@ export class AgloopConnection {
 
   /** Ends what was asked for. */
   private fail(why: Error) {
-    for (const r of this.requests) {
-      this.requests.delete(r);
-      r.end(r instanceof Sequence ? r.unfinished(why) : why);
-    }
+    const { dialling } = this;
+    const failed = [...this.requests];
+    this.requests.clear();
+    this.dialling = true; // what asks again at once waits for the next attempt
+    for (const r of failed) r.end(r instanceof Sequence ? r.unfinished(why) : why);
+    this.dialling = dialling;
   }
 }
 
