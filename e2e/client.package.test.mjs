@@ -1,7 +1,7 @@
 // The package @agloop/client as its users get it: packed, installed into an empty project, compiled and run there.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -28,7 +28,7 @@ before(async () => {
   files = list.map(({ path }) => path);
   await writeFile(join(project, "package.json"), JSON.stringify({ private: true, type: "module" }));
   const versions = { ...manifest.devDependencies, ws: pinned.ws };
-  const others = ["@ag-ui/client", "rxjs", "ws", "@types/ws", "@types/node"].map((name) => `${name}@${versions[name]}`);
+  const others = ["@ag-ui/client", "rxjs", "react", "ws", "@types/ws", "@types/react", "@types/node"].map((name) => `${name}@${versions[name]}`);
   await execute("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", join(project, filename), ...others], { cwd: project });
 });
 after(() => rm(project, { recursive: true, force: true }));
@@ -150,10 +150,19 @@ connection.events("t", "r", { epoch: "00f1e2d3c4b5a697" });
 const code: ErrorCode = "unknown";
 `;
 
-test("all that is public compiles with tsc --strict, and what is wrong does not", async () => {
+test("all that is public, the examples and the README compile with tsc --strict, and what is wrong does not", async () => {
   await writeFile(join(project, "uses.ts"), uses);
+  const react = join(project, "examples/react");
+  await cp(join(source, "examples/react"), react, { recursive: true });
+  const readme = await readFile(join(source, "README.md"), "utf8");
+  const blocks = [...readme.matchAll(/^```(tsx?)\n(.*?)^```/gms)];
+  assert.ok(blocks.length >= 8, `${blocks.length} blocks of code`);
+  const names = blocks.map(([, type], n) => join(react, `readme-${n}.${type}`));
+  await Promise.all(blocks.map(([, , text], n) => writeFile(names[n], `${text}\nexport {};\n`)));
+  // What a block has from the first one.
+  await writeFile(join(react, "given.d.ts"), `declare const agent: import("@agloop/client").AgloopAgent;\ndeclare const threadId: string;\n`);
   const tsc = join(source, "node_modules/typescript/bin/tsc");
-  const flags = ["--noEmit", "--strict", "--target", "es2022", "--module", "nodenext", "--lib", "es2022,dom", "--skipLibCheck", "false", "--types", "node"];
-  const { stdout } = await execute(process.execPath, [tsc, ...flags, "uses.ts"], { cwd: project }).catch((e) => e);
+  const flags = ["--noEmit", "--strict", "--target", "es2022", "--module", "nodenext", "--jsx", "react-jsx", "--lib", "es2022,dom", "--skipLibCheck", "false", "--types", "node"];
+  const { stdout } = await execute(process.execPath, [tsc, ...flags, "uses.ts", join(react, "given.d.ts"), join(react, "Chat.tsx"), ...names], { cwd: project }).catch((e) => e);
   assert.equal(stdout, "");
 });

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { retry } from "rxjs";
 import { WebSocketServer } from "ws";
 import { agent, connection, state } from "./lib/agloop.mjs";
 import { within } from "./lib/program.mjs";
@@ -23,7 +24,9 @@ async function fake(t, { knows = true, ...options } = {}) {
   const connections = [];
   let wake = () => {};
   let refused = 0;
+  let made = 0;
   server.on("connection", (socket, request) => {
+    made++;
     if (!knows && request.headers["sec-websocket-protocol"]) return void refused++; // a client must not take it
     const frames = [];
     let more = () => {};
@@ -48,7 +51,7 @@ async function fake(t, { knows = true, ...options } = {}) {
     while (connections.length === 0) await new Promise((resolve) => (wake = resolve));
     return connections.shift();
   };
-  return { ws: `ws://127.0.0.1:${server.address().port}/`, refused: () => refused, next: (ms = 10_000) => within(ms, "a connection", next()) };
+  return { ws: `ws://127.0.0.1:${server.address().port}/`, refused: () => refused, made: () => made, next: (ms = 10_000) => within(ms, "a connection", next()) };
 }
 
 // The results of all runs of a transcript: how its sequences end, and what the last event of each was.
@@ -365,4 +368,45 @@ test("an input that is larger than a server takes is refused here", async (t) =>
   const conn = await server.next();
   conn.send(["hello", { ...hello, limits: { ...hello.limits, message: 400 } }]);
   await assert.rejects(run, { code: "rejected", reason: "input_too_large" });
+});
+
+test("a request that is refused here leaves its place to the next one that waits", async (t) => {
+  const server = await fake(t);
+  const c = connection(t, server.ws);
+  const runs = ["x", "x".repeat(600), "y"].map((fail, i) => agent(t, "", { connection: c, threadId: `t${i}` }).runAgent({ runId: `r${i}`, ...play({ fail }) }));
+  const refused = assert.rejects(runs[1], { code: "rejected", reason: "input_too_large" });
+  const conn = await server.next();
+  conn.send(["hello", { ...hello, limits: { ...hello.limits, controls: 2, message: 500 } }]);
+  for (const i of [0, 2]) {
+    const [, { ref, input: { threadId, runId } }] = await conn.frame();
+    assert.equal(runId, `r${i}`);
+    conn.send(["run", { run: i + 1, ref, threadId, runId, epoch, offset: 1, last: 1 }], { ...started, threadId, runId }, { ...finished, threadId, runId });
+  }
+  await Promise.all([runs[0], refused, runs[2]]);
+});
+
+test("what asks again as soon as it has failed is asked on one new connection", async (t) => {
+  for (const broken of [true, false]) {
+    const server = await fake(t);
+    const c = connection(t, server.ws, { retryFor: 0 });
+    const events = [];
+    const over = new Promise((resolve, reject) =>
+      c.events("t", "r").pipe(retry(1)).subscribe({ next: ({ event }) => events.push(event.type), complete: resolve, error: reject }),
+    );
+    let conn = await server.next();
+    conn.send(["hello", hello]);
+    await conn.frame();
+    if (broken) conn.send(["hello", hello]);
+    else conn.socket.terminate();
+    conn = await server.next();
+    conn.send(["hello", hello]);
+    const [, { ref }] = await conn.frame();
+    conn.send(["run", { run: 1, ref, threadId: "t", runId: "r", epoch, offset: 1, last: 1 }], started);
+    await state(c, "open", (s) => s.phase === "open");
+    await new Promise((resolve) => setTimeout(resolve, 250)); // in which an attempt that waits would come
+    conn.send(finished);
+    await within(5_000, "the end", over);
+    assert.deepEqual(events, ["RUN_STARTED", "RUN_FINISHED"]);
+    assert.equal(server.made(), 2);
+  }
 });

@@ -6,10 +6,10 @@ import { chromium } from "playwright-core";
 import { build } from "../../clients/ts/node_modules/esbuild/lib/main.js";
 
 // bundle is the text of a script for pages. The package is the one that users get: its dist.
-export async function bundle(contents, options) {
+export async function bundle(contents, resolveDir = new URL("../", import.meta.url).pathname) {
   const result = await build({
-    stdin: { contents, resolveDir: new URL("../", import.meta.url).pathname, loader: "tsx" },
-    bundle: true, write: false, format: "iife", platform: "browser", target: "chrome110", logLevel: "error", ...options,
+    stdin: { contents, resolveDir, loader: "tsx" },
+    bundle: true, write: false, format: "iife", platform: "browser", target: "chrome110", jsx: "automatic", logLevel: "error",
   });
   return result.outputFiles[0].text;
 }

@@ -35,6 +35,7 @@ interface Following {
   paused?: Promise<void>;
   again?: boolean;
   connected?: Promise<RunAgentResult>;
+  ended: Promise<void>;
 }
 
 let lastFollow = 0;
@@ -133,24 +134,34 @@ export class AgloopAgent extends AbstractAgent {
 
   /** Follows the thread, see connect. A pending interrupt is no hindrance. */
   override async connectAgent(parameters?: ConnectParameters, subscriber?: AgentSubscriber): Promise<RunAgentResult> {
-    const following: Following = { live: parameters?.live ?? this.live };
-    if (this.following) await this.detachActiveRun();
+    const { following: before } = this;
+    let ended = () => {};
+    const following: Following = { live: parameters?.live ?? this.live, ended: new Promise((resolve) => (ended = resolve)) };
     this.following = following;
+    if (before) {
+      before.over = true;
+      await super.detachActiveRun();
+      await before.ended;
+    }
+    let result: RunAgentResult = { result: undefined, newMessages: [] };
     try {
-      for (;;) {
+      do {
+        following.again = false;
+        while (following.paused) await following.paused;
+        if (following.over) break;
         const runId = `follow-${++lastFollow}`;
         this.follows.set(runId, following);
         const pending = this.pendingInterrupts;
         this.pendingInterrupts = [];
         following.connected = super.connectAgent({ ...parameters, runId }, subscriber);
         this.pendingInterrupts = pending; // the base has looked at them by now
-        const result = await following.connected.finally(() => this.follows.delete(runId));
-        await following.paused;
-        if (following.over || !following.again) return result;
-        following.again = false;
-      }
+        result = await following.connected.finally(() => this.follows.delete(runId));
+      } while (following.again);
+      await following.paused;
+      return result;
     } finally {
       if (this.following === following) this.following = undefined;
+      ended();
     }
   }
 

@@ -149,12 +149,13 @@ export class AgloopConnection {
 
   /** @internal */
   follow(threadId: string, sink: Sink, after?: RunCursor) {
+    const s = new Sequence(threadId, sink, undefined, after);
     for (const r of this.requests) {
-      if (r instanceof Sequence && r.follows && r.threadId === threadId) {
-        throw new AgloopError("rejected", `thread ${threadId} is followed on this connection already`, "followed");
-      }
+      if (!(r instanceof Sequence && r.follows && r.threadId === threadId)) continue;
+      s.end(new AgloopError("rejected", `thread ${threadId} is followed on this connection already`, "followed"));
+      return s;
     }
-    return this.add(new Sequence(threadId, sink, undefined, after));
+    return this.add(s);
   }
 
   /** @internal */
@@ -247,7 +248,7 @@ export class AgloopConnection {
       if (!Socket) throw new TypeError("there is no WebSocket here: give one in the options, such as that of the package ws");
       this.take(new Socket(target.href, bare ? protocols : [protocol, ...protocols]), bare);
     } catch (error) {
-      this.failed(error as Error);
+      this.failed(error instanceof Error ? error : new Error(String(error)));
     } finally {
       this.dialling = false;
     }
@@ -380,12 +381,11 @@ export class AgloopConnection {
   /** Waits and connects again, or gives up. */
   private failed(error: Error, broken = false, retryAfter = 0) {
     this.outage ||= Date.now();
-    if (broken) for (const r of this.requests) r.end(r instanceof Sequence ? r.unfinished(error) : error);
-    if (broken) this.requests.clear();
+    if (broken) this.fail(error);
     const after = Math.min(retryAfter * 1000, 5 * minute);
     const wait = after + Math.random() * Math.min(30_000, 100 * 2 ** this.failures++);
     const { retryFor = this.wasOpen ? 10 * minute : 0 } = this.options;
-    if (Date.now() - this.outage + wait > retryFor && !(retryFor === Infinity)) {
+    if (!broken && Date.now() - this.outage + wait > retryFor) {
       this.fail(new AgloopError("connection", error.message, undefined, { cause: error }));
     }
     if (!this.requests.size) {
@@ -398,10 +398,12 @@ export class AgloopConnection {
 
   /** Ends what was asked for. */
   private fail(why: Error) {
-    for (const r of this.requests) {
-      this.requests.delete(r);
-      r.end(r instanceof Sequence ? r.unfinished(why) : why);
-    }
+    const { dialling } = this;
+    const failed = [...this.requests];
+    this.requests.clear();
+    this.dialling = true; // what asks again at once waits for the next attempt
+    for (const r of failed) r.end(r instanceof Sequence ? r.unfinished(why) : why);
+    this.dialling = dialling;
   }
 }
 

@@ -162,7 +162,9 @@ export class Wire {
 
   private answered(ref: string) {
     if (!this.unanswered.delete(ref)) return;
-    for (let s; (s = this.waiting.shift()); ) if (!s.over && !s.ref) return this.ask(s);
+    const { waiting } = this;
+    this.waiting = []; // of which those that find no place wait again
+    for (const s of waiting) if (!s.over && !s.ref) this.ask(s);
   }
 
   private unknown(s: Sequence) {
