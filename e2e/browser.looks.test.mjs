@@ -7,14 +7,14 @@ const site = pages();
 
 // judge fails where something is wider than the screen, or too small for a finger.
 async function judge(page, name) {
-  const { wide, small } = await page.evaluate(() => ({
-    wide: document.documentElement.scrollWidth > innerWidth,
+  const { wide, small } = await page.evaluate((width) => ({
+    wide: document.documentElement.scrollWidth > width, // innerWidth grows with what is too wide
     small: Array.from(document.querySelectorAll("button, input, select, textarea, summary"))
       .filter((el) => el.checkVisibility())
       .map((el) => [el.id || el.textContent, el.getBoundingClientRect()])
       .filter(([, box]) => box.height < 44 || box.width < 44)
       .map(([label, box]) => `${label}: ${box.width} by ${box.height}`),
-  }));
+  }), page.viewportSize().width);
   assert.equal(wide, false, `${name}: nothing is wider than the screen`);
   return small;
 }

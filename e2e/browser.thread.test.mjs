@@ -110,10 +110,11 @@ test("a link opens the thread on a phone; both see every word, and either may ap
   await same(page, hand);
 });
 
-test("what somebody says behind the last word of a run begins the next one", async () => {
+test("what somebody says before a run has begun steers it, and behind its last word begins the next one", async () => {
   const page = await site.open();
   await write(page, "Hello");
-  await speaking(page);
+  await write(page, "Hurry up");
+  await page.locator("#log").getByText("You said “Hurry up” while I was speaking").waitFor();
   // It is sent while the page still takes the run for one that goes on.
   await page.evaluate(() => {
     const log = document.getElementById("log");
