@@ -61,7 +61,7 @@ test("a question left open gives way to other words", async () => {
   await page.locator(".question").waitFor();
   await write(page, "Something else");
   await page.getByText("Left unanswered").waitFor();
-  await page.getByText("“Something else”").waitFor();
+  await page.locator("#log").getByText("“Something else”").waitFor();
 });
 
 test("the figures of the server, and what a profile changes, are numbers beside the buttons", async () => {
@@ -83,7 +83,6 @@ test("the figures of the server, and what a profile changes, are numbers beside 
     assert.equal(await button("Balanced").getAttribute("aria-pressed"), "true");
     await atLeast("stat-connections", 1);
     assert.match(await page.locator("#stat-memory").textContent(), /^(normal|moderate|elevated|high|critical), .*%$/);
-    assert.match(await page.locator("#stat-held").textContent(), /^[\d.]+ .?i?B$/);
     assert.match(await page.locator("#decision").textContent(), /^none yet.*off until you switch it on/);
 
     for (const name of ["Throughput", "Memory", "Latency"]) {
@@ -99,6 +98,8 @@ test("the figures of the server, and what a profile changes, are numbers beside 
     await page.getByRole("button", { name: "Show a burst" }).click();
     await atLeast("stat-events", 20);
     await atLeast("latency-writes", 20);
+    await atLeast("stat-viewers", 1);
+    assert.match(await page.locator("#stat-logs").textContent(), /^[\d.]+ [KM]iB$/);
     await button("Throughput").click();
     await atLeast("throughput-batch", 1.5); // several events leave in one write
     assert.ok(Number(await page.locator("#latency-writes").textContent()) > Number(await page.locator("#throughput-writes").textContent()));

@@ -75,10 +75,10 @@ test("what a profile came to is measured while it holds", () => {
 });
 
 test("figures are rates between two readings", () => {
-  const before = { at: 1000, connections: 1, runs: 0, memoryHeld: 10, framesOut: 100, writes: 50 };
-  const now = { at: 3000, connections: 2, runs: 1, memoryHeld: 20, framesOut: 160, writes: 80 };
+  const before = { at: 1000, connections: 1, viewers: 0, logBytes: 10, framesOut: 100, writes: 50 };
+  const now = { at: 3000, connections: 2, viewers: 1, logBytes: 20, framesOut: 160, writes: 80 };
   assert.deepEqual(figures(now, before), {
-    connections: 2, runs: 1, held: 20, eventsPerSecond: 30, writesPerSecond: 15, framesPerWrite: 2,
+    connections: 2, viewers: 1, logs: 20, eventsPerSecond: 30, writesPerSecond: 15, framesPerWrite: 2,
   });
   assert.equal(figures({ ...now, writes: 50, framesOut: 100 }, before).framesPerWrite, undefined, "nothing was written");
   assert.equal(figures(now, undefined).eventsPerSecond, undefined, "the first reading has no rate");

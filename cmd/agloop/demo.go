@@ -39,7 +39,9 @@ func newDemo() (*server.Server, *http.ServeMux) {
 	srv := server.New(server.Config{
 		Agent: server.AgentFunc(scriptedAgent),
 		Path:  "/ws",
-		HTTP:  mux,
+		// By default what is older than 1,024 events is folded, and the demo's answers are shorter.
+		Runs: server.RunsConfig{WindowEvents: 32},
+		HTTP: mux,
 	})
 	demoRoutes(mux, srv)
 	return srv, mux
@@ -106,7 +108,8 @@ type pageStats struct {
 	FramesOut   uint64 `json:"framesOut"`
 	BytesOut    uint64 `json:"bytesOut"`
 	Writes      uint64 `json:"writes"`
-	MemoryHeld  int64  `json:"memoryHeld"` // what the server holds for connections and runs, in bytes
+	Viewers     int    `json:"viewers"`  // attached to runs that go on
+	LogBytes    int64  `json:"logBytes"` // of all logs, those of runs that have ended included
 	pageTuning
 }
 
@@ -114,7 +117,7 @@ func statsOf(s server.Stats) pageStats {
 	out := pageStats{
 		Runs: s.Runs, MessagesIn: s.MessagesIn,
 		FramesOut: s.FramesOut, BytesOut: s.BytesOut, Writes: s.Writes,
-		MemoryHeld: s.Memory.Held,
+		Viewers: s.Logged.Viewers, LogBytes: s.Logged.LogBytes,
 	}
 	// s.Connections includes the connection of this request. The counters are read one after
 	// another, so a connection may be counted as closed before it is counted as opened.

@@ -36,9 +36,9 @@ export async function within(ms, what, promise) {
 // serve starts a serving command on a free port and resolves when it has announced its address.
 export async function serve(command, ...args) {
   const child = start(binary("AGLOOP_BIN"), [command, "--addr", "127.0.0.1:0", ...args]);
-  const { line, stop } = await announced(`agloop ${command}`, child);
+  const { line, stop, kill } = await announced(`agloop ${command}`, child);
   const host = /\/\/([^/]+)\//.exec(line)[1];
-  return { announced: line, http: `http://${host}`, ws: `ws://${host}/ws`, host, stop };
+  return { announced: line, http: `http://${host}`, ws: `ws://${host}/ws`, host, stop, kill };
 }
 
 // host starts the host of docs/deploy.md. say has its agent emit a token; an empty one ends the

@@ -41,7 +41,7 @@ function drawAll() {
   draw(conversation, answer);
   drawPlan(agent.state);
   $("send").textContent = running ? "Steer" : "Send";
-  words.placeholder = running ? "Say something while it answers" : "Write a message";
+  words.placeholder = running ? "Steer the answer" : "Write a message";
   $("stop").hidden = !busy;
   for (const button of $("hints").querySelectorAll("[data-say]")) button.disabled = busy;
   drawShare(agent.threadId, conversation.connection.secret);

@@ -16,6 +16,8 @@ export class Conversation {
   // The run that goes on, whoever made it.
   running;
   #starting; // a run of our own, until its promise settles
+  #next; // what may be said next waits for this: the begin of that run, then its end
+  #begun;
   #answers = new Map(); // by interrupt, until all of a run have one
   #changed;
   #spoken;
@@ -59,8 +61,13 @@ export class Conversation {
   }
 
   // say starts a run, or steers the one that goes on.
-  say(text) {
-    return this.running === undefined ? this.#ask(text) : this.#steer(text);
+  async say(text) {
+    if (this.running !== undefined) return this.#steer(text);
+    if (!this.#starting) return this.#ask(text);
+    const note = this.#unsent(text);
+    await this.#next;
+    this.#sent(note);
+    return this.say(text);
   }
 
   stop() {
@@ -89,22 +96,32 @@ export class Conversation {
 
   // The run emits what was said as a message. Until then it is a note.
   async #steer(text) {
-    const note = this.#note({ id: newId("unsent-"), kind: "unsent", text });
+    const { running } = this;
+    const note = this.#unsent(text);
     const taken = await this.agent.steer(text).catch(() => false);
+    this.#sent(note);
+    if (taken) return;
+    if (this.running !== running) return this.say(text); // it has ended meanwhile
+    this.#note({ id: newId("note-"), kind: "info", text: `The agent does not listen now: “${text}”`, after: this.#last() });
+  }
+
+  #unsent(text) {
+    return this.#note({ id: newId("unsent-"), kind: "unsent", text });
+  }
+
+  #sent(note) {
     this.notes = this.notes.filter((n) => n !== note);
     this.#changed();
-    if (taken) return;
-    if (this.running === undefined) this.#ask(text); // it has ended meanwhile
-    else this.#note({ id: newId("note-"), kind: "info", text: `The agent does not listen now: “${text}”`, after: this.#last() });
   }
 
   async #run(resume) {
     this.#answers.clear();
-    const made = this.agent.runAgent({ resume }).catch((error) => this.#failed(error));
-    this.#starting = made;
+    this.#next = new Promise((resolve) => (this.#begun = resolve));
+    this.#starting = this.agent.runAgent({ resume }).catch((error) => this.#failed(error));
     this.#changed();
-    await made;
-    if (this.#starting === made) this.#starting = undefined;
+    await this.#starting;
+    this.#starting = undefined;
+    this.#begun();
     this.#changed();
   }
 
@@ -116,6 +133,7 @@ export class Conversation {
       onStateChanged: changed,
       onRunStartedEvent: ({ event }) => {
         this.running = event.runId;
+        this.#begun?.();
         this.#closeAll("Answered on another screen");
       },
       onTextMessageStartEvent: ({ event }) => void this.growing.add(event.messageId),
@@ -147,6 +165,7 @@ export class Conversation {
 
   #over() {
     this.running = undefined;
+    this.#next = this.#starting;
     this.growing.clear();
     this.#changed();
   }

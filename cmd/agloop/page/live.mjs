@@ -31,7 +31,7 @@ export function watchFigures(away, begin) {
 
 // figures compares two readings. A restarted server counts from zero again.
 export function figures(now, before) {
-  const out = { connections: now.connections, runs: now.runs, held: now.memoryHeld };
+  const out = { connections: now.connections, viewers: now.viewers, logs: now.logBytes };
   if (!before || now.framesOut < before.framesOut) return out;
   const frames = now.framesOut - before.framesOut;
   const writes = now.writes - before.writes;

@@ -49,12 +49,20 @@ function row(frame) {
   const box = make("details");
   const head = make("summary");
   const place = make("span", "raw-place", frame.kind === "event" ? frame.place : { sent: "sent", control: "control" }[frame.kind] ?? "");
-  head.append(place, make("span", "raw-name", frame.name), make("span", "raw-text", isFold(frame) ? `fold of ${frame.to - frame.from + 1} ${frame.text}` : frame.text));
+  head.append(place, make("span", "raw-name", frame.name), make("span", "raw-text", digest(frame)));
   box.append(head);
   // The text in full is made when somebody wants to read it.
   box.addEventListener("toggle", () => box.children.length === 1 && box.append(make("pre", "raw-full", pretty(frame.text))), { once: true });
   item.append(box);
   return item;
+}
+
+// digest is what a frame says beside its name, what is new in it first.
+function digest({ kind, text, value, from, to }) {
+  if (kind !== "event") return text.replace(/^\["\w+",(.*)\]$/s, "$1");
+  const { type, delta, ...others } = value;
+  const more = Object.keys(others).length ? JSON.stringify(others) : "";
+  return [to > from ? `fold of ${to - from + 1}` : "", delta === undefined ? "" : JSON.stringify(delta), more].filter(Boolean).join(" ");
 }
 
 function pretty(text) {

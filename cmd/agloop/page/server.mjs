@@ -46,11 +46,11 @@ const or = (value, show) => (value === undefined ? "–" : show(value));
 
 function drawFigures(f) {
   $("stat-connections").textContent = or(f?.connections, number);
-  $("stat-runs").textContent = or(f?.runs, number);
+  $("stat-viewers").textContent = or(f?.viewers, number);
   $("stat-events").textContent = or(f?.eventsPerSecond, (n) => number(n, 0));
   $("stat-writes").textContent = or(f?.writesPerSecond, (n) => number(n, 0));
   $("stat-batch").textContent = or(f?.framesPerWrite, (n) => number(n, 1));
-  $("stat-held").textContent = or(f?.held, bytes);
+  $("stat-logs").textContent = or(f?.logs, bytes);
 }
 
 // drawTuning shows what holds, or that it is not known.
