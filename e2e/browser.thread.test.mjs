@@ -184,7 +184,7 @@ test("a connection that a proxy cuts is no end of an answer", async (t) => {
 test("a server that is gone is said, with the time to the next try and a retry button, and without a flood of errors", async () => {
   const first = await serve("demo");
   const page = await site.open({}, first.http);
-  const { context } = { context: page.context() };
+  const context = page.context();
   await write(page, "This takes a while");
   await speaking(page);
   await first.kill();
@@ -208,6 +208,12 @@ test("a server that is gone is said, with the time to the next try and a retry b
     assert.equal(await page.locator(".streaming").count(), 0);
     await write(page, "Still there?");
     await page.locator("#log").getByText(/You wrote “Still there\?”/).waitFor();
+    await page.getByRole("button", { name: "Stop" }).click();
+    await page.locator("#log").getByText("The agent was stopped.").waitFor();
+    const whole = await told(page);
+    await page.reload();
+    await connected(page);
+    assert.deepEqual(await told(page), whole, "a reload has kept what this server never had");
     // The one request for figures that was on its way.
     context.complaints = context.complaints.filter((c, i) => i > 0 || !/Failed to load resource: net::ERR_/.test(c));
     await context.close();

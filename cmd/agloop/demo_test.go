@@ -54,6 +54,34 @@ func TestParseBooking(t *testing.T) {
 	}
 }
 
+func TestSteered(t *testing.T) {
+	for words, want := range map[string]bool{"louder": false, "That is ENOUGH": true, "shorter, please": true, "": false} {
+		answer, enough := steered(words)
+		if enough != want || !strings.Contains(answer, "“"+words+"”") {
+			t.Errorf("steered(%q) = %q, %v", words, answer, enough)
+		}
+	}
+}
+
+func TestLastWishIsWhatWasAskedToBook(t *testing.T) {
+	said := func(role agui.Role, words string) agui.Message {
+		return agui.Message{Role: role, Content: &agui.Content{Text: words}}
+	}
+	thread := []agui.Message{
+		said(agui.RoleUser, "Reserve for two"), said(agui.RoleUser, "Book for six on Monday"),
+		said(agui.RoleAssistant, "I will book it"), said(agui.RoleUser, "louder"),
+	}
+	if got := lastWish(thread); got != "Book for six on Monday" {
+		t.Errorf("wish: %q", got)
+	}
+	if got := lastWords(thread); got != "louder" {
+		t.Errorf("words: %q", got)
+	}
+	if got := lastWish(thread[3:]); got != "" {
+		t.Errorf("nothing was asked, got %q", got)
+	}
+}
+
 func TestApproval(t *testing.T) {
 	yes := agui.ResumeEntry{Status: agui.ResumeResolved, Payload: json.RawMessage(`{"approved":true}`)}
 	for _, tc := range []struct {
