@@ -160,7 +160,7 @@ export class AgloopConnection {
   /** @internal */
   leave(s: Sequence) {
     if (s.over) return;
-    s.over = true;
+    s.close();
     this.wire?.leave(s);
     this.requests.delete(s);
     this.sockets.get(s)?.close(1000);
