@@ -307,10 +307,10 @@ export class AgloopConnection {
     this.set("open");
     socket.onclose = nothing;
     let taken = false;
-    for (const r of this.requests) {
+    for (const r of [...this.requests]) {
       if (!(r instanceof Sequence)) r.end(new AgloopError("rejected", "the server has no agloop.v1", "bare"));
-      else if (r.follows) r.end(new AGUIConnectNotImplementedError());
       else if (r.sentTo) r.end(r.unfinished(new AgloopError("connection", "the server has no agloop.v1")));
+      else if (!r.starts) r.end(new AGUIConnectNotImplementedError());
       else if (taken) continue;
       else {
         taken = true;
