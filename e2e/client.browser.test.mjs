@@ -3,8 +3,10 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { after, before, test } from "node:test";
 import { WebSocketServer } from "ws";
+import { chaos } from "./lib/chaos.mjs";
 import { bundle, pages } from "./lib/pages.mjs";
 import { event, gate, play, says, scripted } from "./lib/scripted.mjs";
+import { random } from "./lib/streams.mjs";
 import { relay } from "./lib/wire.mjs";
 
 let server;
@@ -221,4 +223,36 @@ test("a page that goes offline waits, and is back at once when it is online", as
   await page.context().setOffline(false);
   assert.equal(await end(page), "resolved");
   assert.deepEqual(await texts(page), ["assistant: one ", "assistant: two"]);
+});
+
+test("runs of a page whose connections are cut, held up, split and doubled", { timeout: 30_000 }, async (t) => {
+  const seed = Number(process.env.CHAOS_SEED ?? Date.now() % 1e9);
+  t.diagnostic(`CHAOS_SEED=${seed}`);
+  const cookie = { name: "user", value: name("user") };
+  const threadId = name("thread");
+  const open = async (n) => {
+    const proxy = await chaos(server.host, random(seed + n), {});
+    t.after(() => proxy.close());
+    const page = await web.open(t, { cookie, allowed: /^WebSocket connection to .* failed/ });
+    await make(page, { url: proxy.ws, threadId, live: true, retryFor: Infinity, silence: 150 });
+    // A user who does not wait long.
+    await page.evaluate(() => a.connection.state.subscribe((s) => s.phase === "waiting" && s.attempt > 2 && setTimeout(() => a.connection.retry())));
+    return page;
+  };
+  const [writer, viewer] = [await open(1), await open(2)];
+  await connect(viewer);
+  const wanted = [];
+  for (let n = 1; n <= 4; n++) {
+    const [one, deltas] = [name("gate"), Array.from({ length: 20 }, (_, i) => `${i} ${"x".repeat(i)} `)];
+    await writer.evaluate((n) => a.addMessage({ id: `u${n}`, role: "user", content: `question ${n}` }), n);
+    await run(writer, play(says(`m${n}`, ...deltas), gate(one), says(`n${n}`, "end")));
+    await has(writer, "19 ");
+    await server.open(one);
+    assert.equal(await end(writer), "resolved");
+    wanted.push(`user: question ${n}`, `assistant: ${deltas.join("")}`, "assistant: end");
+  }
+  await viewer.waitForFunction((n) => a.messages.length === n && a.messages[n - 1].content === "end", wanted.length);
+  await viewer.evaluate(() => a.detachActiveRun());
+  assert.equal(await end(viewer, "joined"), "resolved");
+  assert.deepEqual([await texts(writer), await texts(viewer)], [wanted, wanted]);
 });

@@ -1,10 +1,13 @@
 // The package @agloop/client at its edges: calls that cross each other, callbacks that fail, and what is left behind.
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { after, before, test } from "node:test";
+import { promisify } from "node:util";
 import { agent, connection, state, texts, when } from "./lib/agloop.mjs";
 import { within } from "./lib/program.mjs";
 import { play, says, scripted } from "./lib/scripted.mjs";
 
+const execute = promisify(execFile);
 let server;
 before(async () => (server = await scripted()));
 after(() => server.stop());
@@ -57,4 +60,20 @@ test("credentials that fail, with whatever they throw, are an attempt that faile
     await agent(t, server.ws, { credentials, retryFor: Infinity }).runAgent(play(says("m1", "in")));
     assert.equal(asked, 2);
   }
+});
+
+test("an abort leaves no timer behind that keeps a process", async () => {
+  const script = `
+    import { AgloopAgent } from "@agloop/client";
+    import { WebSocket } from "ws";
+    const timers = () => process.getActiveResourcesInfo().filter((r) => r === "Timeout").length;
+    const a = new AgloopAgent({ url: ${JSON.stringify(server.ws)}, WebSocket });
+    await a.runAgent(${JSON.stringify(play())});
+    const before = timers();
+    a.subscribe({ onTextMessageEndEvent: () => a.abortRun() });
+    await a.runAgent(${JSON.stringify(play(says("m1", "x"), { wait: true }))});
+    console.log(timers() - before);
+    a.connection.close();`;
+  const { stdout } = await execute(process.execPath, ["--input-type=module", "-e", script], { cwd: new URL(".", import.meta.url).pathname });
+  assert.equal(stdout, "0\n");
 });

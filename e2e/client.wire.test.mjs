@@ -410,3 +410,27 @@ test("what asks again as soon as it has failed is asked on one new connection", 
     assert.equal(server.made(), 2);
   }
 });
+
+test("a bare server may send anything, and is asked for no run that there was", async (t) => {
+  const server = await fake(t, { knows: false });
+  const c = connection(t, server.ws, { bare: true });
+  for (const nothing of ["null", "7", '"text"', "{}", "[]"]) {
+    const run = agent(t, "", { connection: c, threadId: "t" }).runAgent({ runId: "r" });
+    const conn = await server.next();
+    await conn.frame();
+    conn.socket.send(nothing);
+    await assert.rejects(within(5_000, nothing, run), { code: "protocol" }, nothing);
+  }
+  const a = agent(t, "", { connection: c, threadId: "u" });
+  const run = a.runAgent({ runId: "s" });
+  let conn = await server.next();
+  await conn.frame();
+  conn.send({ ...started, threadId: "u", runId: "s" });
+  conn.socket.terminate();
+  await assert.rejects(run, { code: "truncated" });
+  const joined = a.connectAgent();
+  conn = await server.next();
+  assert.equal(await conn.closed, 1000);
+  assert.deepEqual(conn.frames, []);
+  await joined;
+});

@@ -203,8 +203,7 @@ export class AgloopAgent extends AbstractAgent {
     if (!active) return;
     this.connection.cancel(active);
     if (active.follows || active.over) return;
-    setTimeout(() => {
-      if (active.over) return;
+    active.deadline ??= setTimeout(() => {
       this.connection.leave(active);
       active.sink.end(abortError());
     }, abortWithin);

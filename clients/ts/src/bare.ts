@@ -19,8 +19,9 @@ export function runBare(socket: WebSocket, s: Sequence) {
     let event: BaseEvent;
     try {
       event = JSON.parse(typeof data === "string" ? data : new TextDecoder().decode(data));
+      if (!event.type) throw 0;
     } catch {
-      return finish(fault("an event that is no JSON"));
+      return finish(fault("what is no event"));
     }
     s.sink.event(event, { runId: s.runId, epoch: "", from: 0, to: 0, last: 0 });
     if (isTerminal(event)) finish();

@@ -161,7 +161,7 @@ export class AgloopConnection {
   /** @internal */
   leave(s: Sequence) {
     if (s.over) return;
-    s.over = true;
+    s.close();
     this.wire?.leave(s);
     this.requests.delete(s);
     this.sockets.get(s)?.close(1000);
@@ -317,10 +317,10 @@ export class AgloopConnection {
     this.set("open");
     socket.onclose = nothing;
     let taken = false;
-    for (const r of this.requests) {
+    for (const r of [...this.requests]) {
       if (!(r instanceof Sequence)) r.end(new AgloopError("rejected", "the server has no agloop.v1", "bare"));
-      else if (r.follows || r.seen) r.end(new AGUIConnectNotImplementedError());
       else if (r.sentTo) r.end(r.unfinished(new AgloopError("connection", "the server has no agloop.v1")));
+      else if (!r.starts) r.end(new AGUIConnectNotImplementedError());
       else if (taken) continue;
       else {
         taken = true;
@@ -393,7 +393,7 @@ export class AgloopConnection {
       return this.set("idle", { error });
     }
     this.set("waiting", { retryAt: Date.now() + wait, error });
-    this.timer = setTimeout(() => void this.dial(), wait);
+    this.timer = setTimeout(() => (this.requests.size ? void this.dial() : this.set("idle")), wait);
   }
 
   /** Ends what was asked for. */

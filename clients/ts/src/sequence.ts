@@ -46,6 +46,8 @@ export class Sequence {
   /** Its run is to end, and the server may not know. */
   cancelled = false;
   over = false;
+  /** It is given up then. */
+  deadline?: ReturnType<typeof setTimeout>;
 
   /** The wire's: the request, the attachment, and where that stands. */
   ref = "";
@@ -161,8 +163,13 @@ export class Sequence {
 
   end(error?: Error) {
     if (this.over) return;
-    this.over = true;
+    this.close();
     this.sink.end(error);
+  }
+
+  close() {
+    this.over = true;
+    clearTimeout(this.deadline);
   }
 
   /** The run was seen, and the rest of it cannot be had. */
