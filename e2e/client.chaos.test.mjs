@@ -75,7 +75,7 @@ test(`${users * runsOf} runs on connections that are cut, held up, split and dou
         await when(writer, `state ${g}`, ({ state }) => state.seen?.includes(messages[2 * i].id));
         await server.open(g);
       }
-      await within(10_000, `run ${runId}`, run);
+      await within(30_000, `run ${runId}`, run);
       if (k === 1 || k === 3) {
         const viewer = agent(t, await way(), { ...options, secret: writer.connection.secret, threadId, live: true });
         look(viewer);
@@ -89,7 +89,7 @@ test(`${users * runsOf} runs on connections that are cut, held up, split and dou
       assert.deepEqual(a.state, { seen });
       assert.deepEqual(ends.get(a), Array.from({ length: runsOf }, (_, k) => `${threadId}-run-${k}`), "each run has one end");
     }
-    await within(10_000, `follows of user ${n}`, Promise.all(follows));
+    await within(30_000, `follows of user ${n}`, Promise.all(follows));
     for (const a of viewers) assert.equal(a.connection.requests.size, 0);
   };
   await Promise.all(Array.from({ length: users }, (_, n) => user(n)));

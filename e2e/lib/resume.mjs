@@ -11,7 +11,7 @@ export const protocol = "agloop.v1.json";
 export async function open(url, options) {
   const socket = new WebSocket(url, protocol, options);
   const wire = new Wire(socket);
-  await within(5_000, `open of ${url}`, once(socket, "open"));
+  await within(15_000, `open of ${url}`, once(socket, "open"));
   assert.equal(socket.protocol, protocol, "the server does not speak it");
   wire.hello = await wire.control("hello");
   return wire;
@@ -156,7 +156,7 @@ class Wire {
       if (first.broken) throw first.broken; // and nothing follows
       return this.#waiting.shift();
     };
-    return within(10_000, "a frame", come());
+    return within(30_000, "a frame", come());
   }
 
   // control is the next frame, which must be that control.

@@ -16,7 +16,7 @@ export async function connect(url, options) {
     wake();
   });
   const closed = once(socket, "close").then(([code, reason]) => ({ code, reason: reason.toString() }));
-  await within(5_000, `open of ${url}`, once(socket, "open"));
+  await within(15_000, `open of ${url}`, once(socket, "open"));
 
   const frame = async () => {
     while (frames.length === 0) await new Promise((resolve) => (wake = resolve));
@@ -25,8 +25,8 @@ export async function connect(url, options) {
   const api = {
     headers, // of the response that let it in
     send: (data) => socket.send(data),
-    frame: () => within(10_000, "a frame", frame()),
-    closed: () => within(10_000, "close", closed),
+    frame: () => within(30_000, "a frame", frame()),
+    closed: () => within(30_000, "close", closed),
     close: () => socket.close(1000),
     pause: () => socket.pause(),
     terminate: () => socket.terminate(),
