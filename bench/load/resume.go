@@ -20,8 +20,8 @@ type resumeConn struct {
 }
 
 // resumeMode has a run for each client, cuts all connections at once and has all clients return at
-// once, as often as it is asked, while the runs go on. Every event must come once: offsets follow each other, and what each token
-// says is that of the one before without its first letter.
+// once, as often as it is asked, while the runs go on. Every event must come once: offsets follow each
+// other, and what each token says is that of the one before without its first letter.
 type resumeMode struct {
 	e                   *engine
 	rate, delta, length int
