@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { after, afterEach, before } from "node:test";
-import { chromium } from "playwright-core";
+import { launch } from "./chromium.mjs";
 import { serve } from "./program.mjs";
 
 export const out = new URL("../out/", import.meta.url).pathname;
@@ -20,18 +20,7 @@ export function pages() {
   before(async () => {
     mkdirSync(out, { recursive: true });
     api.demo = await serve("demo");
-    browser = await chromium.launch({
-      executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-      args: [
-        "--no-sandbox", // Chromium as root, as in containers, starts only without
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-      ],
-    });
+    browser = await launch();
   });
   after(async () => {
     await browser?.close();

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:http";
-import { chromium } from "playwright-core";
+import { launch } from "./chromium.mjs";
 import { build } from "../../clients/ts/node_modules/esbuild/lib/main.js";
 
 // bundle is the text of a script for pages. The package is the one that users get: its dist.
@@ -16,18 +16,7 @@ export async function bundle(contents, resolveDir = new URL("../", import.meta.u
 
 // pages serves one page with that script.
 export async function pages(script) {
-  const browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: [
-      "--no-sandbox", // Chromium as root, as in containers, starts only without
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-    ],
-  });
+  const browser = await launch();
   const server = createServer(({ url }, response) => {
     response.setHeader("Content-Type", url === "/script.js" ? "text/javascript" : "text/html; charset=utf-8");
     response.end(url === "/script.js" ? script : '<!doctype html><link rel="icon" href="data:,"><div id="root"></div><script src="/script.js"></script>');
