@@ -11,7 +11,7 @@ import { build } from "../clients/ts/node_modules/esbuild/lib/main.js";
 import { play, says, scripted } from "./lib/scripted.mjs";
 
 // What it takes minified, in bytes. More than 3 % more is a mistake; when it takes less, this becomes less.
-const size = 19_382;
+const size = 19_343;
 
 const source = new URL("../clients/ts/", import.meta.url).pathname;
 const manifest = JSON.parse(await readFile(join(source, "package.json"), "utf8"));

@@ -344,6 +344,7 @@ test("a server that knows no subprotocol has one run a socket", async (t) => {
   await conn.frame();
   conn.socket.send("no JSON");
   await assert.rejects(broken, { code: "protocol" });
+  assert.equal(c.sockets.size, 0, "no run that is over is kept");
   assert.equal(server.refused(), 2, "it is known from then on");
 });
 

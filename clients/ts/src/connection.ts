@@ -160,12 +160,13 @@ export class AgloopConnection {
 
   /** @internal */
   leave(s: Sequence) {
+    const socket = this.sockets.get(s);
+    this.sockets.delete(s);
     if (s.over) return;
     s.close();
     this.wire?.leave(s);
     this.requests.delete(s);
-    this.sockets.get(s)?.close(1000);
-    this.sockets.delete(s);
+    socket?.close(1000);
     this.settle();
   }
 

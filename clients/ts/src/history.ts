@@ -1,11 +1,9 @@
 import type { BaseEvent, Message, State, ToolCall } from "@ag-ui/client";
 
 interface Loose {
-  id?: string;
   type: string;
   messageId?: string;
   toolCallId?: string;
-  parentMessageId?: string;
 }
 
 const emptied = ({ id, type, function: { name } }: ToolCall): ToolCall => ({ id, type, function: { name, arguments: "" } });
@@ -18,18 +16,16 @@ export function beforeReplay(history: BaseEvent[]) {
   const texts = new Set<string>();
   const calls = new Set<string>();
   const whole = new Set<string>(); // messages that one event makes
-  let patched = false;
   for (const e of history as unknown as Loose[]) {
     const id = e.messageId ?? "";
     if (/^(TEXT|REASONING)_MESSAGE_(START|CHUNK)$/.test(e.type)) texts.add(id);
     else if (/^TOOL_CALL_(START|CHUNK)$/.test(e.type)) calls.add(e.toolCallId ?? "");
     else if (e.type === "TOOL_CALL_RESULT" || e.type === "ACTIVITY_SNAPSHOT") whole.add(id);
-    else if (e.type === "STATE_DELTA") patched = true;
   }
-  const withState = history.slice(1).find((e) => e.type.startsWith("STATE_"))?.type !== "STATE_DELTA";
+  const patches = history.find((e) => e.type.startsWith("STATE_"))?.type === "STATE_DELTA";
   return (messages: readonly Message[], state: State, input: readonly Message[] = []) => ({
     messages: messages.flatMap((held): Message[] => {
-      const m = held as Message & { content?: unknown; toolCalls?: ToolCall[] };
+      const m = held as Message & { toolCalls?: ToolCall[] };
       // A call that is there keeps its place, and so its message; one that is not makes a new message.
       const left = m.toolCalls?.map((c) => (calls.has(c.id) ? emptied(c) : c));
       const cut = m.toolCalls?.some((c) => calls.has(c.id));
@@ -44,6 +40,6 @@ export function beforeReplay(history: BaseEvent[]) {
       return [kept as unknown as Message];
     }),
     // Without a state of its own a run began with none.
-    state: patched && !withState ? {} : state,
+    state: patches ? {} : state,
   });
 }
