@@ -2,6 +2,7 @@ package agloop
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"net/http"
@@ -44,6 +45,9 @@ type ClientConfig struct {
 	// its refusal is a *DialError, any other scheme a *ConfigError. nil is ProxyFromEnvironment, but
 	// none with a Dial: who dials a unix socket, say, wants no proxy of the environment.
 	Proxy func(*url.URL) (*url.URL, error)
+	// TLS says how a wss URL is dialled. ServerName is the URL's host unless it is set; NextProtos is
+	// http/1.1 whatever it is, and there is no renegotiation. nil trusts the certificates of the system.
+	TLS *tls.Config
 	// Dial opens the connection below, which must be a *net.TCPConn or *net.UnixConn: to the proxy
 	// if Proxy names one. nil is a net.Dialer.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -92,9 +96,9 @@ type Client struct {
 	outage   time.Time // since when there was no connection that lasted
 }
 
-// Dial connects to rawURL, "ws://host[:port][/path][?query]". ctx bounds all of it, and
-// Limits.HandshakeTimeout what comes behind the TCP connection. Errors: a *ConfigError, ErrTLS for
-// wss, those of cfg's functions and of dialling, a *DialError when the server does not upgrade or
+// Dial connects to rawURL, "ws[s]://host[:port][/path][?query]". ctx bounds all of it, and
+// Limits.HandshakeTimeout what comes behind the TCP connection. Errors: a *ConfigError,
+// those of cfg's functions and of dialling, of crypto/tls for wss, a *DialError when the server does not upgrade or
 // the proxy does not connect to it, a *ProtocolError when it does not speak agloop.v1 as it has
 // said, context.DeadlineExceeded when one does not answer.
 func Dial(ctx context.Context, rawURL string, cfg ClientConfig) (*Client, error) {

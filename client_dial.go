@@ -23,11 +23,9 @@ func parseURL(rawURL string) (*url.URL, error) {
 		return nil, &ConfigError{Field: "URL", Reason: "is not a valid URL: write ws://host:port/path, other characters escaped"}
 	}
 	switch u.Scheme {
-	case "ws":
-	case "wss":
-		return nil, ErrTLS
+	case "ws", "wss":
 	default:
-		return nil, &ConfigError{Field: "URL", Reason: fmt.Sprintf("scheme %q must be ws, as in ws://host:port/path", u.Scheme)}
+		return nil, &ConfigError{Field: "URL", Reason: fmt.Sprintf("scheme %q must be ws or wss, as in wss://host:port/path", u.Scheme)}
 	}
 	if u.Hostname() == "" {
 		return nil, &ConfigError{Field: "URL", Reason: "has no host"}
@@ -41,6 +39,9 @@ func (cfg *ClientConfig) connect(ctx context.Context, u *url.URL) (nc net.Conn, 
 	dial = loop.DialConfig{URL: publicURL(u), Request: cfg.request(u)}
 	if dial.Request.Header, err = cfg.header(ctx); err != nil {
 		return nil, dial, err
+	}
+	if u.Scheme == "wss" {
+		dial.TLS = loop.NewClientTLSConfig(cfg.TLS, u.Hostname())
 	}
 	proxy, err := cfg.proxy(u)
 	if err != nil {
@@ -130,10 +131,14 @@ func publicURL(u *url.URL) string {
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String()
 }
 
-// dialAddr is the address to dial for a ws or http URL.
+// dialAddr is the address to dial for a ws, wss or http URL.
 func dialAddr(u *url.URL) string {
 	port := u.Port()
-	if port == "" {
+	switch {
+	case port != "":
+	case u.Scheme == "wss":
+		port = "443"
+	default:
 		port = "80"
 	}
 	return net.JoinHostPort(u.Hostname(), port)

@@ -21,9 +21,6 @@ import (
 var (
 	// ErrServerClosed is returned by Serve and ServeListener after Shutdown or Close.
 	ErrServerClosed = fmt.Errorf("agloop: server closed: %w", net.ErrClosed)
-	// ErrTLS is returned by Dial for wss URLs: TLS on the loops is not there yet. Terminate TLS in
-	// front of the server until then.
-	ErrTLS = errors.New("agloop: wss is not supported yet")
 	// ErrRunActive is yielded by Client.Run on a bare wire while another run of the client is active.
 	ErrRunActive = errors.New("agloop: a run is active on this client")
 	// ErrTruncated is yielded by Client.Run when the rest of a run that has begun does not come; it

@@ -2,6 +2,7 @@ package agloop
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -56,6 +57,18 @@ type ServerConfig struct {
 	// ProxyProtocol expects the PROXY protocol, version 2, at the start of every connection on the
 	// server's own listeners. It counts where TrustedProxies has the peer.
 	ProxyProtocol bool
+	// TLS has the server's own listeners speak TLS: clients use wss and https. It must have a
+	// certificate, or a function that gives one; GetCertificate and GetConfigForClient replace it while
+	// the server runs, and ClientAuth asks for the client's, see Request. Where NextProtos is empty,
+	// http/1.1 is offered, and h2 before it if HTTP is set: those connections go to net/http whole, and
+	// browsers open others for WebSockets. There is no renegotiation, and records are as large as what
+	// is written. The handshake counts for Limits.HandshakeTimeout. nil is plain.
+	TLS *tls.Config
+	// TrimTLS gives back what crypto/tls keeps of the largest record and handshake message a
+	// connection has read, 3 to 20 KB each, while nothing of them is left: by their place in memory,
+	// since crypto/tls offers no way (golang/go #81348). NewServer checks that this toolchain has them
+	// there, or Serve returns a *ConfigError. It costs two allocations for each larger message.
+	TrimTLS bool
 	// Protocols are the subprotocols offered, in order of preference. A server with an Agent offers
 	// agloop.v1.json besides, see docs/protocol.md: first, unless it is named here.
 	Protocols []string
@@ -284,12 +297,19 @@ func (c ServerConfig) parse() (_ ServerConfig, err error) {
 		return c, &ConfigError{Field: "Loops", Reason: "must lie between 0 and 256"}
 	case c.DrainTimeout < 0:
 		return c, &ConfigError{Field: "DrainTimeout", Reason: fmt.Sprintf("%v must not be negative; 0 cancels runs at once", c.DrainTimeout)}
+	case c.TLS != nil && len(c.TLS.Certificates) == 0 && c.TLS.GetCertificate == nil && c.TLS.GetConfigForClient == nil:
+		return c, &ConfigError{Field: "TLS", Reason: "has no certificate: set Certificates, GetCertificate or GetConfigForClient"}
 	case c.ProxyProtocol && len(c.TrustedProxies) == 0:
 		return c, &ConfigError{Field: "ProxyProtocol", Reason: "counts for nobody: name the proxies in TrustedProxies"}
 	}
 	for _, p := range c.TrustedProxies {
 		if !p.IsValid() {
 			return c, &ConfigError{Field: "TrustedProxies", Reason: "holds a prefix that is not valid"}
+		}
+	}
+	if c.TrimTLS {
+		if err := loop.CheckTrimTLS(); err != nil {
+			return c, err
 		}
 	}
 	if err := handshake.CheckProtocols(c.Protocols); err != nil {

@@ -1,7 +1,9 @@
 package agloop
 
 import (
+	"crypto/tls"
 	"fmt"
+	"net"
 	"net/http"
 
 	"github.com/agloop/agloop/codec/control"
@@ -17,8 +19,10 @@ import (
 // function given to RegisterOnShutdown, and wait for it. A request that asks for no WebSocket is
 // answered 426, one that comes while the server cannot run or shuts down, 503.
 //
-// Connections of TLS cannot be taken over yet (501), and neither can those of listeners that wrap
-// their connections.
+// Connections of TLS are taken over from listeners that Listener made. Of others, such as those of
+// http.Server.ListenAndServeTLS, goroutines carry the bytes, at two goroutines, two descriptors and 64
+// KiB each, which the log says once. Connections of listeners that wrap them in other ways cannot be
+// taken over.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := s.ensureServing(); err != nil {
 		if err != ErrServerClosed {
@@ -30,6 +34,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.door.ServeHTTP(w, r)
+}
+
+// Listener wraps a listener of TCP or unix sockets for a host's own http.Server, in which this server is
+// mounted: what it accepts speaks TLS by cfg, as that of tls.NewListener, and can move onto a loop. Where
+// NextProtos is empty, h2 and http/1.1 are offered; see ServerConfig.TLS for what else is set.
+func (s *Server) Listener(ln net.Listener, cfg *tls.Config) net.Listener {
+	return loop.NewTLSListener(ln, loop.NewTLSConfig(cfg, true))
 }
 
 // ensureServing starts the server unless it runs. It returns why it does not run.
@@ -74,8 +85,12 @@ func (s *Server) doorConfig() loop.DoorConfig {
 		Quotas:        s.cfg.Quotas,
 		Rates:         s.cfg.Rates,
 		HTTP:          s.http.take,
+		TrimTLS:       s.cfg.TrimTLS,
 	}
 	cfg.Quotas.Conns = s.cfg.maxConnections()
+	if s.cfg.TLS != nil {
+		cfg.TLS = loop.NewTLSConfig(s.cfg.TLS, s.cfg.HTTP != nil)
+	}
 	if s.cfg.Agent != nil {
 		cfg.Later = control.Protocol
 		cfg.TooBig = run.Refusal(run.CodeTooLarge,

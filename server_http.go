@@ -54,7 +54,7 @@ func newHTTPServer(s *Server) *httpServer {
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 		ConnState:         h.noteState,
 		ConnContext: func(ctx context.Context, nc net.Conn) context.Context {
-			return nc.(*loop.HTTPConn).Context(ctx)
+			return loop.ServedBy(nc).Context(ctx)
 		},
 		BaseContext: func(net.Listener) context.Context { return s.cfg.BaseContext },
 	}
@@ -72,13 +72,18 @@ func DefaultHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `{"status":"Healthy"}`)
 		return
 	}
-	loop.AskForUpgrade(w)
+	loop.AskForUpgrade(w, r)
 }
 
 // ServeHTTP implements http.Handler for the requests on these connections.
 func (h *httpServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	cfg := &h.owner.cfg
-	if r.Body != http.NoBody { // first, for net/http waits for the body of what is refused, too
+	switch {
+	case r.ProtoMajor >= 2: // its deadlines are those of one request, and it lets nobody wait for a body
+		if t := cfg.Limits.MessageTimeout; t > 0 && r.Body != http.NoBody {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(t))
+		}
+	case r.Body != http.NoBody: // first, for net/http waits for the body of what is refused, too
 		conn := loop.HTTPConnOf(r.Context())
 		conn.BeginBody(cfg.Limits.MessageTimeout)
 		if r.Trailer == nil {
@@ -129,7 +134,7 @@ func (h *httpServer) take(nc *loop.HTTPConn) {
 		return
 	}
 	select {
-	case h.conns <- nc:
+	case h.conns <- nc.Served():
 	case <-h.done:
 		h.remove(nc)
 		nc.Close()
@@ -173,7 +178,10 @@ func (h *httpServer) remove(nc *loop.HTTPConn) {
 
 // noteState keeps open up to date.
 func (h *httpServer) noteState(c net.Conn, state http.ConnState) {
-	nc := c.(*loop.HTTPConn)
+	nc := loop.ServedBy(c)
+	if nc == nil {
+		return // it is a WebSocket, whose link to its socket is the loop's
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch state {

@@ -201,19 +201,15 @@ func TestAuthorize(t *testing.T) {
 }
 
 func TestDialErrors(t *testing.T) {
-	for _, tc := range []struct {
-		url string
-		is  error
-	}{
-		{"wss://127.0.0.1/", agloop.ErrTLS},
-		{"http://127.0.0.1/", nil},
-		{"ws:///path", nil},
-		{"://", nil},
-		{"ws://127.0.0.1:1/", nil}, // nobody listens there
+	for _, url := range []string{
+		"http://127.0.0.1/",
+		"ws:///path",
+		"://",
+		"ws://127.0.0.1:1/", // nobody listens there
+		"wss://127.0.0.1:1/",
 	} {
-		_, err := agloop.Dial(t.Context(), tc.url, agloop.ClientConfig{})
-		if err == nil || tc.is != nil && !errors.Is(err, tc.is) {
-			t.Errorf("%s: %v", tc.url, err)
+		if _, err := agloop.Dial(t.Context(), url, agloop.ClientConfig{}); err == nil {
+			t.Errorf("%s: no error", url)
 		}
 	}
 	// A server that accepts and says nothing is given up with the context.

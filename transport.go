@@ -78,7 +78,7 @@ type lifetime struct {
 }
 
 // NewTransport returns a transport that has opened nothing yet. Errors: a *ConfigError naming the
-// field, ErrTLS for a wss URL.
+// field.
 func NewTransport(config TransportConfig) (*Transport, error) {
 	cfg, err := config.parse()
 	if err != nil {

@@ -97,10 +97,7 @@ func (c *TransportConfig) check() error {
 	}
 	for i, rawURL := range c.URLs {
 		u, err := parseURL(rawURL)
-		switch {
-		case errors.Is(err, ErrTLS):
-			return fmt.Errorf("%w: URLs[%d]", err, i)
-		case err != nil:
+		if err != nil {
 			reason := err.Error()
 			if ce, ok := errors.AsType[*ConfigError](err); ok {
 				reason = ce.Reason

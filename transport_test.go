@@ -98,11 +98,6 @@ func TestTransportConfigErrorsNameTheField(t *testing.T) {
 			t.Errorf("%s: %v", tc.field, err)
 		}
 	}
-	config := agloop.DefaultTransportConfig()
-	config.URLs = []string{"wss://a"}
-	if _, err := agloop.NewTransport(config); !errors.Is(err, agloop.ErrTLS) {
-		t.Errorf("wss: %v", err)
-	}
 	if _, err := agloop.NewTransport(agloop.TransportConfig{URLs: []string{"ws://a"}, ReconnectMin: time.Minute}); err != nil {
 		t.Errorf("zeros: %v", err)
 	}

@@ -3,6 +3,7 @@
 package auth
 
 import (
+	"crypto/tls"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -38,6 +39,9 @@ type Request struct {
 	// Remote is the client's address: the peer's, or what a proxy that is trusted says, with port
 	// 0 if that says none. It is not valid for a peer on a unix socket.
 	Remote netip.AddrPort
+	// TLS is how the connection is secured, with the certificates of a client that has shown some; nil
+	// for one that speaks no TLS to this server, also where a trusted proxy says https.
+	TLS *tls.ConnectionState
 	// Protocols are the subprotocols offered, in the client's order of preference.
 	Protocols []string
 }

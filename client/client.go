@@ -91,7 +91,6 @@ var (
 	ErrEventsOneWay     = agloop.ErrEventsOneWay
 	ErrTransportStarted = agloop.ErrTransportStarted
 	ErrTransportClosed  = agloop.ErrTransportClosed
-	ErrTLS              = agloop.ErrTLS
 	ErrRunActive        = agloop.ErrRunActive
 	ErrTruncated        = agloop.ErrTruncated
 	ErrSlowConsumer     = agloop.ErrSlowConsumer

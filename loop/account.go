@@ -41,6 +41,9 @@ func (c *Conn) Hold(n int) {
 func (c *Conn) countOut() {
 	if o := c.out.Load(); o != nil {
 		n := o.Memory() - o.counted
+		if ly := c.layers(); ly != nil {
+			n += ly.link.out.memory()
+		}
 		o.counted += n
 		c.Hold(n)
 	}

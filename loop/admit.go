@@ -26,7 +26,6 @@ var (
 	errPrincipal    = &handshake.UpgradeError{Status: 429, Reason: "too many connections of yours", RetryAfter: time.Second}
 	errExpired      = &handshake.UpgradeError{Status: 401, Reason: "authorization expired", Header: http.Header{"Www-Authenticate": {"Bearer"}}}
 	errServerFailed = &handshake.UpgradeError{Status: 500, Reason: "the server failed"}
-	errMountedTLS   = &handshake.UpgradeError{Status: 501, Reason: "the server cannot take connections of TLS over; end TLS in front of it"}
 	errNoHijack     = &handshake.UpgradeError{Status: 500, Reason: "the server cannot take the connection over"}
 	errEarly        = &handshake.UpgradeError{Status: 400, Reason: "too much sent before the handshake was answered"}
 )
@@ -40,14 +39,15 @@ func (d *Door) behindProxy(peer netip.AddrPort) bool {
 }
 
 // admit counts a flawless request as let in, unless somebody who is not asked forbids it. It tells
-// whether the client used https. limited says that the network's rate of connections was not asked
+// whether the client used https, which secure says of its connection. limited says that the network's rate of connections was not asked
 // yet. What was taken leave gives back.
-func (c *Conn) admit(req *handshake.Request, peer netip.AddrPort, limited bool) (https bool, err error) {
+func (c *Conn) admit(req *handshake.Request, peer netip.AddrPort, secure, limited bool) (https bool, err error) {
 	d := c.endpoint.door
 	client := peer
 	if len(d.proxies) > 0 {
 		client, https = d.proxies.Client(req, peer)
 	}
+	https = https || secure
 	if err := d.hosts.Check(req.Host, c.marked(markLoopback)); err != nil {
 		return false, err
 	}

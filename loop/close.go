@@ -127,6 +127,9 @@ func (c *Conn) finishClosing() {
 	if c.state != draining || c.out.Load() != nil {
 		return
 	}
+	if !c.sayGoodbye() {
+		return
+	}
 	if c.marked(loopPeerDone) && c.endpoint.door != nil {
 		c.closeNow()
 		return
@@ -171,6 +174,9 @@ func (c *Conn) replaceQueue(code frame.CloseCode) bool {
 	if code == frame.CloseTryLater {
 		room = minHolder
 	}
+	if ly := c.layers(); ly != nil { // what is encrypted already must leave
+		room += int32(ly.link.out.memory())
+	}
 	if c.holds.Load() >= room { // what is left of a large frame, or what the host keeps until OnClose
 		return false
 	}
@@ -198,7 +204,7 @@ func (c *Conn) tryCloseFrame(code frame.CloseCode) {
 	if c.outFlags&outClosing == 0 && c.state == open && c.out.Load() == nil {
 		var p [frame.MaxControl]byte
 		var b [frame.MaxHeader + frame.MaxControl]byte
-		_, _ = sendRaw(int(c.fd), putFrame(b[:], frame.Close, frame.AppendClose(p[:0], code, ""), c.endpoint.masks))
+		_, _ = c.writeFrames(putFrame(b[:], frame.Close, frame.AppendClose(p[:0], code, ""), c.endpoint.masks), nil)
 	}
 	c.outFlags |= outClosing
 }
@@ -207,7 +213,7 @@ func (c *Conn) tryCloseFrame(code frame.CloseCode) {
 func (c *Conn) closeNow() {
 	c.loop.owner.check()
 	if c.state != closed {
-		_ = c.loop.el.Close(c.sock)
+		_ = c.loop.el.Close(c.gnetConn())
 	}
 }
 
@@ -218,6 +224,9 @@ func (c *Conn) closeError(err error) *CloseError {
 	}
 	if errors.Is(err, io.EOF) || err == nil {
 		err = io.ErrUnexpectedEOF // the stream ended without a close frame
+		if c.layers() != nil {
+			err = errTruncated
+		}
 	}
 	return &CloseError{Code: frame.CloseAbnormal, Cause: err}
 }
@@ -230,6 +239,8 @@ func (c *Conn) panicked(v any) {
 		slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
 	switch c.state {
 	case closed:
+	case securing:
+		c.closeNow()
 	case handshaking, judging:
 		c.refuse(errServerFailed)
 	default:

@@ -68,18 +68,22 @@ const (
 	loopAwaitsPong // a ping of ours had no pong yet, whatever else came
 )
 
+// markLayers is a bit of marks: c.sock is a *layers. It changes while the loop alone has the connection.
+const markLayers uint32 = 1 << 31
+
 func (c *Conn) marked(bit uint32) bool { return c.marks.Load()&bit != 0 }
 
 type state uint8
 
 const (
-	handshaking state = iota
-	judging           // Authorize is asked; what arrives is kept
-	open              // messages flow
-	closing           // our close frame is queued, the peer's is awaited
-	draining          // the peer's messages no longer matter; what is queued still leaves
-	lingering         // our side is shut down; the peer's end is awaited
-	closed            // gnet has let go of the descriptor
+	securing    state = iota // the TLS handshake is awaited, or under way
+	handshaking              // the opening handshake is awaited
+	judging                  // Authorize is asked; what arrives is kept
+	open                     // messages flow
+	closing                  // our close frame is queued, the peer's is awaited
+	draining                 // the peer's messages no longer matter; what is queued still leaves
+	lingering                // our side is shut down; the peer's end is awaited
+	closed                   // gnet has let go of the descriptor
 )
 
 type outFlags uint8
@@ -141,6 +145,9 @@ func (c *Conn) onOpen(l *Loop, sock gnet.Conn) bool {
 			return false
 		}
 		if c.transient == nil {
+			if d.tls == nil {
+				c.state = handshaking
+			}
 			l.setDeadline(c, c.handshakeDeadline())
 			return true
 		}
@@ -157,12 +164,18 @@ func (c *Conn) openWithHead() {
 		c.established()
 		return
 	}
+	if h.link != nil {
+		c.addLayers(h.link)
+	}
 	if h.response != nil && !c.putRaw(h.response) {
 		c.closeNow()
 	} else {
 		c.established()
 		if h.head != nil {
-			c.receive(h.head.B)
+			c.receivePlain(h.head.B)
+		}
+		if c.state != closed && h.link != nil {
+			c.receive(nil) // what came already and crypto/tls may hold
 		}
 	}
 	h.free()
@@ -286,8 +299,11 @@ func (c *Conn) closeOutbox(err error) {
 	defer c.mu.Unlock()
 	c.loop.poller.forget(c)
 	if o := c.out.Load(); o != nil && !o.blocked && err != nil && c.outFlags&outCut == 0 {
-		_, _, _ = o.write(int(c.fd), maxWrite)
+		_, _ = c.writeQueue(o, maxWrite)
 	}
 	c.outFlags |= outClosing // the lists that hold it find nothing to do
 	c.dropOutbox()
+	if ly := c.layers(); ly != nil {
+		ly.link.out.release()
+	}
 }

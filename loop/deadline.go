@@ -70,7 +70,7 @@ func (c *Conn) onDeadline() { c.loop.run(c, (*Conn).whenDue) }
 func (c *Conn) whenDue() {
 	c.loop.owner.check()
 	switch c.state {
-	case handshaking:
+	case securing, handshaking:
 		c.loop.Counters.BadUpgrade.Add(1)
 		c.cut(frame.ClosePolicy, errHandshake)
 	case judging:

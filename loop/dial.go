@@ -2,6 +2,7 @@ package loop
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"time"
@@ -20,6 +21,8 @@ type DialConfig struct {
 	Proxy string
 	// Connect is what the proxy is asked for.
 	Connect handshake.ConnectRequest
+	// TLS secures the connection to the server. It must come from NewClientTLSConfig. nil is plain.
+	TLS *tls.Config
 	// User is the connection's Conn.User from the beginning.
 	User any
 }
@@ -33,21 +36,25 @@ func (p *Dialer) Dial(ctx context.Context, nc net.Conn, cfg DialConfig) (*Conn, 
 	if nc == nil {
 		return nil, "", errUnfit(nc)
 	}
-	protocol, early, err := p.shakeHands(ctx, nc, cfg)
+	g, err := p.shakeHands(ctx, nc, cfg)
 	if err == nil && !fits(nc) {
-		if early != nil {
-			early.Release()
-		}
 		err = errUnfit(nc)
 	}
 	if err != nil {
+		g.release()
 		nc.Close()
 		return nil, "", err
 	}
 	c := &Conn{endpoint: &p.Endpoint, user: cfg.User}
-	if early != nil {
-		c.ensureTransient().head = early
+	if h := c.ensureTransient(); len(g.in.B) > 0 {
+		h.head, g.in = g.in, nil
 	}
+	if g.link != nil {
+		c.transient.link = g.link
+		g.link.toLoop()
+	}
+	g.release()
+	c.trimTransient()
 	a, err := p.eng.enroll(nc, c)
 	if err != nil {
 		c.dropTransient()
@@ -64,7 +71,7 @@ func (p *Dialer) Dial(ctx context.Context, nc net.Conn, cfg DialConfig) (*Conn, 
 		c.dropTransient()
 		return nil, "", err
 	}
-	return c, protocol, nil
+	return c, g.protocol, nil
 }
 
 // errUnfit is the error of a connection that no loop can take.

@@ -2,6 +2,7 @@ package loop
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -38,6 +39,10 @@ type DoorConfig struct {
 	// Later is the subprotocol whose clients Authorize may let in by auth.ErrAuthLater, and whose
 	// handler calls Present. "" for none.
 	Later string
+	// TLS has every connection that Accept takes speak TLS. It must come from NewTLSConfig. nil is plain.
+	TLS *tls.Config
+	// TrimTLS: see EndpointConfig.
+	TrimTLS bool
 	// BaseContext is what Authorize's context descends from.
 	BaseContext context.Context
 	// Notes has the door note the ConnInfo of every connection, not only where it has to itself.
@@ -73,6 +78,7 @@ type Door struct {
 	endBase       context.CancelFunc // ends base
 	head          handshake.HeadLimits
 	notes         bool // every connection has an entry
+	tls           *tls.Config
 	http          func(*HTTPConn)
 	accepts       *rate.Limiter
 
@@ -82,6 +88,8 @@ type Door struct {
 	perPrincipal  *Tally[string]       // connections
 	perNetwork    *Tally[netip.Prefix] // connections
 	judges        judges
+	pumped        sync.Once        // that it is done was said
+	handshakes    *tlsHandshakes   // nil without tls
 	Counters      metrics.Counters // of accepting; loops have their own
 	shedding      atomic.Bool      // memory is short: upgrades are answered 503
 	refused       refusals
@@ -109,9 +117,12 @@ func (e *Engine) NewDoor(cfg DoorConfig) *Door {
 	if cfg.BaseContext == nil {
 		cfg.BaseContext = context.Background()
 	}
+	if d.tls = cfg.TLS; d.tls != nil {
+		d.handshakes = newTLSHandshakes()
+	}
 	d.base, d.endBase = context.WithCancel(cfg.BaseContext)
 	d.notes = cfg.Notes || d.authorize != nil || d.perNetwork != nil || len(d.proxies) > 0
-	d.init(e, EndpointConfig{Handler: cfg.Handler, Limits: cfg.Limits, Log: cfg.Log})
+	d.init(e, EndpointConfig{Handler: cfg.Handler, Limits: cfg.Limits, Log: cfg.Log, TrimTLS: cfg.TrimTLS})
 	d.later, d.early = cfg.Later, d.frames
 	d.early.MaxMessage = min(d.early.MaxMessage, MaxToken)
 	d.door, d.rates, d.tooBig = d, cfg.Rates, cfg.TooBig

@@ -14,6 +14,8 @@ type EndpointConfig struct {
 	// Limits must come from Limits.WithDefaults.
 	Limits Limits
 	Log    *slog.Logger
+	// TrimTLS gives back what crypto/tls keeps of the last record while a connection rests, see CheckTrimTLS.
+	TrimTLS bool
 }
 
 // Endpoint is what connections are for: who handles their messages, within which limits, and how
@@ -29,6 +31,7 @@ type Endpoint struct {
 	masks   *frame.Masks // nil for a server, whose frames have none
 	rates   Rates        // of a server
 	tooBig  []byte       // of a server, see DoorConfig
+	trimTLS bool         // see EndpointConfig
 
 	// Any goroutine.
 	tuned   atomic.Pointer[tune.Tuning]
@@ -51,6 +54,7 @@ func (p *Endpoint) init(e *Engine, cfg EndpointConfig) {
 		panic("loop: Limits without WithDefaults")
 	}
 	p.eng, p.handler, p.limits, p.log = e, cfg.Handler, cfg.Limits, cfg.Log
+	p.trimTLS = cfg.TrimTLS
 	p.frames = frame.Limits{
 		MaxMessage: int64(p.limits.MaxMessage), MaxFragments: p.limits.MaxFragments, Server: p.masks == nil,
 	}

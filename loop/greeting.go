@@ -3,6 +3,7 @@ package loop
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -16,57 +17,83 @@ import (
 // greeting is what is said on a connection that was dialled before a loop has it.
 type greeting struct {
 	// Immutable.
-	nc      net.Conn
 	url     string
 	since   time.Time
 	maxHead int // bytes
 
 	// The goroutine of Dial.
-	in *bufpool.Buffer // what came and is not dealt with
+	nc       net.Conn        // with the link
+	link     *tlsLink        // nil without TLS
+	in       *bufpool.Buffer // what came and is not dealt with; in the end what is behind the response
+	protocol string          // that the server chose
 }
 
-// shakeHands asks the proxy, if there is one, and the server. early is what the server sent behind
-// its response, nil for nothing.
-func (p *Dialer) shakeHands(ctx context.Context, nc net.Conn, cfg DialConfig) (protocol string, early *bufpool.Buffer, err error) {
+// release gives the buffer back. g may be nil.
+func (g *greeting) release() {
+	if g != nil && g.in != nil {
+		g.in.Release()
+		g.in = nil
+	}
+}
+
+// shakeHands asks the proxy, if there is one, and the server. The caller releases the greeting.
+func (p *Dialer) shakeHands(ctx context.Context, nc net.Conn, cfg DialConfig) (g *greeting, err error) {
 	cfg.Request.Key = handshake.NewDialKey()
 	request, err := handshake.AppendDialRequest(nil, cfg.Request)
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
 	if timeout := p.limits.HandshakeTimeout; timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	g := &greeting{
+	g = &greeting{
 		nc: nc, url: cfg.URL, since: time.Now(), maxHead: p.limits.MaxHeader,
 		in: bufpool.Get(4 << 10),
 	}
-	defer func() { g.in.Release() }()
 	stop := interruptAfter(ctx, nc)
 	defer stop()
 
 	if cfg.Proxy != "" {
 		if err := g.connect(ctx, cfg); err != nil {
-			return "", nil, err
+			return g, err
+		}
+	}
+	if cfg.TLS != nil {
+		if err := g.secure(ctx, cfg.TLS); err != nil {
+			return g, err
 		}
 	}
 	const what = "the response to the opening handshake"
 	size, err := g.ask(ctx, request, what)
 	if err != nil {
-		return "", nil, err
+		return g, err
 	}
-	protocol, err = handshake.ParseDialResponse(g.in.B[:size], cfg.Request.Key, cfg.Request.Protocols)
+	g.protocol, err = handshake.ParseDialResponse(g.in.B[:size], cfg.Request.Key, cfg.Request.Protocols)
 	if err != nil {
-		return "", nil, g.refusal(ctx, err, size)
+		return g, g.refusal(ctx, err, size)
 	}
 	if !stop() { // the connection is interrupted, or will be
-		return "", nil, g.fault(ctx, what, ctx.Err())
+		return g, g.fault(ctx, what, ctx.Err())
 	}
-	if rest := g.in.B[size:]; len(rest) > 0 {
-		early = bufpool.Get(len(rest)).Append(rest)
+	g.drop(size)
+	return g, nil
+}
+
+// drop forgets the first n bytes of what came.
+func (g *greeting) drop(n int) { g.in.B = append(g.in.B[:0], g.in.B[n:]...) }
+
+// secure does the TLS handshake. What came already is its beginning.
+func (g *greeting) secure(ctx context.Context, cfg *tls.Config) error {
+	g.link = newClientLink(g.nc, cfg)
+	g.link.view = bytes.Clone(g.in.B)
+	g.in.B = g.in.B[:0]
+	if err := g.link.tls.HandshakeContext(ctx); err != nil {
+		return g.fault(ctx, "the TLS handshake", err)
 	}
-	return protocol, early, nil
+	g.nc = g.link.tls
+	return nil
 }
 
 // interruptAfter makes reads and writes of nc fail from the end of ctx on. The first stop ends that
@@ -86,7 +113,7 @@ func (g *greeting) connect(ctx context.Context, cfg DialConfig) error {
 	if err == nil {
 		err = handshake.ParseConnectResponse(g.in.B[:size])
 		if err == nil {
-			g.in.B = append(g.in.B[:0], g.in.B[size:]...)
+			g.drop(size)
 			return nil
 		}
 		err = g.refusal(ctx, err, size)

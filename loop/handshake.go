@@ -17,19 +17,7 @@ func (c *Conn) handshake(view []byte) (n int) {
 		c.transient.head = c.transient.head.Append(view)
 		all, scan = c.transient.head.B, c.transient.scan
 	}
-	if d.proxyProtocol && c.entry() == nil {
-		source, length, err := handshake.ParseProxy(all)
-		switch {
-		case err != nil:
-			c.refuse(err)
-			return len(view)
-		case length == 0:
-			c.keepHead(view, 0)
-			return len(view)
-		}
-		c.noteProxy(source)
-		n = len(view) - (len(all) - length)
-		c.releaseHead()
+	if n, done := c.proxyHeader(all, view); !done {
 		return n
 	}
 	size, next, err := handshake.ScanHead(all, scan, d.head)
@@ -68,6 +56,32 @@ func (c *Conn) handshake(view []byte) (n int) {
 	return n
 }
 
+// proxyHeader takes what the PROXY protocol says of the client, where it is to say so first. all is
+// what came so far, and ends with view, of which it took n bytes. It reports whether nothing was there
+// to be taken.
+func (c *Conn) proxyHeader(all, view []byte) (n int, done bool) {
+	if !c.endpoint.door.proxyProtocol || c.entry() != nil {
+		return 0, true
+	}
+	source, length, err := handshake.ParseProxy(all)
+	switch {
+	case err != nil && c.state == securing:
+		c.loop.Counters.BadUpgrade.Add(1)
+		c.closeNow()
+		return len(view), false
+	case err != nil:
+		c.refuse(err)
+		return len(view), false
+	case length == 0:
+		c.keepHead(view, 0)
+		return len(view), false
+	}
+	c.noteProxy(source)
+	n = len(view) - (len(all) - length)
+	c.releaseHead()
+	return n, false
+}
+
 // keepHead keeps the first bytes of what is not whole yet.
 func (c *Conn) keepHead(view []byte, scan int) {
 	h := c.ensureTransient()
@@ -103,12 +117,13 @@ func (c *Conn) answer(req *handshake.Request) error {
 	if (d.notes || protocol != "") && c.entry() == nil {
 		c.user = &entry{}
 	}
-	https, err := c.admit(req, peer, d.behindProxy(peer))
+	state := c.tlsState()
+	https, err := c.admit(req, peer, state != nil, d.behindProxy(peer))
 	if err != nil {
 		return err
 	}
 	if d.authorize != nil {
-		c.beginJudging(newJudgement(d.base, c, req, https))
+		c.beginJudging(newJudgement(d.base, c, req, https, state))
 		return nil
 	}
 	var b [256]byte

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"net"
@@ -86,7 +87,11 @@ type house struct {
 	eng  *loop.Engine
 	door *loop.Door
 	addr string
+	tls  bool
 }
+
+// overTLS has every house speak TLS: "go test ./loop -tls".
+var overTLS = flag.Bool("tls", false, "have servers and peers speak TLS")
 
 func open(t testing.TB, cfg loop.DoorConfig) *house {
 	t.Helper()
@@ -118,6 +123,9 @@ func openOn(t testing.TB, ln net.Listener, loops int, cfg loop.DoorConfig, log *
 	if cfg.HTTP == nil {
 		cfg.HTTP = func(nc *loop.HTTPConn) { nc.Close() }
 	}
+	if *overTLS && cfg.TLS == nil {
+		cfg.TLS = loop.NewTLSConfig(testkit.ServerTLS(t), false)
+	}
 	door, err := eng.NewDoorWithDefaults(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -147,7 +155,7 @@ func openOn(t testing.TB, ln net.Listener, loops int, cfg loop.DoorConfig, log *
 			}
 		}
 	})
-	return &house{eng, door, ln.Addr().String()}
+	return &house{eng, door, ln.Addr().String(), cfg.TLS != nil}
 }
 
 // serveWire is open for a handler, without deadlines, as on a busy machine a frame that comes byte
@@ -171,7 +179,16 @@ func (h *house) stats() (sum metrics.Snapshot) {
 // connect makes a TCP connection and sends nothing.
 func (h *house) connect(t testing.TB) *peer {
 	t.Helper()
-	return &peer{testkit.Connect(t, h.addr, 0), t, h}
+	return h.connectNarrow(t, 0)
+}
+
+// connectNarrow is connect with a receive buffer of so many bytes.
+func (h *house) connectNarrow(t testing.TB, rcvbuf int) *peer {
+	t.Helper()
+	if h.tls {
+		return &peer{testkit.ConnectTLS(t, h.addr, rcvbuf, nil), t, h}
+	}
+	return &peer{testkit.Connect(t, h.addr, rcvbuf), t, h}
 }
 
 // dial connects and does the opening handshake.
@@ -183,7 +200,7 @@ func (h *house) dial(t testing.TB) *peer {
 // narrow is dial with a receive buffer of so many bytes.
 func (h *house) narrow(t testing.TB, rcvbuf int) *peer {
 	t.Helper()
-	p := &peer{testkit.Connect(t, h.addr, rcvbuf), t, h}
+	p := h.connectNarrow(t, rcvbuf)
 	p.Upgrade()
 	return p
 }

@@ -3,6 +3,7 @@ package loop
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"os"
@@ -23,12 +24,22 @@ func (c *Conn) handToHTTP(read []byte) {
 	if peer := c.peer(); d.proxyProtocol && peer.IsValid() {
 		h.remote = net.TCPAddrFromAddrPort(peer)
 	}
-	go d.handOver(fd, h)
+	var unsent []byte
+	if ly := c.layers(); ly != nil { // what was read comes before what is still to be decrypted
+		k := ly.link
+		h.above = &secureConn{Conn: k.tls, read: h.read}
+		h.read, k.view = bytes.Clone(k.view), nil
+		unsent = k.out.take()
+		c.removeLayers()
+		k.nc = h
+	}
+	go d.handOver(fd, h, unsent)
 	c.closeNow()
 }
 
-// handOver makes a net.Conn of a descriptor that left its loop and gives it to the HTTP side.
-func (d *Door) handOver(fd int, h *HTTPConn) {
+// handOver makes a net.Conn of a descriptor that left its loop, writes what was still to leave, and
+// gives it to the HTTP side.
+func (d *Door) handOver(fd int, h *HTTPConn, unsent []byte) {
 	nc, err := fileConn(fd)
 	if err != nil {
 		d.log.Warn("agloop: connection lost on its way to HTTP", "err", err)
@@ -38,18 +49,26 @@ func (d *Door) handOver(fd int, h *HTTPConn) {
 		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 15 * time.Second, Count: 4})
 	}
 	h.Conn = nc
+	if len(unsent) > 0 {
+		if _, err := h.Write(unsent); err != nil {
+			h.Close()
+			return
+		}
+	}
 	d.http(h)
 }
 
-// HTTPConn is a connection that left its loop to speak plain HTTP: the bytes that were read come
-// first. A response may last for ever, but its peer must read: a write fails when the peer has taken
-// no byte for Limits.WriteTimeout. A later request on it may become a WebSocket again.
+// HTTPConn is a connection that left its loop to speak HTTP: the bytes that were read come first. A
+// response may last for ever, but its peer must read: a write fails when the peer has taken no byte
+// for Limits.WriteTimeout. A later request on it may become a WebSocket again. Where the connection
+// speaks TLS, this is what lies below that; see Served.
 type HTTPConn struct {
 	// Immutable.
 	net.Conn
-	door     *Door    // that accepted it
-	remote   net.Addr // what a proxy says of the client; nil for none
-	loopback bool     // its listener can be reached from this machine alone
+	above    *secureConn // nil: it speaks no TLS
+	door     *Door       // that accepted it
+	remote   net.Addr    // what a proxy says of the client; nil for none
+	loopback bool        // its listener can be reached from this machine alone
 
 	// Who reads.
 	read []byte // comes first
@@ -60,6 +79,52 @@ type HTTPConn struct {
 	until    time.Time     // the deadline of writes that the host set
 	body     bool          // the rest of a request is awaited
 	hurrying bool
+}
+
+// secureConn is a connection of TLS of which some bytes were read already.
+type secureConn struct {
+	*tls.Conn
+	read []byte // comes first
+}
+
+// Read implements net.Conn.
+func (s *secureConn) Read(p []byte) (int, error) {
+	if len(s.read) > 0 {
+		n := copy(p, s.read)
+		s.read = s.read[n:]
+		return n, nil
+	}
+	return s.Conn.Read(p)
+}
+
+// Served is what an http.Server is to be given: h itself, or the connection of TLS above it.
+func (h *HTTPConn) Served() net.Conn {
+	switch {
+	case h.above == nil:
+		return h
+	case h.speaksHTTP2():
+		return h.above.Conn // nothing of it was read, and net/http wants to know the type
+	}
+	return h.above
+}
+
+func (h *HTTPConn) speaksHTTP2() bool {
+	return h.above != nil && h.above.ConnectionState().NegotiatedProtocol == protocolHTTP2
+}
+
+// ServedBy is the HTTPConn whose Served is nc, or nil.
+func ServedBy(nc net.Conn) *HTTPConn {
+	switch nc := nc.(type) {
+	case *HTTPConn:
+		return nc
+	case *secureConn:
+		return ServedBy(nc.Conn)
+	}
+	if k := linkOf(nc); k != nil {
+		h, _ := k.nc.(*HTTPConn)
+		return h
+	}
+	return nil
 }
 
 // hurryTime is how long a body or a response may stand still when the server shuts down.
@@ -193,10 +258,18 @@ func HTTPConnOf(ctx context.Context) *HTTPConn {
 // Refuse answers the request that was read, when there is no room for the connection, and closes
 // it.
 func (h *HTTPConn) Refuse() {
-	_ = h.Conn.SetWriteDeadline(time.Now().Add(refusalWrite))
-	_, _ = h.Conn.Write(fullResponse)
-	_ = h.CloseWrite()
-	_ = h.Conn.SetReadDeadline(time.Now().Add(refusalWrite))
-	_, _ = h.Conn.Read(make([]byte, 4<<10))
-	h.Close()
+	var served interface {
+		net.Conn
+		CloseWrite() error
+	} = h
+	if h.above != nil {
+		served = h.above.Conn
+	}
+	_ = served.SetDeadline(time.Now().Add(refusalWrite))
+	if !h.speaksHTTP2() {
+		_, _ = served.Write(fullResponse)
+	}
+	_ = served.CloseWrite()
+	_, _ = served.Read(make([]byte, 4<<10))
+	served.Close()
 }

@@ -2,6 +2,7 @@ package loop
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -61,8 +62,9 @@ type verdict struct {
 }
 
 // newJudgement copies the request of c.
-func newJudgement(ctx context.Context, c *Conn, req *handshake.Request, https bool) *judgement {
+func newJudgement(ctx context.Context, c *Conn, req *handshake.Request, https bool, state *tls.ConnectionState) *judgement {
 	j := &judgement{conn: c, request: copyRequest(req, https, c.entry().info.Remote), key: slices.Clone(req.Key)}
+	j.request.TLS = state
 	j.ctx, j.cancel = context.WithCancel(ctx)
 	return j
 }
@@ -263,7 +265,7 @@ func (c *Conn) checkVerdict() {
 		c.transient.head = nil
 		c.established()
 		if early != nil {
-			c.receive(early.B)
+			c.receivePlain(early.B)
 			early.Release()
 		}
 		c.trimTransient()

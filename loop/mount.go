@@ -21,10 +21,8 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	req, upgrade, err := handshake.ParseRequest(handshake.AppendHead(nil, r))
 	switch {
 	case !upgrade:
-		AskForUpgrade(w)
+		AskForUpgrade(w, r)
 		return
-	case err == nil && r.TLS != nil:
-		err = errMountedTLS
 	case err == nil:
 		err = d.mount(w, r, &req)
 	}
@@ -36,9 +34,11 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // AskForUpgrade answers a request that asks for no WebSocket where there is nothing else.
-func AskForUpgrade(w http.ResponseWriter) {
-	w.Header().Add("Connection", "Upgrade") // beside close, if that is there
-	w.Header().Set("Upgrade", "websocket")
+func AskForUpgrade(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor < 2 { // HTTP/2 has no such fields (RFC 9113 §8.2.2)
+		w.Header().Add("Connection", "Upgrade") // beside close, if that is there
+		w.Header().Set("Upgrade", "websocket")
+	}
 	http.Error(w, "this is a WebSocket endpoint", http.StatusUpgradeRequired)
 }
 
@@ -66,6 +66,16 @@ func (d *Door) mount(w http.ResponseWriter, r *http.Request, req *handshake.Requ
 		d.log.Error("agloop: a mounted server cannot take a connection over", "err", err)
 		return errNoHijack
 	}
+	h := c.ensureTransient()
+	switch k := linkOf(nc); {
+	case k != nil && fits(k.socket()):
+		h.link, nc = k, k.toLoop()
+	case r.TLS != nil:
+		if nc, err = d.pump(nc); err != nil {
+			d.log.Error("agloop: a mounted server cannot take a connection of TLS over", "err", err)
+			return nil
+		}
+	}
 	if !fits(nc) {
 		d.log.Error("agloop: a mounted server cannot take this kind of connection over", "type", fmt.Sprintf("%T", nc))
 		_ = nc.SetWriteDeadline(time.Now().Add(refusalWrite))
@@ -73,7 +83,6 @@ func (d *Door) mount(w http.ResponseWriter, r *http.Request, req *handshake.Requ
 		nc.Close()
 		return nil
 	}
-	h := c.ensureTransient()
 	h.response = response
 	if len(early) > 0 {
 		h.head = bufpool.Get(len(early)).Append(early)
@@ -89,7 +98,7 @@ func (d *Door) mount(w http.ResponseWriter, r *http.Request, req *handshake.Requ
 // set.
 func (d *Door) judgeMounted(c *Conn, also http.Header, r *http.Request, req *handshake.Request) (response []byte, err error) {
 	protocol := handshake.SelectProtocol(d.protocols, req.Protocols())
-	if d.notes || protocol != "" {
+	if d.notes || protocol != "" || r.TLS != nil { // a pumped connection has another address on its loop
 		c.user = &entry{}
 	}
 	accepted := HTTPConnOf(r.Context())
@@ -99,7 +108,7 @@ func (d *Door) judgeMounted(c *Conn, also http.Header, r *http.Request, req *han
 	peer, _ := netip.ParseAddrPort(r.RemoteAddr) // of a unix socket it is none
 	peer = netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port())
 	// Where this door has accepted the connection it has asked for the rate of its network.
-	https, err := c.admit(req, peer, accepted == nil || accepted.door != d || d.behindProxy(peer))
+	https, err := c.admit(req, peer, r.TLS != nil, accepted == nil || accepted.door != d || d.behindProxy(peer))
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +122,7 @@ func (d *Door) judgeMounted(c *Conn, also http.Header, r *http.Request, req *han
 		ctx, cancel = context.WithTimeout(ctx, limit)
 	}
 	defer cancel()
-	j := newJudgement(ctx, c, req, https)
+	j := newJudgement(ctx, c, req, https, r.TLS)
 	defer j.cancel()
 	defer context.AfterFunc(d.base, j.cancel)()
 	j.also, j.told = also, make(chan struct{})
@@ -146,7 +155,10 @@ func hijack(w http.ResponseWriter) (nc net.Conn, early []byte, err error) {
 	}
 	early = make([]byte, buf.Reader.Buffered())
 	_, _ = io.ReadFull(buf.Reader, early)
-	if h, ok := nc.(*HTTPConn); ok {
+	switch h := nc.(type) {
+	case *HTTPConn:
+		return h.Conn, append(early, h.read...), nil
+	case *secureConn:
 		return h.Conn, append(early, h.read...), nil
 	}
 	return nc, early, nil

@@ -22,6 +22,7 @@ type outbox struct {
 	batch.Queue
 	partial int // bytes left of the frame that is partly written; 0: the next byte begins a frame
 
+	ahead   int // bytes that are below the queue, in the layers
 	counted int // bytes of memory in the ledger
 
 	pong     []byte // payload of the latest ping that found much waiting
@@ -66,7 +67,7 @@ func (o *outbox) size() int {
 	if o == nil {
 		return 0
 	}
-	return o.Bytes()
+	return o.Bytes() + o.ahead
 }
 
 // advance drops the first n bytes, which are written, and keeps track of where frames begin.

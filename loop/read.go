@@ -14,10 +14,21 @@ const readBuffer = 256 << 10
 // receive takes bytes from the peer. It takes them all: what is not whole is copied into a transient,
 // never left to gnet.
 func (c *Conn) receive(view []byte) {
+	if ly := c.layers(); ly != nil {
+		c.receiveRecords(ly.link, view)
+		return
+	}
+	c.receivePlain(view)
+}
+
+// receivePlain takes bytes that are not encrypted, or not any more.
+func (c *Conn) receivePlain(view []byte) {
 	c.loop.owner.check()
 	for len(view) > 0 {
 		var n int
 		switch c.state {
+		case securing:
+			n = c.helloIn(view)
 		case handshaking:
 			n = c.handshake(view)
 		case judging:

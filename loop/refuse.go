@@ -39,6 +39,10 @@ func newTurnaways(d *Door) *turnaways {
 // but cannot be used to hold up those behind it.
 func (r *turnaways) turnAway(nc net.Conn, response []byte) {
 	r.door.Counters.Refused.Add(1)
+	if r.door.tls != nil { // it would have to be secured first to be told
+		_ = nc.Close()
+		return
+	}
 	select {
 	case r.door.refusalTokens <- struct{}{}:
 	default:

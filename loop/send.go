@@ -25,7 +25,7 @@ var errKernelFull = errors.New("the kernel has no room")
 // microseconds. now is for the batch window, 0 leaves that alone.
 func (c *Conn) writeOut(now int64) error {
 	l, o := c.loop, c.out.Load()
-	for o.Bytes() > 0 || o.owesPong {
+	for o.size() > 0 || o.owesPong {
 		limit := maxWrite
 		if o.owesPong {
 			if o.partial == 0 {
@@ -35,24 +35,25 @@ func (c *Conn) writeOut(now int64) error {
 			}
 		}
 		l.countFrames(&o.Queue) // before the peer can have them
-		asked, n, err := o.write(int(c.fd), limit)
+		w, err := c.writeQueue(o, limit)
 		if err == syscall.EINTR {
 			continue
 		}
-		if n > 0 {
+		if w.sent > 0 {
 			l.Counters.Writes.Add(1)
-			l.Counters.BytesOut.Add(uint64(n))
+			l.Counters.BytesOut.Add(uint64(w.sent))
 			o.moved = 0
 		}
-		if n == o.Bytes() && !o.owesPong {
+		if w.taken == o.Bytes() && err == nil && !o.owesPong {
 			break // how much it was is told below
 		}
-		o.advance(n)
+		frames := o.Frames()
+		o.advance(w.taken)
 		switch {
 		case err != nil && err != syscall.EAGAIN:
 			return err
-		case n < asked:
-			c.noteWrite(o.Frames(), now)
+		case err != nil || w.taken < w.asked:
+			c.noteWrite(frames, now)
 			return c.awaitWritable(o)
 		}
 	}
@@ -118,32 +119,31 @@ const maxSelector = 256
 func (c *Conn) writeParts(frames int, a, b []byte) error {
 	l := c.loop
 	l.Counters.FramesOut.Add(uint64(frames)) // before the peer can have them
-	var n int
-	var err error
-	if len(b) == 0 && len(a) <= maxRaw {
-		n, err = sendRaw(int(c.fd), a)
-	} else {
-		n, err = sendParts(int(c.fd), [][]byte{a, b})
-	}
-	if n > 0 {
+	w, err := c.writeFrames(a, b)
+	if w.sent > 0 {
 		l.Counters.Writes.Add(1)
-		l.Counters.BytesOut.Add(uint64(n))
+		l.Counters.BytesOut.Add(uint64(w.sent))
 	}
-	if n == len(a)+len(b) {
+	if w.taken == w.asked && err == nil {
 		l.measureWrite(frames, 0, 0)
 		return nil
 	}
 	if err != nil && err != syscall.EAGAIN && err != syscall.EINTR {
-		n = 0 // the loop is to meet the error, too
+		w.taken = 0 // the loop is to meet the error, too
 	}
 	o := c.ensureOutbox()
-	for range frames {
-		o.AddFrame()
+	if ly := c.layers(); ly != nil {
+		o.ahead = ly.link.out.size()
 	}
-	o.Counted = frames
-	o.Append(a)
-	o.Append(b)
-	o.advance(n)
+	if w.taken < w.asked {
+		for range frames {
+			o.AddFrame()
+		}
+		o.Counted = frames
+		o.Append(a)
+		o.Append(b)
+		o.advance(w.taken)
+	}
 	return c.awaitWritable(o)
 }
 

@@ -13,6 +13,8 @@ type transient struct {
 	head   *bufpool.Buffer // request head so far, while handshaking; what comes behind it, while judging
 	scan   int             // where to go on looking for its end
 	judged *judgement      // while judging
+	shake  *tlsHandshake   // while securing
+	link   *tlsLink        // of a connection that spoke TLS before it came to a loop
 
 	response []byte // to be sent first, on a connection whose handshake was done elsewhere
 	reader   frame.Reader
@@ -39,6 +41,9 @@ func (h *transient) free() {
 	if h.judged != nil {
 		h.judged.cancel()
 	}
+	if h.shake != nil {
+		h.shake.abandon()
+	}
 	if h.head != nil {
 		h.head.Release()
 	}
@@ -49,7 +54,7 @@ func (h *transient) free() {
 
 // trimTransient gives the transient back once nothing is in it.
 func (c *Conn) trimTransient() {
-	if h := c.transient; h != nil && h.head == nil && h.judged == nil && h.why == nil && !h.behind && h.reader.Empty() {
+	if h := c.transient; h != nil && h.head == nil && h.judged == nil && h.shake == nil && h.link == nil && h.response == nil && h.why == nil && !h.behind && h.reader.Empty() {
 		c.dropTransient()
 	}
 }

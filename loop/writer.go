@@ -138,6 +138,8 @@ func (c *Conn) flush(now int64) {
 		return
 	}
 	switch {
+	case c.state == securing && c.layers() != nil:
+		c.checkSecured()
 	case c.state == judging:
 		c.checkVerdict()
 	case c.marked(markPresents):
@@ -221,6 +223,9 @@ func (c *Conn) flushQueue(now int64) (f flushed) {
 	if f.flags&outClosing != 0 && (f.flags&outCut != 0 || c.state <= open) {
 		f.end = true
 		return f
+	}
+	if ly := c.layers(); ly.pending() { // crypto/tls has answered what it read
+		c.ensureOutbox().ahead = ly.link.out.size()
 	}
 	o := c.out.Load()
 	if o != nil && !o.blocked && err == nil {

@@ -50,8 +50,11 @@ func echo(args []string, stdout, stderr io.Writer) int {
 	if *authorize {
 		cfg.Authorize = func(context.Context, *server.Request) (g server.Grant, err error) { return g, nil }
 	}
+	if err := at.secure(&cfg); err != nil {
+		return fail(stderr, "echo", err)
+	}
 	srv := server.New(cfg)
 	return serve("echo", at, srv, stderr, func(a net.Addr) {
-		fmt.Fprintf(stdout, "agloop echo: ws://%s/\n", a)
+		fmt.Fprintf(stdout, "agloop echo: %s://%s/\n", at.scheme(), a)
 	})
 }

@@ -45,14 +45,18 @@ func fanout(args []string, stdout, stderr io.Writer) int {
 		return code
 	}
 	spareProcessor(*loops)
-	srv := server.New(server.Config{
+	cfg := server.Config{
 		Handler: &fanoutServer{conns: map[*server.Conn]struct{}{}},
 		Path:    server.AnyPath,
 		Origins: []string{"*"},
 		Loops:   *loops,
 		Limits:  echoLimits(),
-	})
+	}
+	if err := at.secure(&cfg); err != nil {
+		return fail(stderr, "fanout", err)
+	}
+	srv := server.New(cfg)
 	return serve("fanout", at, srv, stderr, func(a net.Addr) {
-		fmt.Fprintf(stdout, "agloop fanout: ws://%s/\n", a)
+		fmt.Fprintf(stdout, "agloop fanout: %s://%s/\n", at.scheme(), a)
 	})
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"flag"
 	"fmt"
 	"io"
@@ -26,6 +27,9 @@ type listening struct {
 	addr      string
 	reusePort bool
 	mounted   bool
+
+	tlsSelfSigned, tlsTrim bool
+	tls                    *tls.Config // nil: plain
 }
 
 // listenFlags registers the flags that say where a command listens.
@@ -34,6 +38,8 @@ func listenFlags(flags *flag.FlagSet, addr string) *listening {
 	flags.StringVar(&l.addr, "addr", addr, "`address` to listen on")
 	flags.BoolVar(&l.reusePort, "reuse-port", false, "share the port with other processes that do (SO_REUSEPORT)")
 	flags.BoolVar(&l.mounted, "mounted", false, "take the connections over from net/http, as a server mounted in it does")
+	flags.BoolVar(&l.tlsSelfSigned, "tls-self-signed", false, "speak TLS, by a certificate for localhost that is made now and trusted by nobody")
+	flags.BoolVar(&l.tlsTrim, "tls-trim", false, "give back what crypto/tls keeps of large records")
 	return l
 }
 
@@ -65,9 +71,12 @@ func serve(name string, l *listening, srv *server.Server, stderr io.Writer, read
 	served := make(chan error, 1)
 	go func() {
 		announced := &readyListener{TCPListener: ln, ready: func() { ready(ln.Addr()) }}
-		if l.mounted {
+		switch {
+		case l.mounted && l.tls != nil:
+			served <- http.Serve(srv.Listener(announced, l.tls), srv)
+		case l.mounted:
 			served <- http.Serve(announced, srv)
-		} else {
+		default:
 			served <- srv.ServeListener(announced)
 		}
 	}()

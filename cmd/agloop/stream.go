@@ -130,17 +130,21 @@ func stream(args []string, stdout, stderr io.Writer) int {
 	}
 	spareProcessor(*loops)
 	mux := http.NewServeMux()
-	srv := server.New(server.Config{
+	cfg := server.Config{
 		Agent:   server.AgentFunc(streamAgent),
 		Path:    "/ws",
 		HTTP:    mux,
 		Origins: []string{"*"},
 		Loops:   *loops,
-	})
+	}
+	if err := at.secure(&cfg); err != nil {
+		return fail(stderr, "stream", err)
+	}
+	srv := server.New(cfg)
 	mux.HandleFunc("/", agloop.DefaultHTTP)
 	mux.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, srv.Stats().Logged) })
 	return serve("stream", at, srv, stderr, func(a net.Addr) {
 		_ = srv.GetPerformanceManager().SetProfile(profile) // checked by parseProfile
-		fmt.Fprintf(stdout, "agloop stream: ws://%s/ws\n", a)
+		fmt.Fprintf(stdout, "agloop stream: %s://%s/ws\n", at.scheme(), a)
 	})
 }

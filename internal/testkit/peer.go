@@ -3,6 +3,7 @@ package testkit
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -123,7 +124,26 @@ func (p *Peer) Peek(within time.Duration) error {
 }
 
 // TCP is the socket.
-func (p *Peer) TCP() *net.TCPConn { return p.Conn.(*net.TCPConn) }
+func (p *Peer) TCP() *net.TCPConn {
+	if secured, ok := p.Conn.(*tls.Conn); ok {
+		return secured.NetConn().(*net.TCPConn)
+	}
+	return p.Conn.(*net.TCPConn)
+}
+
+// ConnectTLS is Connect, and the handshake of TLS; a nil config trusts TestAuthority.
+func ConnectTLS(t testing.TB, addr string, rcvbuf int, cfg *tls.Config) *Peer {
+	t.Helper()
+	plain := Connect(t, addr, rcvbuf)
+	if cfg == nil {
+		cfg = ClientTLS()
+	}
+	secured := tls.Client(plain.Conn, cfg)
+	if err := secured.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	return Attach(t, secured)
+}
 
 // Reset ends the connection as a peer does that is killed.
 func (p *Peer) Reset() {
