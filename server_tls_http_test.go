@@ -159,6 +159,67 @@ func TestHTTPSBodyThatNeverComes(t *testing.T) {
 	})
 }
 
+// TestHTTP2ResponseByProgress: a response that nobody reads fails by Limits.WriteTimeout, alone among
+// those of its connection, also what net/http writes of it in the end; one that pauses does not.
+func TestHTTP2ResponseByProgress(t *testing.T) {
+	const stall = 200 * time.Millisecond
+	failed, next := make(chan error, 1), make(chan struct{})
+	srv, addr := serve(t, agloop.ServerConfig{
+		Handler: echo{}, TLS: testkit.ServerTLS(t), Limits: agloop.Limits{WriteTimeout: stall},
+		HTTP: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch r.URL.Path {
+			case "/stream":
+				for range 3 {
+					fmt.Fprintln(w, "tick")
+					http.NewResponseController(w).Flush()
+					<-next
+				}
+			case "/end":
+				w.Write(make([]byte, 4<<20+1000)) // what the client lets come unread, and little more
+			case "/endless":
+				for err := error(nil); ; _, err = w.Write(make([]byte, 1<<20)) {
+					if err != nil {
+						failed <- err
+						return
+					}
+				}
+			}
+		}),
+	})
+	client := https(t, 2)
+	open := func(path string) *http.Response {
+		res, err := client.Get("https://" + addr + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res
+	}
+	stream, endless, end := open("/stream"), open("/endless"), open("/end")
+	lines := bufio.NewReader(stream.Body)
+	for range 3 {
+		if line, err := lines.ReadString('\n'); line != "tick\n" {
+			t.Fatalf("got %q, %v", line, err)
+		}
+		time.Sleep(2 * stall) // nothing is to happen
+		next <- struct{}{}
+	}
+	if _, err := lines.ReadByte(); err != io.EOF {
+		t.Errorf("the stream ended with %v", err)
+	}
+	if err := testkit.Receive(t, "the write that fails", failed); err == nil {
+		t.Error("no error")
+	}
+	for what, res := range map[string]*http.Response{"endless": endless, "end": end} {
+		if _, err := io.Copy(io.Discard, res.Body); err == nil {
+			t.Errorf("%s: it was whole", what)
+		}
+		res.Body.Close()
+	}
+	if n := srv.Stats().HTTP; n != 1 {
+		t.Errorf("%d connections speak HTTP", n)
+	}
+}
+
 // TestUpgradeAfterHTTPS: a connection that carried https, as a proxy keeps one, becomes a WebSocket
 // with a later request, and nothing that was sent early is lost, in whatever records it came.
 func TestUpgradeAfterHTTPS(t *testing.T) {
