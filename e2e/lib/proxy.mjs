@@ -24,10 +24,10 @@ function fill(text, values) {
   return text;
 }
 
-// certificate makes a certificate for app.example that nobody but the test trusts.
-export function certificate(folder) {
+// certificate makes a certificate for a host that nobody but the test trusts.
+export function certificate(folder, host = "app.example") {
   const at = { key: join(folder, "key.pem"), cert: join(folder, "cert.pem"), both: join(folder, "both.pem") };
-  const subject = ["-subj", "/CN=app.example", "-addext", "subjectAltName=DNS:app.example"];
+  const subject = ["-subj", `/CN=${host}`, "-addext", `subjectAltName=DNS:${host}`];
   const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", at.key];
   execFileSync("openssl", ["req", "-x509", ...key, ...subject, "-out", at.cert, "-days", "2"], { stdio: "pipe" });
   const ca = readFileSync(at.cert, "utf8");
