@@ -94,20 +94,16 @@ test("keys are updated while messages go there and back", async (t) => {
   await close(peer);
 });
 
-// flood asks for new keys until the server has enough, each time with a message unless that is empty.
-async function flood(t, text) {
+test("who updates keys and does nothing else is stopped", async (t) => {
   const peer = client(t, "-tls1_3");
   await upgrade(peer);
-  for (;;) {
-    peer.say("K\n");
-    await peer.seen("KEYUPDATE");
-    if (text) await echoes(peer, text);
-  }
-}
-
-test("who updates keys without end is stopped", async (t) => {
-  await assert.rejects(flood(t, "text."), /\x88\x19\x03\xf0too many control frames/); // 1008
-  await assert.rejects(flood(t, ""), /alert unexpected message/); // crypto/tls itself, after 16
+  const flood = async () => {
+    for (;;) {
+      peer.say("K\n");
+      await peer.seen("KEYUPDATE");
+    }
+  };
+  await assert.rejects(flood(), /alert unexpected message/); // of crypto/tls, after 16
 });
 
 test("a second handshake is refused, and nobody else notices", async (t) => {
