@@ -130,7 +130,7 @@ func (c *Conn) finishClosing() {
 	if !c.sayGoodbye() {
 		return
 	}
-	if c.marked(loopPeerDone) && c.endpoint.door != nil {
+	if c.marked(loopPeerDone) && c.endpoint.door != nil || c.layers().heardGoodbye() {
 		c.closeNow()
 		return
 	}

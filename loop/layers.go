@@ -134,6 +134,9 @@ func (ly *layers) flush(fd int, w *written) error {
 // pending reports whether bytes wait below the outbox.
 func (ly *layers) pending() bool { return ly != nil && ly.link.out.size() > 0 }
 
+// heardGoodbye reports whether the peer has said that nothing more comes.
+func (ly *layers) heardGoodbye() bool { return ly != nil && ly.link.eof }
+
 // sayGoodbye has the last thing said before our side of the socket is shut down, and reports whether
 // the kernel has taken it. On the loop; nothing waits.
 func (c *Conn) sayGoodbye() bool {

@@ -38,7 +38,7 @@ func (c *Conn) receiveRecords(link *tlsLink, view []byte) {
 			}
 			return
 		case err == io.EOF:
-			link.ended = true
+			link.ended, link.eof = true, true
 			c.peerEnded()
 		case err == errControlRate:
 			c.fail(err)
