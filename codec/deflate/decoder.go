@@ -25,7 +25,7 @@ type decoder struct {
 	in     *bufio.Reader
 	source source
 
-	msg  *message
+	message
 	dst  []byte
 	base int  // where the message begins in dst
 	size int  // bytes of the message so far
@@ -47,19 +47,19 @@ var decoders = sync.Pool{New: func() any {
 func getDecoder() *decoder { return decoders.Get().(*decoder) }
 
 func (d *decoder) release() {
-	d.source, d.msg, d.dst = source{}, nil, nil
+	d.source, d.message, d.dst = source{}, message{}, nil
 	decoders.Put(d)
 }
 
 // inflate appends m to dst.
-func (d *decoder) inflate(dst []byte, m *message) ([]byte, error) {
+func (d *decoder) inflate(dst []byte, m message) ([]byte, error) {
 	d.dst, d.base, d.dry = dst, len(dst), false
 	err := d.run(m)
 	return d.dst, err
 }
 
 // measure returns how many bytes m becomes.
-func measure(m *message) (int, error) {
+func measure(m message) (int, error) {
 	d := getDecoder()
 	defer d.release()
 	d.dry = true
@@ -72,8 +72,8 @@ var zeros [maxWindow]byte
 
 // run inflates the blocks of m. A block that says it is the last ends a DEFLATE stream, but not the
 // message: the next stream begins at the next byte (RFC 7692 §7.2.1 and §7.2.3.4).
-func (d *decoder) run(m *message) error {
-	d.msg, d.size = m, 0
+func (d *decoder) run(m message) error {
+	d.message, d.size = m, 0
 	d.source = source{p: m.p}
 	d.in.Reset(&d.source)
 	window := m.window
@@ -105,14 +105,14 @@ func (d *decoder) soFar() []byte {
 	if len(plain) >= maxWindow {
 		return plain[len(plain)-maxWindow:]
 	}
-	before := d.msg.window
+	before := d.window
 	before = before[max(0, len(before)+len(plain)-maxWindow):]
 	return append(append(make([]byte, 0, len(before)+len(plain)), before...), plain...)
 }
 
 // Write takes inflated bytes.
 func (d *decoder) Write(plain []byte) (int, error) {
-	if len(plain) > d.msg.bound-d.size {
+	if len(plain) > d.bound-d.size {
 		return 0, errBound
 	}
 	d.size += len(plain)
@@ -131,9 +131,9 @@ func (d *decoder) grow(need int) error {
 	if need <= cap(d.dst) {
 		return nil
 	}
-	room := min(max(need, 2*cap(d.dst)), d.base+min(maxUnmeasured, d.msg.bound))
+	room := min(max(need, 2*cap(d.dst)), d.base+min(maxUnmeasured, d.bound))
 	if room < need {
-		size, err := measure(d.msg)
+		size, err := measure(d.message)
 		if err != nil {
 			return err
 		}

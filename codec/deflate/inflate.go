@@ -48,7 +48,7 @@ func (f *Inflater) Inflate(dst, p []byte, limit int) ([]byte, error) {
 	m := message{p: p, window: f.window, bound: min(limit, max(freeRatio, maxRatio*len(p)))}
 	d := getDecoder()
 	defer d.release()
-	out, err := d.inflate(dst, &m)
+	out, err := d.inflate(dst, m)
 	switch {
 	case err == errBound && m.bound < limit:
 		return dst, ErrRatio

@@ -171,4 +171,3 @@ func (s *strict) extra(symbol, per int) int {
 	n := symbol/per - 1
 	return (per+symbol%per)<<n + s.take(n)
 }
-
