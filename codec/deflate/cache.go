@@ -34,17 +34,21 @@ type entry struct {
 	payload  []byte
 	prev     *Sent
 	bits     int
-	deflated []byte // nil: not smaller
+	deflated []byte // nil: to be sent plain
 	sent     *Sent  // of this payload, whoever the predecessor was
 	older    int16  // 1 and the place of the next one with the same head; 0: none
 }
 
-// Next deflates payload for a connection whose last compressed message was prev, nil for none and
-// always nil for a peer without takeover; or it finds that done. next is the connection's prev from
-// then on, when the frame is sent.
+// Next deflates payload for a connection whose predecessor is prev, or finds that done. next is the
+// predecessor of the connection's next message, when this one is sent as it is returned. The first has
+// nil.
 //
-// When deflating does not make the message smaller, deflated is nil and next is prev: the message
-// is to be sent plain, and the window of the receiver stays as it is.
+// deflated is nil when the message is to be sent plain, since deflating does not make it smaller. It
+// then is not in the window of the receiver, and next knows that. Only a short message that others
+// may come to resemble is deflated nevertheless; it is 6 bytes larger at most.
+//
+// For a peer that keeps no context prev is always nil, and a message whose deflated is not shorter
+// than payload is better sent plain.
 //
 // deflated may be kept for as long as anybody likes, and must not be written to.
 func (c *Cache) Next(prev *Sent, payload []byte, bits int) (deflated []byte, next *Sent) {
@@ -63,7 +67,7 @@ func (c *Cache) Next(prev *Sent, payload []byte, bits int) (deflated []byte, nex
 		}
 	}
 	if e.deflated == nil {
-		return nil, prev
+		return nil, prev.afterMiss()
 	}
 	return e.deflated, e.sent
 }

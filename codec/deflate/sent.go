@@ -3,13 +3,29 @@ package deflate
 import (
 	"bytes"
 	"sync"
+	"sync/atomic"
 )
 
-// Sent is a message that was sent compressed, as the predecessor of the next: immutable, and shared by
-// all connections that it was sent to. It is about its plain payload, not about how that was deflated.
+// Sent is what a connection knows of the last compressed message it has sent, as the predecessor of
+// the next: immutable, and shared by all connections that are at the same place. It is about the plain
+// payload, not about how that was deflated.
 type Sent struct {
-	plain []byte // the last MaxDict bytes
-	size  int    // of the memory that it keeps
+	plain  []byte // the last MaxDict bytes
+	size   int    // of the memory that it keeps
+	missed bool   // the message after it was of no use to it
+
+	twin atomic.Pointer[Sent] // the same with missed, once it was needed
+}
+
+// afterMiss is s after a message that was sent plain.
+func (s *Sent) afterMiss() *Sent {
+	if s == nil || s.missed {
+		return s
+	}
+	if s.twin.Load() == nil {
+		s.twin.CompareAndSwap(nil, &Sent{plain: s.plain, size: s.size, missed: true})
+	}
+	return s.twin.Load()
 }
 
 // Memory is what s keeps from being collected, in bytes, 0 for nil. All that hold s share it.
@@ -27,31 +43,34 @@ func (s *Sent) dict() []byte {
 	return s.plain
 }
 
+// sentSize is about what a Sent is besides its bytes.
+const sentSize = 48
+
 // newSent allocates a Sent together with n bytes, which stay with it.
 func newSent(n int) (s *Sent, mem []byte) {
 	switch {
-	case n <= 96:
+	case n <= 80:
 		b := new(struct {
 			Sent
-			mem [96]byte
+			mem [80]byte
 		})
 		s, mem = &b.Sent, b.mem[:0]
-	case n <= 168:
+	case n <= 160:
 		b := new(struct {
 			Sent
-			mem [168]byte
+			mem [160]byte
 		})
 		s, mem = &b.Sent, b.mem[:0]
-	case n <= 224:
+	case n <= 240:
 		b := new(struct {
 			Sent
-			mem [224]byte
+			mem [240]byte
 		})
 		s, mem = &b.Sent, b.mem[:0]
-	case n <= 384:
+	case n <= 368:
 		b := new(struct {
 			Sent
-			mem [384]byte
+			mem [368]byte
 		})
 		s, mem = &b.Sent, b.mem[:0]
 	case n <= 1<<10:
@@ -63,8 +82,15 @@ func newSent(n int) (s *Sent, mem []byte) {
 	default:
 		s, mem = new(Sent), make([]byte, 0, n)
 	}
-	s.size = cap(mem) + 32
+	s.size = cap(mem) + sentSize
 	return s, mem
+}
+
+// primes reports whether payload is to be deflated although that makes it no smaller, by a few bytes at
+// most: the first message has nothing to resemble, but if it never came into the window, none after it
+// would either. So it is after two misses in a row, when what is sent has changed its kind.
+func primes(prev *Sent, payload []byte) bool {
+	return (prev == nil || prev.missed) && 0 < len(payload) && len(payload) <= maxSmall
 }
 
 // scratches hold deflated bytes until their number is known.
@@ -82,7 +108,7 @@ func (e *entry) deflate(payload []byte) {
 	if *scratch = made; cap(made) > maxScratch {
 		*scratch = nil
 	}
-	if len(made) >= len(payload) {
+	if len(made) >= len(payload) && !primes(e.prev, payload) {
 		made = nil
 	}
 	switch {

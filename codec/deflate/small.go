@@ -22,6 +22,7 @@ const (
 	tableBits = 12
 	minMatch  = 4   // shorter ones save no more than some bits
 	maxMatch  = 258 // RFC 1951 §3.2.5
+	stored    = 6   // bytes that a message has above its payload when it is stored
 )
 
 var smalls = sync.Pool{New: func() any { return &small{base: 1} }}
@@ -66,7 +67,13 @@ func (s *small) append(dst, payload, dict []byte, window int) []byte {
 	// The last block is an empty stored one, of which the four bytes behind its header are left out
 	// (RFC 7692 §7.2.1).
 	w.put(0, 3)
-	return w.bytes()
+	if out := w.bytes(); len(out)-len(dst) <= len(payload)+stored {
+		return out
+	}
+	// What the codes make longer, such as text outside of ASCII, is stored (RFC 1951 §3.2.4).
+	dst = binary.LittleEndian.AppendUint16(append(dst, 0), uint16(len(payload)))
+	dst = binary.LittleEndian.AppendUint16(dst, ^uint16(len(payload)))
+	return append(append(dst, payload...), 0)
 }
 
 // match looks for what begins at i within the window before it.
