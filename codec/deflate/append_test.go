@@ -185,3 +185,16 @@ func TestSmallTableWraps(t *testing.T) {
 		t.Errorf("the base is %d: it has not begun anew", s.base)
 	}
 }
+
+// TestNarrowReceiver: the receiver of these tests does refuse what a window of its size cannot have.
+func TestNarrowReceiver(t *testing.T) {
+	block := noise(300)
+	payload := append(append([]byte(nil), block...), block...)
+	p := Append(nil, payload, nil, 15)
+	if _, err := (&strict{window: 300}).message(p); err != nil {
+		t.Errorf("a window that just reaches: %v", err)
+	}
+	if _, err := (&strict{window: 299}).message(p); err == nil {
+		t.Error("a distance of 300 within a window of 299")
+	}
+}
