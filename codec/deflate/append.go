@@ -9,6 +9,9 @@ import (
 // MaxDict is how much of the last message is used as the dictionary of the next, in bytes.
 const MaxDict = 2 << 10
 
+// minProse is the shortest payload for which a flate.Writer is tried when small does not halve it.
+const minProse = 200
+
 // level is that of flate.Writer for payloads above maxSmall: docs/adr/0026 has the figures.
 const level = 3
 
@@ -22,10 +25,19 @@ func Append(dst, payload, dict []byte, bits int) []byte {
 	}
 	dict = dict[max(0, len(dict)-MaxDict):]
 	bits = reach(payload, dict, bits)
-	if len(payload) <= maxSmall {
-		return appendSmall(dst, payload, dict, 1<<bits)
+	if len(payload) > maxSmall {
+		return appendLarge(dst, payload, dict, bits)
 	}
-	return appendLarge(dst, payload, dict, bits)
+	out := appendSmall(dst, payload, dict, 1<<bits)
+	if len(payload) < minProse || len(out)-len(dst) <= len(payload)/2 {
+		return out
+	}
+	// It is prose that resembles nothing before it. Codes made for it are worth their time.
+	n := len(out)
+	if out = appendLarge(out, payload, dict, bits); len(out)-n < n-len(dst) {
+		return append(dst, out[n:]...)
+	}
+	return out[:n]
 }
 
 // reach returns maxBits when nothing of dict and payload is out of the window, which then makes no

@@ -1,9 +1,9 @@
 package deflate
 
 import (
+	"bytes"
 	stdflate "compress/flate"
 	"fmt"
-	"io"
 	"testing"
 
 	"github.com/klauspost/compress/flate"
@@ -45,32 +45,20 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
-type flateWriter interface {
-	Reset(w io.Writer)
-	Write(p []byte) (int, error)
-	Flush() error
-}
-
 // BenchmarkCompare has what Append could be made of: docs/adr/0026-compression.md.
 func BenchmarkCompare(b *testing.B) {
-	w := &writer{out: make([]byte, 0, 256<<10)}
-	ways := []struct {
+	w := &writer{out: make([]byte, 0, 512<<10)}
+	type way struct {
 		name string
 		into func(payload, dict []byte)
-	}{
-		{"small", func(payload, dict []byte) {
-			if len(payload) <= maxSmall {
-				w.out = appendSmall(w.out, payload, dict, 1<<15)
-			}
-		}},
+	}
+	ways := []way{
+		{"ours", func(payload, dict []byte) { w.out = Append(w.out, payload, dict, 15) }},
 		{"stateless", func(payload, dict []byte) { _ = flate.StatelessDeflate(w, payload, false, dict) }},
 	}
 	for l := 1; l <= 7; l++ {
 		fw, _ := flate.NewWriter(w, l)
-		ways = append(ways, struct {
-			name string
-			into func(payload, dict []byte)
-		}{fmt.Sprint("level", l), func(payload, dict []byte) {
+		ways = append(ways, way{fmt.Sprint("level", l), func(payload, dict []byte) {
 			fw.ResetDict(w, dict)
 			_, _ = fw.Write(payload)
 			_ = fw.Flush()
@@ -78,34 +66,31 @@ func BenchmarkCompare(b *testing.B) {
 	}
 	for _, l := range []int{1, 3, 6} {
 		fw, _ := stdflate.NewWriter(w, l)
-		ways = append(ways, struct {
-			name string
-			into func(payload, dict []byte)
-		}{fmt.Sprint("std", l), func(payload, dict []byte) {
+		ways = append(ways, way{fmt.Sprint("std", l), func(payload, dict []byte) {
 			fw.Reset(w) // it knows no dictionary but that of its beginning
 			_, _ = fw.Write(payload)
 			_ = fw.Flush()
 		}})
 	}
 	speech := tokens(1000)
-	cases := []struct {
+	states := make([][]byte, 100)
+	for i := range states {
+		states[i] = fmt.Appendf(nil, `{"type":"STATE_SNAPSHOT","snapshot":{"progress":%d,"steps":%q}}`, i, snapshot(b, 700))
+	}
+	type kind struct {
 		name string
 		pair func(i int) (payload, dict []byte)
-	}{
+	}
+	cases := []kind{
 		{"event", func(i int) (payload, dict []byte) { return speech[(i+1)%1000], speech[i%1000] }},
+		{"state", func(i int) (payload, dict []byte) { return states[(i+1)%len(states)], states[i%len(states)] }},
 	}
 	for _, size := range []int{256, 512, 1 << 10, 2 << 10, 8 << 10, 32 << 10, 100 << 10, 200 << 10} {
 		text := snapshot(b, 201<<10)[1<<10:][:size]
-		cases = append(cases, struct {
-			name string
-			pair func(i int) (payload, dict []byte)
-		}{fmt.Sprint("snapshot", size), func(int) (payload, dict []byte) { return text, speech[0] }})
+		cases = append(cases, kind{fmt.Sprint("snapshot", size), func(int) (payload, dict []byte) { return text, speech[0] }})
 	}
 	for _, tc := range cases {
 		for _, way := range ways {
-			if payload, _ := tc.pair(0); way.name == "small" && len(payload) > maxSmall {
-				continue
-			}
 			b.Run(tc.name+"/"+way.name, func(b *testing.B) {
 				b.ReportAllocs()
 				sum, i := 0, 0
@@ -113,7 +98,7 @@ func BenchmarkCompare(b *testing.B) {
 					w.out = w.out[:0]
 					way.into(tc.pair(i))
 					i++
-					sum += len(w.out)
+					sum += len(bytes.TrimSuffix(w.out, []byte(tail)))
 				}
 				reportSize(b, sum)
 			})

@@ -162,15 +162,15 @@ func TestCachePlain(t *testing.T) {
 		}
 	}
 	// More than one of them: the predecessor is the same as after one.
-	v.send(t, &c, noise(1000))
+	v.send(t, &c, noise(5000))
 	once := v.prev
-	if v.send(t, &c, noise(1001)); v.prev != once {
+	if v.send(t, &c, noise(5001)); v.prev != once {
 		t.Error("the second miss makes another predecessor")
 	}
 	// And the same to another viewer at that place.
 	w := &viewer{bits: 15, peer: newPersistent()}
 	w.send(t, &c, speech[7])
-	if w.send(t, &c, noise(1000)); w.prev != once {
+	if w.send(t, &c, noise(5000)); w.prev != once {
 		t.Error("another viewer has another predecessor")
 	}
 }

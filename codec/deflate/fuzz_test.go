@@ -113,7 +113,11 @@ func FuzzAppend(f *testing.F) {
 	f.Fuzz(func(t *testing.T, payload, before []byte, bits int) {
 		bits = 8 + max(0, bits)%8
 		receiver := &strict{window: 1 << bits, out: append([]byte(nil), before...)}
-		got, err := receiver.message(Append(nil, payload, before, bits))
+		p := Append(nil, payload, before, bits)
+		if len(payload) <= maxSmall && len(p) > len(payload)+stored {
+			t.Fatalf("%d bytes become %d", len(payload), len(p))
+		}
+		got, err := receiver.message(p)
 		if err != nil || !bytes.Equal(got, payload) {
 			t.Fatalf("%q, %v", got, err)
 		}

@@ -6,9 +6,9 @@ import (
 	"sync"
 )
 
-// maxSmall is the longest payload that goes through small, in bytes: above it the codes that a
-// flate.Writer makes for the message are shorter by more than they cost.
-const maxSmall = 512
+// maxSmall is the longest payload that small is for, in bytes. Longer ones seldom are as the message
+// before them but for some bytes.
+const maxSmall = 1 << 10
 
 // small deflates one short message into one block of the fixed codes (RFC 1951 §3.2.6). It has no
 // state between messages but its memory.
