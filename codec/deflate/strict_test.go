@@ -2,6 +2,7 @@ package deflate
 
 import (
 	"errors"
+	"slices"
 )
 
 // strict inflates like a receiver with a window of exactly the agreed size: RFC 1951 read by bits, and
@@ -16,6 +17,13 @@ type strict struct {
 }
 
 var errStrict = errors.New("bad message")
+
+var (
+	fixedLiterals = newCodes(slices.Concat(
+		slices.Repeat([]int{8}, 144), slices.Repeat([]int{9}, 112), slices.Repeat([]int{7}, 24), slices.Repeat([]int{8}, 8),
+	))
+	fixedDistances = newCodes(slices.Repeat([]int{5}, 30))
+)
 
 // message inflates one message with its tail put back.
 func (s *strict) message(p []byte) ([]byte, error) {
@@ -34,22 +42,7 @@ func (s *strict) message(p []byte) ([]byte, error) {
 			s.out = append(s.out, s.in[s.at/8:s.at/8+n]...)
 			s.at += 8 * n
 		case 1:
-			lens := make([]int, 288)
-			for i := range lens {
-				switch {
-				case i < 144, i >= 280:
-					lens[i] = 8
-				case i < 256:
-					lens[i] = 9
-				default:
-					lens[i] = 7
-				}
-			}
-			dists := make([]int, 30)
-			for i := range dists {
-				dists[i] = 5
-			}
-			s.codes(newCodes(lens), newCodes(dists))
+			s.codes(&fixedLiterals, &fixedDistances)
 		case 2:
 			s.dynamic()
 		default:
@@ -74,30 +67,34 @@ func (s *strict) take(n int) (v int) {
 	return v
 }
 
-// codes are those of one tree: symbol by length and bits.
-type codes map[[2]int]int
+// codes are those of one tree, in the canonical order of RFC 1951 §3.2.2.
+type codes struct {
+	count   [16]int // by length
+	symbols []int   // by length, then by symbol
+}
 
-func newCodes(lens []int) codes {
-	c, next := codes{}, 0
+func newCodes(lens []int) (c codes) {
 	for n := 1; n <= 15; n++ {
 		for symbol, have := range lens {
 			if have == n {
-				c[[2]int{n, next}] = symbol
-				next++
+				c.count[n]++
+				c.symbols = append(c.symbols, symbol)
 			}
 		}
-		next <<= 1
 	}
 	return c
 }
 
-func (s *strict) symbol(c codes) int {
-	v := 0
+func (s *strict) symbol(c *codes) int {
+	v, first, index := 0, 0, 0
 	for n := 1; n <= 15; n++ {
-		v = v<<1 | s.take(1)
-		if symbol, ok := c[[2]int{n, v}]; ok {
-			return symbol
+		v |= s.take(1)
+		if v-first < c.count[n] {
+			return c.symbols[index+v-first]
 		}
+		index += c.count[n]
+		first = (first + c.count[n]) << 1
+		v <<= 1
 	}
 	s.err = errStrict
 	return 0
@@ -113,7 +110,7 @@ func (s *strict) dynamic() {
 	c := newCodes(lens)
 	lens = nil
 	for len(lens) < nlit+ndist && s.err == nil {
-		symbol, repeat := s.symbol(c), 1
+		symbol, repeat := s.symbol(&c), 1
 		switch symbol {
 		case 16:
 			if len(lens) == 0 {
@@ -134,10 +131,11 @@ func (s *strict) dynamic() {
 		s.err = errStrict
 		return
 	}
-	s.codes(newCodes(lens[:nlit]), newCodes(lens[nlit:]))
+	lits, dists := newCodes(lens[:nlit]), newCodes(lens[nlit:])
+	s.codes(&lits, &dists)
 }
 
-func (s *strict) codes(lits, dists codes) {
+func (s *strict) codes(lits, dists *codes) {
 	for s.err == nil {
 		symbol := s.symbol(lits)
 		switch {
