@@ -194,6 +194,9 @@ func TestCacheWithoutTakeover(t *testing.T) {
 func TestCacheLargeIsNotKept(t *testing.T) {
 	var c Cache
 	v := &viewer{bits: 15, peer: newPersistent()}
+	if m := v.prev.Memory(); m != 0 {
+		t.Errorf("a connection that was sent nothing holds %d bytes", m)
+	}
 	text := snapshot(t, maxShared+1)
 	if v.send(t, &c, text) == nil || c.Memory() != 0 {
 		t.Errorf("%d bytes are held", c.Memory())

@@ -89,6 +89,7 @@ func TestInflateRefuses(t *testing.T) {
 		{"a message that is cut", string(whole[:len(whole)/2]), 1 << 20, ErrCorrupt},
 		{"a message with its tail", string(whole) + tail, 1 << 20, ErrCorrupt},
 		{"garbage behind a last block", "\xf3\x48\xcd\xc9\xc9\x07\x00\x06", 100, ErrCorrupt},
+		{"a last block that ends in the tail", "\x03", 100, ErrCorrupt},
 		{"only last blocks", strings.Repeat("\x03\x00", 1<<16), 100, ErrCorrupt},
 		{"one byte too many", "\xf2\x48\xcd\xc9\xc9\x07\x00", 4, ErrTooBig},
 		{"anything where nothing may be", "\xf2\x48\xcd\xc9\xc9\x07\x00", 0, ErrTooBig},
@@ -143,6 +144,38 @@ func TestInflateTakesWhatItNeeds(t *testing.T) {
 	got, err := NewInflater(false).Inflate(nil, Append(nil, text, nil, 15), 10<<20)
 	if err != nil || len(got) != len(text) || cap(got) > len(text)+8<<10 {
 		t.Errorf("%d bytes in %d, %v", len(got), cap(got), err)
+	}
+}
+
+// TestInflateManyStreams: what is said to be the last block of a large message, and is not, costs no
+// byte of it; what follows may point back over the ends.
+func TestInflateManyStreams(t *testing.T) {
+	text := snapshot(t, 150<<10)
+	for _, part := range []int{3 << 10, 20 << 10, 50 << 10} {
+		var p []byte
+		for at := 0; at < len(text); at += part {
+			var b bytes.Buffer
+			w, err := flate.NewWriterDict(&b, flate.BestCompression, text[max(0, at-maxWindow):at])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err = w.Write(text[at:min(len(text), at+part)]); err != nil {
+				t.Fatal(err)
+			}
+			if err = w.Close(); err != nil {
+				t.Fatal(err)
+			}
+			p = append(p, b.Bytes()...)
+		}
+		for _, end := range []string{"", "\x00"} {
+			got, err := NewInflater(false).Inflate(nil, append(p, end...), len(text))
+			if err != nil || !bytes.Equal(got, text) {
+				t.Errorf("parts of %d bytes, then %q: %d of %d bytes, %v", part, end, len(got), len(text), err)
+			}
+			if _, err = NewInflater(false).Inflate(nil, append(p, end...), len(text)-1); err != ErrTooBig {
+				t.Errorf("parts of %d bytes, then %q, with a limit below: %v", part, end, err)
+			}
+		}
 	}
 }
 
