@@ -41,7 +41,7 @@ var floors = map[string]struct {
 
 	"metrics/prom": {1, "metrics"}, // the root never imports it
 
-	"loop": {2, "auth internal/platform codec/frame codec/handshake batch bufpool memmon metrics tune"},
+	"loop": {2, "auth internal/platform codec/deflate codec/frame codec/handshake batch bufpool memmon metrics tune"},
 	"run":  {2, "auth codec/event agui memmon metrics"},
 
 	".": {3, "auth loop run codec/frame codec/handshake codec/event codec/control batch agui bufpool metrics memmon tune"},

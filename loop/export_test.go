@@ -203,9 +203,22 @@ func (e *Engine) Ahead() (n int) {
 	for _, l := range e.all() {
 		for _, c := range l.poller.blocked(nil) {
 			if ly := c.layers(); ly != nil {
-				n += ly.link.out.size()
+				n += ly.out.size()
 			}
 		}
 	}
 	return n
+}
+
+// Remembered is what is kept of the last messages of connections that compress theirs.
+func Remembered(conns ...*Conn) map[any]bool {
+	kept := map[any]bool{}
+	for _, c := range conns {
+		c.mu.Lock()
+		if last := c.layers().deflating.last; last != nil {
+			kept[last] = true
+		}
+		c.mu.Unlock()
+	}
+	return kept
 }

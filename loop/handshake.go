@@ -127,7 +127,7 @@ func (c *Conn) answer(req *handshake.Request) error {
 		return nil
 	}
 	var b [256]byte
-	response, err := c.welcome(b[:0], req.Key, protocol, grantAll, nil)
+	response, err := c.welcome(b[:0], req.Key, protocol, c.agree(offers(req)), grantAll, nil)
 	if err != nil {
 		return err
 	}

@@ -113,7 +113,7 @@ func (d *Door) judgeMounted(c *Conn, also http.Header, r *http.Request, req *han
 		return nil, err
 	}
 	if d.authorize == nil {
-		return c.welcome(nil, req.Key, protocol, grantAll, also)
+		return c.welcome(nil, req.Key, protocol, c.agree(r.Header[extensionsField]), grantAll, also)
 	}
 	// Authorize sees what middleware has put into the context of the request, and is to end with
 	// the door all the same.
