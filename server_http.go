@@ -4,8 +4,10 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,9 +31,10 @@ type httpServer struct {
 	closing sync.Once
 
 	// Any goroutine, under mu.
-	mu       sync.Mutex
-	open     map[*loop.HTTPConn]time.Time // when it came to rest; zero for one with a request
-	hurrying bool
+	mu        sync.Mutex
+	open      map[*loop.HTTPConn]time.Time // when it came to rest; zero for one with a request
+	responses map[*http2Response]struct{}  // whose handlers run
+	hurrying  bool
 }
 
 // httpIdle is how long a connection may rest between requests: longer than proxies keep theirs,
@@ -45,6 +48,8 @@ func newHTTPServer(s *Server) *httpServer {
 		done:  make(chan struct{}),
 		most:  loop.HTTPConns(),
 		open:  make(map[*loop.HTTPConn]time.Time),
+
+		responses: make(map[*http2Response]struct{}),
 	}
 	h.srv = &http.Server{
 		Handler:           h,
@@ -79,10 +84,10 @@ func DefaultHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *httpServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	cfg := &h.owner.cfg
 	switch {
-	case r.ProtoMajor >= 2: // its deadlines are those of one request, and it lets nobody wait for a body
-		if t := cfg.Limits.MessageTimeout; t > 0 && r.Body != http.NoBody {
-			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(t))
-		}
+	case r.ProtoMajor >= 2: // it lets nobody wait for a body
+		response := h.begin2(w, r)
+		defer h.end2(response)
+		w = response
 	case r.Body != http.NoBody: // first, for net/http waits for the body of what is refused, too
 		conn := loop.HTTPConnOf(r.Context())
 		conn.BeginBody(cfg.Limits.MessageTimeout)
@@ -231,7 +236,11 @@ func (h *httpServer) shutdown(ctx context.Context) error {
 	for nc := range h.open {
 		nc.Hurry()
 	}
+	responses := slices.Collect(maps.Keys(h.responses))
 	h.mu.Unlock()
+	for _, r := range responses {
+		r.hurry()
+	}
 	return h.srv.Shutdown(ctx)
 }
 

@@ -268,24 +268,9 @@ func TestListenersThatNoLoopCanTake(t *testing.T) {
 	behind.Listener = wrapped{listen()}
 	behind.Start()
 	defer behind.Close()
-	overTLS := httptest.NewTLSServer(srv)
-	defer overTLS.Close()
 	p := testkit.Connect(t, behind.Listener.Addr().String(), 0)
 	p.Put(testkit.Request())
 	p.WantRefusal(500)
-	req, _ := http.NewRequest("GET", overTLS.URL, nil)
-	req.Header = http.Header{
-		"Upgrade": {"websocket"}, "Connection": {"Upgrade"},
-		"Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="},
-	}
-	res, err := overTLS.Client().Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	res.Body.Close()
-	if res.StatusCode != 501 {
-		t.Errorf("over TLS: %s", res.Status)
-	}
 	if n := srv.Stats().Connections; n != 0 {
 		t.Errorf("%d slots taken", n)
 	}

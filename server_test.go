@@ -2,6 +2,7 @@ package agloop_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"math"
@@ -37,6 +38,7 @@ func TestConfigErrorsNameTheField(t *testing.T) {
 		{"Agent", agloop.ServerConfig{}},
 		{"Handler", agloop.ServerConfig{Agent: hello, Handler: agloop.NopHandler{}}},
 		{"Path", agloop.ServerConfig{Agent: hello, Path: "ws"}},
+		{"TLS", agloop.ServerConfig{Agent: hello, TLS: new(tls.Config)}},
 		{"Loops", agloop.ServerConfig{Agent: hello, Loops: -1}},
 		{"Loops", agloop.ServerConfig{Agent: hello, Loops: 257}},
 		{"Runs", agloop.ServerConfig{Handler: agloop.NopHandler{}, Runs: agloop.RunsConfig{FilterInput: agloop.StrictInput()}}},

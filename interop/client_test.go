@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/client"
 	"github.com/agloop/agloop/codec/handshake"
 	"github.com/agloop/agloop/server"
@@ -230,9 +229,6 @@ func TestClientRefused(t *testing.T) {
 	}
 	if _, err := client.Dial(within(t), rawServer(t, ""), client.Config{Limits: client.Limits{HandshakeTimeout: 50 * time.Millisecond}}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("no response: %v", err)
-	}
-	if _, err := client.Dial(within(t), "wss://127.0.0.1:1/", clientConfig()); !errors.Is(err, agloop.ErrTLS) {
-		t.Errorf("wss: %v", err)
 	}
 	if _, err := client.Dial(within(t), "http://127.0.0.1:1/", clientConfig()); err == nil {
 		t.Error("http: no error")

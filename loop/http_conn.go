@@ -127,8 +127,8 @@ func ServedBy(nc net.Conn) *HTTPConn {
 	return nil
 }
 
-// hurryTime is how long a body or a response may stand still when the server shuts down.
-const hurryTime = time.Second
+// HurryTime is how long a body or a response may stand still when the server shuts down.
+const HurryTime = time.Second
 
 // Read implements net.Conn.
 func (h *HTTPConn) Read(p []byte) (int, error) {
@@ -206,7 +206,7 @@ func (h *HTTPConn) BeginBody(d time.Duration) {
 	defer h.mu.Unlock()
 	h.body = true
 	if h.hurrying {
-		d = hurryTime
+		d = HurryTime
 	}
 	if d > 0 {
 		_ = h.SetReadDeadline(time.Now().Add(d))
@@ -229,10 +229,10 @@ func (h *HTTPConn) Hurry() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.hurrying = true
-	if h.stall <= 0 || h.stall > hurryTime {
-		h.stall = hurryTime
+	if h.stall <= 0 || h.stall > HurryTime {
+		h.stall = HurryTime
 	}
-	soon := time.Now().Add(hurryTime)
+	soon := time.Now().Add(HurryTime)
 	if h.body {
 		_ = h.SetReadDeadline(soon)
 	}
