@@ -7,11 +7,11 @@ import (
 	"github.com/coder/websocket"
 )
 
-func serveCoder(addr string, _ int) error {
+func serveCoder(s setup) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", coderEcho)
 	mux.HandleFunc(fanoutPath, new(coderHub).serve)
-	return http.ListenAndServe(addr, mux)
+	return s.serveHTTP(mux)
 }
 
 func coderAccept(w http.ResponseWriter, r *http.Request) (*websocket.Conn, error) {

@@ -12,12 +12,12 @@ import (
 // The upgrader has the buffer sizes that most programs give it: none, which takes over the HTTP server's.
 var upgrader = websocket.Upgrader{CheckOrigin: func(*http.Request) bool { return true }}
 
-func serveGorilla(addr string, _ int) error {
+func serveGorilla(s setup) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", gorillaEcho)
 	mux.HandleFunc("/ws", gorillaStream)
 	mux.HandleFunc(fanoutPath, new(gorillaHub).serve)
-	return http.ListenAndServe(addr, mux)
+	return s.serveHTTP(mux)
 }
 
 func gorillaEcho(w http.ResponseWriter, r *http.Request) {

@@ -10,7 +10,7 @@ import (
 
 // serveGws runs the library's own server, which is leaner than its upgrader behind net/http. Messages are handled one
 // by one on the goroutine of their connection, as is its default.
-func serveGws(addr string, _ int) error {
+func serveGws(s setup) error {
 	echo := gws.NewServer(&gwsEcho{}, nil)
 	fanout := gws.NewUpgrader(&gwsFanout{}, nil)
 	echo.OnError = func(net.Conn, error) {} // the default logs each connection that ends before its upgrade
@@ -24,7 +24,11 @@ func serveGws(addr string, _ int) error {
 			c.ReadLoop()
 		}
 	}
-	return echo.Run(addr)
+	ln, err := s.listen()
+	if err != nil {
+		return err
+	}
+	return echo.RunListener(ln)
 }
 
 type gwsEcho struct{ gws.BuiltinEventHandler }

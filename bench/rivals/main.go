@@ -17,6 +17,8 @@
 // Each echoes on any path, but for /fanout, where a message from one connection goes to all connections of that path.
 // gorilla has AG-UI token streams on /ws besides. gnet and nbio have event loops and heed --loops.
 //
+// With --tls they serve wss, with a certificate made at the start. gnet has no TLS.
+//
 // The folder epollc has one more rival, in C: the floor that the kernel leaves to anybody.
 package main
 
@@ -32,10 +34,17 @@ import (
 // fanoutPath is where messages go to everybody.
 const fanoutPath = "/fanout"
 
+// setup is how a server is to run.
+type setup struct {
+	addr  string
+	loops int
+	tls   bool
+}
+
 type rival struct {
 	name   string
 	module string
-	serve  func(addr string, loops int) error // returns when the server has failed
+	serve  func(setup) error // returns when the server has failed
 }
 
 var rivals = []rival{
@@ -62,23 +71,27 @@ func run(args []string, stdout, stderr io.Writer) int {
 		}
 		fs := flag.NewFlagSet(r.name, flag.ContinueOnError)
 		fs.SetOutput(stderr)
-		addr := fs.String("addr", "127.0.0.1:9001", "`address` to listen on")
-		loops := fs.Int("loops", 1, "`number` of event loops, where there are any")
+		var s setup
+		fs.StringVar(&s.addr, "addr", "127.0.0.1:9001", "`address` to listen on")
+		fs.IntVar(&s.loops, "loops", 1, "`number` of event loops, where there are any")
+		if r.name != "gnet" {
+			fs.BoolVar(&s.tls, "tls", false, "serve wss, with a certificate of its own")
+		}
 		if fs.Parse(args[1:]) != nil {
 			return 2
 		}
-		if *loops < 1 || fs.NArg() > 0 {
+		if s.loops < 1 || fs.NArg() > 0 {
 			fmt.Fprintf(stderr, "rivals %s: --loops must be positive, and there are no arguments\n", r.name)
 			return 2
 		}
-		fmt.Fprintf(stderr, "rivals %s: %v\n", r.name, r.serve(*addr, *loops))
+		fmt.Fprintf(stderr, "rivals %s: %v\n", r.name, r.serve(s))
 		return 1
 	}
 	var names []string
 	for _, r := range rivals {
 		names = append(names, r.name)
 	}
-	fmt.Fprintf(stderr, "usage: rivals %s [--addr host:port] [--loops n]\n       rivals versions\n", strings.Join(names, "|"))
+	fmt.Fprintf(stderr, "usage: rivals %s [--addr host:port] [--loops n] [--tls]\n       rivals versions\n", strings.Join(names, "|"))
 	return 2
 }
 
