@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"encoding/json"
 	"net"
 	"net/http"
 
@@ -12,15 +13,19 @@ import (
 // by one on the goroutine of their connection, as is its default.
 func serveGws(s setup) error {
 	echo := gws.NewServer(&gwsEcho{}, nil)
-	fanout := gws.NewUpgrader(&gwsFanout{}, nil)
+	others := map[string]*gws.Upgrader{
+		streamPath: gws.NewUpgrader(&gwsStream{}, nil),
+		fanoutPath: gws.NewUpgrader(&gwsFanout{}, nil),
+	}
 	echo.OnError = func(net.Conn, error) {} // the default logs each connection that ends before its upgrade
 	upgradeEcho := echo.OnRequest
 	echo.OnRequest = func(conn net.Conn, br *bufio.Reader, r *http.Request) {
-		if r.URL.Path != fanoutPath {
+		other := others[r.URL.Path]
+		if other == nil {
 			upgradeEcho(conn, br, r)
 			return
 		}
-		if c, err := fanout.UpgradeFromConn(conn, br, r); err == nil {
+		if c, err := other.UpgradeFromConn(conn, br, r); err == nil {
 			c.ReadLoop()
 		}
 	}
@@ -40,6 +45,21 @@ func (*gwsEcho) OnPing(c *gws.Conn, payload []byte) {
 func (*gwsEcho) OnMessage(c *gws.Conn, m *gws.Message) {
 	defer m.Close()
 	c.WriteMessage(m.Opcode, m.Bytes())
+}
+
+// gwsStream has the run on the goroutine of its connection, and a WriteMessage for each event.
+type gwsStream struct{ gwsEcho }
+
+func (*gwsStream) OnMessage(c *gws.Conn, m *gws.Message) {
+	var in runInput
+	err := json.Unmarshal(m.Bytes(), &in)
+	m.Close()
+	if err == nil {
+		err = in.run(func(event []byte) error { return c.WriteMessage(gws.OpcodeText, event) })
+	}
+	if err == nil {
+		c.WriteClose(1000, nil)
+	}
 }
 
 // gwsFanout builds a message's frame once. The library queues it to each connection and writes from there.

@@ -15,7 +15,7 @@
 //	coder     a goroutine a connection, net/http
 //
 // Each echoes on any path, but for /fanout, where a message from one connection goes to all connections of that path.
-// gorilla has AG-UI token streams on /ws besides. gnet and nbio have event loops and heed --loops.
+// gws, gorilla and coder have AG-UI token streams on /ws besides. gnet and nbio have event loops and heed --loops.
 //
 // With --tls they serve wss, with a certificate made at the start. gnet has no TLS.
 //

@@ -7,9 +7,20 @@ import (
 	"github.com/coder/websocket"
 )
 
-func TestGorillaStream(t *testing.T) {
-	t.Parallel()
-	p := dialCoder(t, "ws://"+startRival(t, "gorilla")+"/ws")
+func TestStream(t *testing.T) {
+	for _, rival := range []string{"gws", "gorilla", "coder"} {
+		t.Run(rival, func(t *testing.T) {
+			t.Parallel()
+			testStream(t, dialCoder(t, "ws://"+startRival(t, rival)+streamPath))
+		})
+		t.Run(rival+" over TLS", func(t *testing.T) {
+			t.Parallel()
+			testStream(t, dialCoder(t, "wss://"+startRival(t, rival, "--tls")+streamPath))
+		})
+	}
+}
+
+func testStream(t *testing.T, p peer) {
 	const rate, burst, delta, seconds = 20, 3, 17, 1
 	in := runInput{ThreadID: "thread", RunID: "run"}
 	in.ForwardedProps.Rate, in.ForwardedProps.Burst = rate, burst
