@@ -8,7 +8,15 @@ import (
 	"github.com/coder/websocket/wsjson"
 )
 
+var coderOptions = websocket.AcceptOptions{InsecureSkipVerify: true, CompressionThreshold: leastDeflated}
+
 func serveCoder(s setup) error {
+	switch s.deflate {
+	case "takeover":
+		coderOptions.CompressionMode = websocket.CompressionContextTakeover
+	case "none":
+		coderOptions.CompressionMode = websocket.CompressionNoContextTakeover
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", coderEcho)
 	mux.HandleFunc(streamPath, coderStream)
@@ -17,7 +25,7 @@ func serveCoder(s setup) error {
 }
 
 func coderAccept(w http.ResponseWriter, r *http.Request) (*websocket.Conn, error) {
-	c, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
+	c, err := websocket.Accept(w, r, &coderOptions)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 var upgrader = websocket.Upgrader{CheckOrigin: func(*http.Request) bool { return true }}
 
 func serveGorilla(s setup) error {
+	upgrader.EnableCompression = s.deflate != ""
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", gorillaEcho)
 	mux.HandleFunc(streamPath, gorillaStream)

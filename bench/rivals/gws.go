@@ -12,10 +12,16 @@ import (
 // serveGws runs the library's own server, which is leaner than its upgrader behind net/http. Messages are handled one
 // by one on the goroutine of their connection, as is its default.
 func serveGws(s setup) error {
-	echo := gws.NewServer(&gwsEcho{}, nil)
+	options := func() *gws.ServerOption { // which the library fills in
+		return &gws.ServerOption{PermessageDeflate: gws.PermessageDeflate{
+			Enabled: s.deflate != "", Threshold: leastDeflated,
+			ServerContextTakeover: s.deflate == "takeover", ClientContextTakeover: s.deflate == "takeover",
+		}}
+	}
+	echo := gws.NewServer(&gwsEcho{}, options())
 	others := map[string]*gws.Upgrader{
-		streamPath: gws.NewUpgrader(&gwsStream{}, nil),
-		fanoutPath: gws.NewUpgrader(&gwsFanout{}, nil),
+		streamPath: gws.NewUpgrader(&gwsStream{}, options()),
+		fanoutPath: gws.NewUpgrader(&gwsFanout{}, options()),
 	}
 	echo.OnError = func(net.Conn, error) {} // the default logs each connection that ends before its upgrade
 	upgradeEcho := echo.OnRequest

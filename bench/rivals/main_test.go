@@ -110,7 +110,10 @@ func TestVersions(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	for _, args := range [][]string{nil, {"nobody"}, {"gws", "--loops", "0"}, {"gws", "more"}, {"gws", "--port", "1"}, {"gnet", "--tls"}} {
+	for _, args := range [][]string{
+		nil, {"nobody"}, {"gws", "--loops", "0"}, {"gws", "more"}, {"gws", "--port", "1"}, {"gnet", "--tls"}, {"gorilla", "--deflate", "takeover"},
+		{"nbio", "--deflate", "none"},
+	} {
 		var out, said bytes.Buffer
 		if code := run(args, &out, &said); code != 2 || said.Len() == 0 || out.Len() > 0 {
 			t.Errorf("rivals %q: status %d, said %q and %q; want 2 and words on stderr", args, code, &out, &said)

@@ -45,6 +45,9 @@ type textEnd struct {
 	MessageID string `json:"messageId"`
 }
 
+// words are what agloop stream says, each token from one letter further on, so that both compress as well.
+const words = "every token is an event of its own "
+
 // run is an AG-UI run as it is written by hand: a goroutine that sleeps until the next burst is due, and encoding/json
 // for each event.
 func (in *runInput) run(write func(event []byte) error) error {
@@ -67,12 +70,13 @@ func (in *runInput) run(write func(event []byte) error) error {
 	if err := send(textStart{"TEXT_MESSAGE_START", message, "assistant"}); err != nil {
 		return err
 	}
-	text := strings.Repeat("token ", p.Delta/6+1)[:p.Delta]
+	text := strings.Repeat(words, p.Delta/len(words)+2)
 	begin, interval := time.Now(), time.Second/time.Duration(p.Rate)
 	for i := range p.Rate * p.Seconds {
 		time.Sleep(time.Until(begin.Add(time.Duration(i+1) * interval)))
-		for range p.Burst {
-			if err := send(textContent{"TEXT_MESSAGE_CONTENT", time.Now().UnixMilli(), message, text}); err != nil {
+		for k := range p.Burst {
+			at := (i*p.Burst + k) % len(words)
+			if err := send(textContent{"TEXT_MESSAGE_CONTENT", time.Now().UnixMilli(), message, text[at : at+p.Delta]}); err != nil {
 				return err
 			}
 		}
