@@ -14,6 +14,7 @@ type state uint8
 const (
 	idle state = iota
 	connecting
+	securing // the TLS handshake
 	upgrading
 	open
 	closed
@@ -40,6 +41,7 @@ type conn struct {
 	armed  bool   // waits for EPOLLOUT
 	tail   []byte // bytes of a frame that has not all come; empty nearly always
 	out    []byte // bytes the kernel did not take
+	tls    *secured
 	echo   echoConn
 	run    runConn
 	wire   wireConn
@@ -56,7 +58,9 @@ type engine struct {
 	from   sources
 	conns  []conn
 	evs    []unix.EpollEvent
-	buf    []byte
+	buf    []byte // what was read; with TLS, decrypted
+	cipher []byte // with TLS, what was read
+	sealed []byte // with TLS, what is to be sent
 	base   time.Time
 
 	ownCore bool  // nobody else runs here
@@ -90,10 +94,15 @@ func newEngine(t target, conns, bound int, m mode) (*engine, error) {
 		return nil, err
 	}
 	life, _ := m.(lifecycle)
-	return &engine{
+	e := &engine{
 		ep: ep, mode: m, life: life, target: t, dial: conns, bound: bound,
 		conns: make([]conn, conns), evs: make([]unix.EpollEvent, 1024), buf: make([]byte, readBuffer), base: time.Now(),
-	}, nil
+	}
+	if t.tls != nil {
+		e.cipher = make([]byte, sealedBuffer)
+		e.buf = make([]byte, readBuffer+sealedBuffer+restOfRecord)
+	}
+	return e, nil
 }
 
 // now is nanoseconds on the monotonic clock since the engine began.
@@ -216,7 +225,11 @@ func (e *engine) serve(c *conn, events uint32) error {
 func (e *engine) read(c *conn, events uint32) error {
 	for {
 		kept := copy(e.buf, c.tail)
-		n, errno := sysRead(c.fd, e.buf[kept:])
+		into := e.buf[kept:]
+		if c.tls != nil {
+			into = e.cipher
+		}
+		n, errno := sysRead(c.fd, into)
 		e.stamp = e.now()
 		switch {
 		case errno == unix.EINTR:
@@ -228,12 +241,23 @@ func (e *engine) read(c *conn, events uint32) error {
 		case n == 0:
 			return e.close(c, endOfStream)
 		}
-		c.tail = c.tail[:0]
-		if err := e.handleFrames(c, e.buf[:kept+n]); err != nil || c.state == closed {
-			return err
+		full, end := n == len(into), false
+		if c.tls != nil {
+			var err error
+			if n, end, err = e.unseal(c, e.cipher[:n], e.buf[kept:]); err != nil || c.state == closed {
+				return err
+			}
+		}
+		if n > 0 {
+			c.tail = c.tail[:0]
+			if err := e.handleFrames(c, e.buf[:kept+n]); err != nil || c.state == closed {
+				return err
+			}
 		}
 		switch {
-		case kept+n == len(e.buf):
+		case end:
+			return e.close(c, endOfStream)
+		case full:
 		case events&(unix.EPOLLERR|unix.EPOLLHUP) != 0:
 		case events&unix.EPOLLRDHUP != 0:
 			return e.close(c, endOfStream)
@@ -311,8 +335,19 @@ func (e *engine) handleOther(c *conn, f frame) error {
 	return errFragmented
 }
 
-// send writes b, and keeps what the kernel does not take.
+// send writes b, in records of TLS if the connection has it.
 func (e *engine) send(c *conn, b []byte) error {
+	if c.tls == nil {
+		return e.transmit(c, b)
+	}
+	if _, err := c.tls.tls.Write(b); err != nil {
+		return fmt.Errorf("TLS: %w", err)
+	}
+	return e.sendSealed(c)
+}
+
+// transmit writes b, and keeps what the kernel does not take.
+func (e *engine) transmit(c *conn, b []byte) error {
 	if len(c.out) > 0 {
 		c.out = append(c.out, b...)
 		return nil
@@ -363,9 +398,7 @@ func (e *engine) watch(op int, c *conn) error {
 // close removes the connection. The mode reports whether that is an error.
 func (e *engine) close(c *conn, why string) error {
 	was := c.state
-	unix.Close(int(c.fd))
-	c.state = closed
-	c.tail, c.out = c.tail[:0], c.out[:0]
+	e.forget(c)
 	if was != open {
 		return fmt.Errorf("during the handshake: %s", why)
 	}
@@ -380,8 +413,16 @@ func (e *engine) cut(c *conn) error {
 	if err := unix.SetsockoptLinger(int(c.fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
 		return err
 	}
+	e.forget(c)
+	return nil
+}
+
+func (e *engine) forget(c *conn) {
 	unix.Close(int(c.fd))
 	c.state = closed
 	c.tail, c.out = c.tail[:0], c.out[:0]
-	return nil
+	if c.tls != nil {
+		c.tls.stop() // a handshake that has not ended
+		c.tls = nil
+	}
 }
