@@ -37,6 +37,7 @@ type target struct {
 	host    string
 	request []byte
 	tls     *tls.Config // nil without TLS
+	deflate string      // the extension that is offered; "": none
 }
 
 func parseTarget(raw string) (t target, err error) {
@@ -72,12 +73,26 @@ func (t *target) secure() {
 	t.tls = &tls.Config{ServerName: t.host, InsecureSkipVerify: true, DynamicRecordSizingDisabled: true}
 }
 
-// offer adds a subprotocol to the request.
-func (t *target) offer(protocol string) {
-	if protocol != "" {
-		head := bytes.TrimSuffix(t.request, []byte("\r\n"))
-		t.request = fmt.Appendf(head, "Sec-WebSocket-Protocol: %s\r\n\r\n", protocol)
+// offer adds a subprotocol and an extension to the request, unless they are "".
+func (t *target) offer(protocol, extension string) {
+	t.deflate = extension
+	for name, value := range map[string]string{"Protocol": protocol, "Extensions": extension} {
+		if value != "" {
+			head := bytes.TrimSuffix(t.request, []byte("\r\n"))
+			t.request = fmt.Appendf(head, "Sec-WebSocket-%s: %s\r\n\r\n", name, value)
+		}
 	}
+}
+
+// extensions is the value of Sec-WebSocket-Extensions in a server's answer.
+func extensions(fields []byte) string {
+	for line := range bytes.SplitSeq(fields, []byte("\r\n")) {
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		if bytes.EqualFold(name, []byte("Sec-WebSocket-Extensions")) {
+			return string(bytes.TrimSpace(value))
+		}
+	}
+	return ""
 }
 
 // sources are the source addresses of the connections.
@@ -195,6 +210,12 @@ func (e *engine) upgraded(c *conn, b []byte) (int, error) {
 	}
 	if !bytes.Contains(fields, []byte(": "+wsAccept)) {
 		return 0, errors.New("upgrade: Sec-WebSocket-Accept is missing or wrong")
+	}
+	if e.target.deflate != "" {
+		var err error
+		if c.deflate, err = newInflater(e.target.deflate, extensions(fields)); err != nil {
+			return 0, err
+		}
 	}
 	c.state = open
 	e.handshake--

@@ -12,6 +12,7 @@
 //	load hold   --url ws://127.0.0.1:9002/ws     --conns 19000
 //	load echo   --url wss://127.0.0.1:9001/      --pid PID --conns 64
 //	load idle   --url wss://127.0.0.1:9001/      --pid PID --conns 5000 --message 65536
+//	load stream --url ws://127.0.0.1:9002/ws     --pid PID --runs 1000 --delta 40 --deflate takeover
 //	load handshakes --url wss://127.0.0.1:9001/  --pid PID --rate 500
 //
 // It prints one line of key=value; with --json that line goes to stderr and stdout carries one JSON
@@ -48,6 +49,11 @@
 // their limit at once: their CPU wants --rate. handshakes is churn without echo and farewell: connect, handshake, upgrade, reset.
 // Without --resume-sessions every handshake is a full one; with it a connection offers the ticket of an earlier one, and resumed is
 // the share of those that the server took. conns_per_core_s is how many a core of the server could do in a second by its CPU.
+//
+// stream with --deflate offers compression (RFC 7692) and fails if the server does not take it. Every message is inflated, with one
+// reader for all messages of a connection where the server keeps a context. wire_bytes_per_event counts frames with their headers, as
+// they came, and wire_share is that by the bytes they would be without compression; TLS is in neither. bytes_per_conn is what the
+// server's memory has grown by since before the connections were opened, garbage included.
 //
 // With --protocol agloop.v1.json runs have a log (docs/protocol.md): stream, fanout and runs then follow
 // the selectors of each connection, and a gap between offsets is an error, as is a refusal. fanout has

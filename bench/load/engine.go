@@ -35,33 +35,35 @@ type lifecycle interface {
 }
 
 type conn struct {
-	fd     int32
-	index  int32
-	state  state
-	armed  bool   // waits for EPOLLOUT
-	tail   []byte // bytes of a frame that has not all come; empty nearly always
-	out    []byte // bytes the kernel did not take
-	tls    *secured
-	echo   echoConn
-	run    runConn
-	wire   wireConn
-	resume resumeConn
-	cycle  cycleConn
-	fanout fanoutConn
+	fd      int32
+	index   int32
+	state   state
+	armed   bool   // waits for EPOLLOUT
+	tail    []byte // bytes of a frame that has not all come; empty nearly always
+	out     []byte // bytes the kernel did not take
+	tls     *secured
+	deflate *inflater
+	echo    echoConn
+	run     runConn
+	wire    wireConn
+	resume  resumeConn
+	cycle   cycleConn
+	fanout  fanoutConn
 }
 
 type engine struct {
-	ep     int
-	mode   mode
-	life   lifecycle // the mode again, or nil
-	target target
-	from   sources
-	conns  []conn
-	evs    []unix.EpollEvent
-	buf    []byte // what was read; with TLS, decrypted
-	cipher []byte // with TLS, what was read
-	sealed []byte // with TLS, what is to be sent
-	base   time.Time
+	ep       int
+	mode     mode
+	life     lifecycle // the mode again, or nil
+	target   target
+	from     sources
+	conns    []conn
+	evs      []unix.EpollEvent
+	buf      []byte // what was read; with TLS, decrypted
+	cipher   []byte // with TLS, what was read
+	sealed   []byte // with TLS, what is to be sent
+	deflated inflating
+	base     time.Time
 
 	ownCore bool  // nobody else runs here
 	awake   bool  // polls without sleeping while it waits
@@ -81,7 +83,9 @@ type engine struct {
 
 	stamp  int64  // when the present read returned; the clock is read once for each
 	reads  uint64 // reads that brought frames
-	frames uint64 // data frames
+	frames uint64 // data frames, or messages where they are compressed
+	wire   uint64 // bytes of the data frames, their headers included
+	plain  uint64 // and what they would be, not compressed and each message in one frame
 	pings  uint64
 }
 
@@ -297,6 +301,22 @@ func (e *engine) handleFrames(c *conn, b []byte) error {
 			break
 		}
 		b = b[took:]
+		if f.op <= opBinary {
+			e.wire += uint64(took)
+			if c.deflate != nil {
+				var whole bool
+				if f, whole, err = c.deflate.take(f, &e.deflated); err != nil {
+					return err
+				} else if !whole {
+					continue
+				}
+				took = headerSize(len(f.payload)) + len(f.payload)
+			}
+			e.plain += uint64(took)
+		}
+		if f.rsv1 {
+			return errReserved
+		}
 		if f.op > opBinary || f.op == opContinuation || !f.fin {
 			if err := e.handleOther(c, f); err != nil || c.state == closed {
 				return err
@@ -425,4 +445,5 @@ func (e *engine) forget(c *conn) {
 		c.tls.stop() // a handshake that has not ended
 		c.tls = nil
 	}
+	c.deflate = nil
 }

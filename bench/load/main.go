@@ -32,6 +32,7 @@ type common struct {
 
 	source      string
 	protocol    string // the subprotocol to offer; "": none
+	deflate     string // what to offer of compression; "": nothing
 	serverCores float64
 }
 
@@ -138,7 +139,10 @@ func (c *common) start(conns int, m mode) (*engine, error) {
 		// crypto/tls allocates. The collector is to stay away from the measured part all the same.
 		debug.SetMemoryLimit(memoryLimit)
 	}
-	t.offer(c.protocol)
+	if c.deflate != "" && deflateOffers[c.deflate] == "" {
+		return nil, fmt.Errorf("--deflate is %s or %s", takeover, noTakeover)
+	}
+	t.offer(c.protocol, deflateOffers[c.deflate])
 	if c.cpu >= 0 {
 		if err := pin(c.cpu); err != nil {
 			return nil, err
