@@ -2,6 +2,7 @@ package page
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -55,6 +56,11 @@ func spoken(p string) string {
 		return p
 	}
 	switch k {
+	case "message":
+		if n, err := strconv.Atoi(v); err == nil && n%1024 == 0 {
+			return "message of " + thousands(strconv.Itoa(n/1024)) + noBreak + "KiB"
+		}
+		return "message of " + thousands(v) + noBreak + "B"
 	case "size":
 		return thousands(v) + noBreak + "B"
 	case "inflight":
