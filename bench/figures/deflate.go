@@ -27,7 +27,7 @@ func (s settings) deflateStream(burst int) workload {
 	w.name, w.group, w.title = "deflate-"+w.name, "deflate-stream", w.title+", compressed"
 	w.load = append(w.load, "--delta", "40")
 	w.beside = append([]result.Measure{wireShare, wirePerEvent, perStream}, w.beside...)
-	w.sweep = &result.Sweep{Plot: "burst, compressed", Axis: w.sweep.Axis, X: w.sweep.X}
+	w.sweep = &result.Sweep{Plot: "burst", Axis: w.sweep.Axis, X: w.sweep.X}
 	ours := agloop("stream").with("--deflate")
 	w.servers = []server{
 		ours.as("agloop", "--deflate", "takeover"), ours.as("agloop, no takeover", "--deflate", "none"),

@@ -91,7 +91,7 @@ func (s settings) tlsStream(burst int) workload {
 	w.name, w.group, w.title = "tls-"+w.name, "tls-stream", w.title+", over TLS"
 	w.load = append(w.load, "--tls")
 	w.servers = secure("stream", []server{gorilla, gws}, false)
-	w.sweep = &result.Sweep{Plot: "burst, over TLS", Axis: w.sweep.Axis, X: w.sweep.X}
+	w.sweep = &result.Sweep{Plot: "burst", Axis: w.sweep.Axis, X: w.sweep.X}
 	return w
 }
 

@@ -53,6 +53,12 @@ func part(name, key string) string {
 func spoken(p string) string {
 	k, v, ok := strings.Cut(p, "=")
 	if !ok {
+		switch p {
+		case "tls-idle":
+			return "before any message"
+		case "tls-idle-after":
+			return "at rest again"
+		}
 		return p
 	}
 	switch k {
