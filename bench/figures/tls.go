@@ -55,9 +55,9 @@ func (s settings) tlsBursts() []int {
 // tlsIdle is memory before a connection has carried anything, or behind one message of 64 KiB each way.
 func (s settings) tlsIdle(after bool) workload {
 	const message = 64 << 10
-	conns := 5000
+	conns := min(s.conns, 5000)
 	if s.quick {
-		conns = 1000
+		conns = min(s.conns, 1000)
 	}
 	w := workload{
 		name: fmt.Sprintf("tls-idle/conns=%d", conns), group: "tls-idle",
