@@ -22,7 +22,7 @@ func (s settings) deflate() []workload { return []workload{s.deflateStream(1), s
 
 // deflateStream has fewer runs than stream, for compressing costs more than all else.
 func (s settings) deflateStream(burst int) workload {
-	s.runs = max(1, s.runs/5)
+	s.runs = max(1, s.runs/10)
 	w := s.stream(20, burst)
 	w.name, w.group, w.title = "deflate-"+w.name, "deflate-stream", w.title+", compressed"
 	w.load = append(w.load, "--delta", "40")
