@@ -128,7 +128,7 @@ model: ## play SEEDS interleavings on hubs beside a plain model of them, from SE
 	go test -count=1 -timeout 60m -run '^TestModel' -race -tags $(DEBUG) ./run -seeds $$(( $(SEEDS) / 20 + 1 )) -seed $(SEED)
 
 .PHONY: bench
-bench: ## agloop and its rivals side by side, as a page: bench/report (Linux; about an hour; QUICK=1: shorter)
+bench: ## agloop and its rivals side by side, as a page: bench/report (Linux; not quite two hours; QUICK=1: shorter)
 	bash bench/bench.sh
 
 .PHONY: bench-guard
