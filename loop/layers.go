@@ -88,12 +88,19 @@ type written struct {
 // writeQueue offers the first limit bytes of o to the kernel, or to the layers. The error is EAGAIN
 // while the kernel has no room. Under mu, see writeOut.
 func (c *Conn) writeQueue(o *outbox, limit int) (w written, err error) {
-	ly := c.layers()
-	if ly == nil {
-		w.asked, w.taken, err = o.write(int(c.fd), limit)
-		w.sent = w.taken
-		return w, err
+	if ly := c.layers(); ly != nil {
+		return c.writeQueueLayered(ly, o, limit)
 	}
+	w.asked, w.taken, err = o.write(int(c.fd), limit)
+	w.sent = w.taken
+	return w, err
+}
+
+// writeQueueLayered is the part of writeQueue for connections that have layers. Inlined it would
+// enlarge the stacks of all that send.
+//
+//go:noinline
+func (c *Conn) writeQueueLayered(ly *layers, o *outbox, limit int) (w written, err error) {
 	room := maxAhead - ly.out.size()
 	if ly.deflates() {
 		w.taken, err = ly.deflating.drain(ly, o, c.endpoint, room)
@@ -152,6 +159,7 @@ func (c *Conn) writeFrames(a, b []byte) (w written, err error) {
 	return w, err
 }
 
+//go:noinline
 func (c *Conn) writeLayered(ly *layers, w *written, parts ...[]byte) error {
 	flush := func() error {
 		n, err := ly.out.flush(int(c.fd))
