@@ -10,7 +10,6 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"encoding/hex"
-	"hash"
 	"slices"
 	"strings"
 	"testing"
@@ -30,7 +29,6 @@ const (
 // its records by itself.
 type recordPeer struct {
 	*peer
-	hash   func() hash.Hash
 	secret []byte
 	aead   cipher.AEAD
 	iv     []byte

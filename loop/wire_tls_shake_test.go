@@ -52,14 +52,12 @@ func hello(t testing.TB) []byte {
 func TestS24Stalls(t *testing.T) {
 	h := serveTLS(t, &handler{}, func(cfg *loop.DoorConfig) { cfg.Limits = loop.Limits{} })
 	first := hello(t)
-	var stalled []*testkit.Peer
 	stall := func(n int, said []byte) {
 		for range n {
 			p := testkit.Connect(t, h.addr, 0)
 			if len(said) > 0 {
 				p.Put(said)
 			}
-			stalled = append(stalled, p)
 		}
 	}
 	stall(100, nil)
@@ -88,11 +86,8 @@ func TestTLSHandshakesTakeTurns(t *testing.T) {
 	t.Cleanup(loop.SetMaxHandshakes(5))
 	h := serveTLS(t, &handler{}, nil)
 	first := hello(t)
-	var stalled []*testkit.Peer
 	for range 5 {
-		p := testkit.Connect(t, h.addr, 0)
-		p.Put(first)
-		stalled = append(stalled, p)
+		testkit.Connect(t, h.addr, 0).Put(first)
 	}
 	await(t, "all are under way", func() bool { return handshaking() == 5 })
 	waiting := testkit.Connect(t, h.addr, 0)
@@ -121,7 +116,9 @@ func TestS24Garbage(t *testing.T) {
 		}
 	}
 	for _, said := range [][]byte{
-		{22, 3, 1, 0, 0}, {22, 3, 1, 0, 4, 1, 0, 0, 0}, append([]byte{22, 3, 1, 0x40, 0}, make([]byte, 16<<10)...),
+		{22, 3, 1, 0, 0},
+		{22, 3, 1, 0, 4, 1, 0, 0, 0},
+		append([]byte{22, 3, 1, 0x40, 0}, make([]byte, 16<<10)...),
 		append([]byte{22, 9, 9, 0xFF, 0xFF}, make([]byte, 16<<10)...),
 	} {
 		p := testkit.Connect(t, h.addr, 0)
