@@ -16,7 +16,7 @@ type EndpointConfig struct {
 	Log    *slog.Logger
 	// TrimTLS gives back what crypto/tls keeps of the last record while a connection rests, see CheckTrimTLS.
 	TrimTLS bool
-	// Compression must come from Compression.WithDefaults.
+	// Compression: the zero value compresses nothing.
 	Compression Compression
 }
 

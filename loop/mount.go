@@ -70,7 +70,7 @@ func (d *Door) mount(w http.ResponseWriter, r *http.Request, req *handshake.Requ
 	switch k := linkOf(nc); {
 	case k != nil && fits(k.socket()):
 		h.link, nc = k, k.toLoop()
-	case r.TLS != nil:
+	case r.TLS != nil && !fits(nc):
 		if nc, err = d.pump(nc); err != nil {
 			d.log.Error("agloop: a mounted server cannot take a connection of TLS over", "err", err)
 			return nil
