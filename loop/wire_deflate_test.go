@@ -136,7 +136,7 @@ func TestDeflateMix(t *testing.T) {
 				rnd := rand.New(rand.NewPCG(7, uint64(len(offer))))
 				var want []string
 				compressed := 0
-				for i := range 1000 {
+				for i := range 400 {
 					var m string
 					switch rnd.IntN(12) {
 					case 0:
