@@ -19,6 +19,8 @@ SEED     ?= 0
 SHORT    ?=
 ADDR     ?= localhost:8080
 COVER    := cover.out
+# Tests of the wire that connect by themselves, or whose answers are others over TLS.
+PLAIN    := TestWireHTTP|TestWireBackpressure|TestWireUpgradeRefused
 
 .PHONY: help
 help: ## list the targets
@@ -32,8 +34,9 @@ demo: ## serve a page where you talk to an agent, on http://localhost:8080/ (ADD
 test: unit race interop examples benchtest ## everything that needs Go alone
 
 .PHONY: unit
-unit: ## tests in the release build, allocation ceilings among them
+unit: ## tests in the release build, allocation ceilings among them; those of the wire once more over TLS
 	go test -shuffle=on ./...
+	go test -shuffle=on -run '^TestWire' -skip '$(PLAIN)' ./loop -tls
 
 .PHONY: race
 race: ## tests under the race detector, ownership checked
@@ -128,7 +131,7 @@ model: ## play SEEDS interleavings on hubs beside a plain model of them, from SE
 	go test -count=1 -timeout 60m -run '^TestModel' -race -tags $(DEBUG) ./run -seeds $$(( $(SEEDS) / 20 + 1 )) -seed $(SEED)
 
 .PHONY: bench
-bench: ## agloop and its rivals side by side, as a page: bench/report (Linux; about an hour; QUICK=1: shorter)
+bench: ## agloop and its rivals side by side, as a page: bench/report (Linux; not quite two hours; QUICK=1: shorter)
 	bash bench/bench.sh
 
 .PHONY: bench-guard

@@ -48,6 +48,8 @@ type ClientConfig struct {
 	// TLS says how a wss URL is dialled. ServerName is the URL's host unless it is set; NextProtos is
 	// http/1.1 whatever it is, and there is no renegotiation. nil trusts the certificates of the system.
 	TLS *tls.Config
+	// Compression has messages compressed where the server agrees. The zero value offers it to none.
+	Compression Compression
 	// Dial opens the connection below, which must be a *net.TCPConn or *net.UnixConn: to the proxy
 	// if Proxy names one. nil is a net.Dialer.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)

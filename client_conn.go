@@ -57,7 +57,7 @@ func (c *Client) dialBy(ctx context.Context, connect connector) (*connection, er
 	if err != nil {
 		return nil, err
 	}
-	dialer := engine.NewDialer(loop.EndpointConfig{Handler: k, Limits: c.cfg.Limits, Log: c.cfg.Logger})
+	dialer := engine.NewDialer(loop.EndpointConfig{Handler: k, Limits: c.cfg.Limits, Log: c.cfg.Logger, Compression: c.cfg.Compression})
 	if k.conn, k.protocol, err = dialer.Dial(ctx, nc, dial); err != nil {
 		return nil, err
 	}

@@ -209,7 +209,7 @@ func greeters(t *testing.T, hellos ...string) (url string, conns chan *testkit.P
 			}
 			key := []byte(req.Header.Get("Sec-WebSocket-Key"))
 			conn.Put(
-				handshake.AppendSwitchingProtocols(nil, key, control.Protocol, nil),
+				handshake.AppendSwitchingProtocols(nil, key, control.Protocol, "", nil),
 				testkit.Plain(0b1_000_0001, []byte(hello)),
 			)
 			conns <- conn

@@ -157,7 +157,7 @@ func TestF23ClientIsCut(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			p.Put(handshake.AppendSwitchingProtocols(nil, []byte(req.Header.Get("Sec-WebSocket-Key")), "", nil))
+			p.Put(handshake.AppendSwitchingProtocols(nil, []byte(req.Header.Get("Sec-WebSocket-Key")), "", "", nil))
 			if _, err := p.Next(); err != nil { // the input
 				t.Error(err)
 				return

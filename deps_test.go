@@ -33,6 +33,7 @@ var floors = map[string]struct {
 	"codec/handshake": {1, ""},
 	"codec/event":     {1, "agui"},
 	"codec/control":   {1, ""},
+	"codec/deflate":   {1, ""},
 
 	"batch":  {1, "bufpool"},
 	"memmon": {1, "bufpool"},
@@ -40,7 +41,7 @@ var floors = map[string]struct {
 
 	"metrics/prom": {1, "metrics"}, // the root never imports it
 
-	"loop": {2, "auth internal/platform codec/frame codec/handshake batch bufpool memmon metrics tune"},
+	"loop": {2, "auth internal/platform codec/deflate codec/frame codec/handshake batch bufpool memmon metrics tune"},
 	"run":  {2, "auth codec/event agui memmon metrics"},
 
 	".": {3, "auth loop run codec/frame codec/handshake codec/event codec/control batch agui bufpool metrics memmon tune"},
@@ -64,6 +65,7 @@ var owners = map[string]string{
 	"github.com/gobwas/ws":          "codec/frame",
 	"github.com/bytedance/sonic":    "codec/event codec/frame", // frame: the UTF-8 check alone
 	"github.com/evanphx/json-patch": "agui",
+	"github.com/klauspost/compress": "codec/deflate",
 	"github.com/prometheus":         "metrics/prom",
 	"golang.org/x/sync":             ".",               // the semaphore of decoding
 	"golang.org/x/sys":              "loop cmd/agloop", // loop: epoll and TCP_INFO; sends where the scheduler is told

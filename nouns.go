@@ -21,15 +21,16 @@ type (
 	TextMessage = run.TextMessage
 	ToolCall    = run.ToolCall
 
-	Conn       = loop.Conn
-	ConnID     = loop.ID
-	Handler    = loop.Handler
-	NopHandler = loop.NopHandler
-	SendResult = loop.SendResult
-	Limits     = loop.Limits
-	Rates      = loop.Rates
-	Quotas     = loop.Quotas
-	Refusals   = metrics.Refusals
+	Conn        = loop.Conn
+	ConnID      = loop.ID
+	Handler     = loop.Handler
+	NopHandler  = loop.NopHandler
+	SendResult  = loop.SendResult
+	Limits      = loop.Limits
+	Compression = loop.Compression
+	Rates       = loop.Rates
+	Quotas      = loop.Quotas
+	Refusals    = metrics.Refusals
 
 	Opcode    = frame.Opcode
 	CloseCode = frame.CloseCode

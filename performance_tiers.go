@@ -25,13 +25,14 @@ const (
 	releaseTime = 20 * time.Millisecond  // at most, for the loops to release what was cut
 )
 
-// restrain is t as the tier allows it: from Elevated on half as much is gathered for one write,
-// from High on a quarter may wait for each peer.
+// restrain is t as the tier allows it: from Elevated on half as much is gathered for one write
+// and nothing is compressed, from High on a quarter may wait for each peer.
 func restrain(tier MemoryTier, t Tuning) Tuning {
 	if tier >= memmon.Elevated {
 		t.MessageBatchSize = max(1, t.MessageBatchSize/2)
 		t.MessageBatchBytes = halved(t.MessageBatchBytes)
 		t.BufferPoolSize = halved(t.BufferPoolSize)
+		t.PlainOnly = true
 	}
 	if tier >= memmon.High {
 		t.SoftLimit = max(1, t.SoftLimit/4)

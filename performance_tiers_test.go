@@ -12,7 +12,7 @@ import (
 	"github.com/agloop/agloop/memmon"
 )
 
-// TestPerformanceTierElevated trims the pool and halves the batch of an open connection.
+// TestPerformanceTierElevated trims the pool, halves the batch of an open connection, and stops compressing.
 func TestPerformanceTierElevated(t *testing.T) {
 	cfg := performance()
 	cfg.MessageBatchSize, cfg.MessageBatchTimeout = 16, time.Second
@@ -27,7 +27,7 @@ func TestPerformanceTierElevated(t *testing.T) {
 	if n := bufpool.Default.Idle(); n != 0 {
 		t.Errorf("%d bytes idle after the trim", n)
 	}
-	if got := l.manager.Tuning(); got.MessageBatchSize != 8 || got.BufferPoolSize != 500 || got.SoftLimit != rest.SoftLimit {
+	if got := l.manager.Tuning(); got.MessageBatchSize != 8 || got.BufferPoolSize != 500 || got.SoftLimit != rest.SoftLimit || !got.PlainOnly {
 		t.Errorf("elevated: %+v", got)
 	}
 	if w := l.writes(groups, 8); w != groups {

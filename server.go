@@ -69,6 +69,9 @@ type ServerConfig struct {
 	// since crypto/tls offers no way (golang/go #81348). NewServer checks that this toolchain has them
 	// there, or Serve returns a *ConfigError. It costs two allocations for each larger message.
 	TrimTLS bool
+	// Compression has messages compressed for clients that offer it. The zero value compresses none.
+	// Clients that Authorize lets in by ErrAuthLater are not offered it.
+	Compression Compression
 	// Protocols are the subprotocols offered, in order of preference. A server with an Agent offers
 	// agloop.v1.json besides, see docs/protocol.md: first, unless it is named here.
 	Protocols []string

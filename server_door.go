@@ -86,17 +86,26 @@ func (s *Server) doorConfig() loop.DoorConfig {
 		Rates:         s.cfg.Rates,
 		HTTP:          s.http.take,
 		TrimTLS:       s.cfg.TrimTLS,
+		Compression:   s.cfg.Compression,
 	}
 	cfg.Quotas.Conns = s.cfg.maxConnections()
 	if s.cfg.TLS != nil {
 		cfg.TLS = loop.NewTLSConfig(s.cfg.TLS, s.cfg.HTTP != nil)
 	}
 	if s.cfg.Agent != nil {
+		cfg.Compression.Plain = plainControls(s.cfg.Compression.Plain)
 		cfg.Later = control.Protocol
 		cfg.TooBig = run.Refusal(run.CodeTooLarge,
 			fmt.Sprintf("input has more than %d bytes", s.cfg.Limits.MaxMessage))
 	}
 	return cfg
+}
+
+// plainControls is also, and has the controls of agloop.v1 go plain: they resemble no event.
+func plainControls(also func([]byte) bool) func([]byte) bool {
+	return func(message []byte) bool {
+		return len(message) > 0 && message[0] == '[' || also != nil && also(message)
+	}
 }
 
 // handler is the Handler of its connections.

@@ -178,6 +178,17 @@ func (q *Queue) From(n int) []byte {
 	return nil
 }
 
+// CopyTo appends a copy of size of the waiting bytes, behind the first n, to dst.
+func (q *Queue) CopyTo(dst []byte, n, size int) []byte {
+	for size > 0 {
+		p := q.From(n)
+		p = p[:min(len(p), size)]
+		dst = append(dst, p...)
+		n, size = n+len(p), size-len(p)
+	}
+	return dst
+}
+
 // First returns the bytes of the first chunk and reports whether they are all that wait. They are
 // valid until the next call of a method that changes the queue, which must not be empty.
 func (q *Queue) First() (p []byte, all bool) {

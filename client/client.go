@@ -14,10 +14,11 @@ import (
 
 // The client and its configuration.
 type (
-	Client = agloop.Client
-	Config = agloop.ClientConfig
-	Stats  = agloop.ClientStats
-	Limits = agloop.Limits
+	Client      = agloop.Client
+	Config      = agloop.ClientConfig
+	Stats       = agloop.ClientStats
+	Limits      = agloop.Limits
+	Compression = agloop.Compression
 )
 
 // What outlives a connection, on agloop.v1.

@@ -276,7 +276,7 @@ func TestClientEarly(t *testing.T) {
 			return
 		}
 		defer nc.Close()
-		response := handshake.AppendSwitchingProtocols(nil, []byte(r.Header.Get("Sec-WebSocket-Key")), "", nil)
+		response := handshake.AppendSwitchingProtocols(nil, []byte(r.Header.Get("Sec-WebSocket-Key")), "", "", nil)
 		response = append(response, "\x81\x05early\x88\x02\x03\xE8"...)
 		_, _ = nc.Write(response)
 		_, _ = io.Copy(io.Discard, buf)

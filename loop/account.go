@@ -42,7 +42,7 @@ func (c *Conn) countOut() {
 	if o := c.out.Load(); o != nil {
 		n := o.Memory() - o.counted
 		if ly := c.layers(); ly != nil {
-			n += ly.link.out.memory()
+			n += ly.memory()
 		}
 		o.counted += n
 		c.Hold(n)

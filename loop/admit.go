@@ -85,8 +85,8 @@ func (c *Conn) admit(req *handshake.Request, peer netip.AddrPort, secure, limite
 var grantAll auth.Grant
 
 // welcome notes what was granted and appends the response that lets the request in, with that
-// subprotocol, to dst. also are fields that middleware has set for the response.
-func (c *Conn) welcome(dst, key []byte, protocol string, g auth.Grant, also http.Header) ([]byte, error) {
+// subprotocol and extensions, to dst. also are fields that middleware has set for the response.
+func (c *Conn) welcome(dst, key []byte, protocol, extensions string, g auth.Grant, also http.Header) ([]byte, error) {
 	d := c.endpoint.door
 	if e := c.entry(); e != nil {
 		if err := handshake.CheckHeader(g.Header); err != nil {
@@ -106,7 +106,7 @@ func (c *Conn) welcome(dst, key []byte, protocol string, g auth.Grant, also http
 		header = also.Clone()
 		maps.Copy(header, g.Header)
 	}
-	return handshake.AppendSwitchingProtocols(dst, key, protocol, header), nil
+	return handshake.AppendSwitchingProtocols(dst, key, protocol, extensions, header), nil
 }
 
 // take counts the connection for its principal, and notes when that expires.

@@ -130,7 +130,7 @@ func (c *Conn) finishClosing() {
 	if !c.sayGoodbye() {
 		return
 	}
-	if c.marked(loopPeerDone) && c.endpoint.door != nil {
+	if c.marked(loopPeerDone) && c.endpoint.door != nil || c.layers().heardGoodbye() {
 		c.closeNow()
 		return
 	}
@@ -174,8 +174,8 @@ func (c *Conn) replaceQueue(code frame.CloseCode) bool {
 	if code == frame.CloseTryLater {
 		room = minHolder
 	}
-	if ly := c.layers(); ly != nil { // what is encrypted already must leave
-		room += int32(ly.link.out.memory())
+	if ly := c.layers(); ly != nil { // what was made already must leave
+		room += int32(ly.memory())
 	}
 	if c.holds.Load() >= room { // what is left of a large frame, or what the host keeps until OnClose
 		return false
@@ -204,7 +204,7 @@ func (c *Conn) tryCloseFrame(code frame.CloseCode) {
 	if c.outFlags&outClosing == 0 && c.state == open && c.out.Load() == nil {
 		var p [frame.MaxControl]byte
 		var b [frame.MaxHeader + frame.MaxControl]byte
-		_, _ = c.writeFrames(putFrame(b[:], frame.Close, frame.AppendClose(p[:0], code, ""), c.endpoint.masks), nil)
+		_, _ = c.writeFrames(putFrame(b[:], frame.Close, frame.AppendClose(p[:0], code, ""), c.queueMasks()), nil)
 	}
 	c.outFlags |= outClosing
 }
@@ -224,7 +224,7 @@ func (c *Conn) closeError(err error) *CloseError {
 	}
 	if errors.Is(err, io.EOF) || err == nil {
 		err = io.ErrUnexpectedEOF // the stream ended without a close frame
-		if c.layers() != nil {
+		if c.layers().isSecure() {
 			err = errTruncated
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/agloop/agloop/codec/deflate"
 	"github.com/agloop/agloop/codec/frame"
 	"github.com/panjf2000/gnet/v2"
 )
@@ -165,7 +166,10 @@ func (c *Conn) openWithHead() {
 		return
 	}
 	if h.link != nil {
-		c.addLayers(h.link)
+		c.addLink(h.link)
+	}
+	if h.deflate.On {
+		c.addDeflating(newDeflating(c.endpoint, h.deflate))
 	}
 	if h.response != nil && !c.putRaw(h.response) {
 		c.closeNow()
@@ -185,6 +189,10 @@ func (c *Conn) openWithHead() {
 func (c *Conn) established() {
 	c.loop.owner.check()
 	l := c.loop
+	if h := c.transient; h != nil && h.deflate.On {
+		c.addDeflating(newDeflating(c.endpoint, h.deflate))
+		h.deflate = deflate.Params{}
+	}
 	c.state = open
 	c.marks.Or(loopAnnounced)
 	now := l.eng.now()
@@ -304,6 +312,7 @@ func (c *Conn) closeOutbox(err error) {
 	c.outFlags |= outClosing // the lists that hold it find nothing to do
 	c.dropOutbox()
 	if ly := c.layers(); ly != nil {
-		ly.link.out.release()
+		ly.release()
+		c.Hold(-ly.deflating.forget())
 	}
 }

@@ -106,6 +106,7 @@ func (c *Conn) openDeadline() {
 		c.Close(frame.CloseGoingAway, "idle")
 	default:
 		c.loop.trimInflow(c)
+		c.restDeflating()
 		if !c.marked(loopPinged) && due(after(c.heard, ticks(lim.PingInterval))) {
 			c.marks.Or(loopPinged | loopAwaitsPong)
 			c.heard = now

@@ -49,6 +49,7 @@ func (p *Dialer) Dial(ctx context.Context, nc net.Conn, cfg DialConfig) (*Conn, 
 	if h := c.ensureTransient(); len(g.in.B) > 0 {
 		h.head, g.in = g.in, nil
 	}
+	c.transient.deflate = g.deflate
 	if g.link != nil {
 		c.transient.link = g.link
 		g.link.toLoop()

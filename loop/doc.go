@@ -5,8 +5,8 @@
 //
 // # The way of a message
 //
-//	in   kernel → the loop's read buffer → frame header → unmask in place → Handler.OnMessage
-//	out  Conn.Send → the connection's outbox → one write, by one of four → kernel
+//	in   kernel → the loop's read buffer → (TLS) → frame header → unmask in place → (inflate) → Handler.OnMessage
+//	out  Conn.Send → the connection's outbox → one write, by one of four → (deflate) → (TLS) → kernel
 //
 // The four are the goroutine that sent, for a single frame; the loop's writer, for a burst; the
 // loop, for what a callback sent and for what waited for others; the poller's goroutine, for what
@@ -25,6 +25,8 @@
 // # Lock order
 //
 //	Conn.mu → poller.mu, holders.mu    each held for one access to a map
+//	Conn.mu → crypto/tls's → ahead.mu  the loop may come in at crypto/tls's, inside tls.Conn.Read
+//	tlsHandshakes.mu → tlsHandshake.mu each held for a look at a list
 //	Loop.mu                            alone: never together with Conn.mu
 //	Engine.enrolls                     alone, held for reading while a connection is enrolled
 //	judges, networks, Tally, HTTPConn  alone
@@ -38,6 +40,7 @@
 // schedule.go when it leaves, writer.go by whom, send.go by which system calls, blocked.go and
 // poller_linux.go what the kernel refused; then close.go. endpoint.go says what a connection is
 // for, door.go and accept.go how it comes in, handshake.go, admit.go and judge.go how it is let in,
-// mount.go and http_conn.go how it comes from net/http and goes there, account.go what it holds;
-// watchdog.go looks after the loops.
+// mount.go and http_conn.go how it comes from net/http and goes there, account.go what it holds.
+// layers.go is what lies between frames and kernel: deflate.go compresses; tls_link.go, then
+// tls_accept.go, tls_handshake.go and tls_read.go are TLS. watchdog.go looks after the loops.
 package loop

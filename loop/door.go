@@ -41,8 +41,9 @@ type DoorConfig struct {
 	Later string
 	// TLS has every connection that Accept takes speak TLS. It must come from NewTLSConfig. nil is plain.
 	TLS *tls.Config
-	// TrimTLS: see EndpointConfig.
-	TrimTLS bool
+	// TrimTLS and Compression: see EndpointConfig.
+	TrimTLS     bool
+	Compression Compression
 	// BaseContext is what Authorize's context descends from.
 	BaseContext context.Context
 	// Notes has the door note the ConnInfo of every connection, not only where it has to itself.
@@ -122,7 +123,7 @@ func (e *Engine) NewDoor(cfg DoorConfig) *Door {
 	}
 	d.base, d.endBase = context.WithCancel(cfg.BaseContext)
 	d.notes = cfg.Notes || d.authorize != nil || d.perNetwork != nil || len(d.proxies) > 0
-	d.init(e, EndpointConfig{Handler: cfg.Handler, Limits: cfg.Limits, Log: cfg.Log, TrimTLS: cfg.TrimTLS})
+	d.init(e, EndpointConfig{Handler: cfg.Handler, Limits: cfg.Limits, Log: cfg.Log, TrimTLS: cfg.TrimTLS, Compression: cfg.Compression})
 	d.later, d.early = cfg.Later, d.frames
 	d.early.MaxMessage = min(d.early.MaxMessage, MaxToken)
 	d.door, d.rates, d.tooBig = d, cfg.Rates, cfg.TooBig

@@ -16,22 +16,26 @@ type EndpointConfig struct {
 	Log    *slog.Logger
 	// TrimTLS gives back what crypto/tls keeps of the last record while a connection rests, see CheckTrimTLS.
 	TrimTLS bool
+	// Compression: the zero value compresses nothing.
+	Compression Compression
 }
 
 // Endpoint is what connections are for: who handles their messages, within which limits, and how
 // they are tuned. A server has one behind its Door, a client one behind its Dialer.
 type Endpoint struct {
 	// Immutable.
-	eng     *Engine
-	handler Handler
-	limits  Limits
-	frames  frame.Limits
-	log     *slog.Logger
-	door    *Door        // nil for one that dials
-	masks   *frame.Masks // nil for a server, whose frames have none
-	rates   Rates        // of a server
-	tooBig  []byte       // of a server, see DoorConfig
-	trimTLS bool         // see EndpointConfig
+	eng         *Engine
+	handler     Handler
+	limits      Limits
+	frames      frame.Limits
+	log         *slog.Logger
+	door        *Door        // nil for one that dials
+	masks       *frame.Masks // nil for a server, whose frames have none
+	rates       Rates        // of a server
+	tooBig      []byte       // of a server, see DoorConfig
+	trimTLS     bool         // see EndpointConfig
+	compression Compression
+	deflated    frame.Limits // frames, where messages may be compressed
 
 	// Any goroutine.
 	tuned   atomic.Pointer[tune.Tuning]
@@ -58,6 +62,8 @@ func (p *Endpoint) init(e *Engine, cfg EndpointConfig) {
 	p.frames = frame.Limits{
 		MaxMessage: int64(p.limits.MaxMessage), MaxFragments: p.limits.MaxFragments, Server: p.masks == nil,
 	}
+	p.compression, p.deflated = cfg.Compression, p.frames
+	p.deflated.Deflate = true
 	p.tuned.Store(new(p.limits.Tuning()))
 }
 

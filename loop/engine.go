@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/agloop/agloop/codec/deflate"
 	_ "github.com/agloop/agloop/internal/platform" // one sentence where there is neither epoll nor kqueue
 	"github.com/agloop/agloop/memmon"
 	"github.com/agloop/agloop/metrics"
@@ -31,12 +32,13 @@ type Engine struct {
 	loops  atomic.Pointer[[]*Loop] // nil until all are there
 
 	// Any goroutine.
-	quit    chan struct{} // closed by Stop
-	stopped chan struct{} // closed when all loops have ended
-	stopErr error         // written before that
-	skew    atomic.Int64  // tests move the clock by it
-	enrolls sync.RWMutex  // held for reading while enrolling: an Enroll on stopped loops would never return
-	closed  bool          // under enrolls
+	quit     chan struct{} // closed by Stop
+	stopped  chan struct{} // closed when all loops have ended
+	stopErr  error         // written before that
+	skew     atomic.Int64  // tests move the clock by it
+	deflated deflate.Cache // what was compressed lately, for all connections
+	enrolls  sync.RWMutex  // held for reading while enrolling: an Enroll on stopped loops would never return
+	closed   bool          // under enrolls
 }
 
 // NewEngine makes an engine and starts it, see Start.

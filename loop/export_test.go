@@ -177,3 +177,48 @@ func (e *Engine) Looked(ctx context.Context) {
 // NoHeads leaves no slots for requests that are only read: what finds no slot is turned away by the
 // accept goroutine. Before Accept.
 func (d *Door) NoHeads() { d.slots.heads = 0 }
+
+// ErrTruncated is why a connection of TLS that was cut has ended.
+var ErrTruncated = errTruncated
+
+// SetMaxHandshakes changes how many TLS handshakes may be under way, until undo is called.
+func SetMaxHandshakes(n int) (undo func()) {
+	was := maxHandshakes
+	maxHandshakes = n
+	return func() { maxHandshakes = was }
+}
+
+// StalledAfter is how long one may wait for its client while others wait.
+const StalledAfter = stalledAfter
+
+// HandshakesWaiting is how many wait for their turn.
+func (d *Door) HandshakesWaiting() int {
+	d.handshakes.mu.Lock()
+	defer d.handshakes.mu.Unlock()
+	return len(d.handshakes.waiting)
+}
+
+// Ahead is what is encrypted and not written, of its blocked connections.
+func (e *Engine) Ahead() (n int) {
+	for _, l := range e.all() {
+		for _, c := range l.poller.blocked(nil) {
+			if ly := c.layers(); ly != nil {
+				n += ly.out.size()
+			}
+		}
+	}
+	return n
+}
+
+// Remembered is what is kept of the last messages of connections that compress theirs.
+func Remembered(conns ...*Conn) map[any]bool {
+	kept := map[any]bool{}
+	for _, c := range conns {
+		c.mu.Lock()
+		if last := c.layers().deflating.last; last != nil {
+			kept[last] = true
+		}
+		c.mu.Unlock()
+	}
+	return kept
+}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/agloop/agloop/bufpool"
+	"github.com/agloop/agloop/codec/deflate"
 	"github.com/agloop/agloop/codec/handshake"
 )
 
@@ -26,6 +27,7 @@ type greeting struct {
 	link     *tlsLink        // nil without TLS
 	in       *bufpool.Buffer // what came and is not dealt with; in the end what is behind the response
 	protocol string          // that the server chose
+	deflate  deflate.Params  // what it agreed to
 }
 
 // release gives the buffer back. g may be nil.
@@ -39,6 +41,9 @@ func (g *greeting) release() {
 // shakeHands asks the proxy, if there is one, and the server. The caller releases the greeting.
 func (p *Dialer) shakeHands(ctx context.Context, nc net.Conn, cfg DialConfig) (g *greeting, err error) {
 	cfg.Request.Key = handshake.NewDialKey()
+	if p.compression.Enabled {
+		cfg.Request.Extensions = deflate.Offer(p.compression.config())
+	}
 	request, err := handshake.AppendDialRequest(nil, cfg.Request)
 	if err != nil {
 		return nil, err
@@ -70,7 +75,14 @@ func (p *Dialer) shakeHands(ctx context.Context, nc net.Conn, cfg DialConfig) (g
 	if err != nil {
 		return g, err
 	}
-	g.protocol, err = handshake.ParseDialResponse(g.in.B[:size], cfg.Request.Key, cfg.Request.Protocols)
+	var extend func([]string) error
+	if compression := p.compression; compression.Enabled {
+		extend = func(answer []string) (err error) {
+			g.deflate, err = deflate.Confirm(answer, compression.config())
+			return err
+		}
+	}
+	g.protocol, err = handshake.ParseDialResponse(g.in.B[:size], cfg.Request.Key, cfg.Request.Protocols, extend)
 	if err != nil {
 		return g, g.refusal(ctx, err, size)
 	}

@@ -117,17 +117,16 @@ func (c *Conn) answer(req *handshake.Request) error {
 	if (d.notes || protocol != "") && c.entry() == nil {
 		c.user = &entry{}
 	}
-	state := c.tlsState()
-	https, err := c.admit(req, peer, state != nil, d.behindProxy(peer))
+	https, err := c.admit(req, peer, c.layers().isSecure(), d.behindProxy(peer))
 	if err != nil {
 		return err
 	}
 	if d.authorize != nil {
-		c.beginJudging(newJudgement(d.base, c, req, https, state))
+		c.beginJudging(newJudgement(d.base, c, req, https, c.tlsState()))
 		return nil
 	}
 	var b [256]byte
-	response, err := c.welcome(b[:0], req.Key, protocol, grantAll, nil)
+	response, err := c.welcome(b[:0], req.Key, protocol, c.agree(offers(req)), grantAll, nil)
 	if err != nil {
 		return err
 	}

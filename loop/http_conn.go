@@ -25,7 +25,7 @@ func (c *Conn) handToHTTP(read []byte) {
 		h.remote = net.TCPAddrFromAddrPort(peer)
 	}
 	var unsent []byte
-	if ly := c.layers(); ly != nil { // what was read comes before what is still to be decrypted
+	if ly := c.layers(); ly.isSecure() { // what was read comes before what is still to be decrypted
 		k := ly.link
 		h.above = &secureConn{Conn: k.tls, read: h.read}
 		h.read, k.view = bytes.Clone(k.view), nil

@@ -198,7 +198,7 @@ func (j *judgement) welcome(g auth.Grant) ([]byte, error) {
 	} else if !slices.Contains(j.request.Protocols, protocol) {
 		return nil, fmt.Errorf("%w: Grant.Protocol %q was not offered", errServerFailed, protocol)
 	}
-	response, err := j.conn.welcome(nil, j.key, protocol, g, j.also)
+	response, err := j.conn.welcome(nil, j.key, protocol, j.conn.agree(j.request.Header[extensionsField]), g, j.also)
 	if err == nil && g.Principal.Key != "" {
 		j.mayComeLater()
 	}

@@ -73,7 +73,7 @@ func (j *judgement) welcomeLater() ([]byte, error) {
 		c.endpoint.door.refused.authorize.Add(1)
 		return nil, errNeedsToken
 	}
-	response, err := c.welcome(nil, j.key, protocol, auth.Grant{}, j.also)
+	response, err := c.welcome(nil, j.key, protocol, "", auth.Grant{}, j.also) // nothing is inflated for nobody
 	if err != nil {
 		return nil, err
 	}

@@ -39,6 +39,7 @@ type Loop struct {
 	blockedScratch []*Conn           // scratch of cutStalled
 	dirtySpare     []*Conn           // the other buffer of dirty
 	request        handshake.Request // the one being judged
+	inflated       []byte            // a message that was compressed; nil until one is
 	plain          []byte            // what decrypt returns; nil until somebody speaks TLS
 	messages       uint64            // of this turn, not in Counters yet
 	inflows        map[*Conn]*inflow // of connections with a rate limit that have sent something

@@ -70,7 +70,7 @@ func (d *Door) mount(w http.ResponseWriter, r *http.Request, req *handshake.Requ
 	switch k := linkOf(nc); {
 	case k != nil && fits(k.socket()):
 		h.link, nc = k, k.toLoop()
-	case r.TLS != nil:
+	case r.TLS != nil && !fits(nc):
 		if nc, err = d.pump(nc); err != nil {
 			d.log.Error("agloop: a mounted server cannot take a connection of TLS over", "err", err)
 			return nil
@@ -113,7 +113,7 @@ func (d *Door) judgeMounted(c *Conn, also http.Header, r *http.Request, req *han
 		return nil, err
 	}
 	if d.authorize == nil {
-		return c.welcome(nil, req.Key, protocol, grantAll, also)
+		return c.welcome(nil, req.Key, protocol, c.agree(r.Header[extensionsField]), grantAll, also)
 	}
 	// Authorize sees what middleware has put into the context of the request, and is to end with
 	// the door all the same.

@@ -205,7 +205,7 @@ func (c *Conn) enqueue(op frame.Opcode, payload []byte, u urgency) (result SendR
 // queue queues one frame, with a selector's before it if there is one, or writes it at once where
 // nothing is gained by waiting, and says what is left to be done. Under mu.
 func (c *Conn) queue(op frame.Opcode, selector, payload []byte, u urgency, marks uint32) (act action, at int64) {
-	if c.out.Load() == nil && len(payload) > maxCopied && c.endpoint.masks == nil && marks&markReplying == 0 {
+	if c.out.Load() == nil && len(payload) > maxCopied && c.endpoint.masks == nil && marks&markReplying == 0 && !c.layers().deflates() {
 		act = c.afterWrite(c.writeLarge(op, selector, payload))
 	} else {
 		c.put(op, selector, payload)
@@ -240,6 +240,15 @@ func (c *Conn) writeIfDue(u urgency, marks uint32, act action, at int64) (action
 	return act, at
 }
 
+// queueMasks are the masks of frames that wait, nil for none: those that may be compressed get theirs
+// behind that. Under mu.
+func (c *Conn) queueMasks() *frame.Masks {
+	if c.layers().deflates() {
+		return nil
+	}
+	return c.endpoint.masks
+}
+
 // put writes one frame to the end of the outbox, behind a selector's if there is one: both count as
 // one, since neither says anything without the other. Under mu.
 func (c *Conn) put(op frame.Opcode, selector, payload []byte) {
@@ -247,16 +256,21 @@ func (c *Conn) put(op frame.Opcode, selector, payload []byte) {
 	if o.Bytes() == 0 && c.marked(markCorked) { // a reply: more are likely, and all of it leaves with this turn
 		o.Reserve(corkFirst)
 	}
-	masks := c.endpoint.masks
+	masks, compressed := c.queueMasks(), false
+	if ly := c.layers(); ly.deflates() {
+		compressed = ly.deflating.wants(c.endpoint, op, payload)
+	}
 	if len(selector) > 0 {
 		putFrame(o.Extend(frame.HeaderSize(len(selector), masks != nil)+len(selector)), frame.Text, selector, masks)
 	}
 	head := frame.HeaderSize(len(payload), masks != nil)
 	o.AddFrame()
 	if masks == nil && len(payload) > maxCopied {
-		frame.PutHeader(o.Extend(head), op, len(payload))
+		b := o.Extend(head)
+		frame.PutHeader(b, op, len(payload))
+		markDeflate(b, compressed)
 		o.Append(payload)
 		return
 	}
-	putFrame(o.Extend(head+len(payload)), op, payload, masks)
+	markDeflate(putFrame(o.Extend(head+len(payload)), op, payload, masks), compressed)
 }

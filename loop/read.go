@@ -14,7 +14,7 @@ const readBuffer = 256 << 10
 // receive takes bytes from the peer. It takes them all: what is not whole is copied into a transient,
 // never left to gnet.
 func (c *Conn) receive(view []byte) {
-	if ly := c.layers(); ly != nil {
+	if ly := c.layers(); ly.isSecure() {
 		c.receiveRecords(ly.link, view)
 		return
 	}
@@ -48,8 +48,11 @@ func (c *Conn) receivePlain(view []byte) {
 // the Reader.
 func (c *Conn) frame(view []byte) (n int) {
 	lim := &c.endpoint.frames
-	if c.marked(markAwaitsToken) {
+	switch {
+	case c.marked(markAwaitsToken):
 		lim = &c.endpoint.door.early
+	case c.marked(markLayers) && c.layers().deflating != nil: // on the loop it does not change any more
+		lim = &c.endpoint.deflated
 	}
 	if c.transient == nil || c.transient.reader.Empty() {
 		m, n, err := frame.Whole(view, lim)
@@ -111,17 +114,26 @@ func (c *Conn) deliver(m frame.Message) {
 		if c.state != open || c.marked(markEnding) {
 			return // we have said goodbye already
 		}
-		if !c.loop.allow(c, len(m.Payload)) {
-			c.fail(errRate)
+		if m.Deflated {
+			c.deliverInflated(m)
 			return
 		}
-		c.loop.messages++
-		c.touch()
-		if c.endpoint.copying.Load() {
-			m.Payload = bytes.Clone(m.Payload)
-		}
-		c.endpoint.handler.OnMessage(c, m.Opcode, m.Payload)
+		c.deliverData(m)
 	}
+}
+
+// deliverData gives a whole message to the handler.
+func (c *Conn) deliverData(m frame.Message) {
+	if !c.loop.allow(c, len(m.Payload)) {
+		c.fail(errRate)
+		return
+	}
+	c.loop.messages++
+	c.touch()
+	if c.endpoint.copying.Load() {
+		m.Payload = bytes.Clone(m.Payload)
+	}
+	c.endpoint.handler.OnMessage(c, m.Opcode, m.Payload)
 }
 
 // pingIn answers a ping. While much waits for the peer only the latest is answered (RFC 6455

@@ -12,6 +12,10 @@ import "github.com/agloop/agloop/codec/frame"
 func (c *Conn) Reply(op frame.Opcode, payload []byte) SendResult {
 	l := c.loop
 	l.owner.check()
+	if c.marked(markLayers) && c.layers().deflating != nil { // frames wait as they are, to be compressed
+		c.flushCork()
+		return c.message(op, payload, batched)
+	}
 	masks := c.endpoint.masks
 	size := frame.HeaderSize(len(payload), masks != nil) + len(payload)
 	if l.corked != c || c.out.Load() != nil || len(payload) > maxCopied || c.state != open || op != frame.Text && op != frame.Binary {

@@ -29,7 +29,7 @@ func (c *Conn) writeOut(now int64) error {
 		limit := maxWrite
 		if o.owesPong {
 			if o.partial == 0 {
-				o.answerPing(c.endpoint.masks)
+				o.answerPing(c.queueMasks())
 			} else {
 				limit = o.partial // the frame under way, then the pong
 			}
@@ -133,7 +133,7 @@ func (c *Conn) writeParts(frames int, a, b []byte) error {
 	}
 	o := c.ensureOutbox()
 	if ly := c.layers(); ly != nil {
-		o.ahead = ly.link.out.size()
+		o.ahead = ly.size()
 	}
 	if w.taken < w.asked {
 		for range frames {

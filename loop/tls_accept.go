@@ -86,7 +86,7 @@ func (c *Conn) helloIn(view []byte) (n int) {
 	link.shake = h
 	c.releaseHead()
 	c.ensureTransient().shake = h
-	c.addLayers(link)
+	c.addLink(link)
 	d.handshakes.begin(h)
 	return len(view)
 }
@@ -123,7 +123,7 @@ func (c *Conn) hangUp(cause error) {
 // tlsState is how the connection is secured, nil for one that is not.
 func (c *Conn) tlsState() *tls.ConnectionState {
 	ly := c.layers()
-	if ly == nil {
+	if !ly.isSecure() {
 		return nil
 	}
 	state := ly.link.tls.ConnectionState()

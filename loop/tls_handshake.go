@@ -22,9 +22,11 @@ import (
 // client that says nothing costs no goroutine. At most 4 × GOMAXPROCS handshakes work at once; one
 // that waits for its client lets another one work (docs/adr/0025-tls.md).
 
+// maxHandshakes is how many handshakes may be under way at once; others wait for their turn. Tests set
+// it.
+var maxHandshakes = 1024
+
 const (
-	// maxHandshakes is how many handshakes may be under way at once; others wait for their turn.
-	maxHandshakes = 1024
 	// stalledAfter is how long a handshake may wait for its client while others wait for their turn.
 	stalledAfter = time.Second
 	// maxHandshakeIn is how much may have come that a handshake has not read yet, in bytes.

@@ -29,6 +29,7 @@ type tlsLink struct {
 	left    int     // bytes of the record still to be read
 	records uint32  // read whole so far
 	ended   bool    // nothing more is to be read
+	eof     bool    // since close_notify has come
 
 	// Any goroutine, under Conn.mu; written by the loop.
 	ready bool // the handshake is done

@@ -28,7 +28,7 @@ func (c *Conn) receiveRecords(link *tlsLink, view []byte) {
 			c.receivePlain(p)
 		}
 		switch {
-		case c.state == closed || c.layers() == nil: // also: it has left for net/http
+		case c.state == closed || !c.layers().isSecure(): // also: it has left for net/http
 			return
 		case err == nil:
 		case isDry(err):
@@ -38,7 +38,7 @@ func (c *Conn) receiveRecords(link *tlsLink, view []byte) {
 			}
 			return
 		case err == io.EOF:
-			link.ended = true
+			link.ended, link.eof = true, true
 			c.peerEnded()
 		case err == errControlRate:
 			c.fail(err)

@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/agloop/agloop/bufpool"
+	"github.com/agloop/agloop/codec/deflate"
 	"github.com/agloop/agloop/codec/frame"
 )
 
@@ -16,7 +17,8 @@ type transient struct {
 	shake  *tlsHandshake   // while securing
 	link   *tlsLink        // of a connection that spoke TLS before it came to a loop
 
-	response []byte // to be sent first, on a connection whose handshake was done elsewhere
+	deflate  deflate.Params // what was agreed on, until the connection is established
+	response []byte         // to be sent first, on a connection whose handshake was done elsewhere
 	reader   frame.Reader
 	began    uint32      // tick of the first byte of the message in reader; 0: none
 	counted  int         // bytes of reader in the ledger
@@ -54,7 +56,7 @@ func (h *transient) free() {
 
 // trimTransient gives the transient back once nothing is in it.
 func (c *Conn) trimTransient() {
-	if h := c.transient; h != nil && h.head == nil && h.judged == nil && h.shake == nil && h.link == nil && h.response == nil && h.why == nil && !h.behind && h.reader.Empty() {
+	if h := c.transient; h != nil && h.head == nil && h.judged == nil && h.shake == nil && h.link == nil && h.response == nil && !h.deflate.On && h.why == nil && !h.behind && h.reader.Empty() {
 		c.dropTransient()
 	}
 }

@@ -78,7 +78,7 @@ func (p *serverPeer) upgrade(early []byte) error {
 	if err != nil {
 		return err
 	}
-	head := handshake.AppendSwitchingProtocols(nil, []byte(req.Header.Get("Sec-WebSocket-Key")), "", nil)
+	head := handshake.AppendSwitchingProtocols(nil, []byte(req.Header.Get("Sec-WebSocket-Key")), "", "", nil)
 	_, err = p.Write(append(head, early...))
 	return err
 }

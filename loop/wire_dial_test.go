@@ -269,7 +269,7 @@ func TestWireDialProxy(t *testing.T) {
 				t.Errorf("the server was asked %+v, %v", req, err)
 				return
 			}
-			head := handshake.AppendSwitchingProtocols(nil, []byte(req.Header.Get("Sec-WebSocket-Key")), "", nil)
+			head := handshake.AppendSwitchingProtocols(nil, []byte(req.Header.Get("Sec-WebSocket-Key")), "", "", nil)
 			for _, b := range eachByte(join(head, plain(0b1_000_0001, []byte("early")))) {
 				p.Put(b)
 			}

@@ -138,7 +138,7 @@ func (c *Conn) flush(now int64) {
 		return
 	}
 	switch {
-	case c.state == securing && c.layers() != nil:
+	case c.state == securing && c.layers().isSecure():
 		c.checkSecured()
 	case c.state == judging:
 		c.checkVerdict()
@@ -225,7 +225,7 @@ func (c *Conn) flushQueue(now int64) (f flushed) {
 		return f
 	}
 	if ly := c.layers(); ly.pending() { // crypto/tls has answered what it read
-		c.ensureOutbox().ahead = ly.link.out.size()
+		c.ensureOutbox().ahead = ly.size()
 	}
 	o := c.out.Load()
 	if o != nil && !o.blocked && err == nil {

@@ -9,14 +9,15 @@ import "github.com/agloop/agloop"
 
 // The server and its configuration.
 type (
-	Server     = agloop.Server
-	Config     = agloop.ServerConfig
-	RunsConfig = agloop.RunsConfig
-	Stats      = agloop.Stats
-	Limits     = agloop.Limits
-	Rates      = agloop.Rates
-	Quotas     = agloop.Quotas
-	Refusals   = agloop.Refusals
+	Server      = agloop.Server
+	Config      = agloop.ServerConfig
+	RunsConfig  = agloop.RunsConfig
+	Stats       = agloop.Stats
+	Limits      = agloop.Limits
+	Compression = agloop.Compression
+	Rates       = agloop.Rates
+	Quotas      = agloop.Quotas
+	Refusals    = agloop.Refusals
 )
 
 // Who asks to come in, who was let in, and what a host is told of them.

@@ -21,6 +21,10 @@ type Tuning struct {
 	// SoftLimit, LowWater and HardLimit bound what waits for one peer, in bytes (see Limits).
 	SoftLimit, LowWater, HardLimit int
 
+	// PlainOnly sends messages without compressing them, also where that was agreed on, and keeps none
+	// of them. No profile sets it: the memory tiers do.
+	PlainOnly bool
+
 	// BufferPoolSize is how many idle buffers the pool keeps, MaxBufferSize the size in bytes of
 	// the largest one.
 	BufferPoolSize, MaxBufferSize int

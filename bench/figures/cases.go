@@ -94,6 +94,8 @@ func (s settings) cases() []workload {
 		all = append(all, s.viewers(n))
 	}
 	all = append(all, s.live(), s.reconnect(), s.fanout(), s.churn())
+	all = append(all, s.tls()...)
+	all = append(all, s.deflate()...)
 	all = append(all, s.halfLoads()...)
 	return append(all, s.tags()...)
 }

@@ -30,9 +30,9 @@
 //	QUICK=0              1: shorter windows, fewer connections, sizes and rates
 //	RIVAL=               NAME=COMMAND; …: more echo servers. {addr}, {host} and {port} are where to listen
 //	ECHO_SECONDS=2       window of an echo of 128 B; the others go with it
-//	CONNS=15000          idle connections of one process
+//	CONNS=15000          idle connections of one process; over TLS at most 5000
 //	SETTLE=5s            time until their memory is read
-//	RUNS=5000            runs of a stream case
+//	RUNS=5000            runs of a stream case; over TLS two fifths of it, compressed a tenth
 //	LOOPS=1              event loops, for the servers that have them
 //	PIN=1                0: neither server nor load is bound to a core, which is the default on a single core
 //	SERVER_CPU=0 LOAD_CPU=1

@@ -145,7 +145,6 @@ func (b *bench) beside(ctx context.Context) error {
 			b.note("micro-benchmarks: %v", err)
 		}
 	}
-	b.note("TLS and deflate: the library has neither yet")
 	return nil
 }
 

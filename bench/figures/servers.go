@@ -3,6 +3,7 @@ package main
 import (
 	"net"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -42,6 +43,20 @@ func withLog(flags ...string) []string {
 func logged() server { return agloop("stream").as(loggedStream, withLog()...) }
 
 const loggedStream = "agloop, runs with a log"
+
+// secured is a server that serves wss. gnet and epollc cannot.
+func (srv server) secured() server {
+	if srv.bin == "agloop" {
+		return srv.with("--tls-self-signed")
+	}
+	return srv.with("--tls")
+}
+
+// with is a server with more flags of its own.
+func (srv server) with(flags ...string) server {
+	srv.args = slices.Concat(srv.args, flags)
+	return srv
+}
 
 func tagged(tag string) server {
 	return server{name: "agloop+" + tag, bin: "agloop+" + tag, args: []string{"echo"}, loops: true}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/agloop/agloop/bench/result"
 )
 
 func settingsOf(t *testing.T, env map[string]string) settings {
@@ -121,6 +123,45 @@ func TestCasesOfRunsWithALog(t *testing.T) {
 		if !slices.Equal(found, names) {
 			t.Errorf("QUICK=%s: %q, want %q", env, found, names)
 		}
+	}
+}
+
+// Server and load agree on TLS and on compression, and every target finds its cases, also in a short run.
+func TestCasesOfTLSAndDeflate(t *testing.T) {
+	var counts []int
+	for _, quick := range []string{"0", "1"} {
+		s := settingsOf(t, map[string]string{"QUICK": quick, "CASES": "^(tls|deflate)-", "RIVAL": "uws=echo {port}"})
+		all := s.selected()
+		counts = append(counts, len(all))
+		run := &result.Run{}
+		for _, w := range all {
+			c := result.Case{Name: w.name, Measure: w.measure}
+			for _, srv := range w.servers {
+				argv, load := srv.argv("", "127.0.0.1:1", 1), slices.Concat(w.load, srv.load)
+				serves := slices.Contains(argv, "--tls") || slices.Contains(argv, "--tls-self-signed")
+				if tls := strings.HasPrefix(w.name, "tls-"); tls != serves || tls != slices.Contains(load, "--tls") {
+					t.Errorf("%s: %s is %q, its load %q", w.name, srv.name, argv, load)
+				}
+				if slices.Contains(argv, "--deflate") != slices.Contains(load, "--deflate") {
+					t.Errorf("%s: %s is %q, its load %q", w.name, srv.name, argv, load)
+				}
+				one := result.Server{Name: srv.name, Rounds: []result.Round{{Values: map[string]float64{}}}}
+				for _, m := range append(w.beside, w.measure) {
+					one.Rounds[0].Values[m.Key] = 1
+				}
+				c.Servers = append(c.Servers, one)
+			}
+			run.Cases = append(run.Cases, c)
+		}
+		for _, target := range outcomes(run, allocated{}) {
+			of := strings.Contains(target.Text, "over TLS") || strings.HasPrefix(target.Text, "compressed")
+			if of != (target.Outcome != notMeasured) {
+				t.Errorf("%s: %s, %s", target.Text, target.Outcome, target.Why)
+			}
+		}
+	}
+	if counts[0] != 11 || counts[1] != 9 {
+		t.Errorf("%d cases, in a short run %d", counts[0], counts[1])
 	}
 }
 

@@ -38,6 +38,7 @@ var (
 	uws        = []string{"uws", "uWebSockets"}
 	goroutines = []string{"gorilla", "coder", "gws", "gobwas"} // used as documented
 	libraries  = []string{"gorilla", "coder", "gws", "nbio", "gobwas"}
+	tlsRivals  = []string{"gorilla", "gws"}
 
 	noUWS = "uWebSockets is C++ and in no registry of Go or Debian; name it with RIVAL='uws=COMMAND'"
 )
@@ -77,17 +78,53 @@ var targets = []target{
 	},
 	{
 		text: "token streams, bursts of 4 and more: at least 3 times the events per CPU second of gorilla, which is 1/3 of the CPU per event", most: 1.0 / 3,
-		find: worst("agloop", perEvent.Key, "gorilla", "stream/", "/burst=4", "/burst=8"),
+		find: worst("agloop", perEvent.Key, []string{"gorilla"}, "stream/", "/burst=4", "/burst=8"),
 		why: "one write a burst is left, as much work for the kernel as all else together, and gorilla's further writes of a burst " +
 			"are cheaper than its first",
 	},
 	{
 		text: "token streams, bursts of 1: no more CPU per event than gorilla", most: 1,
-		find: worst("agloop", perEvent.Key, "gorilla", "stream/", "/burst=1"),
+		find: worst("agloop", perEvent.Key, []string{"gorilla"}, "stream/", "/burst=1"),
 	},
 	{
 		text: "token streams of runs with a log, bursts of 8: at most 1.6 times the CPU per event of runs without", most: 1.6,
-		find: worst(loggedStream, perEvent.Key, "agloop", "stream/", "/burst=8"),
+		find: worst(loggedStream, perEvent.Key, []string{"agloop"}, "stream/", "/burst=8"),
+	},
+	{
+		text: "idle connections over TLS that have carried nothing: at most 9,216 B of RSS each", most: 9 << 10,
+		find: own("tls-idle/", perIdle.Key),
+	},
+	{
+		text: "idle connections over TLS that have carried nothing: at most half of the RSS of nbio, for each connection", most: 0.5,
+		find: against("tls-idle/", perIdle.Key, []string{"nbio"}),
+	},
+	{
+		text: "echo over TLS, 1 in flight: no more CPU per message than gorilla and gws", most: 1,
+		find: against("tls-"+echo1, perMsg.Key, tlsRivals),
+	},
+	{
+		text: "echo over TLS, 32 in flight: at most 1/3 of the CPU per message of gorilla and gws", most: 1.0 / 3,
+		find: against("tls-"+echo32, perMsg.Key, tlsRivals),
+	},
+	{
+		text: "token streams over TLS: no more CPU per event than gorilla and gws", most: 1,
+		find: worst("agloop", perEvent.Key, tlsRivals, "tls-stream/", "/burst=1", "/burst=4", "/burst=8"),
+	},
+	{
+		text: "compressed token streams: at most 0.27 of the bytes on the wire", most: 0.27,
+		find: own("deflate-stream/", wireShare.Key),
+	},
+	{
+		text: "compressed token streams: less than half of the CPU per event of every rival", most: 0.5,
+		find: worst("agloop", perEvent.Key, deflateRivals, "deflate-stream/", "/burst=1", "/burst=4"),
+	},
+	{
+		text: "compressed token streams: no more bytes on the wire than any rival", most: 1,
+		find: worst("agloop", wirePerEvent.Key, deflateRivals, "deflate-stream/", "/burst=1", "/burst=4"),
+	},
+	{
+		text: "compressed token streams: a tenth of the RSS per connection of rivals with takeover", most: 0.1,
+		find: worst("agloop", perStream.Key, deflateTakeover, "deflate-stream/", "/burst=1", "/burst=4"),
 	},
 	{text: "half load, echo: p99 below 1 ms, in µs", most: 1000, find: own("halfload/echo", p99.Key)},
 	{
@@ -222,9 +259,9 @@ func absent(why string, find func(*result.Run) finding) func(*result.Run) findin
 	}
 }
 
-// worst is the largest ratio of a server's figure to a rival's among the cases whose names begin and end
+// worst is the largest ratio of a server's figure to that of the best of some rivals among the cases whose names begin and end
 // like this.
-func worst(who, key, rival, begin string, ends ...string) func(*result.Run) finding {
+func worst(who, key string, rivals []string, begin string, ends ...string) func(*result.Run) finding {
 	return func(run *result.Run) (f finding) {
 		var lacking []string
 		found := false
@@ -234,11 +271,14 @@ func worst(who, key, rival, begin string, ends ...string) func(*result.Run) find
 					continue
 				}
 				found = true
-				one := ratio(who, c.Name, key, []string{rival})(run)
+				one := ratio(who, c.Name, key, rivals)(run)
 				if one.got.N == 0 {
 					lacking = append(lacking, "without "+c.Name+": "+one.lack)
 				} else if f.got.N == 0 || one.got.Median > f.got.Median {
 					f.got, f.who = one.got, "the worst is "+c.Name
+					if len(rivals) > 1 {
+						f.who += ", " + one.who
+					}
 				}
 			}
 		}

@@ -37,6 +37,15 @@ func TestTargets(t *testing.T) {
 		{Name: "stream/rate=100/burst=8", Servers: []result.Server{
 			rounds("agloop", perEvent.Key, 2), rounds(loggedStream, perEvent.Key, 3.4), rounds("gorilla", perEvent.Key, 5),
 		}},
+		{Name: "tls-idle-after/conns=5000", Servers: []result.Server{rounds("agloop", perIdle.Key, 90000)}},
+		{Name: "tls-idle/conns=5000", Servers: []result.Server{rounds("agloop", perIdle.Key, 9300), rounds("nbio", perIdle.Key, 18600)}},
+		echoCase("tls-"+echo32, rounds("agloop", key, 1), rounds("gorilla", key, 5), rounds("gws", key, 4), rounds("nbio", key, 2)),
+		{Name: "tls-stream/rate=20/burst=1", Servers: []result.Server{
+			rounds("agloop", perEvent.Key, 6), rounds("gorilla", perEvent.Key, 8), rounds("gws", perEvent.Key, 5),
+		}},
+		{Name: "deflate-stream/rate=20/burst=1", Servers: []result.Server{
+			rounds("agloop", perEvent.Key, 6), rounds("gws, takeover", perEvent.Key, 20), rounds("gorilla, no takeover", perEvent.Key, 15),
+		}},
 		{Name: "halfload/echo", Servers: []result.Server{rounds("agloop", p99.Key, 900, 700, 800)}},
 		{Name: "halfload/stream", Servers: []result.Server{rounds("agloop", p99.Key, 1900)}},
 	}}
@@ -54,6 +63,13 @@ func TestTargets(t *testing.T) {
 		{"token streams, bursts of 4", missed, 0.4, "the worst is stream/rate=100/burst=8"},
 		{"token streams, bursts of 1", met, 0.5, "the worst is stream/rate=20/burst=1"},
 		{"token streams of runs with a log", missed, 1.7, "the worst is stream/rate=100/burst=8"},
+		{"idle connections over TLS that have carried nothing: at most 9", missed, 9300, ""},
+		{"idle connections over TLS that have carried nothing: at most half", met, 0.5, "against nbio"},
+		{"echo over TLS, 1 in flight", notMeasured, 0, "no case tls-echo"},
+		{"echo over TLS, 32 in flight", met, 0.25, "against gws"},
+		{"token streams over TLS", missed, 1.2, "the worst is tls-stream/rate=20/burst=1, against gws"},
+		{"compressed token streams: at most 0.27", notMeasured, 0, ""},
+		{"compressed token streams: less than half", met, 0.4, "the worst is deflate-stream/rate=20/burst=1, against gorilla, no takeover"},
 		{"half load, echo", met, 800, ""},
 		{"half load, token", missed, 1900, ""},
 		{"no allocation", met, 0, "2 tests"},

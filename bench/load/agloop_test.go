@@ -12,7 +12,12 @@ import (
 )
 
 // startAgloop starts agloop stream and returns what a load needs to know of it.
-func startAgloop(t *testing.T, program string) common {
+func startAgloop(t *testing.T, program string, flags ...string) common {
+	t.Helper()
+	return startMode(t, program, "stream", "/ws", flags...)
+}
+
+func startMode(t *testing.T, program, mode, path string, flags ...string) common {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -20,7 +25,7 @@ func startAgloop(t *testing.T, program string) common {
 	}
 	addr := ln.Addr().String()
 	ln.Close()
-	cmd := exec.Command(program, "stream", "--addr", addr, "--loops", "1")
+	cmd := exec.Command(program, append([]string{mode, "--addr", addr, "--loops", "1"}, flags...)...)
 	said, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -34,10 +39,10 @@ func startAgloop(t *testing.T, program string) common {
 	})
 	var line [100]byte // says that it listens
 	if n, err := said.Read(line[:]); err != nil || !strings.Contains(string(line[:n]), addr) {
-		t.Fatalf("agloop stream says %q, %v", line[:n], err)
+		t.Fatalf("agloop %s says %q, %v", mode, line[:n], err)
 	}
 	return common{
-		url: "ws://" + addr + "/ws", pid: cmd.Process.Pid, cpu: -1, bound: 16, protocol: protocolV1,
+		url: "ws://" + addr + path, pid: cmd.Process.Pid, cpu: -1, bound: 16, protocol: protocolV1,
 		limit: 20 * time.Second, drain: 5 * time.Second,
 	}
 }
@@ -97,6 +102,43 @@ func TestAgloop(t *testing.T) {
 			}
 		})
 	}
+
+	for _, flags := range [][]string{{"--tls-self-signed"}, {"--tls-self-signed", "--tls-trim"}} {
+		t.Run(strings.Join(flags, " "), func(t *testing.T) {
+			t.Parallel()
+			c := startMode(t, program, "echo", "/", flags...)
+			c.tls, c.protocol = true, ""
+			_, err := echoRun(&c, echoSettings{conns: 8, inflight: 4, size: 128, seconds: 0.2})
+			check(t, err, "")
+			_, err = idleRun(&c, 50, 64<<10, 10*time.Millisecond, 10*time.Millisecond)
+			check(t, err, "")
+			_, err = churnRun(&c, newChurnMode(0), 4, 0.2, 0)
+			check(t, err, "")
+			c.resume = true
+			m := newChurnMode(0)
+			m.bare = true
+			_, err = churnRun(&c, m, 1, 0.3, 0)
+			check(t, err, "")
+			if m.cycles < 2 || m.resumed != m.cycles-1 {
+				t.Errorf("%d of %d handshakes resumed a session", m.resumed, m.cycles)
+			}
+		})
+	}
+	t.Run("stream over TLS", func(t *testing.T) {
+		t.Parallel()
+		c := startAgloop(t, program, "--tls-self-signed")
+		c.tls = true
+		m := &streamMode{rate: 10, burst: 4, delta: 24, length: 1, exact: true}
+		r, err := streamRun(&c, m, 20, 10*time.Millisecond, 20*time.Second)
+		check(t, err, "")
+		if err == nil && value[uint64](t, r, "content_events") != 20*40 {
+			t.Errorf("report %s", r.text())
+		}
+		// Its figures come over TLS too.
+		runs := &runsMode{runs: 10, events: 100, rate: 50, burst: 10}
+		_, err = runsRun(&c, runs, 1, 128, 10*time.Millisecond)
+		check(t, err, "")
+	})
 
 	t.Run("viewers", func(t *testing.T) {
 		t.Parallel()

@@ -33,9 +33,10 @@ const (
 )
 
 type cycleConn struct {
-	phase churnPhase
-	begun int64 // when connect was called, or due
-	over  int64 // when the server's close frame came
+	phase   churnPhase
+	begun   int64 // when connect was called, or due
+	over    int64 // when the server's close frame came
+	resumed bool  // its TLS session goes on from an earlier one
 }
 
 // churnMode opens connections, sends one message on each, waits for its echo and closes them, a
@@ -49,8 +50,10 @@ type churnMode struct {
 	closeFrame []byte
 	count      uint32
 	cycles     uint64
+	resumed    uint64 // of them
 	cut        uint64 // connections the server left open
 	active     int
+	bare       bool // neither a message nor a farewell: only the opening is of interest
 	stopped    bool
 	measuring  bool
 	latency    latency
@@ -113,6 +116,13 @@ func (m *churnMode) cutOff(c *conn) error {
 }
 
 func (m *churnMode) onOpen(c *conn) error {
+	if c.tls != nil {
+		c.cycle.resumed = c.tls.tls.ConnectionState().DidResume
+	}
+	if m.bare {
+		m.done(c)
+		return m.e.cut(c)
+	}
 	c.cycle.phase = churnEcho
 	binary.LittleEndian.PutUint64(m.message[m.head:], stampOf(c.index, c.echo.sent)^mask8)
 	return m.e.send(c, m.message)
@@ -151,13 +161,20 @@ func (m *churnMode) onClose(c *conn, why string) error {
 	case churnClosing:
 		return fmt.Errorf("closed without a close frame: %s", why)
 	}
+	m.done(c)
+	return nil
+}
+
+func (m *churnMode) done(c *conn) {
 	c.cycle.phase = churnFree
 	m.cycles++
 	m.active--
+	if c.cycle.resumed {
+		m.resumed++
+	}
 	if m.measuring {
 		m.latency.record(m.e.stamp - c.cycle.begun)
 	}
-	return nil
 }
 
 func churnMain(args []string) (*common, *report, error) {
@@ -169,12 +186,27 @@ func churnMain(args []string) (*common, *report, error) {
 	seconds := fs.Float64("seconds", 8, "length of the measured window")
 	warm := fs.Duration("warm", 2*time.Second, "time before it")
 	fs.Parse(args)
-	r, err := churnRun(&c, *parallel, *rate, *seconds, *warm)
+	r, err := churnRun(&c, newChurnMode(*rate), *parallel, *seconds, *warm)
 	return &c, r, err
 }
 
-func churnRun(c *common, parallel int, rate, seconds float64, warm time.Duration) (*report, error) {
-	m := newChurnMode(rate)
+// handshakesMain is churn of connections that are reset as soon as they are open.
+func handshakesMain(args []string) (*common, *report, error) {
+	var c common
+	fs := flag.NewFlagSet("handshakes", flag.ExitOnError)
+	c.register(fs, "wss://127.0.0.1:9001/")
+	parallel := fs.Int("conns", 64, "connections at a time, at most")
+	rate := fs.Float64("rate", 0, "connections begun in a second; 0: the next when one is open")
+	seconds := fs.Float64("seconds", 8, "length of the measured window")
+	warm := fs.Duration("warm", 2*time.Second, "time before it")
+	fs.Parse(args)
+	m := newChurnMode(*rate)
+	m.bare = true
+	r, err := churnRun(&c, m, *parallel, *seconds, *warm)
+	return &c, r, err
+}
+
+func churnRun(c *common, m *churnMode, parallel int, seconds float64, warm time.Duration) (*report, error) {
 	e, err := c.start(parallel, m)
 	if err != nil {
 		return nil, err
@@ -186,15 +218,16 @@ func churnRun(c *common, parallel int, rate, seconds float64, warm time.Duration
 	if err := e.until(e.now()+int64(warm), nil); err != nil {
 		return nil, err
 	}
-	var before uint64
+	var before, resumed uint64
 	a, b, err := e.measure(c.pid, func(at int64) int64 {
-		m.measuring, before = true, m.cycles
+		m.measuring, before, resumed = true, m.cycles, m.resumed
 		return at + int64(seconds*1e9)
 	})
 	if err != nil {
 		return nil, err
 	}
 	done := m.cycles - before
+	resumed = m.resumed - resumed
 	m.measuring, m.stopped = false, true
 	all := func() bool { return m.active == 0 }
 	if err := e.until(e.now()+int64(c.drain), all); err != nil {
@@ -205,11 +238,19 @@ func churnRun(c *common, parallel int, rate, seconds float64, warm time.Duration
 	}
 
 	var r report
-	r.add("mode", "churn")
+	mode := "churn"
+	if m.bare {
+		mode = "handshakes"
+	}
+	r.add("mode", mode)
 	r.add("parallel", parallel)
 	r.windowOf(a, b, c.pid, "conn", done)
-	if rate > 0 {
-		r.add("kept", round(float64(done)/rate/(float64(b.at-a.at)/1e9), 4))
+	r.add("conns_per_core_s", round(ratio(float64(done)*1e9, float64(b.server-a.server)), 0))
+	if m.pacer != nil {
+		r.add("kept", round(float64(done)*m.pacer.step/float64(b.at-a.at), 4))
+	}
+	if e.target.tls != nil {
+		r.add("resumed", round(ratio(float64(resumed), float64(done)), 4))
 	}
 	m.latency.report(&r, "")
 	r.add("left_open", m.cut)

@@ -55,7 +55,7 @@ func TestChurn(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			c := serve(t, tt.answer)
-			r, err := churnRun(&c, 3, 0, 0.1, 10*time.Millisecond)
+			r, err := churnRun(&c, newChurnMode(0), 3, 0.1, 10*time.Millisecond)
 			check(t, err, tt.want)
 			if err != nil {
 				return
@@ -77,7 +77,7 @@ func TestChurnLeftOpen(t *testing.T) {
 		talk(c, nil, good)
 		c.Read(make([]byte, 1)) // until the client is tired of it
 	})
-	r, err := churnRun(&c, 2, 0, 0.3, 0)
+	r, err := churnRun(&c, newChurnMode(0), 2, 0.3, 0)
 	check(t, err, "")
 	if err == nil && value[uint64](t, r, "left_open") == 0 {
 		t.Errorf("none was left open: %s", r.text())

@@ -10,6 +10,10 @@
 //	load resume --url ws://127.0.0.1:9002/ws     --pid PID --clients 2000
 //	load churn  --url ws://127.0.0.1:9001/       --pid PID --conns 64 --rate 8000
 //	load hold   --url ws://127.0.0.1:9002/ws     --conns 19000
+//	load echo   --url wss://127.0.0.1:9001/      --pid PID --conns 64
+//	load idle   --url wss://127.0.0.1:9001/      --pid PID --conns 5000 --message 65536
+//	load stream --url ws://127.0.0.1:9002/ws     --pid PID --runs 1000 --delta 40 --deflate takeover
+//	load handshakes --url wss://127.0.0.1:9001/  --pid PID --rate 500
 //
 // It prints one line of key=value; with --json that line goes to stderr and stdout carries one JSON
 // object. It ends with status 1 when a message was lost, changed, reordered or malformed: figures
@@ -36,6 +40,21 @@
 // is cut off with a reset after 100 ms; left_open counts those, and their latency ends at the close
 // frame.
 //
+// idle with --message has each connection send one message and get it back before it rests: what a server keeps of the buffers that
+// this took is in the memory then, and in the figure for a connection.
+//
+// With --tls, or wss:// in the URL, all modes but hold speak TLS. The certificate is not checked. crypto/tls runs on the load's one
+// thread: it reads from memory what the load has received, and all records of one read are decrypted before their frames are handled
+// and answered in one write. A handshake does as much work for the load as for the server, so a closed loop of handshakes has both at
+// their limit at once: their CPU wants --rate. handshakes is churn without echo and farewell: connect, handshake, upgrade, reset.
+// Without --resume-sessions every handshake is a full one; with it a connection offers the ticket of an earlier one, and resumed is
+// the share of those that the server took. conns_per_core_s is how many a core of the server could do in a second by its CPU.
+//
+// stream with --deflate offers compression (RFC 7692) and fails if the server does not take it. Every message is inflated, with one
+// reader for all messages of a connection where the server keeps a context. wire_bytes_per_event counts frames with their headers, as
+// they came, and wire_share is that by the bytes they would be without compression; TLS is in neither. bytes_per_conn is what the
+// server's memory has grown by since before the connections were opened, garbage included.
+//
 // With --protocol agloop.v1.json runs have a log (docs/protocol.md): stream, fanout and runs then follow
 // the selectors of each connection, and a gap between offsets is an error, as is a refusal. fanout has
 // runs in the place of its publisher, each with so many viewers, and frames of the same size; the
@@ -55,6 +74,6 @@
 // Everything between two waits for events is written to cost as little as possible, so that the
 // server is the bottleneck: sockets are edge-triggered and read once for each event, the clock is
 // read once for each read, frames are built once, one buffer serves every read, the measured part
-// allocates nothing but where it decodes one event in 61 for a check, and system calls that cannot
-// block skip the Go scheduler.
+// allocates nothing but where it decodes one event in 61 for a check or where crypto/tls does, and
+// system calls that cannot block skip the Go scheduler.
 package main

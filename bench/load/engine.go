@@ -14,6 +14,7 @@ type state uint8
 const (
 	idle state = iota
 	connecting
+	securing // the TLS handshake
 	upgrading
 	open
 	closed
@@ -34,30 +35,35 @@ type lifecycle interface {
 }
 
 type conn struct {
-	fd     int32
-	index  int32
-	state  state
-	armed  bool   // waits for EPOLLOUT
-	tail   []byte // bytes of a frame that has not all come; empty nearly always
-	out    []byte // bytes the kernel did not take
-	echo   echoConn
-	run    runConn
-	wire   wireConn
-	resume resumeConn
-	cycle  cycleConn
-	fanout fanoutConn
+	fd      int32
+	index   int32
+	state   state
+	armed   bool   // waits for EPOLLOUT
+	tail    []byte // bytes of a frame that has not all come; empty nearly always
+	out     []byte // bytes the kernel did not take
+	tls     *secured
+	deflate *inflater
+	echo    echoConn
+	run     runConn
+	wire    wireConn
+	resume  resumeConn
+	cycle   cycleConn
+	fanout  fanoutConn
 }
 
 type engine struct {
-	ep     int
-	mode   mode
-	life   lifecycle // the mode again, or nil
-	target target
-	from   sources
-	conns  []conn
-	evs    []unix.EpollEvent
-	buf    []byte
-	base   time.Time
+	ep       int
+	mode     mode
+	life     lifecycle // the mode again, or nil
+	target   target
+	from     sources
+	conns    []conn
+	evs      []unix.EpollEvent
+	buf      []byte // what was read; with TLS, decrypted
+	cipher   []byte // with TLS, what was read
+	sealed   []byte // with TLS, what is to be sent
+	deflated inflating
+	base     time.Time
 
 	ownCore bool  // nobody else runs here
 	awake   bool  // polls without sleeping while it waits
@@ -77,7 +83,9 @@ type engine struct {
 
 	stamp  int64  // when the present read returned; the clock is read once for each
 	reads  uint64 // reads that brought frames
-	frames uint64 // data frames
+	frames uint64 // data frames, or messages where they are compressed
+	wire   uint64 // bytes of the data frames, their headers included
+	plain  uint64 // and what they would be, not compressed and each message in one frame
 	pings  uint64
 }
 
@@ -90,10 +98,15 @@ func newEngine(t target, conns, bound int, m mode) (*engine, error) {
 		return nil, err
 	}
 	life, _ := m.(lifecycle)
-	return &engine{
+	e := &engine{
 		ep: ep, mode: m, life: life, target: t, dial: conns, bound: bound,
 		conns: make([]conn, conns), evs: make([]unix.EpollEvent, 1024), buf: make([]byte, readBuffer), base: time.Now(),
-	}, nil
+	}
+	if t.tls != nil {
+		e.cipher = make([]byte, sealedBuffer)
+		e.buf = make([]byte, readBuffer+sealedBuffer+restOfRecord)
+	}
+	return e, nil
 }
 
 // now is nanoseconds on the monotonic clock since the engine began.
@@ -216,7 +229,11 @@ func (e *engine) serve(c *conn, events uint32) error {
 func (e *engine) read(c *conn, events uint32) error {
 	for {
 		kept := copy(e.buf, c.tail)
-		n, errno := sysRead(c.fd, e.buf[kept:])
+		into := e.buf[kept:]
+		if c.tls != nil {
+			into = e.cipher
+		}
+		n, errno := sysRead(c.fd, into)
 		e.stamp = e.now()
 		switch {
 		case errno == unix.EINTR:
@@ -228,12 +245,23 @@ func (e *engine) read(c *conn, events uint32) error {
 		case n == 0:
 			return e.close(c, endOfStream)
 		}
-		c.tail = c.tail[:0]
-		if err := e.handleFrames(c, e.buf[:kept+n]); err != nil || c.state == closed {
-			return err
+		full, end := n == len(into), false
+		if c.tls != nil {
+			var err error
+			if n, end, err = e.unseal(c, e.cipher[:n], e.buf[kept:]); err != nil || c.state == closed {
+				return err
+			}
+		}
+		if n > 0 {
+			c.tail = c.tail[:0]
+			if err := e.handleFrames(c, e.buf[:kept+n]); err != nil || c.state == closed {
+				return err
+			}
 		}
 		switch {
-		case kept+n == len(e.buf):
+		case end:
+			return e.close(c, endOfStream)
+		case full:
 		case events&(unix.EPOLLERR|unix.EPOLLHUP) != 0:
 		case events&unix.EPOLLRDHUP != 0:
 			return e.close(c, endOfStream)
@@ -273,6 +301,22 @@ func (e *engine) handleFrames(c *conn, b []byte) error {
 			break
 		}
 		b = b[took:]
+		if f.op <= opBinary {
+			e.wire += uint64(took)
+			if c.deflate != nil {
+				var whole bool
+				if f, whole, err = c.deflate.take(f, &e.deflated); err != nil {
+					return err
+				} else if !whole {
+					continue
+				}
+				took = headerSize(len(f.payload)) + len(f.payload)
+			}
+			e.plain += uint64(took)
+		}
+		if f.rsv1 {
+			return errReserved
+		}
 		if f.op > opBinary || f.op == opContinuation || !f.fin {
 			if err := e.handleOther(c, f); err != nil || c.state == closed {
 				return err
@@ -309,79 +353,4 @@ func (e *engine) handleOther(c *conn, f frame) error {
 		return e.close(c, why)
 	}
 	return errFragmented
-}
-
-// send writes b, and keeps what the kernel does not take.
-func (e *engine) send(c *conn, b []byte) error {
-	if len(c.out) > 0 {
-		c.out = append(c.out, b...)
-		return nil
-	}
-	n, errno := sysWrite(c.fd, b)
-	if errno == unix.EAGAIN || errno == unix.EINTR {
-		n = 0
-	} else if errno != 0 {
-		return e.close(c, errno.Error())
-	}
-	if n < len(b) {
-		c.out = append(c.out, b[n:]...)
-		return e.arm(c, true)
-	}
-	return nil
-}
-
-func (e *engine) flush(c *conn) error {
-	n, errno := sysWrite(c.fd, c.out)
-	if errno == unix.EAGAIN || errno == unix.EINTR {
-		return nil
-	} else if errno != 0 {
-		return e.close(c, errno.Error())
-	}
-	c.out = c.out[:copy(c.out, c.out[n:])]
-	if len(c.out) > 0 {
-		return nil
-	}
-	return e.arm(c, false)
-}
-
-func (e *engine) arm(c *conn, write bool) error {
-	if c.armed == write {
-		return nil
-	}
-	c.armed = write
-	return e.watch(unix.EPOLL_CTL_MOD, c)
-}
-
-func (e *engine) watch(op int, c *conn) error {
-	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLET, Fd: c.index}
-	if c.armed {
-		ev.Events |= unix.EPOLLOUT
-	}
-	return unix.EpollCtl(e.ep, op, int(c.fd), &ev)
-}
-
-// close removes the connection. The mode reports whether that is an error.
-func (e *engine) close(c *conn, why string) error {
-	was := c.state
-	unix.Close(int(c.fd))
-	c.state = closed
-	c.tail, c.out = c.tail[:0], c.out[:0]
-	if was != open {
-		return fmt.Errorf("during the handshake: %s", why)
-	}
-	return e.mode.onClose(c, why)
-}
-
-// cut ends a connection with a reset, of which the mode is not told. It leaves no TIME_WAIT behind.
-func (e *engine) cut(c *conn) error {
-	if c.state == idle || c.state == closed {
-		return nil
-	}
-	if err := unix.SetsockoptLinger(int(c.fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
-		return err
-	}
-	unix.Close(int(c.fd))
-	c.state = closed
-	c.tail, c.out = c.tail[:0], c.out[:0]
-	return nil
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/binary"
+	"strings"
 	"testing"
 	"time"
 
@@ -83,6 +84,37 @@ func TestReadsToTheEnd(t *testing.T) {
 	if m.messages != 2 || m.why != endOfStream {
 		t.Errorf("%d messages, then %q", m.messages, m.why)
 	}
+}
+
+// What is on the wire is counted, and what it would be without compression.
+func TestWireIsCounted(t *testing.T) {
+	m := &recorder{}
+	e, server := pair(t, m)
+	from := newDeflater(true, 6)
+	e.conns[0].deflate = takerOf(t, takeover)
+	wire, plain := 0, 0
+	for range 3 {
+		text := strings.Repeat("over and over ", 20)
+		f := serverFrame(opText, string(from.message([]byte(text))))
+		f[0] |= 0x40
+		unix.Write(server, f)
+		wire += len(f)
+		plain += len(serverFrame(opText, text))
+	}
+	unix.Write(server, serverFrame(opText, "hi"))
+	unix.Write(server, serverFrame(opPing, ""))
+	if err := e.until(e.now()+int64(time.Second), func() bool { return e.pings == 1 }); err != nil {
+		t.Fatal(err)
+	}
+	if m.messages != 4 || e.frames != 4 || e.wire != uint64(wire+4) || e.plain != uint64(plain+4) || e.wire >= e.plain/3 {
+		t.Errorf("%d messages, %d frames, %d and %d bytes; want %d and %d", m.messages, e.frames, e.wire, e.plain, wire+4, plain+4)
+	}
+	f := serverFrame(opText, "compressed")
+	f[0] |= 0x40
+	e.conns[0].deflate = nil
+	unix.Write(server, f)
+	err := e.until(e.now()+int64(time.Second), func() bool { return m.messages > 4 })
+	check(t, err, errReserved.Error())
 }
 
 type recorder struct {

@@ -31,6 +31,7 @@ const readBuffer = 1 << 20
 type frame struct {
 	op      byte
 	fin     bool
+	rsv1    bool // compressed, where that was agreed on
 	payload []byte
 }
 
@@ -44,8 +45,8 @@ func parseFrame(b []byte) (f frame, n int, err error) {
 	if b1&0x80 != 0 {
 		return f, 0, errMasked
 	}
-	f.op, f.fin = b0&0x0f, b0&0x80 != 0
-	if b0&0x70 != 0 || f.op > opPong || (f.op > opBinary && f.op < opClose) {
+	f.op, f.fin, f.rsv1 = b0&0x0f, b0&0x80 != 0, b0&0x40 != 0
+	if b0&0x30 != 0 || (f.rsv1 && f.op >= opClose) || f.op > opPong || (f.op > opBinary && f.op < opClose) {
 		return f, 0, errReserved
 	}
 	if f.op >= opClose && (!f.fin || b1 > 125) {

@@ -34,7 +34,8 @@ func TestParseFrame(t *testing.T) {
 		{"close", "\x88\x02\x03\xe8", opClose, true, 2, 4, nil},
 
 		{"masked", "\x81\x82\x00\x00\x00\x00hi", 0, false, 0, 0, errMasked},
-		{"reserved bit", "\xc1\x00", 0, false, 0, 0, errReserved},
+		{"reserved bit", "\xa1\x00", 0, false, 0, 0, errReserved},
+		{"reserved bit of a ping", "\xc9\x00", 0, false, 0, 0, errReserved},
 		{"reserved data opcode", "\x83\x00", 0, false, 0, 0, errReserved},
 		{"reserved control opcode", "\x8b\x00", 0, false, 0, 0, errReserved},
 		{"fragmented ping", "\x09\x00", 0, false, 0, 0, errControl},

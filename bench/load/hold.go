@@ -57,6 +57,9 @@ func holdRun(c *common, m *holdMode, conns int) error {
 	if m.rate < 1 || m.burst < 1 || m.delta < 1 || m.length < 1 || m.every < 1 {
 		return errors.New("--rate, --burst, --delta, --seconds and --every lie above 0")
 	}
+	if c.tls {
+		return errors.New("--tls: pongs are read as they come from the socket")
+	}
 	m.exact, m.interval, m.latency = true, int64(time.Second)/int64(m.rate), newLatency()
 	e, err := c.start(conns, m)
 	if err != nil {

@@ -30,6 +30,10 @@ func serveConns(t *testing.T, handle func(net.Conn)) common {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serveOn(t, ln, "ws", handle)
+}
+
+func serveOn(t *testing.T, ln net.Listener, scheme string, handle func(net.Conn)) common {
 	t.Cleanup(func() { ln.Close() })
 	go func() {
 		for {
@@ -44,7 +48,7 @@ func serveConns(t *testing.T, handle func(net.Conn)) common {
 		}
 	}()
 	return common{
-		url: "ws://" + ln.Addr().String() + "/", pid: os.Getpid(), cpu: -1, bound: 4,
+		url: scheme + "://" + ln.Addr().String() + "/", pid: os.Getpid(), cpu: -1, bound: 4,
 		limit: 5 * time.Second, drain: 300 * time.Millisecond,
 	}
 }
@@ -241,9 +245,9 @@ func TestStreamDue(t *testing.T) {
 
 func TestIdle(t *testing.T) {
 	c := serve(t, func(int, byte, []byte) []byte { return nil })
-	r, err := idleRun(&c, 20, 20*time.Millisecond, 10*time.Millisecond)
+	r, err := idleRun(&c, 20, 0, 20*time.Millisecond, 10*time.Millisecond)
 	check(t, err, "")
-	if err == nil && !strings.Contains(string(r.text()), "conns=20 bytes_per_conn=") {
+	if err == nil && !strings.Contains(string(r.text()), "conns=20 message=0 bytes_per_conn=") {
 		t.Errorf("report %s", r.text())
 	}
 }

@@ -3,6 +3,8 @@
 package main
 
 import (
+	"crypto/tls"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -13,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const usage = "usage: load idle|echo|stream|fanout|churn|runs|resume|hold [flags]; load MODE -h lists the flags"
+const usage = "usage: load idle|echo|stream|fanout|churn|handshakes|runs|resume|hold [flags]; load MODE -h lists the flags"
 
 // common are the flags every mode has.
 type common struct {
@@ -24,9 +26,13 @@ type common struct {
 	limit time.Duration
 	drain time.Duration // longest silence while waiting for the last replies
 	json  bool
+	tls   bool
+	// resume has connections go on from the TLS session of an earlier one.
+	resume bool
 
 	source      string
 	protocol    string // the subprotocol to offer; "": none
+	deflate     string // what to offer of compression; "": nothing
 	serverCores float64
 }
 
@@ -41,6 +47,8 @@ func (c *common) register(fs *flag.FlagSet, url string) {
 		"(default 127.0.0.2 if they are more)")
 	fs.Float64Var(&c.serverCores, "server-cores", 0, "cores the server may use, to tell whether it was the bottleneck "+
 		"(0: as many as it is bound to)")
+	fs.BoolVar(&c.tls, "tls", false, "speak TLS, as with wss:// in --url")
+	fs.BoolVar(&c.resume, "resume-sessions", false, "over TLS: use the tickets that earlier connections got")
 	fs.BoolVar(&c.json, "json", false, "print one JSON object on stdout, the key=value line on stderr")
 }
 
@@ -70,6 +78,9 @@ func (c *common) openAll(e *engine) error {
 	return nil
 }
 
+// memoryLimit is when the collector runs after all.
+const memoryLimit = 4 << 30
+
 func main() {
 	// One thread does everything and allocates nothing while it measures, so the collector would
 	// only disturb.
@@ -81,14 +92,15 @@ func main() {
 		os.Exit(2)
 	}
 	modes := map[string]func([]string) (*common, *report, error){
-		"idle":   idleMain,
-		"echo":   echoMain,
-		"stream": streamMain,
-		"fanout": fanoutMain,
-		"churn":  churnMain,
-		"hold":   holdMain,
-		"runs":   runsMain,
-		"resume": resumeMain,
+		"idle":       idleMain,
+		"echo":       echoMain,
+		"stream":     streamMain,
+		"fanout":     fanoutMain,
+		"churn":      churnMain,
+		"handshakes": handshakesMain,
+		"hold":       holdMain,
+		"runs":       runsMain,
+		"resume":     resumeMain,
 	}
 	run := modes[os.Args[1]]
 	if run == nil {
@@ -114,7 +126,23 @@ func (c *common) start(conns int, m mode) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.offer(c.protocol)
+	if c.tls && t.tls == nil {
+		t.secure()
+	}
+	if c.resume && t.tls == nil {
+		return nil, errors.New("--resume-sessions needs TLS")
+	}
+	if c.resume {
+		t.tls.ClientSessionCache = tls.NewLRUClientSessionCache(0)
+	}
+	if t.tls != nil {
+		// crypto/tls allocates. The collector is to stay away from the measured part all the same.
+		debug.SetMemoryLimit(memoryLimit)
+	}
+	if c.deflate != "" && deflateOffers[c.deflate] == "" {
+		return nil, fmt.Errorf("--deflate is %s or %s", takeover, noTakeover)
+	}
+	t.offer(c.protocol, deflateOffers[c.deflate])
 	if c.cpu >= 0 {
 		if err := pin(c.cpu); err != nil {
 			return nil, err

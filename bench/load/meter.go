@@ -15,6 +15,8 @@ type meter struct {
 	load   time.Duration // likewise, without waiting awake
 	reads  uint64
 	frames uint64
+	wire   uint64
+	plain  uint64
 
 	user, sys  int64 // the server's CPU as the kernel splits it, in ticks
 	rss        int64
@@ -55,7 +57,7 @@ func (e *engine) meter(pid int) (m meter, err error) {
 
 // clocks is the quick part of a reading.
 func (e *engine) clocks(m *meter, pid int) (err error) {
-	m.at, m.reads, m.frames = e.now(), e.reads, e.frames
+	m.at, m.reads, m.frames, m.wire, m.plain = e.now(), e.reads, e.frames, e.wire, e.plain
 	if pid != 0 {
 		if m.server, err = cpuTime(pid); err != nil {
 			return fmt.Errorf("CPU of the server: %w", err)
@@ -73,6 +75,8 @@ func (m *meter) lengthen(a, b meter) {
 	m.load += b.load - a.load
 	m.reads += b.reads - a.reads
 	m.frames += b.frames - a.frames
+	m.wire += b.wire - a.wire
+	m.plain += b.plain - a.plain
 	m.user += b.user - a.user
 	m.sys += b.sys - a.sys
 	m.steal += b.steal - a.steal

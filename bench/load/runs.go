@@ -252,8 +252,13 @@ func (m *runsMode) stats(c *common, viewers int) (s runStats, err error) {
 		return s, err
 	}
 	u.Scheme, u.Path = "http", "/stats"
+	if m.e.target.tls != nil {
+		u.Scheme = "https"
+	}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: m.e.target.tls}}
+	defer client.CloseIdleConnections()
 	for deadline := m.e.now() + int64(c.drain); ; {
-		a, err := http.Get(u.String())
+		a, err := client.Get(u.String())
 		if err != nil {
 			return s, err
 		}

@@ -218,6 +218,7 @@ func streamMain(args []string) (*common, *report, error) {
 	warm := fs.Duration("warm", 2*time.Second, "time between the last run's input and the window")
 	late := fs.Duration("late", 30*time.Second, "how much later than asked the last run may finish")
 	c.offerFlag(fs)
+	fs.StringVar(&c.deflate, "deflate", "", "offer compression, with a `context` between messages: "+takeover+" or "+noTakeover)
 	fs.BoolVar(&m.exact, "exact", true, "a run must have rate × seconds × burst content events, no more and no fewer")
 	fs.Parse(args)
 	r, err := streamRun(&c, m, *runs, *warm, *late)
@@ -240,9 +241,16 @@ func streamRun(c *common, m *streamMode, runs int, warm, late time.Duration) (*r
 		return nil, err
 	}
 	m.e, m.interval, m.latency, e.openLoop = e, interval, newLatency(), true
+	var before int64
+	if c.pid != 0 {
+		if before, err = residentSet(c.pid); err != nil {
+			return nil, err
+		}
+	}
 	if err := c.openAll(e); err != nil {
 		return nil, err
 	}
+	agreed := e.conns[0].deflate
 	begin := e.now()
 	if err := m.startAll(interval); err != nil {
 		return nil, err
@@ -280,6 +288,16 @@ func streamRun(c *common, m *streamMode, runs int, warm, late time.Duration) (*r
 	r.window(a, b, c.pid, cmp.Or(m.what, "event"))
 	m.latency.report(&r, "")
 	r.kept(a, b, asked)
+	if c.pid != 0 {
+		r.add("bytes_per_conn", round(float64(b.rss-before)/float64(conns), 1))
+	}
+	events := float64(b.frames - a.frames)
+	r.add("wire_bytes_per_event", round(ratio(float64(b.wire-a.wire), events), 2))
+	r.add("plain_bytes_per_event", round(ratio(float64(b.plain-a.plain), events), 2))
+	r.add("wire_share", round(ratio(float64(b.wire-a.wire), float64(b.plain-a.plain)), 4))
+	if agreed != nil {
+		r.add("takeover", agreed.takeover)
+	}
 	r.add("finished", m.finished)
 	r.add("content_events", m.contents)
 	r.add("last_finish_s", round(float64(e.now()-begin)/1e9, 2))

@@ -81,12 +81,13 @@ func TestReadmeHasTheMainMeasures(t *testing.T) {
 		"| median | agloop | floor (C, epoll) | gnet | uWebSockets | gorilla | gws | nbio | coder | gobwas |",
 		"| Memory per idle connection", "128 B, 1 in flight", "128 B, 32 in flight", "bursts of 1,", "bursts of 4,",
 		"bursts of 8,", "100 viewers of each run", "per live run", "first resumed event", "per delivery, 1000 connections", "per connection, 64 at a time",
+		"per connection over TLS, B", "per connection over TLS, behind",
 	} {
 		if !strings.Contains(table, want) {
 			t.Errorf("no %q in\n%s", want, table)
 		}
 	}
-	if lines := strings.Count(table, "\n"); lines != 2+11 {
+	if lines := strings.Count(table, "\n"); lines != 2+13 {
 		t.Errorf("%d lines", lines)
 	}
 }

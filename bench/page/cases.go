@@ -53,6 +53,23 @@ var groups = []struct{ name, title, text string }{
 		"churn", "Connection churn",
 		"Connect, upgrade, one echo, close handshake, again. CPU time per connection.",
 	}, {
+		"tls-idle", "Idle memory over TLS",
+		"As idle memory, over TLS 1.3. What a connection keeps of the buffers it once needed shows behind a message of 64 KiB each way.",
+	}, {
+		"tls-echo", "Echo over TLS",
+		"The same echo over TLS 1.3. What a server writes at once is one record, or a few; CPU time per message.",
+	}, {
+		"tls-stream", "Token streams over TLS",
+		"As token streams, over TLS 1.3. CPU time per event.",
+	}, {
+		"tls-handshakes", "TLS handshakes",
+		"Connect, handshake, upgrade, again; a key of ECDSA P-256, and the key exchange that each library has by default. CPU time per " +
+			"connection.",
+	}, {
+		"deflate-stream", "Compressed token streams",
+		"As token streams, with permessage-deflate, as each library does it by default, but of all events. All agents say the same. CPU " +
+			"time per event; beside it stand the bytes on the wire.",
+	}, {
 		"tags", "Build tags",
 		"What build tags save or cost.",
 	},

@@ -2,6 +2,7 @@ package page
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -52,9 +53,20 @@ func part(name, key string) string {
 func spoken(p string) string {
 	k, v, ok := strings.Cut(p, "=")
 	if !ok {
+		switch p {
+		case "tls-idle":
+			return "before any message"
+		case "tls-idle-after":
+			return "at rest again"
+		}
 		return p
 	}
 	switch k {
+	case "message":
+		if n, err := strconv.Atoi(v); err == nil && n%1024 == 0 {
+			return "message of " + thousands(strconv.Itoa(n/1024)) + noBreak + "KiB"
+		}
+		return "message of " + thousands(v) + noBreak + "B"
 	case "size":
 		return thousands(v) + noBreak + "B"
 	case "inflight":

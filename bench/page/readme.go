@@ -62,8 +62,8 @@ func named(c *result.Case, name string) *result.Server {
 }
 
 // mainCases are idle memory, echoes of 128 bytes with 1 and 32 in flight, bursts of 1, 4 and 8 at
-// one rate, the most viewers of a run, the memory of live runs, coming back, the largest fan-out and
-// churn.
+// one rate, the most viewers of a run, the memory of live runs, coming back, the largest fan-out,
+// churn, and the same over TLS.
 func mainCases(run *result.Run) []*result.Case {
 	var out []*result.Case
 	pick := func(group string, want func(*result.Case) bool, most int) {
@@ -96,6 +96,10 @@ func mainCases(run *result.Run) []*result.Case {
 	pick("resume", any, 1)
 	pick("fanout", func(c *result.Case) bool { return c == largest(run, "fanout") }, 1)
 	pick("churn", any, 1)
+	pick("tls-idle", any, 2)
+	pick("tls-echo", any, 2)
+	pick("tls-stream", func(c *result.Case) bool { return oneOf(c, "burst", "4") }, 1)
+	pick("tls-handshakes", any, 1)
 	return out
 }
 

@@ -156,6 +156,25 @@ func sample() *result.Run {
 		result.Measure{Key: "server_us_per_conn", Name: "server CPU per connection", Unit: "µs"}, nil, nil,
 		func(k cost) float64 { return 55 + 9*k.message })
 	refuse(churn, "coder", "failed: server: ended by itself: exit status 2 after too many open files", rounds)
+	secure := []result.Server{}
+	for _, after := range []string{"", "-after"} {
+		name, title := "tls-idle"+after+"/conns=5000", "memory per connection over TLS"
+		if after != "" {
+			name, title = name+"/message=65536", title+", behind a message"
+		}
+		c := add(name, "tls-idle", title, perIdle, nil, nil, func(k cost) float64 { return 9000 + k.idle })
+		secure = append(secure[:0], c.Servers[0], c.Servers[1], c.Servers[4])
+		secure[1].Name = "agloop, TLS trimmed"
+		c.Servers = slices.Clone(secure)
+	}
+	for _, burst := range []int{1, 4} {
+		c := add(fmt.Sprintf("deflate-stream/rate=20/burst=%d", burst), "deflate-stream", fmt.Sprintf("server CPU, compressed, bursts of %d", burst),
+			result.Measure{Key: "server_us_per_event", Name: "server CPU per event", Unit: "µs"}, nil,
+			&result.Sweep{Plot: "burst", Axis: "events in a burst", X: float64(burst)},
+			func(k cost) float64 { return 2 + k.message })
+		c.Servers = []result.Server{c.Servers[0], c.Servers[4], c.Servers[5], c.Servers[7]}
+		c.Servers[1].Name, c.Servers[2].Name, c.Servers[3].Name = "gorilla, no takeover", "gws, takeover", "coder, takeover"
+	}
 	tags := add("tags/poll_opt", "tags", "server CPU per echo, 128 B, 32 in flight, by build tag", perMsg, nil, nil,
 		func(k cost) float64 { return k.message })
 	tags.Servers = tags.Servers[:3]

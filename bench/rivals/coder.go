@@ -5,17 +5,27 @@ import (
 	"net/http"
 
 	"github.com/coder/websocket"
+	"github.com/coder/websocket/wsjson"
 )
 
-func serveCoder(addr string, _ int) error {
+var coderOptions = websocket.AcceptOptions{InsecureSkipVerify: true, CompressionThreshold: leastDeflated}
+
+func serveCoder(s setup) error {
+	switch s.deflate {
+	case "takeover":
+		coderOptions.CompressionMode = websocket.CompressionContextTakeover
+	case "none":
+		coderOptions.CompressionMode = websocket.CompressionNoContextTakeover
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", coderEcho)
+	mux.HandleFunc(streamPath, coderStream)
 	mux.HandleFunc(fanoutPath, new(coderHub).serve)
-	return http.ListenAndServe(addr, mux)
+	return s.serveHTTP(mux)
 }
 
 func coderAccept(w http.ResponseWriter, r *http.Request) (*websocket.Conn, error) {
-	c, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
+	c, err := websocket.Accept(w, r, &coderOptions)
 	if err != nil {
 		return nil, err
 	}
@@ -39,6 +49,24 @@ func coderEcho(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+}
+
+// coderStream has the run on the goroutine of its connection, and a Write for each event.
+func coderStream(w http.ResponseWriter, r *http.Request) {
+	c, err := coderAccept(w, r)
+	if err != nil {
+		return
+	}
+	defer c.CloseNow()
+	ctx := context.Background()
+	var in runInput
+	if err := wsjson.Read(ctx, c, &in); err != nil {
+		return
+	}
+	if in.run(func(event []byte) error { return c.Write(ctx, websocket.MessageText, event) }) != nil {
+		return
+	}
+	c.Close(websocket.StatusNormalClosure, "")
 }
 
 // coderHub fans out as the library's chat example does: a channel and a writing goroutine for each subscriber, and who

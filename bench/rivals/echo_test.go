@@ -2,6 +2,9 @@ package main
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/tls"
 	"fmt"
 	"testing"
 
@@ -87,6 +90,42 @@ func testEcho(t *testing.T, url string, dial func(t *testing.T, url string) peer
 			t.Error(err)
 		}
 	})
+}
+
+// Over TLS the same holds. The certificate is what load tools may check: for this machine, and of the kind that is asked for.
+func TestEchoOverTLS(t *testing.T) {
+	for name, dial := range map[string]func(t *testing.T, url string) peer{
+		"nbio": dialGorilla, "gobwas": dialGorilla, "gobwas-corked": dialGorilla, "gws": dialGorilla, "gorilla": dialCoder,
+		"coder": dialGorilla,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			addr := startRival(t, name, "--tls")
+			testEcho(t, "wss://"+addr+"/", dial)
+			testCertificate(t, addr)
+		})
+	}
+}
+
+func testCertificate(t *testing.T, addr string) {
+	c, err := tls.Dial("tcp", addr, trusting)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	state := c.ConnectionState()
+	cert := state.PeerCertificates[0]
+	if state.Version != tls.VersionTLS13 {
+		t.Errorf("it speaks %s", tls.VersionName(state.Version))
+	}
+	if key, ok := cert.PublicKey.(*ecdsa.PublicKey); !ok || key.Curve != elliptic.P256() {
+		t.Errorf("its key is a %T", cert.PublicKey)
+	}
+	for _, host := range []string{"localhost", "127.0.0.1", "::1"} {
+		if err := cert.VerifyHostname(host); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 func testEmpty(t *testing.T, url string, dial func(t *testing.T, url string) peer) {

@@ -38,13 +38,13 @@ func scratchOf(el gnet.EventLoop) *scratch {
 	return s.(*scratch)
 }
 
-func serveGnet(addr string, loops int) error {
+func serveGnet(s setup) error {
 	if os.Getenv("GOMAXPROCS") == "" {
 		// With a P to spare the scheduler's monitor leaves the loops' system calls alone.
-		runtime.GOMAXPROCS(loops + 1)
+		runtime.GOMAXPROCS(s.loops + 1)
 	}
-	return gnet.Run(&gnetServer{}, "tcp://"+addr,
-		gnet.WithNumEventLoop(loops), gnet.WithReusePort(true), gnet.WithReuseAddr(true))
+	return gnet.Run(&gnetServer{}, "tcp://"+s.addr,
+		gnet.WithNumEventLoop(s.loops), gnet.WithReusePort(true), gnet.WithReuseAddr(true))
 }
 
 func (g *gnetServer) OnTraffic(c gnet.Conn) gnet.Action {

@@ -12,15 +12,15 @@ import (
 
 // serveGobwas upgrades on the bare connection, gives it a goroutine and reads and writes it bare, as the library's README
 // does.
-func serveGobwas(addr string, _ int) error { return listenGobwas(addr, gobwasEcho) }
+func serveGobwas(s setup) error { return listenGobwas(s, gobwasEcho) }
 
 // serveGobwasCorked is the same tuned by hand: a buffer for reading, and answers that gather until the next read.
-func serveGobwasCorked(addr string, _ int) error { return listenGobwas(addr, gobwasCorked) }
+func serveGobwasCorked(s setup) error { return listenGobwas(s, gobwasCorked) }
 
-func listenGobwas(addr string, echo func(net.Conn) error) error {
+func listenGobwas(s setup, echo func(net.Conn) error) error {
 	wsutil.SetMaxMessageSize(16 << 20)
 	wsutil.SetPreallocLimit(1 << 20)
-	ln, err := net.Listen("tcp", addr)
+	ln, err := s.listen()
 	if err != nil {
 		return err
 	}

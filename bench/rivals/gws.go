@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"encoding/json"
 	"net"
 	"net/http"
 
@@ -10,21 +11,35 @@ import (
 
 // serveGws runs the library's own server, which is leaner than its upgrader behind net/http. Messages are handled one
 // by one on the goroutine of their connection, as is its default.
-func serveGws(addr string, _ int) error {
-	echo := gws.NewServer(&gwsEcho{}, nil)
-	fanout := gws.NewUpgrader(&gwsFanout{}, nil)
+func serveGws(s setup) error {
+	options := func() *gws.ServerOption { // which the library fills in
+		return &gws.ServerOption{PermessageDeflate: gws.PermessageDeflate{
+			Enabled: s.deflate != "", Threshold: leastDeflated,
+			ServerContextTakeover: s.deflate == "takeover", ClientContextTakeover: s.deflate == "takeover",
+		}}
+	}
+	echo := gws.NewServer(&gwsEcho{}, options())
+	others := map[string]*gws.Upgrader{
+		streamPath: gws.NewUpgrader(&gwsStream{}, options()),
+		fanoutPath: gws.NewUpgrader(&gwsFanout{}, options()),
+	}
 	echo.OnError = func(net.Conn, error) {} // the default logs each connection that ends before its upgrade
 	upgradeEcho := echo.OnRequest
 	echo.OnRequest = func(conn net.Conn, br *bufio.Reader, r *http.Request) {
-		if r.URL.Path != fanoutPath {
+		other := others[r.URL.Path]
+		if other == nil {
 			upgradeEcho(conn, br, r)
 			return
 		}
-		if c, err := fanout.UpgradeFromConn(conn, br, r); err == nil {
+		if c, err := other.UpgradeFromConn(conn, br, r); err == nil {
 			c.ReadLoop()
 		}
 	}
-	return echo.Run(addr)
+	ln, err := s.listen()
+	if err != nil {
+		return err
+	}
+	return echo.RunListener(ln)
 }
 
 type gwsEcho struct{ gws.BuiltinEventHandler }
@@ -36,6 +51,21 @@ func (*gwsEcho) OnPing(c *gws.Conn, payload []byte) {
 func (*gwsEcho) OnMessage(c *gws.Conn, m *gws.Message) {
 	defer m.Close()
 	c.WriteMessage(m.Opcode, m.Bytes())
+}
+
+// gwsStream has the run on the goroutine of its connection, and a WriteMessage for each event.
+type gwsStream struct{ gwsEcho }
+
+func (*gwsStream) OnMessage(c *gws.Conn, m *gws.Message) {
+	var in runInput
+	err := json.Unmarshal(m.Bytes(), &in)
+	m.Close()
+	if err == nil {
+		err = in.run(func(event []byte) error { return c.WriteMessage(gws.OpcodeText, event) })
+	}
+	if err == nil {
+		c.WriteClose(1000, nil)
+	}
 }
 
 // gwsFanout builds a message's frame once. The library queues it to each connection and writes from there.

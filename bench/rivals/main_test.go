@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -75,14 +76,25 @@ func start(t *testing.T, command string, args ...string) string {
 	}
 }
 
+// taken are the addresses that were given out.
+var taken sync.Map
+
+// freeAddr is an address of this process alone: on 127.0.0.1 a client of anybody could have the port before the server does.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	pid := os.Getpid()
+	host := net.IPv4(127, byte(64+pid>>16), byte(pid>>8), byte(pid)).String()
+	for {
+		ln, err := net.Listen("tcp", host+":0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr := ln.Addr().String()
+		ln.Close()
+		if _, before := taken.LoadOrStore(addr, true); !before {
+			return addr
+		}
 	}
-	defer ln.Close()
-	return ln.Addr().String()
 }
 
 func TestVersions(t *testing.T) {
@@ -110,7 +122,16 @@ func TestVersions(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	for _, args := range [][]string{nil, {"nobody"}, {"gws", "--loops", "0"}, {"gws", "more"}, {"gws", "--port", "1"}} {
+	for _, args := range [][]string{
+		nil,
+		{"nobody"},
+		{"gws", "--loops", "0"},
+		{"gws", "more"},
+		{"gws", "--port", "1"},
+		{"gnet", "--tls"},
+		{"gorilla", "--deflate", "takeover"},
+		{"nbio", "--deflate", "none"},
+	} {
 		var out, said bytes.Buffer
 		if code := run(args, &out, &said); code != 2 || said.Len() == 0 || out.Len() > 0 {
 			t.Errorf("rivals %q: status %d, said %q and %q; want 2 and words on stderr", args, code, &out, &said)

@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 
+	"github.com/lesismal/llib/std/crypto/tls"
 	"github.com/lesismal/nbio/logging"
 	"github.com/lesismal/nbio/nbhttp"
 	"github.com/lesismal/nbio/nbhttp/websocket"
@@ -10,21 +11,31 @@ import (
 
 // serveNbio runs nbio as its author benchmarks it: connections on the poller, payloads back to the pool after
 // OnMessage, no deadlines. Messages run on the engine's pool of goroutines, which is its default.
-func serveNbio(addr string, loops int) error {
+func serveNbio(s setup) error {
 	logging.SetLevel(logging.LevelError)
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", nbioHandler(nbioEcho()))
 	mux.HandleFunc(fanoutPath, nbioHandler(nbioFanout()))
-	engine := nbhttp.NewEngine(nbhttp.Config{
+	cfg := nbhttp.Config{
 		Network:                 "tcp",
-		Addrs:                   []string{addr},
-		NPoller:                 loops,
+		NPoller:                 s.loops,
 		Handler:                 mux,
 		IOMod:                   nbhttp.IOModNonBlocking,
 		ReleaseWebsocketPayload: true,
 		// Above 32 KiB the default splits a message into frames. No other server here does.
 		MaxWebsocketFramePayloadSize: websocket.DefaultMessageLengthLimit,
-	})
+	}
+	if s.tls {
+		// Its own TLS, a fork of crypto/tls that reads what has come and returns.
+		cert, err := tls.X509KeyPair(selfSigned())
+		if err != nil {
+			return err
+		}
+		cfg.AddrsTLS, cfg.TLSConfig = []string{s.addr}, &tls.Config{Certificates: []tls.Certificate{cert}}
+	} else {
+		cfg.Addrs = []string{s.addr}
+	}
+	engine := nbhttp.NewEngine(cfg)
 	if err := engine.Start(); err != nil {
 		return err
 	}

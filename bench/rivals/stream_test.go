@@ -7,10 +7,45 @@ import (
 	"github.com/coder/websocket"
 )
 
-func TestGorillaStream(t *testing.T) {
-	t.Parallel()
-	p := dialCoder(t, "ws://"+startRival(t, "gorilla")+"/ws")
-	const rate, burst, delta, seconds = 20, 3, 17, 1
+func TestStream(t *testing.T) {
+	for _, rival := range []string{"gws", "gorilla", "coder"} {
+		t.Run(rival, func(t *testing.T) {
+			t.Parallel()
+			p := dialCoder(t, "ws://"+startRival(t, rival)+streamPath)
+			testStream(t, p)
+			testFarewell(t, p)
+		})
+		t.Run(rival+" over TLS", func(t *testing.T) {
+			t.Parallel()
+			p := dialCoder(t, "wss://"+startRival(t, rival, "--tls")+streamPath)
+			testStream(t, p)
+			testFarewell(t, p)
+		})
+	}
+}
+
+// What is compressed says the same, in fewer bytes; with a context far fewer.
+func TestDeflatedStream(t *testing.T) {
+	for _, r := range rivals {
+		for _, deflate := range r.deflates {
+			t.Run(r.name+" "+deflate, func(t *testing.T) {
+				t.Parallel()
+				offer, most := "permessage-deflate; client_max_window_bits", 0.4
+				if deflate == "none" {
+					offer, most = "permessage-deflate; server_no_context_takeover; client_no_context_takeover", 0.99
+				}
+				p := dialDeflate(t, startRival(t, r.name, "--deflate", deflate), offer)
+				testStream(t, p)
+				if share := float64(p.wire) / float64(p.plain); p.plain == 0 || share > most {
+					t.Errorf("%d of %d bytes, which is %.2f; want at most %g", p.wire, p.plain, share, most)
+				}
+			})
+		}
+	}
+}
+
+func testStream(t *testing.T, p peer) {
+	const rate, burst, delta, seconds = 20, 3, 48, 1
 	in := runInput{ThreadID: "thread", RunID: "run"}
 	in.ForwardedProps.Rate, in.ForwardedProps.Burst = rate, burst
 	in.ForwardedProps.Delta, in.ForwardedProps.Seconds = delta, seconds
@@ -54,6 +89,9 @@ func TestGorillaStream(t *testing.T) {
 	if ev := next("RUN_FINISHED"); ev.ThreadID != "thread" || ev.RunID != "run" {
 		t.Errorf("run ended as %+v", ev)
 	}
+}
+
+func testFarewell(t *testing.T, p peer) {
 	if _, b, err := p.read(); websocket.CloseStatus(err) != websocket.StatusNormalClosure {
 		t.Errorf("after the run comes %q, %v; want close 1000", b, err)
 	}

@@ -29,6 +29,7 @@ type listening struct {
 	mounted   bool
 
 	tlsSelfSigned, tlsTrim bool
+	deflate, takeover      bool
 	tls                    *tls.Config // nil: plain
 }
 
@@ -40,6 +41,8 @@ func listenFlags(flags *flag.FlagSet, addr string) *listening {
 	flags.BoolVar(&l.mounted, "mounted", false, "take the connections over from net/http, as a server mounted in it does")
 	flags.BoolVar(&l.tlsSelfSigned, "tls-self-signed", false, "speak TLS, by a certificate for localhost that is made now and trusted by nobody")
 	flags.BoolVar(&l.tlsTrim, "tls-trim", false, "give back what crypto/tls keeps of large records")
+	flags.BoolVar(&l.deflate, "deflate", false, "compress messages for clients that offer it")
+	flags.BoolVar(&l.takeover, "deflate-takeover", false, "let such clients keep their context, too")
 	return l
 }
 

@@ -17,6 +17,7 @@ import (
 // secure has cfg speak TLS where that was asked for.
 func (l *listening) secure(cfg *server.Config) error {
 	cfg.TrimTLS = l.tlsTrim
+	cfg.Compression.Enabled, cfg.Compression.Takeover = l.deflate || l.takeover, l.takeover
 	if !l.tlsSelfSigned {
 		return nil
 	}

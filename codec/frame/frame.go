@@ -29,6 +29,7 @@ type Limits struct {
 	MaxMessage   int64 // payload bytes of one message, over all its fragments
 	MaxFragments int   // frames of one message; empty ones count
 	Server       bool  // we are the server: the peer's frames must be masked (RFC 6455 §5.1)
+	Deflate      bool  // messages may be compressed (RFC 7692 §6)
 }
 
 // MaxHeader is the longest header a frame can have, in bytes: two, an eight-byte length, and a
@@ -47,6 +48,10 @@ func parseHeader(b []byte, lim *Limits, fragmented bool) (h ws.Header, n int, er
 	h.Fin = b[0]&0x80 != 0
 	h.Rsv = b[0] >> 4 & 0x7
 	h.OpCode = ws.OpCode(b[0] & 0xF)
+	compressed := lim.Deflate && h.Rsv == rsv1 && (h.OpCode == ws.OpText || h.OpCode == ws.OpBinary)
+	if compressed {
+		h.Rsv = 0 // the only one that means something, and where it does
+	}
 	h.Masked = b[1]&0x80 != 0
 	h.Length = int64(b[1] & 0x7F)
 
@@ -73,6 +78,9 @@ func parseHeader(b []byte, lim *Limits, fragmented bool) (h ws.Header, n int, er
 	if cause := ws.CheckHeader(h, state); cause != nil {
 		return h, 0, protocolError(cause.Error())
 	}
+	if compressed {
+		h.Rsv = rsv1
+	}
 	if len(b) < n {
 		return h, 0, nil
 	}
@@ -96,6 +104,22 @@ func parseHeader(b []byte, lim *Limits, fragmented bool) (h ws.Header, n int, er
 		copy(h.Mask[:], b[lengthAt:n])
 	}
 	return h, n, nil
+}
+
+// rsv1 is the bit of a frame that begins a compressed message (RFC 7692 §6), as parseHeader has it, and
+// Compressed as it stands in the first byte of a frame.
+const (
+	rsv1       = 0b100
+	Compressed = 0b0_100_0000
+)
+
+// most is the largest payload of a message, in bytes. Deflating what cannot be compressed adds five
+// bytes to each 64 KiB, or to less.
+func (l *Limits) most(compressed bool) int64 {
+	if compressed {
+		return l.MaxMessage + l.MaxMessage>>10 + 64
+	}
+	return l.MaxMessage
 }
 
 // HeaderSize is the length of the header of a frame with n bytes of payload.
@@ -139,6 +163,21 @@ func putHeader(b []byte, op Opcode, n int, maskBit byte) {
 	default:
 		b[1] = byte(n) | maskBit
 	}
+}
+
+// HeaderLen is the length in bytes of the header at the start of b, which PutHeader or PutMasked made.
+func HeaderLen(b []byte) int {
+	size := 2
+	switch b[1] & 0x7F {
+	case 126:
+		size = 4
+	case 127:
+		size = 10
+	}
+	if b[1]&0x80 != 0 {
+		size += 4
+	}
+	return size
 }
 
 // SizeOf is the length in bytes of the frame at the start of b, header and payload. b must hold the

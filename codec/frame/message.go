@@ -14,6 +14,8 @@ import (
 type Message struct {
 	Opcode  Opcode
 	Payload []byte
+	// Deflated says that Payload is still to be inflated; nobody has looked whether it is UTF-8.
+	Deflated bool
 }
 
 // Whole parses the first frame of view if the frame is complete and a message by itself: a control
@@ -34,18 +36,19 @@ func Whole(view []byte, lim *Limits) (m Message, n int, err error) {
 	if size == 0 {
 		return m, 0, nil
 	}
-	if h.Length > lim.MaxMessage && !h.OpCode.IsControl() {
+	compressed := h.Rsv == rsv1
+	if h.Length > lim.most(compressed) && !h.OpCode.IsControl() {
 		return m, 0, errTooBig
 	}
 	if !h.Fin || int64(len(view)-size) < h.Length {
 		return m, 0, nil
 	}
 	n = size + int(h.Length)
-	m = Message{Opcode: Opcode(h.OpCode), Payload: view[size:n:n]}
+	m = Message{Opcode: Opcode(h.OpCode), Payload: view[size:n:n], Deflated: compressed}
 	if h.Masked {
 		ws.Cipher(m.Payload, h.Mask, 0)
 	}
-	if m.Opcode == Text && !validUTF8(m.Payload) {
+	if m.Opcode == Text && !compressed && !validUTF8(m.Payload) {
 		return m, n, errNotUTF8
 	}
 	return m, n, nil
@@ -93,6 +96,7 @@ type Reader struct {
 
 	msg     *bufpool.Buffer // data message so far
 	op      Opcode          // its opcode; 0: none is open
+	packed  bool            // it is compressed
 	frags   int             // its frames so far
 	checked int             // bytes of msg known to be UTF-8
 
@@ -149,7 +153,7 @@ func (r *Reader) Reset() {
 func (r *Reader) reclaim() {
 	if r.lent {
 		r.msg.Release()
-		r.msg, r.op, r.frags, r.checked, r.lent = nil, 0, 0, 0, false
+		r.msg, r.op, r.packed, r.frags, r.checked, r.lent = nil, 0, false, 0, 0, false
 	}
 }
 
@@ -167,11 +171,11 @@ func (r *Reader) header(view []byte, lim *Limits) (took int, err error) {
 	took = size - r.nhead
 	if !h.OpCode.IsControl() {
 		if r.op == 0 {
-			r.op = Opcode(h.OpCode)
+			r.op, r.packed = Opcode(h.OpCode), h.Rsv == rsv1
 			r.msg = bufpool.Get(0)
 		}
 		r.frags++
-		if h.Length > lim.MaxMessage-int64(len(r.msg.B)) {
+		if h.Length > lim.most(r.packed)-int64(len(r.msg.B)) {
 			return took, errTooBig
 		}
 		if r.frags > lim.MaxFragments {
@@ -200,7 +204,7 @@ func (r *Reader) payload(view []byte) (took int, done bool, err error) {
 	if r.frame.Masked {
 		ws.Cipher(r.msg.B[start:], r.frame.Mask, int(at&3))
 	}
-	if r.op == Text && !r.checkText(done && r.frame.Fin) {
+	if r.op == Text && !r.packed && !r.checkText(done && r.frame.Fin) {
 		return len(part), done, errNotUTF8
 	}
 	return len(part), done, nil
@@ -216,7 +220,7 @@ func (r *Reader) finish() (m Message, ok bool) {
 		return m, false
 	}
 	r.lent = true
-	return Message{Opcode: r.op, Payload: r.msg.B}, true
+	return Message{Opcode: r.op, Payload: r.msg.B, Deflated: r.packed}, true
 }
 
 // checkText reports whether the bytes received so far are UTF-8, apart from an incomplete character
@@ -237,6 +241,14 @@ func (r *Reader) checkText(last bool) bool {
 	}
 	r.checked += len(fresh)
 	return validUTF8(fresh)
+}
+
+// CheckText returns a *ProtocolError unless p, the payload of a text message, is UTF-8 (RFC 6455 §8.1).
+func CheckText(p []byte) error {
+	if !validUTF8(p) {
+		return errNotUTF8
+	}
+	return nil
 }
 
 // validUTF8 uses the faster check for each size: sonic's vector code is faster from about 64 bytes

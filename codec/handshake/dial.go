@@ -20,6 +20,8 @@ type DialRequest struct {
 	Key string
 	// Protocols are the offered subprotocols in order of preference.
 	Protocols []string
+	// Extensions is the value of Sec-WebSocket-Extensions, "" for none.
+	Extensions string
 	// Header holds further fields, such as Authorization, Cookie and Origin. The fields of the
 	// handshake itself may not stand in it.
 	Header http.Header
@@ -60,6 +62,11 @@ func AppendDialRequest(dst []byte, r DialRequest) ([]byte, error) {
 	if len(r.Protocols) > 0 {
 		dst = append(dst, "\r\n"...)
 	}
+	if r.Extensions != "" {
+		dst = append(dst, "Sec-WebSocket-Extensions: "...)
+		dst = append(dst, r.Extensions...)
+		dst = append(dst, "\r\n"...)
+	}
 	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
 		for _, value := range r.Header[name] {
 			dst = append(dst, name...)
@@ -82,6 +89,9 @@ func dialFault(r *DialRequest) string {
 	}
 	if !validKey(r.Key) {
 		return "bad key"
+	}
+	if !consistsOf(r.Extensions, valueByte) {
+		return "bad extensions"
 	}
 	for i, name := range r.Protocols {
 		// RFC 6455 §4.1 item 10: tokens, each offered once.

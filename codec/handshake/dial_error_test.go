@@ -46,7 +46,7 @@ func TestDialErrorTextOfAStranger(t *testing.T) {
 		{"", " \n", "403"},
 	} {
 		head := []byte(requestHead("HTTP/1.1 403 "+c.phrase, "Content-Type: text/plain"))
-		_, dialled := handshake.ParseDialResponse(head, testKey, nil)
+		_, dialled := handshake.ParseDialResponse(head, testKey, nil, nil)
 		for _, err := range []error{dialled, handshake.ParseConnectResponse(head)} {
 			e := err.(*handshake.DialError)
 			e.ReadResponse(head, strings.NewReader(c.body))

@@ -9,9 +9,10 @@ import (
 
 // ParseDialResponse checks one complete response head, as [ScanHead] measures it, against the key
 // and the subprotocols of the request. It returns the selected element of protocols, "" when the
-// server chose none. Anything but a valid 101 is a *[DialError], other interim responses included,
+// server chose none. extend judges the values of Sec-WebSocket-Extensions in the response, of which there
+// may be none; it is nil when no extension was asked for. Anything but a valid 101 is a *[DialError], other interim responses included,
 // which no server sends to a handshake in practice.
-func ParseDialResponse(head []byte, key string, protocols []string) (protocol string, err error) {
+func ParseDialResponse(head []byte, key string, protocols []string, extend func([]string) error) (protocol string, err error) {
 	line, rest, strict := cutLine(head)
 	status, text, ok := dialStatusLine(line)
 	if !ok {
@@ -26,7 +27,7 @@ func ParseDialResponse(head []byte, key string, protocols []string) (protocol st
 	}
 	// RFC 9110 §7.8 ties Upgrade to HTTP/1.1.
 	p.require(bytes.HasPrefix(line, []byte("HTTP/1.1 ")), "HTTP/1.1 required")
-	protocol = p.judge(key, protocols)
+	protocol = p.judge(key, protocols, extend)
 	if p.fault != "" {
 		return "", &DialError{Status: status, StatusText: text, Reason: p.fault}
 	}
@@ -78,7 +79,7 @@ type responseParser struct {
 	date       []byte
 	connection bool
 	coding     bool
-	extension  bool
+	extensions []string
 }
 
 func (p *responseParser) require(ok bool, fault string) {
@@ -124,7 +125,9 @@ func (p *responseParser) field(line []byte) {
 	case equalFold(name, "sec-websocket-protocol"):
 		p.setOnce(&p.protocol, value)
 	case equalFold(name, "sec-websocket-extensions"):
-		p.extension = p.extension || len(value) > 0
+		if len(value) > 0 {
+			p.extensions = append(p.extensions, string(value))
+		}
 	case equalFold(name, "content-length"):
 		p.setOnce(&p.length, value)
 	case equalFold(name, "transfer-encoding"):
@@ -151,13 +154,17 @@ func (p *responseParser) refusal(status int, text, reason string) *DialError {
 }
 
 // judge checks a 101, RFC 6455 §4.1, the list for the server's response.
-func (p *responseParser) judge(key string, protocols []string) (protocol string) {
+func (p *responseParser) judge(key string, protocols []string, extend func([]string) error) (protocol string) {
 	p.require(equalFold(p.upgrade, "websocket"), "missing or bad Upgrade") // item 2
 	p.require(p.connection, "Connection must name upgrade")                // item 3
 
 	var buf [28]byte
 	p.require(bytes.Equal(p.accept, appendAccept(buf[:0], key)), "missing or bad Sec-WebSocket-Accept") // item 4
-	p.require(!p.extension, "extension nobody asked for")                                               // item 5
+	if extend == nil {
+		p.require(p.extensions == nil, "extension nobody asked for") // item 5
+	} else if err := extend(p.extensions); err != nil {
+		p.require(false, err.Error())
+	}
 	// RFC 9112 §6.1 and RFC 9110 §8.6: a 1xx has no body. A proxy that trusts the length would take
 	// the frames for one.
 	p.require(!p.coding && (p.length == nil || string(p.length) == "0"), "body announced with 101")

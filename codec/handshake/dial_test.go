@@ -50,7 +50,7 @@ func TestDialMeetsUpgrade(t *testing.T) {
 			t.Fatalf("upgrade %v, err %v", upgrade, err)
 		}
 		chosen := handshake.SelectProtocol([]string{"agui.v1"}, req.Protocols())
-		got, err := handshake.ParseDialResponse(handshake.AppendSwitchingProtocols(nil, req.Key, chosen, nil), key, protocols)
+		got, err := handshake.ParseDialResponse(handshake.AppendSwitchingProtocols(nil, req.Key, chosen, "", nil), key, protocols, nil)
 		if err != nil || got != chosen || (chosen == "") != (protocols == nil) {
 			t.Fatalf("protocol %q, chosen %q, err %v", got, chosen, err)
 		}
@@ -147,7 +147,7 @@ func TestDialResponseGood(t *testing.T) {
 		if name == "lower case" {
 			c.head = "HTTP/1.1" + strings.Replace(c.head, "\r\n\r\n", "\r\nsec-websocket-accept: "+testAccept+"\r\n\r\n", 1)
 		}
-		got, err := handshake.ParseDialResponse([]byte(c.head), testKey, []string{"agui.v1", "agui.v0"})
+		got, err := handshake.ParseDialResponse([]byte(c.head), testKey, []string{"agui.v1", "agui.v0"}, nil)
 		if err != nil || got != c.protocol {
 			t.Errorf("%s: protocol %q, err %v\n%s", name, got, err, c.head)
 		}
@@ -216,7 +216,7 @@ func TestDialResponseBad(t *testing.T) {
 		"control in the phrase": {dialAnswer("HTTP/1.1 101 a\x00b"), 101, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			protocol, err := handshake.ParseDialResponse([]byte(c.head), testKey, []string{"agui.v1", "agui.v0"})
+			protocol, err := handshake.ParseDialResponse([]byte(c.head), testKey, []string{"agui.v1", "agui.v0"}, nil)
 			var failed *handshake.DialError
 			if !errors.As(err, &failed) || failed.Status != c.status || failed.RetryAfter != c.retry || protocol != "" {
 				t.Fatalf("protocol %q, err %#v, want status %d\n%q", protocol, err, c.status, c.head)
@@ -226,7 +226,7 @@ func TestDialResponseBad(t *testing.T) {
 			}
 		})
 	}
-	if _, err := handshake.ParseDialResponse([]byte(dialAnswer("+Sec-WebSocket-Protocol: a")), testKey, nil); err == nil {
+	if _, err := handshake.ParseDialResponse([]byte(dialAnswer("+Sec-WebSocket-Protocol: a")), testKey, nil, nil); err == nil {
 		t.Error("a protocol passes though none was offered")
 	}
 }
@@ -250,7 +250,7 @@ func FuzzDialResponse(f *testing.F) {
 			return
 		}
 		fuzzRefusal(t, data, head)
-		protocol, err := handshake.ParseDialResponse(data[:head], testKey, offers)
+		protocol, err := handshake.ParseDialResponse(data[:head], testKey, offers, nil)
 		if err != nil {
 			if protocol != "" || err.(*handshake.DialError).Status != 0 && err.(*handshake.DialError).Status < 100 {
 				t.Fatalf("protocol %q with %#v", protocol, err)

@@ -72,7 +72,7 @@ func TestAllocs(t *testing.T) {
 		if !upgrade || err != nil || policy.Check(req.Origin, req.Host, true) != nil || policy.Check(other, req.Host, true) == nil {
 			t.Fatal(upgrade, err)
 		}
-		dst = handshake.AppendSwitchingProtocols(dst[:0], req.Key, handshake.SelectProtocol(supported, req.Protocols()), nil)
+		dst = handshake.AppendSwitchingProtocols(dst[:0], req.Key, handshake.SelectProtocol(supported, req.Protocols()), "", nil)
 	}); n != 0 {
 		t.Errorf("a handshake allocates %v times", n)
 	}
@@ -168,7 +168,7 @@ func BenchmarkSwitchingProtocols(b *testing.B) {
 	dst, key := make([]byte, 0, 512), []byte(testKey)
 	b.ReportAllocs()
 	for b.Loop() {
-		dst = handshake.AppendSwitchingProtocols(dst[:0], key, "agui.v1", nil)
+		dst = handshake.AppendSwitchingProtocols(dst[:0], key, "agui.v1", "", nil)
 	}
 }
 
@@ -186,7 +186,7 @@ func BenchmarkDialResponse(b *testing.B) {
 	head, offers := []byte(dialAnswer("+Sec-WebSocket-Protocol: agui.v1")), []string{"agui.v1"}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := handshake.ParseDialResponse(head, testKey, offers); err != nil {
+		if _, err := handshake.ParseDialResponse(head, testKey, offers, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

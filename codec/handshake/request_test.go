@@ -146,7 +146,7 @@ func agree(t *testing.T, head []byte, req *handshake.Request) {
 	if err != nil {
 		t.Fatalf("gobwas/ws refuses an accepted head: %v\n%q", err, head)
 	}
-	ours := handshake.AppendSwitchingProtocols(nil, req.Key, hs.Protocol, nil)
+	ours := handshake.AppendSwitchingProtocols(nil, req.Key, hs.Protocol, "", nil)
 	if !bytes.Equal(ours, out.Bytes()) {
 		t.Fatalf("we answer\n%s\ngobwas/ws\n%s", ours, out.Bytes())
 	}

@@ -15,14 +15,19 @@ const acceptGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 // AppendSwitchingProtocols appends the response that accepts a handshake with this
 // Sec-WebSocket-Key. protocol is the selected subprotocol, "" for none; one that is not a token is
-// left out rather than echoed. header holds further fields, see [CheckHeader]; what that complains
+// left out rather than echoed. extensions is the value of Sec-WebSocket-Extensions, "" for none. header
+// holds further fields, see [CheckHeader]; what that complains
 // of is left out.
-func AppendSwitchingProtocols(dst, key []byte, protocol string, header http.Header) []byte {
+func AppendSwitchingProtocols(dst, key []byte, protocol, extensions string, header http.Header) []byte {
 	dst = append(dst, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
 	dst = appendAccept(dst, key)
 	if isToken(protocol) {
 		dst = append(dst, "\r\nSec-WebSocket-Protocol: "...)
 		dst = append(dst, protocol...)
+	}
+	if extensions != "" {
+		dst = append(dst, "\r\nSec-WebSocket-Extensions: "...)
+		dst = append(dst, extensions...)
 	}
 	dst = append(dst, "\r\n"...)
 	dst = appendFields(dst, header, dialReserved)

@@ -75,7 +75,7 @@ func TestSwitchingProtocols(t *testing.T) {
 		"agui.v1":      start + "Sec-WebSocket-Protocol: agui.v1\r\n\r\n",
 		"a\r\nX: evil": start + "\r\n",
 	} {
-		if got := handshake.AppendSwitchingProtocols([]byte("x"), []byte(testKey), protocol, nil); string(got) != "x"+want {
+		if got := handshake.AppendSwitchingProtocols([]byte("x"), []byte(testKey), protocol, "", nil); string(got) != "x"+want {
 			t.Errorf("%q: got %q", protocol, got)
 		}
 	}
