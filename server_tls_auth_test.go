@@ -186,17 +186,36 @@ func (p *prefixed) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// TestForwardedProtoOverTLS: a proxy that is trusted says how its client came, whatever the proxy
-// itself speaks; nobody can make a connection of TLS a plain one.
+// TestForwardedProtoOverTLS: a proxy that is trusted says how its client came, also where it speaks
+// TLS itself; who is not trusted cannot make a connection of TLS a plain one.
 func TestForwardedProtoOverTLS(t *testing.T) {
-	seen := make(chan string, 1)
-	_, addr := serve(t, agloop.ServerConfig{
-		Handler: echo{}, TLS: testkit.ServerTLS(t), TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
-		Authorize: granting(func(req *agloop.Request) { seen <- req.Scheme + " " + req.Remote.Addr().String() }),
-	})
-	p := dialTLS(t, addr, nil, "X-Forwarded-For: 1.2.3.4", "X-Forwarded-Proto: https", "Origin: https://localhost")
-	if got := testkit.Receive(t, "the request", seen); got != "https 1.2.3.4" {
-		t.Errorf("got %s", got)
+	seen := make(chan *agloop.Request, 1)
+	cfg := agloop.ServerConfig{
+		Handler: echo{}, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}, Hosts: []string{"*"},
+		Authorize: granting(func(req *agloop.Request) { seen <- req }), Logger: quiet,
 	}
-	p.HangUp()
+	for door, addr := range doorsOfTLS(t, cfg, testkit.ServerTLS(t)) {
+		for _, tt := range []struct{ from, says, scheme string }{
+			{"127.0.0.2", "http", "http"},
+			{"127.0.0.2", "https", "https"},
+			{"127.0.0.2", "", "https"},
+			{"127.0.0.1", "http", "https"},
+		} {
+			d := tls.Dialer{NetDialer: &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(tt.from)}}, Config: testkit.ClientTLS()}
+			nc, err := d.Dial("tcp", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := testkit.Attach(t, nc)
+			fields := []string{"Origin: " + tt.scheme + "://localhost"}
+			if tt.says != "" {
+				fields = append(fields, "X-Forwarded-Proto: "+tt.says)
+			}
+			p.Upgrade(fields...)
+			if req := testkit.Receive(t, "the request", seen); req.Scheme != tt.scheme || req.TLS == nil {
+				t.Errorf("%s, %+v: the scheme is %s", door, tt, req.Scheme)
+			}
+			p.HangUp()
+		}
+	}
 }

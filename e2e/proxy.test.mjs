@@ -24,11 +24,14 @@ const ways = {
   nginx: { args: trusting, proxy: (addr) => nginx(addr, cert) },
   haproxy: { args: trusting, proxy: (addr) => haproxy("http", addr, cert) },
   "nginx, mounted": { args: [...trusting, "--mounted"], proxy: (addr) => nginx(addr, cert) },
-  "haproxy, mounted": { args: [...trusting, "--mounted"], proxy: (addr) => haproxy("http", addr, cert, "/ping") },
+  "haproxy, mounted": { args: [...trusting, "--mounted"], proxy: (addr) => haproxy("http", addr, cert, { probe: "/ping" }) },
   "nginx, unix socket": {
     args: ["--trust", "127.0.0.1/32", "--addr", join(folder, "agloop.sock")],
     proxy: (addr) => nginx(addr, cert),
   },
+  "nginx, TLS": { args: [...trusting, "--tls", cert.both], proxy: (addr) => nginx(addr, cert, true) },
+  "haproxy, TLS": { args: [...trusting, "--tls", cert.both], proxy: (addr) => haproxy("http", addr, cert, { secure: true }) },
+  "nginx, TLS, mounted": { args: [...trusting, "--tls", cert.both, "--mounted"], proxy: (addr) => nginx(addr, cert, true) },
   "haproxy, tcp": { args: inTCP, proxy: (addr) => haproxy("tcp", addr, cert) },
 };
 

@@ -31,11 +31,12 @@ func TestClientProxy(t *testing.T) {
 				}
 			}
 		})
-		proxy := testkit.NewProxy(t, strings.TrimPrefix(url, "ws://"), nil)
+		scheme, addr, _ := strings.Cut(url, "://")
+		proxy := testkit.NewProxy(t, addr, nil)
 		h := newToChannel()
 		cfg := clientConfig()
 		cfg.Handler, cfg.Proxy = h, proxy.Through(nil)
-		c := connect(t, "ws://agent.example/ws", cfg)
+		c := connect(t, scheme+"://agent.example/ws", cfg)
 		if got := <-h.got; got != "trueearly" {
 			t.Errorf("got %q", got)
 		}

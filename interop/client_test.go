@@ -2,6 +2,7 @@ package interop
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -25,11 +26,11 @@ type accepter = func(t testing.TB, serve func(peer)) (url string)
 // accepters are the servers that every test of a client runs with.
 var accepters = []struct {
 	name   string
-	accept accepter
+	handle func(t testing.TB, serve func(peer)) http.HandlerFunc
 }{
-	{"gorilla", func(t testing.TB, serve func(peer)) string {
+	{"gorilla", func(t testing.TB, serve func(peer)) http.HandlerFunc {
 		up := gorilla.Upgrader{Subprotocols: []string{"agui.v1"}}
-		return serveHTTP(t, func(w http.ResponseWriter, r *http.Request) {
+		return func(w http.ResponseWriter, r *http.Request) {
 			conn, err := up.Upgrade(w, r, nil)
 			if err != nil {
 				t.Error(err)
@@ -40,10 +41,10 @@ var accepters = []struct {
 			p := &gorillaPeer{conn: conn, pongs: make(chan string, 1)}
 			conn.SetPongHandler(func(s string) error { p.pongs <- s; return nil })
 			serve(p)
-		})
+		}
 	}},
-	{"coder", func(t testing.TB, serve func(peer)) string {
-		return serveHTTP(t, func(w http.ResponseWriter, r *http.Request) {
+	{"coder", func(t testing.TB, serve func(peer)) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
 			conn, err := coder.Accept(w, r, &coder.AcceptOptions{Subprotocols: []string{"agui.v1"}})
 			if err != nil {
 				t.Error(err)
@@ -54,13 +55,23 @@ var accepters = []struct {
 			ctx, cancel := context.WithTimeout(r.Context(), patience)
 			defer cancel()
 			serve(&coderPeer{conn, ctx})
-		})
+		}
 	}},
 }
 
+// eachServer runs a test with every server, by ws and by wss.
 func eachServer(t *testing.T, f func(t *testing.T, accept accepter)) {
 	for _, lib := range accepters {
-		t.Run(lib.name, func(t *testing.T) { f(t, lib.accept) })
+		for _, version := range []uint16{0, tls.VersionTLS12, tls.VersionTLS13} {
+			name, serve := lib.name, serveHTTP
+			if version != 0 {
+				name += ", " + tls.VersionName(version)
+				serve = func(t testing.TB, h http.HandlerFunc) string { return serveHTTPS(t, h, version) }
+			}
+			t.Run(name, func(t *testing.T) {
+				f(t, func(t testing.TB, with func(peer)) string { return serve(t, lib.handle(t, with)) })
+			})
+		}
 	}
 }
 

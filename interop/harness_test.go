@@ -2,6 +2,7 @@ package interop
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"io"
@@ -109,6 +110,7 @@ var libraries = []struct {
 type dialOptions struct {
 	protocols []string
 	header    http.Header
+	tls       *tls.Config // of wss
 	dial      func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
@@ -128,7 +130,7 @@ type gorillaPeer struct {
 }
 
 func dialGorilla(t testing.TB, url string, o dialOptions) (peer, *http.Response, error) {
-	d := gorilla.Dialer{Subprotocols: o.protocols, NetDialContext: o.dial, HandshakeTimeout: patience}
+	d := gorilla.Dialer{Subprotocols: o.protocols, NetDialContext: o.dial, TLSClientConfig: o.tls, HandshakeTimeout: patience}
 	conn, resp, err := d.DialContext(within(t), url, o.header)
 	if err != nil {
 		return nil, resp, err
@@ -218,8 +220,8 @@ type coderPeer struct {
 
 func dialCoder(t testing.TB, url string, o dialOptions) (peer, *http.Response, error) {
 	opts := &coder.DialOptions{Subprotocols: o.protocols, HTTPHeader: o.header}
-	if o.dial != nil {
-		opts.HTTPClient = &http.Client{Transport: &http.Transport{DialContext: o.dial}}
+	if o.dial != nil || o.tls != nil {
+		opts.HTTPClient = &http.Client{Transport: &http.Transport{DialContext: o.dial, TLSClientConfig: o.tls}}
 	}
 	ctx := within(t)
 	conn, resp, err := coder.Dial(ctx, url, opts)
@@ -334,9 +336,22 @@ func serveHTTP(t testing.TB, h http.HandlerFunc) string {
 	return "ws" + strings.TrimPrefix(srv.URL, "http")
 }
 
+// serveHTTPS is serveHTTP for wss, in that version of TLS.
+func serveHTTPS(t testing.TB, h http.HandlerFunc, version uint16) string {
+	t.Helper()
+	srv := httptest.NewUnstartedServer(h)
+	srv.TLS = testkit.ServerTLS(t)
+	srv.TLS.MaxVersion = version
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	return "ws" + strings.TrimPrefix(srv.URL, "http")
+}
+
 // runInput is the input of agloop's client.
 func runInput(run string) *agui.RunAgentInput {
 	return &agui.RunAgentInput{ThreadID: "thread", RunID: run}
 }
 
-func clientConfig() client.Config { return client.Config{Logger: quiet()} }
+func clientConfig() client.Config {
+	return client.Config{Logger: quiet(), TLS: testkit.ClientTLS()}
+}

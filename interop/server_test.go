@@ -27,33 +27,36 @@ func payload(n int) []byte { return bytes.Repeat([]byte("agloop·"), n/8+1)[:n/8
 
 func TestServerEcho(t *testing.T) {
 	_, url := serve(t, server.Config{Handler: echo{}})
-	each(t, func(t *testing.T, open opener) {
-		p := dial(t, open, url)
-		for _, n := range []int{0, 8, 120, 128, 4096, 65528, 65536, 1 << 20} {
-			for _, text := range []bool{true, false} {
-				for _, send := range []func([]byte) error{
-					func(b []byte) error { return p.send(text, b) },
-					func(b []byte) error { return p.sendInPieces(text, b, 1+n/7) },
-				} {
-					if err := send(payload(n)); err != nil {
-						t.Fatal(err)
-					}
-					gotText, got, err := p.receive()
-					if err != nil || gotText != text || !bytes.Equal(got, payload(n)) {
-						t.Fatalf("%d bytes, text %t: got %d bytes, text %t, %v", n, text, len(got), gotText, err)
-					}
+	each(t, func(t *testing.T, open opener) { echoes(t, dial(t, open, url)) })
+}
+
+// echoes has messages of every length sent back, pings answered, and closes.
+func echoes(t *testing.T, p peer) {
+	t.Helper()
+	for _, n := range []int{0, 8, 120, 128, 4096, 65528, 65536, 1 << 20} {
+		for _, text := range []bool{true, false} {
+			for _, send := range []func([]byte) error{
+				func(b []byte) error { return p.send(text, b) },
+				func(b []byte) error { return p.sendInPieces(text, b, 1+n/7) },
+			} {
+				if err := send(payload(n)); err != nil {
+					t.Fatal(err)
+				}
+				gotText, got, err := p.receive()
+				if err != nil || gotText != text || !bytes.Equal(got, payload(n)) {
+					t.Fatalf("%d bytes, text %t: got %d bytes, text %t, %v", n, text, len(got), gotText, err)
 				}
 			}
 		}
-		for _, ping := range []string{"", "ping", string(payload(120))} {
-			if err := p.ping(ping); err != nil {
-				t.Error(err)
-			}
-		}
-		if err := p.close(1000, "bye"); err != nil {
+	}
+	for _, ping := range []string{"", "ping", string(payload(120))} {
+		if err := p.ping(ping); err != nil {
 			t.Error(err)
 		}
-	})
+	}
+	if err := p.close(1000, "bye"); err != nil {
+		t.Error(err)
+	}
 }
 
 // closer closes each connection with the code and reason its first message names, and notes how
@@ -75,35 +78,39 @@ func (h closer) OnClose(_ *server.Conn, why *server.CloseError) { h.ends <- why 
 func TestServerCloseCodes(t *testing.T) {
 	h := closer{ends: make(chan *server.CloseError, 1)}
 	_, url := serve(t, server.Config{Handler: h})
-	each(t, func(t *testing.T, open opener) {
-		for _, code := range []int{1000, 1001, 1008, 1011, 3000, 4999} {
-			p := dial(t, open, url)
-			if err := p.close(code, "client"); err != nil {
-				t.Errorf("closing with %d: %v", code, err)
-			}
-			if why := <-h.ends; int(why.Code) != code || why.Reason != "client" || !why.Remote {
-				t.Errorf("the client closed with %d: OnClose was told %v", code, why)
-			}
+	each(t, func(t *testing.T, open opener) { closes(t, open, url, h) })
+}
 
-			p = dial(t, open, url)
-			if err := p.send(true, fmt.Appendf(nil, "%d server", code)); err != nil {
-				t.Fatal(err)
-			}
-			_, _, err := p.receive()
-			if got, reason := closedWith(err); got != code || reason != "server" {
-				t.Errorf("the server closed with %d: the client saw %v", code, err)
-			}
-			p.drop()
-			if why := <-h.ends; int(why.Code) != code || why.Remote {
-				t.Errorf("the server closed with %d: OnClose was told %v", code, why)
-			}
-		}
+// closes has either side close with every code, and a client vanish.
+func closes(t *testing.T, open opener, url string, h closer) {
+	t.Helper()
+	for _, code := range []int{1000, 1001, 1008, 1011, 3000, 4999} {
 		p := dial(t, open, url)
-		p.drop()
-		if why := <-h.ends; why.Code != 1006 || !errors.Is(why, net.ErrClosed) {
-			t.Errorf("the client vanished: OnClose was told %v", why)
+		if err := p.close(code, "client"); err != nil {
+			t.Errorf("closing with %d: %v", code, err)
 		}
-	})
+		if why := <-h.ends; int(why.Code) != code || why.Reason != "client" || !why.Remote {
+			t.Errorf("the client closed with %d: OnClose was told %v", code, why)
+		}
+
+		p = dial(t, open, url)
+		if err := p.send(true, fmt.Appendf(nil, "%d server", code)); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err := p.receive()
+		if got, reason := closedWith(err); got != code || reason != "server" {
+			t.Errorf("the server closed with %d: the client saw %v", code, err)
+		}
+		p.drop()
+		if why := <-h.ends; int(why.Code) != code || why.Remote {
+			t.Errorf("the server closed with %d: OnClose was told %v", code, why)
+		}
+	}
+	p := dial(t, open, url)
+	p.drop()
+	if why := <-h.ends; why.Code != 1006 || !errors.Is(why, net.ErrClosed) {
+		t.Errorf("the client vanished: OnClose was told %v", why)
+	}
 }
 
 func TestServerProtocols(t *testing.T) {

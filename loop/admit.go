@@ -39,15 +39,11 @@ func (d *Door) behindProxy(peer netip.AddrPort) bool {
 }
 
 // admit counts a flawless request as let in, unless somebody who is not asked forbids it. It tells
-// whether the client used https, which secure says of its connection. limited says that the network's rate of connections was not asked
-// yet. What was taken leave gives back.
+// whether the client used https, which secure says of its connection. limited says that the network's
+// rate of connections was not asked yet. What was taken leave gives back.
 func (c *Conn) admit(req *handshake.Request, peer netip.AddrPort, secure, limited bool) (https bool, err error) {
 	d := c.endpoint.door
-	client := peer
-	if len(d.proxies) > 0 {
-		client, https = d.proxies.Client(req, peer)
-	}
-	https = https || secure
+	client, https := d.proxies.Client(req, peer, secure)
 	if err := d.hosts.Check(req.Host, c.marked(markLoopback)); err != nil {
 		return false, err
 	}

@@ -74,12 +74,13 @@ func (p Proxies) Trusts(addr netip.Addr) bool {
 	return false
 }
 
-// Client returns the client's address and whether it used https, for a request from peer. The
-// fields of a peer that is not trusted change nothing. The client is the last address in
-// X-Forwarded-For that is no proxy's: what stands before it the client may have written itself.
-func (p Proxies) Client(req *Request, peer netip.AddrPort) (client netip.AddrPort, https bool) {
+// Client returns the client's address and whether it used https, for a request from peer, whose own
+// connection is secure or not. The fields of a peer that is not trusted change nothing. The client is
+// the last address in X-Forwarded-For that is no proxy's: what stands before it the client may have
+// written itself.
+func (p Proxies) Client(req *Request, peer netip.AddrPort, secure bool) (client netip.AddrPort, https bool) {
 	if !p.Trusts(peer.Addr()) {
-		return peer, false
+		return peer, secure
 	}
 	var list []byte
 	for value := range req.Field("x-forwarded-for") {
@@ -97,6 +98,9 @@ func (p Proxies) Client(req *Request, peer netip.AddrPort) (client netip.AddrPor
 	var proto []byte
 	for value := range req.Field("x-forwarded-proto") {
 		proto = trim(value[bytes.LastIndexByte(value, ',')+1:])
+	}
+	if len(proto) == 0 {
+		return client, secure
 	}
 	return client, equalFold(proto, "https") || equalFold(proto, "wss")
 }

@@ -129,9 +129,12 @@ func TestProxiesClient(t *testing.T) {
 		if tt.peer != "" {
 			peer = netip.MustParseAddrPort(tt.peer)
 		}
-		client, https := trusted.Client(&req, peer)
-		if client.String() != tt.client || https != tt.https {
-			t.Errorf("%s: %v, https %t; want %s, %t", name, client, https, tt.client, tt.https)
+		told := name != "untrusted peer" && strings.Contains(tt.fields, "-Proto")
+		for _, secure := range []bool{false, true} { // which counts where nobody tells
+			want := tt.https || secure && !told
+			if client, https := trusted.Client(&req, peer, secure); client.String() != tt.client || https != want {
+				t.Errorf("%s, secure %t: %v, https %t; want %s, %t", name, secure, client, https, tt.client, want)
+			}
 		}
 	}
 	if (handshake.Proxies{}).Trusts(netip.Addr{}) {

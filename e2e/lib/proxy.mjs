@@ -24,10 +24,10 @@ function fill(text, values) {
   return text;
 }
 
-// certificate makes a certificate for app.example that nobody but the test trusts.
-export function certificate(folder) {
+// certificate makes a certificate for a host that nobody but the test trusts.
+export function certificate(folder, host = "app.example") {
   const at = { key: join(folder, "key.pem"), cert: join(folder, "cert.pem"), both: join(folder, "both.pem") };
-  const subject = ["-subj", "/CN=app.example", "-addext", "subjectAltName=DNS:app.example"];
+  const subject = ["-subj", `/CN=${host}`, "-addext", `subjectAltName=DNS:${host}`];
   const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", at.key];
   execFileSync("openssl", ["req", "-x509", ...key, ...subject, "-out", at.cert, "-days", "2"], { stdio: "pipe" });
   const ca = readFileSync(at.cert, "utf8");
@@ -35,8 +35,8 @@ export function certificate(folder) {
   return { ...at, ca };
 }
 
-// nginx serves docs/deploy.md's file in front of a server at addr, host:port or a path.
-export function nginx(addr, certificate) {
+// nginx serves docs/deploy.md's file in front of a server at addr, host:port or a path, which is asked over TLS if secure.
+export function nginx(addr, certificate, secure = false) {
   return launch("nginx", async (folder, plain, tls) => {
     const file = fill(blocks("nginx")[0], {
       "127.0.0.1:8080": addr.includes("/") ? `unix:${addr}` : addr,
@@ -44,6 +44,7 @@ export function nginx(addr, certificate) {
       "listen 443 ssl;": `listen ${address}:${tls} ssl;`,
       "/etc/ssl/app.example.crt": certificate.cert,
       "/etc/ssl/app.example.key": certificate.key,
+      "proxy_pass http:": secure ? "proxy_pass https:" : "proxy_pass http:",
     });
     writeFileSync(join(folder, "agloop.conf"), file);
     // What Debian's nginx.conf has around the file, but as one process in one folder.
@@ -56,11 +57,11 @@ export function nginx(addr, certificate) {
 }
 
 // haproxy serves docs/deploy.md's file of a mode, "http" or "tcp", in front of a server at addr. Its
-// own checks of the server ask for probe.
-export async function haproxy(mode, addr, certificate, probe = "/ready") {
+// own checks of the server ask for probe. It is asked over TLS if secure.
+export async function haproxy(mode, addr, certificate, { probe = "/ready", secure = false } = {}) {
   const proxy = await launch("haproxy", async (folder, plain, tls) => {
     const file = fill(blocks("haproxy")[mode === "tcp" ? 1 : 0], {
-      "127.0.0.1:8080": addr,
+      "127.0.0.1:8080": secure ? `${addr} ssl verify none` : addr,
       "bind :80\n": `bind ${address}:${plain}\n`,
       "bind :443 ": `bind ${address}:${tls} `,
       "/etc/haproxy/app.example.pem": certificate.both,

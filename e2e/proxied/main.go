@@ -7,6 +7,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"flag"
 	"fmt"
 	"net"
@@ -29,6 +30,11 @@ func main() {
 		DrainTimeout: 20 * time.Second,
 	}
 	flag.BoolVar(&cfg.ProxyProtocol, "proxy-protocol", false, "expect the PROXY protocol")
+	flag.Func("tls", "speak TLS, by the certificate and the key in this `file`", func(file string) error {
+		cert, err := tls.LoadX509KeyPair(file, file)
+		cfg.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
+		return err
+	})
 	flag.Func("hosts", "`names` in Host, with commas between", func(s string) error {
 		cfg.Hosts = strings.Split(s, ",")
 		return nil
@@ -128,6 +134,9 @@ func serveOwn(ln net.Listener, cfg server.Config) error {
 func serveMounted(ln net.Listener, cfg server.Config) error {
 	mux := http.NewServeMux()
 	srv := server.New(cfg)
+	if cfg.TLS != nil {
+		ln = srv.Listener(ln, cfg.TLS)
+	}
 	mux.Handle("GET /ws", srv)
 	routes(mux, srv)
 
