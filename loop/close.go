@@ -202,9 +202,8 @@ func (c *Conn) tryCloseFrame(code frame.CloseCode) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.outFlags&outClosing == 0 && c.state == open && c.out.Load() == nil {
-		var p [frame.MaxControl]byte
-		var b [frame.MaxHeader + frame.MaxControl]byte
-		_, _ = c.writeFrames(putFrame(b[:], frame.Close, frame.AppendClose(p[:0], code, ""), c.queueMasks()), nil)
+		c.putClose(code, "")
+		_ = c.writeOut(0) // what it leaves is dropped with the connection
 	}
 	c.outFlags |= outClosing
 }

@@ -171,17 +171,6 @@ func (d *deflating) drain(ly *layers, o *outbox, p *Endpoint, room int) (taken i
 	return taken, nil
 }
 
-// take is drain for frames that lie in b.
-func (d *deflating) take(ly *layers, b []byte, p *Endpoint, room int) (taken int, err error) {
-	for taken < len(b) && d.size() < room {
-		size := frame.SizeOf(b[taken:])
-		d.compress(b[taken:taken+size], p)
-		taken += size
-	}
-	_, err = d.pass(ly, room)
-	return taken, err
-}
-
 // pass gives up to room bytes of made to the layer below.
 func (d *deflating) pass(ly *layers, room int) (n int, err error) {
 	if n = min(room, d.size()); n == 0 {

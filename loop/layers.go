@@ -147,8 +147,8 @@ func (ly *layers) release() {
 func (c *Conn) writeFrames(a, b []byte) (w written, err error) {
 	w.asked = len(a) + len(b)
 	switch ly := c.layers(); {
-	case ly != nil:
-		err = c.writeLayered(ly, &w, a, b)
+	case ly != nil: // TLS: what may be compressed waits in the outbox first
+		err = c.writeEncrypted(ly, &w, a, b)
 		return w, err
 	case len(b) == 0 && len(a) <= maxRaw:
 		w.taken, err = sendRaw(int(c.fd), a)
@@ -160,29 +160,22 @@ func (c *Conn) writeFrames(a, b []byte) (w written, err error) {
 }
 
 //go:noinline
-func (c *Conn) writeLayered(ly *layers, w *written, parts ...[]byte) error {
+func (c *Conn) writeEncrypted(ly *layers, w *written, parts ...[]byte) error {
 	flush := func() error {
 		n, err := ly.out.flush(int(c.fd))
 		w.sent += n
 		return err
 	}
 	for _, p := range parts {
-		for len(p) > 0 || ly.deflating.size() > 0 {
-			room := maxAhead - ly.out.size()
-			if room <= 0 {
+		for len(p) > 0 {
+			n := min(len(p), maxAhead-ly.out.size())
+			if n <= 0 {
 				if err := flush(); err != nil {
 					return err
 				}
 				continue
 			}
-			var n int
-			var err error
-			if ly.deflates() {
-				n, err = ly.deflating.take(ly, p, c.endpoint, room)
-			} else if n = min(len(p), room); n > 0 {
-				err = ly.add(p[:n])
-			}
-			if err != nil {
+			if err := ly.add(p[:n]); err != nil {
 				return err
 			}
 			w.taken += n

@@ -6,9 +6,12 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
+	"flag"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -28,6 +31,9 @@ func handshaking() int {
 	b := make([]byte, 8<<20)
 	return strings.Count(string(b[:runtime.Stack(b, true)]), "tlsHandshakes).begin")
 }
+
+// mutants is how many broken ClientHellos TestS24Garbage sends.
+var mutants = flag.Int("mutants", 500, "broken ClientHellos to send")
 
 // hello is what a client of TLS says first.
 func hello(t testing.TB) []byte {
@@ -127,6 +133,24 @@ func TestS24Garbage(t *testing.T) {
 			t.Errorf("%x: got %q, %v", said[:5], b, err)
 		}
 		p.Close()
+	}
+	first, rnd := hello(t), rand.New(rand.NewPCG(3, 4))
+	for range *mutants {
+		said := bytes.Clone(first)
+		for range 1 + rnd.IntN(4) {
+			said[1+rnd.IntN(len(said)-1)] = byte(rnd.Uint32())
+		}
+		nc, err := net.Dial("tcp", h.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = nc.Write(said)
+		_ = nc.(*net.TCPConn).CloseWrite()
+		_ = nc.SetReadDeadline(time.Now().Add(testkit.Patience))
+		if _, err := io.Copy(io.Discard, nc); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("%x: no end", said)
+		}
+		nc.Close()
 	}
 	p := testkit.Connect(t, h.addr, 0)
 	p.Put(request())
