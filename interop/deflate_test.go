@@ -214,7 +214,7 @@ func TestServerDeflate(t *testing.T) {
 
 func echoAll(t *testing.T, p peer, wire *traffic) {
 	t.Helper()
-	for i, m := range speech(400, 1) {
+	for i, m := range speech(200, 1) {
 		wire.take()
 		text := i%5 != 0
 		var err error
@@ -373,7 +373,7 @@ func connectDeflate(t testing.TB, url string, takeover bool) (toChannel, *client
 
 func exchange(t *testing.T, h toChannel, c *client.Client, wire *traffic, compressed bool) {
 	t.Helper()
-	for i, m := range speech(400, 3) {
+	for i, m := range speech(200, 3) {
 		op := server.Text
 		if i%5 == 0 {
 			op = server.Binary

@@ -132,7 +132,7 @@ func TestDeflatedLimit(t *testing.T) {
 	for _, limit := range []int64{0, 1, 100, 1000, 1 << 16, 1 << 20} {
 		lim := Limits{MaxMessage: limit, MaxFragments: 10, Server: true, Deflate: true}
 		most := lim.most(true)
-		if stored := limit + 5*(limit/(math.MaxUint16)+1) + 1; most < stored {
+		if stored := limit + 5*(limit/math.MaxUint16+1) + 1; most < stored {
 			t.Errorf("limit %d: %d bytes at most, %d are what stored blocks need", limit, most, stored)
 		}
 		if most > limit+limit/1000+100 {
