@@ -28,7 +28,7 @@ func TestAllocationsOfCompressedEvents(t *testing.T) {
 	for _, tt := range []struct {
 		receivers, strays int // strays get an event of their own before each batch
 		most              float64
-	}{{1, 0, 1}, {10, 0, 1}, {10, 5, 1 + 10. / each}} {
+	}{{1, 0, 1}, {10, 0, 1}, {10, 5, 1 + 10./each}} {
 		h := meeting{met: make(chan *agloop.Conn, tt.receivers)}
 		srv, addr := serve(t, agloop.ServerConfig{
 			Handler: h, Compression: agloop.Compression{Enabled: true}, Logger: quiet,
