@@ -117,10 +117,9 @@ test("over TLS, through one inflater of zlib", async (t) => {
   assert.equal(sums.echoed, 1_600);
 });
 
-// inChromium has a page and a host send each other count messages.
-async function inChromium(t, url, { count, push = true }) {
-  const page = await web.open(t);
-  page.setDefaultTimeout(100_000);
+// talk has a page and a host send each other count messages.
+function talk(page, url, { count, push = true }) {
+  page.setDefaultTimeout(60_000);
   return page.evaluate(
     async ({ url, seed, count, push }) => {
       const socket = new WebSocket(url);
@@ -144,9 +143,16 @@ async function inChromium(t, url, { count, push = true }) {
 const clean = (count, extensions) => ({ sums: { echoed: count, pushed: count }, extensions, code: 1000, wasClean: true });
 
 test("10,000 messages each way with Chromium, which keeps its context", async (t) => {
-  assert.deepEqual(await inChromium(t, hosts.keeping.ws, { count: 10_000 }), clean(10_000, plainly));
+  assert.deepEqual(await talk(await web.open(t), hosts.keeping.ws, { count: 10_000 }), clean(10_000, plainly));
 });
 
 test("Chromium, which is asked not to keep its context", async (t) => {
-  assert.deepEqual(await inChromium(t, hosts.asking.ws, { count: 1_600 }), clean(1_600, `${plainly}; client_no_context_takeover`));
+  assert.deepEqual(await talk(await web.open(t), hosts.asking.ws, { count: 1_600 }), clean(1_600, `${plainly}; client_no_context_takeover`));
+});
+
+test("over TLS, with Chromium", async (t) => {
+  const echo = await serve("echo", "--deflate-takeover", "--tls-self-signed");
+  t.after(() => echo.stop());
+  const page = await web.open(t, { ignoreHTTPSErrors: true });
+  assert.deepEqual(await talk(page, `wss://${echo.host}/`, { count: 1_600, push: false }), clean(1_600, plainly));
 });
