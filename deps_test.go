@@ -52,6 +52,7 @@ var floors = map[string]struct {
 	"run/storetest": {4, "run"}, // for tests of who writes a Store
 
 	"cmd/agloop":   {5, ". server client codec/event agui metrics metrics/prom"},
+	"e2e/deflated": {5, "server"},
 	"e2e/proxied":  {5, "server"},
 	"e2e/reencode": {5, "codec/event"},
 	"e2e/reduce":   {5, "agui codec/event run memmon"},

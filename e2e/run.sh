@@ -47,7 +47,7 @@ packages .
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-(cd .. && go build -o "$work/" ./cmd/agloop ./e2e/proxied ./e2e/scripted)
+(cd .. && go build -o "$work/" ./cmd/agloop ./e2e/deflated ./e2e/proxied ./e2e/scripted)
 
 # The tests mostly wait for an agent that speaks as slowly as a model.
-AGLOOP_BIN=$work/agloop PROXIED_BIN=$work/proxied SCRIPTED_BIN=$work/scripted CHROMIUM=$CHROMIUM node --test --test-concurrency=3 "$@" ./*.test.mjs
+AGLOOP_BIN=$work/agloop DEFLATED_BIN=$work/deflated PROXIED_BIN=$work/proxied SCRIPTED_BIN=$work/scripted CHROMIUM=$CHROMIUM node --test --test-concurrency=3 "$@" ./*.test.mjs

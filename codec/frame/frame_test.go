@@ -132,7 +132,11 @@ func collect(stream []byte, pieces []int, lim Limits) (out []string, code CloseC
 				return out, CodeOf(err)
 			}
 			if m.Opcode != 0 {
-				out = append(out, fmt.Sprintf("%x:%s", byte(m.Opcode), m.Payload))
+				mark := ""
+				if m.Deflated {
+					mark = "z"
+				}
+				out = append(out, fmt.Sprintf("%x%s:%s", byte(m.Opcode), mark, m.Payload))
 			}
 			view = view[n:]
 		}

@@ -2,11 +2,13 @@ package frame
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"testing"
 )
 
-// FuzzFrames: how a stream is cut never changes what comes out of it.
+// FuzzFrames: how a stream is cut never changes what comes out of it, with compression agreed on and
+// without.
 func FuzzFrames(f *testing.F) {
 	mask := [4]byte{1, 2, 3, 4}
 	var s []byte
@@ -19,26 +21,33 @@ func FuzzFrames(f *testing.F) {
 	f.Add(s, []byte{0})
 	f.Add(s, []byte{3, 0, 7})
 	f.Add(frame(true, Text, []byte("\xff"), &mask), []byte{1})
+	s = append(compressed(false, Text, []byte("\xff"), &mask), frame(true, Ping, nil, &mask)...)
+	s = append(s, frame(true, Continuation, []byte("\xfe"), &mask)...)
+	s = append(s, compressed(true, Binary, make([]byte, 1064), &mask)...)
+	s = append(s, frame(true, Text, []byte("\xff"), &mask)...)
+	f.Add(s, []byte{4, 0})
 	f.Fuzz(func(t *testing.T, stream, cuts []byte) {
-		lim := Limits{MaxMessage: 1000, MaxFragments: 5, Server: true}
-		whole, code := collect(stream, nil, lim)
 		pieces := make([]int, len(cuts))
 		for i, c := range cuts {
 			pieces[i] = int(c)
 		}
-		got, gotCode := collect(stream, pieces, lim)
-		// Cut differently, a bad stream may fail sooner within its last message, never later, and
-		// never differently.
-		if gotCode != code {
-			t.Fatalf("cut by %v: code %v, whole: %v", pieces, gotCode, code)
-		}
-		if !slices.Equal(got, whole) {
-			t.Fatalf("cut by %v: %q, whole: %q", pieces, got, whole)
+		for _, deflate := range []bool{false, true} {
+			lim := Limits{MaxMessage: 1000, MaxFragments: 5, Server: true, Deflate: deflate}
+			whole, code := collect(stream, nil, lim)
+			got, gotCode := collect(stream, pieces, lim)
+			// Cut differently, a bad stream may fail sooner within its last message, never later, and
+			// never differently.
+			if gotCode != code {
+				t.Fatalf("deflate %t, cut by %v: code %v, whole: %v", deflate, pieces, gotCode, code)
+			}
+			if !slices.Equal(got, whole) {
+				t.Fatalf("deflate %t, cut by %v: %q, whole: %q", deflate, pieces, got, whole)
+			}
 		}
 	})
 }
 
-// FuzzMessage: a message written in any fragments comes back as it was.
+// FuzzMessage: a message written in any fragments comes back as it was, and whether it was compressed.
 func FuzzMessage(f *testing.F) {
 	f.Add([]byte("hello"), uint32(7), []byte{2, 1}, false)
 	f.Add([]byte("🙂🙂"), uint32(0), []byte{1}, true)
@@ -61,9 +70,16 @@ func FuzzMessage(f *testing.F) {
 		}
 		s = append(s, frame(true, next, rest, &mask)...)
 
-		got, code := collect(s, []int{1000, int(seed % 5000)}, testLimits)
-		if code != 0 || len(got) != 1 || got[0][2:] != string(payload) {
-			t.Fatalf("code %v, %d messages", code, len(got))
+		for _, mark := range []string{"", "z"} {
+			lim := testLimits
+			if mark != "" {
+				s[0] |= Compressed
+				lim.Deflate = true
+			}
+			got, code := collect(s, []int{1000, int(seed % 5000)}, lim)
+			if want := fmt.Sprintf("%x%s:%s", byte(op), mark, payload); code != 0 || len(got) != 1 || got[0] != want {
+				t.Fatalf("compressed %q: code %v, %d messages", mark, code, len(got))
+			}
 		}
 	})
 }

@@ -25,8 +25,8 @@ export async function pages(script) {
   await once(server, "listening");
   return {
     // open opens the page. What it complains of fails the test, unless it must be said (expected, each once), or may be (allowed).
-    async open(t, { cookie, expected = [], allowed } = {}) {
-      const context = await browser.newContext();
+    async open(t, { cookie, expected = [], allowed, ignoreHTTPSErrors } = {}) {
+      const context = await browser.newContext({ ignoreHTTPSErrors });
       const url = `http://127.0.0.1:${server.address().port}/`;
       if (cookie) await context.addCookies([{ ...cookie, url }]);
       const page = await context.newPage();

@@ -2,8 +2,8 @@
 import { announced, start } from "./program.mjs";
 
 // scripted starts the host. open has a gate be open; stopped is why a run was stopped.
-export async function scripted(addr = "127.0.0.1:0") {
-  const { line, stop, kill } = await announced("scripted", start(binaryOf("SCRIPTED_BIN"), ["--addr", addr]));
+export async function scripted(addr = "127.0.0.1:0", ...args) {
+  const { line, stop, kill } = await announced("scripted", start(binaryOf("SCRIPTED_BIN"), ["--addr", addr, ...args]));
   const host = /\/\/([^/]+)\//.exec(line)[1];
   const ask = async (path, name) => (await fetch(`http://${host}/${path}?name=${encodeURIComponent(name)}`)).text();
   return {

@@ -25,11 +25,13 @@ import (
 
 func main() {
 	addr := flag.String("addr", "127.0.0.1:0", "`address` to listen on")
+	deflate := flag.Bool("deflate", false, "compress messages for clients that offer it")
 	flag.Parse()
 	h := &host{gates: make(map[string]chan struct{}), stopped: make(map[string]string)}
 	cfg := server.Config{
 		Agent: server.AgentFunc(h.run), Authorize: h.authorize, Origins: []string{"*"}, DrainTimeout: 10 * time.Second,
 		Rates: server.Rates{Guesses: -1}, HTTP: http.HandlerFunc(h.serve),
+		Compression: server.Compression{Enabled: *deflate, Takeover: *deflate},
 	}
 	if err := serve(*addr, cfg); err != nil {
 		fmt.Fprintln(os.Stderr, "scripted:", err)
