@@ -78,7 +78,7 @@ e2e: ## the official TypeScript client, a headless browser, nginx and HAProxy; i
 
 .PHONY: storm
 storm: ## kill sockets, client processes and the server under durable runs: nothing is lost (two minutes; SHORT=1: as CI does)
-	$(if $(SHORT),GORACE=halt_on_error=1 go run -race -tags $(DEBUG) ./e2e/storm -short,go run ./e2e/storm) -seed $(SEED)
+	$(if $(SHORT),GORACE=halt_on_error=1 go run -race -tags $(DEBUG) ./e2e/storm -short -within 5s,go run ./e2e/storm) -seed $(SEED)
 
 .PHONY: check
 check: fmt-check vet lint floors tidy-check ## the one gate before a commit
