@@ -20,6 +20,10 @@ func (c *Conn) handshake(view []byte) (n int) {
 	if n, done := c.proxyHeader(all, view); !done {
 		return n
 	}
+	if all[0] == recordHandshake && !c.layers().isSecure() { // it would wait for us until the deadline
+		c.refuse(errSpeaksTLS)
+		return len(view)
+	}
 	size, next, err := handshake.ScanHead(all, scan, d.head)
 	switch {
 	case err != nil:

@@ -158,6 +158,22 @@ func TestS24Garbage(t *testing.T) {
 	await(t, "nobody is left", func() bool { return h.door.Slots().Used() == 0 && handshaking() == 0 })
 }
 
+// TestTLSOnPlainPort: who speaks TLS where nobody does is told at once, and does not wait for an answer.
+func TestTLSOnPlainPort(t *testing.T) {
+	h := serveWire(t, &handler{}, nil)
+	p := testkit.Connect(t, h.addr, 0)
+	p.Put(hello(t))
+	p.WantRefusal(400)
+	nc, err := net.Dial("tcp", h.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if _, ok := errors.AsType[tls.RecordHeaderError](tls.Client(nc, testkit.ClientTLS()).Handshake()); !ok {
+		t.Error("crypto/tls does not see that no TLS is spoken")
+	}
+}
+
 // TestTLSConfigThatFails: an error, a panic and runtime.Goexit of the host's function refuse one
 // handshake.
 func TestTLSConfigThatFails(t *testing.T) {

@@ -254,7 +254,7 @@ func TestWireHTTP(t *testing.T) {
 		{"other path and version", []byte(strings.NewReplacer("/ws", "/other", ": 13", ": 12").Replace(string(request())))},
 		{"with a body", join(testkit.HTTP("POST /x HTTP/1.1", "Host: a", "Content-Length: 3000"), []byte(body))},
 		{"bare LF", []byte("GET / HTTP/1.0\n\n")},
-		{"no HTTP at all", []byte("\x16\x03\x01 hello?\r\n\r\n")},
+		{"no HTTP at all", []byte("\x01\x02\x03 hello?\r\n\r\n")},
 	}
 	type served struct {
 		bytes string
