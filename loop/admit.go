@@ -26,6 +26,7 @@ var (
 	errPrincipal    = &handshake.UpgradeError{Status: 429, Reason: "too many connections of yours", RetryAfter: time.Second}
 	errExpired      = &handshake.UpgradeError{Status: 401, Reason: "authorization expired", Header: http.Header{"Www-Authenticate": {"Bearer"}}}
 	errServerFailed = &handshake.UpgradeError{Status: 500, Reason: "the server failed"}
+	errWantsTLS     = &handshake.UpgradeError{Status: 400, Reason: "this port speaks TLS: use https or wss"}
 	errSpeaksTLS    = &handshake.UpgradeError{Status: 400, Reason: "this port speaks no TLS: use http or ws"}
 	errNoHijack     = &handshake.UpgradeError{Status: 500, Reason: "the server cannot take the connection over"}
 	errEarly        = &handshake.UpgradeError{Status: 400, Reason: "too much sent before the handshake was answered"}

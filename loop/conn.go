@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/agloop/agloop/codec/deflate"
 	"github.com/agloop/agloop/codec/frame"
 	"github.com/panjf2000/gnet/v2"
 )
@@ -168,9 +167,7 @@ func (c *Conn) openWithHead() {
 	if h.link != nil {
 		c.addLink(h.link)
 	}
-	if h.deflate.On {
-		c.addDeflating(newDeflating(c.endpoint, h.deflate))
-	}
+	c.addAgreed(h)
 	if h.response != nil && !c.putRaw(h.response) {
 		c.closeNow()
 	} else {
@@ -189,9 +186,8 @@ func (c *Conn) openWithHead() {
 func (c *Conn) established() {
 	c.loop.owner.check()
 	l := c.loop
-	if h := c.transient; h != nil && h.deflate.On {
-		c.addDeflating(newDeflating(c.endpoint, h.deflate))
-		h.deflate = deflate.Params{}
+	if h := c.transient; h != nil {
+		c.addAgreed(h)
 	}
 	c.state = open
 	c.marks.Or(loopAnnounced)

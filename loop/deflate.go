@@ -147,7 +147,7 @@ func (d *deflating) drain(ly *layers, o *outbox, p *Endpoint, room int) (taken i
 			if raw := o.partial - taken; raw > 0 { // the response of the handshake
 				b := o.From(taken)
 				b = b[:min(len(b), raw)]
-				d.add(b)
+				copy(d.extend(len(b)), b)
 				taken += len(b)
 				continue
 			}
@@ -183,11 +183,15 @@ func (d *deflating) pass(ly *layers, room int) (n int, err error) {
 	return n, err
 }
 
-func (d *deflating) add(b []byte) {
+// extend returns n bytes at the end of made.
+func (d *deflating) extend(n int) []byte {
 	if d.made == nil {
-		d.made = bufpool.Get(len(b))
+		d.made = bufpool.Get(n)
 	}
-	d.made = d.made.Append(b)
+	d.made = d.made.Grow(n)
+	at := len(d.made.B)
+	d.made.B = d.made.B[:at+n]
+	return d.made.B[at:]
 }
 
 // compress appends to made what one whole frame becomes.
@@ -202,14 +206,8 @@ func (d *deflating) compress(b []byte, p *Endpoint) {
 			payload, bit = deflated, frame.Compressed
 		}
 	}
-	head := frame.HeaderSize(len(payload), p.masks != nil)
-	if d.made == nil {
-		d.made = bufpool.Get(head + len(payload))
-	}
-	at := len(d.made.B)
-	d.made = d.made.Grow(head + len(payload))
-	d.made.B = d.made.B[:at+head+len(payload)]
-	made := putFrame(d.made.B[at:], op, payload, p.masks)
+	made := d.extend(frame.HeaderSize(len(payload), p.masks != nil) + len(payload))
+	putFrame(made, op, payload, p.masks)
 	made[0] |= bit
 }
 

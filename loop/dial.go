@@ -46,12 +46,11 @@ func (p *Dialer) Dial(ctx context.Context, nc net.Conn, cfg DialConfig) (*Conn, 
 		return nil, "", err
 	}
 	c := &Conn{endpoint: &p.Endpoint, user: cfg.User}
-	if h := c.ensureTransient(); len(g.in.B) > 0 {
+	h := c.ensureTransient()
+	if h.deflate = g.deflate; len(g.in.B) > 0 {
 		h.head, g.in = g.in, nil
 	}
-	c.transient.deflate = g.deflate
-	if g.link != nil {
-		c.transient.link = g.link
+	if h.link = g.link; g.link != nil {
 		g.link.toLoop()
 	}
 	g.release()

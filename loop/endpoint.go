@@ -74,6 +74,9 @@ func (p *Endpoint) Tuning() tune.Tuning { return *p.tuned.Load() }
 // earlier window is looked at again at once. Any goroutine; t must make sense (see Limits).
 func (p *Endpoint) Tune(t tune.Tuning) {
 	p.tuned.Store(&t)
+	if t.PlainOnly {
+		p.eng.deflated.Reset()
+	}
 	p.eng.wakeAll()
 }
 

@@ -3,6 +3,7 @@ package loop
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 
 	"github.com/agloop/agloop/codec/frame"
@@ -57,4 +58,5 @@ var (
 	errControlRate  = &frame.ProtocolError{Code: frame.ClosePolicy, Reason: "too many control frames"}
 	errHandshake    = errors.New("opening handshake not finished before the deadline")
 	errPanic        = errors.New("panic in a handler")
+	errTruncated    = fmt.Errorf("the TLS connection was cut, no close_notify came: %w", io.ErrUnexpectedEOF) // RFC 8446 §6.1
 )

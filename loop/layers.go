@@ -4,6 +4,7 @@ import (
 	"syscall"
 
 	"github.com/agloop/agloop/batch"
+	"github.com/agloop/agloop/codec/deflate"
 	"github.com/panjf2000/gnet/v2"
 )
 
@@ -41,9 +42,13 @@ func (c *Conn) addLink(link *tlsLink) {
 	c.marks.Or(markLayers)
 }
 
-// addDeflating has the messages of c compressed from now on. On the loop, before the handler is told of c.
-func (c *Conn) addDeflating(d *deflating) {
+// addAgreed has the messages of c compressed from now on, where h says that this was agreed on. On the
+// loop, before the handler is told of c.
+func (c *Conn) addAgreed(h *transient) {
 	c.loop.owner.check()
+	if !h.deflate.On {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	ly := c.layers()
@@ -52,13 +57,14 @@ func (c *Conn) addDeflating(d *deflating) {
 		c.sock = ly
 		c.marks.Or(markLayers)
 	}
-	ly.deflating = d
+	ly.deflating = newDeflating(c.endpoint, h.deflate)
+	h.deflate = deflate.Params{}
 }
 
 // isSecure reports whether there is TLS among them. ly may be nil.
 func (ly *layers) isSecure() bool { return ly != nil && ly.link != nil }
 
-// deflates reports whether messages are compressed. Under Conn.mu; ly may be nil.
+// deflates reports whether messages are compressed. Under Conn.mu, or on the loop; ly may be nil.
 func (ly *layers) deflates() bool { return ly != nil && ly.deflating != nil }
 
 // removeLayers takes them away again, from a connection that leaves its loop.

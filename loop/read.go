@@ -51,7 +51,7 @@ func (c *Conn) frame(view []byte) (n int) {
 	switch {
 	case c.marked(markAwaitsToken):
 		lim = &c.endpoint.door.early
-	case c.marked(markLayers) && c.layers().deflating != nil: // on the loop it does not change any more
+	case c.layers().deflates():
 		lim = &c.endpoint.deflated
 	}
 	if c.transient == nil || c.transient.reader.Empty() {

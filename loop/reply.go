@@ -12,7 +12,7 @@ import "github.com/agloop/agloop/codec/frame"
 func (c *Conn) Reply(op frame.Opcode, payload []byte) SendResult {
 	l := c.loop
 	l.owner.check()
-	if c.marked(markLayers) && c.layers().deflating != nil { // frames wait as they are, to be compressed
+	if c.layers().deflates() { // frames wait as they are, to be compressed
 		c.flushCork()
 		return c.message(op, payload, batched)
 	}

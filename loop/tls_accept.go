@@ -5,7 +5,6 @@ import (
 	"log/slog"
 
 	"github.com/agloop/agloop/codec/frame"
-	"github.com/agloop/agloop/codec/handshake"
 )
 
 // The names of HTTP in ALPN (RFC 7301 §6).
@@ -73,8 +72,14 @@ func (c *Conn) helloIn(view []byte) (n int) {
 		return n
 	}
 	const header, plaintext = 5, 16 << 10
-	if all[0] != recordHandshake {
-		c.refuseHello(all)
+	switch first := all[0]; {
+	case first == recordHandshake:
+	case first >= 'A' && first <= 'Z':
+		c.refuse(errWantsTLS)
+		return len(view)
+	default:
+		c.loop.Counters.BadUpgrade.Add(1)
+		c.closeNow()
 		return len(view)
 	}
 	if len(all) < header || len(all) < header+min(int(all[3])<<8|int(all[4]), plaintext) {
@@ -93,18 +98,6 @@ func (c *Conn) helloIn(view []byte) (n int) {
 
 // recordHandshake is the type of a record of the handshake (RFC 8446 §5.1).
 const recordHandshake = 22
-
-var plainResponse = (&handshake.UpgradeError{Status: 400, Reason: "this port speaks TLS: use https or wss"}).AppendResponse(nil)
-
-// refuseHello ends a connection that does not begin as TLS does. One that speaks HTTP is told.
-func (c *Conn) refuseHello(first []byte) {
-	c.loop.Counters.BadUpgrade.Add(1)
-	if b := first[0]; b < 'A' || b > 'Z' || !c.putRaw(plainResponse) {
-		c.closeNow()
-		return
-	}
-	c.hangUp(nil)
-}
 
 // hangUp ends a connection without a closing handshake, once what waits has left.
 func (c *Conn) hangUp(cause error) {

@@ -3,9 +3,7 @@ package loop
 import (
 	"crypto/tls"
 	"errors"
-	"io"
 	"net"
-	"os"
 	"time"
 )
 
@@ -47,17 +45,9 @@ func (dryError) Temporary() bool { return true }
 
 var (
 	errDry          error = dryError{}
-	errTruncated          = &truncatedError{}
 	errTLSUnready         = errors.New("the TLS handshake is not done")
 	errTLSHandshake       = errors.New("TLS handshake failed")
 )
-
-// truncatedError says that a TLS connection ended without close_notify: what came may not be all
-// that was sent (RFC 8446 §6.1).
-type truncatedError struct{}
-
-func (*truncatedError) Error() string { return "the TLS connection was cut: no close_notify came" }
-func (*truncatedError) Unwrap() error { return io.ErrUnexpectedEOF }
 
 // newServerLink is the link of a connection that was accepted. nc is nil on a loop.
 func newServerLink(nc net.Conn, cfg *tls.Config) *tlsLink {
@@ -223,6 +213,3 @@ func (k *tlsLink) SetWriteDeadline(t time.Time) error {
 	}
 	return nil
 }
-
-// isDry reports whether err of tls.Conn.Read means that more may come.
-func isDry(err error) bool { return errors.Is(err, errDry) || errors.Is(err, os.ErrDeadlineExceeded) }

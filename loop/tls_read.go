@@ -31,7 +31,7 @@ func (c *Conn) receiveRecords(link *tlsLink, view []byte) {
 		case c.state == closed || !c.layers().isSecure(): // also: it has left for net/http
 			return
 		case err == nil:
-		case isDry(err):
+		case err == errDry:
 			link.view = nil // all of it was taken, and the next turn has other bytes
 			if c.endpoint.trimTLS {
 				trimTLS(link.tls)
