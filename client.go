@@ -99,10 +99,10 @@ type Client struct {
 }
 
 // Dial connects to rawURL, "ws[s]://host[:port][/path][?query]". ctx bounds all of it, and
-// Limits.HandshakeTimeout what comes behind the TCP connection. Errors: a *ConfigError,
-// those of cfg's functions and of dialling, of crypto/tls for wss, a *DialError when the server does not upgrade or
-// the proxy does not connect to it, a *ProtocolError when it does not speak agloop.v1 as it has
-// said, context.DeadlineExceeded when one does not answer.
+// Limits.HandshakeTimeout what comes behind the TCP connection. Errors: a *ConfigError, those of
+// cfg's functions, of dialling, and of crypto/tls for wss, a *DialError when the server does not
+// upgrade or the proxy does not connect to it, a *ProtocolError when it does not speak agloop.v1 as
+// it has said, context.DeadlineExceeded when one does not answer.
 func Dial(ctx context.Context, rawURL string, cfg ClientConfig) (*Client, error) {
 	u, err := parseURL(rawURL)
 	if err != nil {

@@ -60,6 +60,7 @@ const (
 	markGone                           // the loop is done with it
 	markAwaitsToken                    // nobody knows whose it is, see AwaitsToken
 	markPresents                       // Authorize is asked about a token, or has just been
+	markLayers                         // c.sock is a *layers; it changes while the loop alone has the connection
 
 	// Of this loop alone.
 	loopAnnounced  // OnOpen was called, so OnClose is owed
@@ -67,9 +68,6 @@ const (
 	loopPeerDone   // the peer's close frame has come
 	loopAwaitsPong // a ping of ours had no pong yet, whatever else came
 )
-
-// markLayers is a bit of marks: c.sock is a *layers. It changes while the loop alone has the connection.
-const markLayers uint32 = 1 << 31
 
 func (c *Conn) marked(bit uint32) bool { return c.marks.Load()&bit != 0 }
 

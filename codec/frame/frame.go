@@ -183,15 +183,12 @@ func HeaderLen(b []byte) int {
 // SizeOf is the length in bytes of the frame at the start of b, header and payload. b must hold the
 // whole header, made by PutHeader or PutMasked: it is not checked.
 func SizeOf(b []byte) int {
-	size, n := 2, int(b[1]&0x7F)
+	n := int(b[1] & 0x7F)
 	switch n {
 	case 126:
-		size, n = 4, int(binary.BigEndian.Uint16(b[2:]))
+		n = int(binary.BigEndian.Uint16(b[2:]))
 	case 127:
-		size, n = 10, int(binary.BigEndian.Uint64(b[2:]))
+		n = int(binary.BigEndian.Uint64(b[2:]))
 	}
-	if b[1]&0x80 != 0 {
-		size += 4
-	}
-	return size + n
+	return HeaderLen(b) + n
 }
