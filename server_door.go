@@ -104,7 +104,7 @@ func (s *Server) doorConfig() loop.DoorConfig {
 // plainControls is also, and has the controls of agloop.v1 go plain: they resemble no event.
 func plainControls(also func([]byte) bool) func([]byte) bool {
 	return func(message []byte) bool {
-		return len(message) > 0 && message[0] == '[' || also != nil && also(message)
+		return control.IsControl(message) || also != nil && also(message)
 	}
 }
 
