@@ -35,7 +35,15 @@ type ServerConfig struct {
 	// Path of the WebSocket on the server's own listeners; other paths go to HTTP. "" is "/ws";
 	// AnyPath takes all. A mounted server (ServeHTTP) takes every path it is asked for.
 	Path string
-	// HTTP serves requests on the server's own listeners that ask for no WebSocket at Path. It may
+	// HTTPPath is where the runs of an Agent are served over HTTP as well, to stock AG-UI clients and to
+	// curl: POST to it starts one, and is answered by its events (SSE, or protobuf where Accept names
+	// it); GET and DELETE of HTTPPath/{thread}/{run} join and cancel one, GET of HTTPPath/capabilities
+	// tells Capabilities. Pages of Origins may use it (CORS). "" is "/agui"; NoPath serves none. A
+	// mounted server takes every POST, and GET and DELETE below HTTPPath or where the pattern of the mux
+	// has {thread} and {run}.
+	HTTPPath string
+	// HTTP serves requests on the server's own listeners that ask for no WebSocket at Path, nor for a
+	// run at HTTPPath. It may
 	// be a ServeMux with other servers mounted in it. nil answers GET /ping with
 	// {"status":"Healthy"} and everything else with 426. It is called also while connections are
 	// refused because all slots are taken or memory is short.
@@ -60,7 +68,7 @@ type ServerConfig struct {
 	// TLS has the server's own listeners speak TLS: clients use wss and https. It must have a
 	// certificate, or a function that gives one; GetCertificate and GetConfigForClient replace it while
 	// the server runs, and ClientAuth asks for the client's, see Request. Where NextProtos is empty,
-	// http/1.1 is offered, and h2 before it if HTTP is set: those connections go to net/http whole, and
+	// http/1.1 is offered, and h2 before it if HTTP is set or runs are served at HTTPPath: those connections go to net/http whole, and
 	// browsers open others for WebSockets. There is no renegotiation, and records are as large as what
 	// is written. The handshake counts for Limits.HandshakeTimeout. nil is plain.
 	TLS *tls.Config
@@ -147,13 +155,14 @@ type Server struct {
 	// Any goroutine.
 	decoding admission
 	active   activeSessions
-	peers    keyed[*Conn]
+	peers    keyed[peerConn]
 	live     keyed[*Run] // whose agents are being called
 	places   *runPlaces
 	hub      *run.Hub         // nil with a Handler
 	ownStore *run.MemoryStore // nil where the host has given one
 	scopes   scopes
 	controls controlSessions
+	streams  httpStreams
 	gone     goneCounts
 	// unknownControls are those of agloop.v1 that nobody knows.
 	unknownControls atomic.Uint64
@@ -282,6 +291,12 @@ func (c ServerConfig) parse() (_ ServerConfig, err error) {
 	if c.Path == "" {
 		c.Path = "/ws"
 	}
+	if c.Handler != nil && c.HTTPPath != "" {
+		return c, &ConfigError{Field: "HTTPPath", Reason: "needs an Agent: a Handler has no runs"}
+	}
+	if c.HTTPPath == "" {
+		c.HTTPPath = "/agui"
+	}
 	if c.BaseContext == nil {
 		c.BaseContext = context.Background()
 	}
@@ -296,6 +311,8 @@ func (c ServerConfig) parse() (_ ServerConfig, err error) {
 		return c, &ConfigError{Field: "Hooks", Reason: "RunStarted and RunEnded need an Agent: a Handler has no runs"}
 	case c.Path != AnyPath && c.Path[0] != '/':
 		return c, &ConfigError{Field: "Path", Reason: `must begin with "/"`}
+	case c.HTTPPath != NoPath && c.HTTPPath[0] != '/':
+		return c, &ConfigError{Field: "HTTPPath", Reason: `must begin with "/", or be NoPath`}
 	case c.Loops < 0 || c.Loops > 256:
 		return c, &ConfigError{Field: "Loops", Reason: "must lie between 0 and 256"}
 	case c.DrainTimeout < 0:

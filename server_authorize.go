@@ -77,7 +77,7 @@ func (s *Server) admitWithin(ctx context.Context, key RunKey, p auth.Principal, 
 	text, id := run.Hidden(inputRefused)
 	s.log.LogAttrs(ctx, slog.LevelError, "agloop: FilterInput failed", slog.String("id", id),
 		slog.String("thread", key.Thread), slog.String("run", key.Run), slog.Any("err", err))
-	return nil, refusal{run.CodeInternal, text}
+	return nil, refusal{code: run.CodeInternal, message: text}
 }
 
 // askHost calls a function of the host's in a goroutine of its own, since it may block for ever, and

@@ -2,7 +2,6 @@ package agloop
 
 import (
 	"crypto/tls"
-	"fmt"
 	"net"
 	"net/http"
 
@@ -31,6 +30,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close")
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, "the server does not run", http.StatusServiceUnavailable)
+		return
+	}
+	if !handshake.AsksForWebSocket(r.Header) && s.serveBinding(w, r, true) {
 		return
 	}
 	s.door.ServeHTTP(w, r)
@@ -90,13 +92,13 @@ func (s *Server) doorConfig() loop.DoorConfig {
 	}
 	cfg.Quotas.Conns = s.cfg.maxConnections()
 	if s.cfg.TLS != nil {
-		cfg.TLS = loop.NewTLSConfig(s.cfg.TLS, s.cfg.HTTP != nil)
+		cfg.TLS = loop.NewTLSConfig(s.cfg.TLS, s.cfg.HTTP != nil || s.servesBinding())
 	}
 	if s.cfg.Agent != nil {
 		cfg.Compression.Plain = plainControls(s.cfg.Compression.Plain)
 		cfg.Later = control.Protocol
-		cfg.TooBig = run.Refusal(run.CodeTooLarge,
-			fmt.Sprintf("input has more than %d bytes", s.cfg.Limits.MaxMessage))
+		tooLarge := s.tooLarge()
+		cfg.TooBig = run.Refusal(tooLarge.code, tooLarge.message)
 	}
 	return cfg
 }

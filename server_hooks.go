@@ -80,12 +80,12 @@ type hookCalls struct {
 
 	// Any goroutine, under mu.
 	mu      sync.Mutex
-	waiting map[*Conn][]func() // the calls that come after the one that goes on
-	idle    chan struct{}      // closed when there are none; nil while nobody waits for it
+	waiting map[peerConn][]func() // the calls that come after the one that goes on
+	idle    chan struct{}         // closed when there are none; nil while nobody waits for it
 }
 
 // call has f called after the others of c.
-func (h *hookCalls) call(c *Conn, f func()) {
+func (h *hookCalls) call(c peerConn, f func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if calls, busy := h.waiting[c]; busy {
@@ -93,14 +93,14 @@ func (h *hookCalls) call(c *Conn, f func()) {
 		return
 	}
 	if h.waiting == nil {
-		h.waiting = make(map[*Conn][]func())
+		h.waiting = make(map[peerConn][]func())
 	}
 	h.waiting[c] = nil
 	go h.run(c, f)
 }
 
 // run makes one call of c after another, from f on.
-func (h *hookCalls) run(c *Conn, f func()) {
+func (h *hookCalls) run(c peerConn, f func()) {
 	returned := false
 	defer func() {
 		if !returned { // runtime.Goexit ends this goroutine, so another one goes on
@@ -117,7 +117,7 @@ func (h *hookCalls) run(c *Conn, f func()) {
 }
 
 // next is the next call of c, nil when there is none.
-func (h *hookCalls) next(c *Conn) func() {
+func (h *hookCalls) next(c peerConn) func() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	calls := h.waiting[c]

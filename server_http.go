@@ -33,6 +33,7 @@ type httpServer struct {
 	// Any goroutine, under mu.
 	mu        sync.Mutex
 	open      map[*loop.HTTPConn]time.Time // when it came to rest; zero for one with a request
+	lent      map[*loop.HTTPConn]int       // of them, those that carry streams, and how many
 	responses map[*http2Response]struct{}  // whose handlers run
 	hurrying  bool
 }
@@ -48,6 +49,7 @@ func newHTTPServer(s *Server) *httpServer {
 		done:  make(chan struct{}),
 		most:  loop.HTTPConns(),
 		open:  make(map[*loop.HTTPConn]time.Time),
+		lent:  make(map[*loop.HTTPConn]int),
 
 		responses: make(map[*http2Response]struct{}),
 	}
@@ -109,6 +111,8 @@ func (h *httpServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		w.Header().Set("Connection", "close") // a proxy may take the upgrade for granted
+	} else if h.owner.serveBinding(w, r, false) {
+		return
 	}
 	if cfg.HTTP == nil {
 		DefaultHTTP(w, r)
@@ -149,14 +153,34 @@ func (h *httpServer) take(nc *loop.HTTPConn) {
 func (h *httpServer) add(nc *loop.HTTPConn) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.open) >= h.most && !h.evict() {
+	if len(h.open)-len(h.lent) >= h.most && !h.evict() {
 		return false
 	}
 	h.open[nc] = time.Time{}
+	nc.OnLend(func(n int) { h.lend(nc, n) })
 	if h.hurrying {
 		nc.Hurry()
 	}
 	return true
+}
+
+// lend notes that a connection carries so many streams more: meanwhile it has their slots instead of a
+// place here.
+func (h *httpServer) lend(nc *loop.HTTPConn, n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, open := h.open[nc]; !open {
+		return
+	}
+	if h.lent[nc] += n; h.lent[nc] <= 0 {
+		delete(h.lent, nc)
+	}
+}
+
+// forget forgets a connection. Under mu.
+func (h *httpServer) forget(nc *loop.HTTPConn) {
+	delete(h.open, nc)
+	delete(h.lent, nc)
 }
 
 // evict closes the connection that has rested longest, and reports whether there was one. Under mu.
@@ -170,7 +194,7 @@ func (h *httpServer) evict() bool {
 	if longest == nil {
 		return false
 	}
-	delete(h.open, longest)
+	h.forget(longest)
 	longest.Close()
 	return true
 }
@@ -178,7 +202,7 @@ func (h *httpServer) evict() bool {
 func (h *httpServer) remove(nc *loop.HTTPConn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.open, nc)
+	h.forget(nc)
 }
 
 // noteState keeps open up to date.
@@ -200,7 +224,7 @@ func (h *httpServer) noteState(c net.Conn, state http.ConnState) {
 			h.open[nc] = time.Time{}
 		}
 	case http.StateHijacked, http.StateClosed:
-		delete(h.open, nc)
+		h.forget(nc)
 	}
 }
 

@@ -20,6 +20,20 @@ type Peer struct {
 	key string
 }
 
+// peerConn is a connection of a principal: a WebSocket, or the stream of a response.
+type peerConn interface {
+	Info() ConnInfo
+	Close(code CloseCode, reason string)
+}
+
+// infoOf is what a connection is. Any goroutine, where that of a WebSocket's Info is its loop.
+func infoOf(c peerConn) ConnInfo {
+	if c, ok := c.(*Conn); ok {
+		return *loop.InfoOf(c)
+	}
+	return c.Info()
+}
+
 // Peer returns the principal of that key, whether it is connected or not. Nobody has the key "".
 func (s *Server) Peer(key string) *Peer { return &Peer{s, key} }
 
@@ -29,7 +43,7 @@ func (p *Peer) Count() int { return len(p.srv.peers.of(p.key)) }
 // Conns says what each of its connections is, in no order.
 func (p *Peer) Conns() (list []ConnInfo) {
 	for _, c := range p.srv.peers.of(p.key) {
-		list = append(list, *loop.InfoOf(c))
+		list = append(list, infoOf(c))
 	}
 	return list
 }

@@ -3,6 +3,7 @@ package agloop
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -17,7 +18,10 @@ import (
 )
 
 // refusal is why no run is made of an input.
-type refusal struct{ code, message string }
+type refusal struct {
+	code, message string
+	field         string // the member of the input that is wrong; "" for none
+}
 
 // parseInput decodes an input, releases raw, and checks the limits of inputs. It returns an input
 // or why it is refused; neither when it closes the connection.
@@ -32,7 +36,7 @@ func (s *session) parseInput(ctx context.Context, raw *bufpool.Buffer) (*agui.Ru
 }
 
 // notJSON says that an input is none.
-var notJSON = refusal{run.CodeBadInput, "input is not JSON"}
+var notJSON = refusal{code: run.CodeBadInput, message: "input is not JSON"}
 
 // parseInput decodes an input and checks the limits of inputs. It returns an input or why it is
 // refused.
@@ -41,22 +45,31 @@ func (srv *Server) parseInput(ctx context.Context, raw []byte, rate *loop.Bucket
 	limits := &srv.cfg.Limits
 	switch {
 	case ctx.Err() != nil: // the server shuts down, or nobody is there to be told
-		return nil, refusal{run.CodeShutdown, shuttingDown}
+		return nil, refusal{code: run.CodeShutdown, message: shuttingDown}
 	case !isJSON:
 		return nil, notJSON
 	case err != nil:
-		return nil, refusal{run.CodeBadInput, err.Error()}
+		refused := refusal{code: run.CodeBadInput, message: err.Error()}
+		if wrong, ok := errors.AsType[*FieldError](err); ok {
+			refused.field = wrong.Field
+		}
+		return nil, refused
 	case len(input.Messages) > limits.MaxInputMessages:
 		return nil, refusal{run.CodeTooLarge, fmt.Sprintf("input has %d messages, at most %d are taken",
-			len(input.Messages), limits.MaxInputMessages)}
+			len(input.Messages), limits.MaxInputMessages), "messages"}
 	case len(input.Tools) > limits.MaxInputTools:
 		return nil, refusal{run.CodeTooLarge, fmt.Sprintf("input has %d tools, at most %d are taken",
-			len(input.Tools), limits.MaxInputTools)}
+			len(input.Tools), limits.MaxInputTools), "tools"}
 	case !rate.Allow():
 		srv.door.RunRefused()
-		return nil, refusal{run.CodeRate, "too many runs in a short time"}
+		return nil, refusal{code: run.CodeRate, message: "too many runs in a short time"}
 	}
 	return input, refusal{}
+}
+
+// tooLarge refuses an input of too many bytes.
+func (srv *Server) tooLarge() refusal {
+	return refusal{code: run.CodeTooLarge, message: fmt.Sprintf("input has more than %d bytes", srv.cfg.Limits.MaxMessage)}
 }
 
 // decodeInput decodes raw. It waits until there is memory for that, or ctx ends.

@@ -18,7 +18,7 @@ func (s *session) startRun(ctx context.Context, input *agui.RunAgentInput) refus
 	places := s.srv.places
 	if full := places.take(s.principal.Key, s.network); full != "" {
 		s.srv.door.RunOverQuota()
-		return refusal{run.CodeManyRuns, full}
+		return refusal{code: run.CodeManyRuns, message: full}
 	}
 	defer places.give(s.principal.Key, s.network)
 	if refused := s.srv.filterInput(ctx, s.principal, input); refused.code != "" {
@@ -39,7 +39,7 @@ func (srv *Server) admitRun(ctx context.Context, key RunKey, p auth.Principal, n
 	}
 	if full := srv.places.take(p.Key, network); full != "" {
 		srv.door.RunOverQuota()
-		return nil, refusal{run.CodeManyRuns, full}
+		return nil, refusal{code: run.CodeManyRuns, message: full}
 	}
 	released = func() { srv.places.give(p.Key, network) }
 	admitted := false
@@ -68,16 +68,16 @@ func (srv *Server) filterInput(ctx context.Context, p auth.Principal, input *agu
 			srv.log.LogAttrs(ctx, slog.LevelWarn, "agloop: an input was refused", thread, id, slog.Any("err", err))
 		}
 		if refused.Reason == "" {
-			return refusal{run.CodeRefused, inputRefused}
+			return refusal{code: run.CodeRefused, message: inputRefused}
 		}
-		return refusal{run.CodeRefused, refused.Reason}
+		return refusal{code: run.CodeRefused, message: refused.Reason}
 	case ctx.Err() != nil: // as in parseInput
-		return refusal{run.CodeShutdown, shuttingDown}
+		return refusal{code: run.CodeShutdown, message: shuttingDown}
 	case err != nil:
 		text, failure := run.Hidden(inputRefused)
 		srv.log.LogAttrs(ctx, slog.LevelError, "agloop: FilterInput failed",
 			slog.String("id", failure), thread, id, slog.Any("err", err))
-		return refusal{run.CodeRefused, text}
+		return refusal{code: run.CodeRefused, message: text}
 	}
 	return refusal{}
 }

@@ -41,17 +41,12 @@ func (s *session) viewRun(ctx context.Context, input *agui.RunAgentInput, hash [
 	key := RunKey{Scope: s.principal.Key, Thread: input.ThreadID, Run: input.RunID}
 	key, err := s.srv.authorizeRun(within, s.principal, ActionStart, key)
 	if err != nil {
-		return s.refusalOf(ctx, input, err)
+		return s.srv.refusalOf(ctx, input, err)
 	}
-	released, refused := s.srv.admitRun(ctx, key, s.principal, s.network, input)
-	if refused.code != "" {
-		return refused
-	}
-	start := s.srv.newStart(key, s.principal, s.values, input, hash, DisconnectCancel)
-	start.Released = released
 	v := &bareViewer{conn: s.conn, over: make(chan struct{})}
-	if _, v.viewer, err = s.srv.hub.Start(within, start, v); err != nil {
-		return s.refusalOf(ctx, input, err)
+	asks := asker{s.principal, s.values, s.network}
+	if refused := s.srv.startLogged(ctx, asks, key, Cursor{}, input, hash, v, &v.viewer); refused.code != "" {
+		return refused
 	}
 	s.viewing.Store(v)
 	s.answers = true
@@ -63,28 +58,28 @@ func (s *session) viewRun(ctx context.Context, input *agui.RunAgentInput, hash [
 	<-v.over // of a run that ends, or a connection that does
 	s.viewing.Store(nil)
 	if v.why != nil && !s.isGone() {
-		return refusal{run.CodeGone, v.why.Error()}
+		return refusal{code: run.CodeGone, message: v.why.Error()}
 	}
 	return refusal{}
 }
 
-// refusalOf is what a client without a subprotocol is told of a run that is not started.
-func (s *session) refusalOf(ctx context.Context, input *agui.RunAgentInput, err error) refusal {
+// refusalOf is what a client without agloop.v1 is told of a run that is not started.
+func (srv *Server) refusalOf(ctx context.Context, input *agui.RunAgentInput, err error) refusal {
 	switch {
 	case errors.Is(err, run.ErrConflict):
-		return refusal{run.CodeConflict, "a run of that name was started with another input"}
+		return refusal{code: run.CodeConflict, message: "a run of that name was started with another input"}
 	case errors.Is(err, run.ErrGone), err == errNotAllowed:
-		return refusal{run.CodeGone, "the run is gone"}
+		return refusal{code: run.CodeGone, message: "the run is gone"}
 	case errors.Is(err, run.ErrThreadBusy):
-		return refusal{run.CodeThreadBusy, "the thread has a run already"}
+		return refusal{code: run.CodeThreadBusy, message: "the thread has a run already"}
 	case errors.Is(err, run.ErrEventTooBig):
-		return refusal{run.CodeBadInput, err.Error()}
+		return refusal{code: run.CodeBadInput, message: err.Error()}
 	case errors.Is(err, run.ErrShutdown), ctx.Err() != nil:
-		return refusal{run.CodeShutdown, shuttingDown}
+		return refusal{code: run.CodeShutdown, message: shuttingDown}
 	}
 	text, id := run.Hidden("the run could not be started")
-	s.srv.log.Error("agloop: a run could not be started", "id", id, "thread", input.ThreadID, "run", input.RunID, "err", err)
-	return refusal{run.CodeInternal, text}
+	srv.log.Error("agloop: a run could not be started", "id", id, "thread", input.ThreadID, "run", input.RunID, "err", err)
+	return refusal{code: run.CodeInternal, message: text}
 }
 
 // isGone reports whether the connection is.

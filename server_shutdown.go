@@ -88,6 +88,7 @@ func (s *Server) stopAccepting() {
 
 // stop ends the loops and what watches them. It may be called again.
 func (s *Server) stop(ctx context.Context) error {
+	s.streams.closeAll(CloseGoingAway, "server shuts down")
 	s.performance.stop()
 	s.scopes.stop()
 	if s.ownStore != nil {

@@ -9,6 +9,7 @@ import (
 type Stats struct {
 	Connections int // slots taken now: open, or in their handshake
 	HTTP        int // connections that speak plain HTTP now
+	Streams     int // responses over HTTP that carry a run now; each has a slot
 	Runs        int // active now: runs that have a log, and connections with one that has none
 	metrics.Snapshot
 	Refusals Refusals
@@ -19,7 +20,7 @@ type Stats struct {
 // Stats reads the figures without stopping a loop. Before the server runs all but Memory are zero.
 func (s *Server) Stats() Stats {
 	st := Stats{
-		Connections: s.door.Slots().Used(), HTTP: s.http.count(), Runs: s.activeRuns(),
+		Connections: s.door.Slots().Used(), HTTP: s.http.count(), Streams: s.streams.count(), Runs: s.activeRuns(),
 		Refusals: s.door.Refusals(), Memory: s.performance.memory.Now(),
 	}
 	s.door.Counters.AddTo(&st.Snapshot)

@@ -100,9 +100,10 @@ func TestHTTPS(t *testing.T) {
 	}
 }
 
-// TestDefaultHTTPS: without a handler HTTP/1.1 alone is spoken, and health is told.
+// TestDefaultHTTPS: where neither runs nor a handler's pages are served HTTP/1.1 alone is spoken, and
+// health is told.
 func TestDefaultHTTPS(t *testing.T) {
-	_, addr := serve(t, agloop.ServerConfig{Agent: hello, TLS: testkit.ServerTLS(t)})
+	_, addr := serve(t, agloop.ServerConfig{Agent: hello, HTTPPath: agloop.NoPath, TLS: testkit.ServerTLS(t)})
 	res, err := https(t, 2).Get("https://" + addr + "/ping")
 	if err != nil {
 		t.Fatal(err)

@@ -89,19 +89,8 @@ var grantAll auth.Grant
 // welcome notes what was granted and appends the response that lets the request in, with that
 // subprotocol and extensions, to dst. also are fields that middleware has set for the response.
 func (c *Conn) welcome(dst, key []byte, protocol, extensions string, g auth.Grant, also http.Header) ([]byte, error) {
-	d := c.endpoint.door
-	if e := c.entry(); e != nil {
-		if err := handshake.CheckHeader(g.Header); err != nil {
-			return nil, fmt.Errorf("%w: Grant.Header: %w", errServerFailed, err)
-		}
-		if len(g.Values)%2 != 0 {
-			return nil, errOddValues
-		}
-		if err := e.take(d, g.Principal); err != nil {
-			return nil, err
-		}
-		e.info.Principal, e.info.Protocol = g.Principal, protocol
-		e.values, e.user = slices.Clone(g.Values), g.Principal.Value
+	if err := c.noteGrant(protocol, g); err != nil {
+		return nil, err
 	}
 	header := g.Header
 	if len(also) > 0 {
@@ -109,6 +98,27 @@ func (c *Conn) welcome(dst, key []byte, protocol, extensions string, g auth.Gran
 		maps.Copy(header, g.Header)
 	}
 	return handshake.AppendSwitchingProtocols(dst, key, protocol, extensions, header), nil
+}
+
+// noteGrant notes what was granted to a connection that has an entry, and that it speaks a
+// subprotocol.
+func (c *Conn) noteGrant(protocol string, g auth.Grant) error {
+	e := c.entry()
+	if e == nil {
+		return nil
+	}
+	if err := handshake.CheckHeader(g.Header); err != nil {
+		return fmt.Errorf("%w: Grant.Header: %w", errServerFailed, err)
+	}
+	if len(g.Values)%2 != 0 {
+		return errOddValues
+	}
+	if err := e.take(c.endpoint.door, g.Principal); err != nil {
+		return err
+	}
+	e.info.Principal, e.info.Protocol = g.Principal, protocol
+	e.values, e.user = slices.Clone(g.Values), g.Principal.Value
+	return nil
 }
 
 // take counts the connection for its principal, and notes when that expires.

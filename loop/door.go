@@ -86,6 +86,7 @@ type Door struct {
 	// Any goroutine.
 	networks      networks
 	guesses       networks
+	runs          networks             // that are asked for over HTTP
 	perPrincipal  *Tally[string]       // connections
 	perNetwork    *Tally[netip.Prefix] // connections
 	judges        judges
@@ -111,6 +112,7 @@ func (e *Engine) NewDoor(cfg DoorConfig) *Door {
 		accepts:       limiter(rates.Accepts, rates.AcceptsBurst),
 		networks:      networks{perSecond: rates.AcceptsPerIP, burst: rates.AcceptsPerIPBurst},
 		guesses:       networks{perSecond: rates.Guesses, burst: rates.GuessesBurst},
+		runs:          networks{perSecond: rates.Runs, burst: rates.RunsBurst},
 		perPrincipal:  NewTally[string](cfg.Quotas.ConnsPerPrincipal),
 		perNetwork:    NewTally[netip.Prefix](cfg.Quotas.ConnsPerNetwork),
 		refusalTokens: make(chan struct{}, refusalReserve), quit: make(chan struct{}),

@@ -67,6 +67,7 @@ type HTTPConn struct {
 	net.Conn
 	above    *secureConn // nil: it speaks no TLS
 	door     *Door       // that accepted it
+	onLend   func(n int) // see OnLend
 	remote   net.Addr    // what a proxy says of the client; nil for none
 	loopback bool        // its listener can be reached from this machine alone
 
@@ -238,6 +239,17 @@ func (h *HTTPConn) Hurry() {
 	}
 	if h.until.IsZero() || soon.Before(h.until) {
 		_ = h.Conn.SetWriteDeadline(soon) // of the write under way
+	}
+}
+
+// OnLend has f called when the connection carries a stream more, or fewer: it has a slot of the door
+// meanwhile, see Guest. Before it is served.
+func (h *HTTPConn) OnLend(f func(n int)) { h.onLend = f }
+
+// Lend tells that it carries so many streams more. Any goroutine; a nil HTTPConn does nothing.
+func (h *HTTPConn) Lend(n int) {
+	if h != nil && h.onLend != nil {
+		h.onLend(n)
 	}
 }
 

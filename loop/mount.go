@@ -101,6 +101,44 @@ func (d *Door) judgeMounted(c *Conn, also http.Header, r *http.Request, req *han
 	if d.notes || protocol != "" || r.TLS != nil { // a pumped connection has another address on its loop
 		c.user = &entry{}
 	}
+	https, err := c.admitMounted(r, req)
+	if err != nil {
+		return nil, err
+	}
+	if d.authorize == nil {
+		return c.welcome(nil, req.Key, protocol, c.agree(r.Header[extensionsField]), grantAll, also)
+	}
+	j, done := d.askMounted(c, r, req, https, also)
+	defer done()
+	select {
+	case <-j.told:
+		return j.settle()
+	case <-j.ctx.Done():
+		return nil, j.late()
+	}
+}
+
+// askMounted has Authorize asked about a request that net/http has read. It sees what middleware has
+// put into the context of the request, and is to end with the door all the same.
+func (d *Door) askMounted(c *Conn, r *http.Request, req *handshake.Request, https bool, also http.Header) (j *judgement, done func()) {
+	ctx, cancel := r.Context(), context.CancelFunc(func() {})
+	if limit := d.limits.HandshakeTimeout; limit > 0 {
+		ctx, cancel = context.WithTimeout(ctx, limit)
+	}
+	j = newJudgement(ctx, c, req, https, r.TLS)
+	j.also, j.told = also, make(chan struct{})
+	stop := context.AfterFunc(d.base, j.cancel)
+	d.ask(j)
+	return j, func() {
+		stop()
+		j.cancel()
+		cancel()
+	}
+}
+
+// admitMounted is admit for a request that net/http has read.
+func (c *Conn) admitMounted(r *http.Request, req *handshake.Request) (https bool, err error) {
+	d := c.endpoint.door
 	accepted := HTTPConnOf(r.Context())
 	if accepted != nil && accepted.loopback || accepted == nil && onLoopback(r.Context()) {
 		c.marks.Or(markLoopback)
@@ -108,31 +146,7 @@ func (d *Door) judgeMounted(c *Conn, also http.Header, r *http.Request, req *han
 	peer, _ := netip.ParseAddrPort(r.RemoteAddr) // of a unix socket it is none
 	peer = netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port())
 	// Where this door has accepted the connection it has asked for the rate of its network.
-	https, err := c.admit(req, peer, r.TLS != nil, accepted == nil || accepted.door != d || d.behindProxy(peer))
-	if err != nil {
-		return nil, err
-	}
-	if d.authorize == nil {
-		return c.welcome(nil, req.Key, protocol, c.agree(r.Header[extensionsField]), grantAll, also)
-	}
-	// Authorize sees what middleware has put into the context of the request, and is to end with
-	// the door all the same.
-	ctx, cancel := r.Context(), context.CancelFunc(func() {})
-	if limit := d.limits.HandshakeTimeout; limit > 0 {
-		ctx, cancel = context.WithTimeout(ctx, limit)
-	}
-	defer cancel()
-	j := newJudgement(ctx, c, req, https, r.TLS)
-	defer j.cancel()
-	defer context.AfterFunc(d.base, j.cancel)()
-	j.also, j.told = also, make(chan struct{})
-	d.ask(j)
-	select {
-	case <-j.told:
-		return j.settle()
-	case <-j.ctx.Done():
-		return nil, j.late()
-	}
+	return c.admit(req, peer, r.TLS != nil, accepted == nil || accepted.door != d || d.behindProxy(peer))
 }
 
 // onLoopback reports whether the listener of a request's server can be reached from this machine

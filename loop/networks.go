@@ -102,3 +102,15 @@ func (d *Door) Guessed(addr netip.Addr) (tooOften bool) {
 	d.guesses.allow(addr, now)
 	return d.guesses.spent(addr, now)
 }
+
+// RunsOf is the bucket for runs that the network of addr asks for over HTTP, see Rates.Runs; nil for no
+// limit. Any goroutine.
+func (d *Door) RunsOf(addr netip.Addr) *Bucket {
+	n := &d.runs
+	if n.perSecond <= 0 || !addr.IsValid() {
+		return nil
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return &Bucket{n.limiter(addr, time.Now())}
+}

@@ -35,7 +35,8 @@ type Rates struct {
 	Control      float64
 	ControlBurst int
 	// Runs is inputs per second on one connection of an agent. Above it an input is refused with
-	// RUN_ERROR, code rate_limited, and the connection stays.
+	// RUN_ERROR, code rate_limited, and the connection stays. Over HTTP it is inputs per second of one
+	// network, /24 or /64, and they are answered 429.
 	Runs      float64
 	RunsBurst int
 	// Guesses is how many times a second one network, /24 or /64, may ask agloop.v1 for a run that is

@@ -26,6 +26,9 @@ type Start struct {
 	Hash      [32]byte // SHA-256 of the input as it was received
 	Encoder   Encoder  // used before Start returns
 	MaxEvent  int      // the largest encoded event, in bytes; an input whose RUN_STARTED is larger is refused
+	// At is behind what who starts it has seen of it already: it is attached there, and a run that is
+	// not there is never executed again. The zero Cursor is the start.
+	At Cursor
 	// OnDisconnect is what becomes of it when its last viewer is gone. Keep leaves it to its end.
 	OnDisconnect Disconnect
 	Keep         bool
@@ -49,6 +52,9 @@ func (h *Hub) Start(ctx context.Context, s *Start, out Outlet) (*Live, *Viewer, 
 			s.Released()
 		}
 	}()
+	if s.At != (Cursor{}) {
+		return h.startSeen(ctx, s, out)
+	}
 	fresh, started, err := h.newLive(s)
 	if err != nil {
 		return nil, nil, err
@@ -65,7 +71,7 @@ func (h *Hub) Start(ctx context.Context, s *Start, out Outlet) (*Live, *Viewer, 
 	case err != nil:
 		return nil, nil, err
 	case other != nil:
-		return h.join(ctx, other, s.Hash, out)
+		return h.join(ctx, other, s, out)
 	}
 	record, err := h.open(ctx, fresh, started)
 	if record != nil {
@@ -237,17 +243,17 @@ func (h *Hub) open(ctx context.Context, l *Live, started []byte) (_ *Record, err
 }
 
 // join attaches to a run that was there when it was started again.
-func (h *Hub) join(ctx context.Context, l *Live, hash [32]byte, out Outlet) (*Live, *Viewer, error) {
-	if l.hash != hash {
+func (h *Hub) join(ctx context.Context, l *Live, s *Start, out Outlet) (*Live, *Viewer, error) {
+	if l.hash != s.Hash {
 		h.counters.conflicts.Add(1)
 		return nil, nil, ErrConflict
 	}
 	if out == nil {
 		return l, nil, nil
 	}
-	v, err := l.attach(Cursor{}, false, out)
+	v, err := l.attach(s.At, false, out)
 	if err == errReleased {
-		return h.view(ctx, l.info.RunKey, Cursor{}, false, out)
+		return h.view(ctx, l.info.RunKey, s.At, false, out)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -267,6 +273,27 @@ func (h *Hub) startAgain(ctx context.Context, s *Start, r *Record, out Outlet) (
 		return nil, nil, ErrConflict
 	}
 	return h.view(ctx, s.Key, Cursor{}, false, out)
+}
+
+// startSeen answers a start of who has seen a part of the run: it is attached to what there is. Rule
+// R16.
+func (h *Hub) startSeen(ctx context.Context, s *Start, out Outlet) (*Live, *Viewer, error) {
+	l, err := h.find(ctx, s.Key)
+	if err != nil {
+		return nil, nil, err
+	}
+	if l != nil {
+		return h.join(ctx, l, s, out)
+	}
+	b, err := h.cfg.Store.Read(ctx, s.Key, s.At, 1)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case b.Record.InputHash != s.Hash:
+		h.counters.conflicts.Add(1)
+		return nil, nil, ErrConflict
+	}
+	return h.view(ctx, s.Key, s.At, false, out)
 }
 
 // startKnown answers a start whose thread is busy: one that only asks for a run that has ended needs

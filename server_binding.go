@@ -1,0 +1,321 @@
+package agloop
+
+import (
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"runtime/debug"
+	"strconv"
+	"strings"
+
+	"github.com/agloop/agloop/auth"
+	"github.com/agloop/agloop/codec/control"
+	"github.com/agloop/agloop/codec/event"
+	"github.com/agloop/agloop/loop"
+	"github.com/agloop/agloop/run"
+)
+
+// The HTTP binding of AG-UI: a POST starts a run, or attaches to the one of its name, and is answered
+// by the run's events; GET and DELETE of its name join and cancel it. Rule R33 of docs/protocol.md.
+
+// NoPath as ServerConfig.HTTPPath serves no runs over HTTP.
+const NoPath = "-"
+
+// SecretHeader names the session of a client of the HTTP binding that has no principal: the server
+// tells it with the response to a POST that had none, and the client sends it to reach the runs of
+// that session.
+const SecretHeader = "Agloop-Secret"
+
+const (
+	typeSSE   = "text/event-stream"
+	typeProto = "application/vnd.ag-ui.event+proto"
+	typeJSON  = "application/json"
+)
+
+// bindingRequest is what a request of the binding asks for.
+type bindingRequest struct {
+	do          func(*visit, RunKey)
+	methods     string // of its path, for Allow
+	thread, run string
+	problem     *httpProblem // with its names
+}
+
+// routeBinding finds what a request asks for; ok is false for one that is not for the binding. below
+// is what follows HTTPPath in its path; mounted says that a mux has chosen the server, and perhaps the
+// names of the run.
+func (s *Server) routeBinding(r *http.Request, below string, under, mounted bool) (b bindingRequest, ok bool) {
+	switch thread, id, named := strings.Cut(strings.TrimPrefix(below, "/"), "/"); {
+	case under && (below == "" || below == "/"):
+		b.methods = "POST, OPTIONS"
+	case under && below == "/capabilities":
+		b.methods = "GET, HEAD, OPTIONS"
+	case under && named && !strings.Contains(id, "/"):
+		b.methods = "GET, DELETE, OPTIONS"
+		b.thread, b.run, b.problem = unescapeNames(thread, id)
+	case under:
+		return b, false
+	case mounted && r.PathValue("run") != "":
+		b.methods = "GET, DELETE, OPTIONS"
+		b.thread, b.run = r.PathValue("thread"), r.PathValue("run")
+	case mounted && (r.Method == http.MethodPost || r.Method == http.MethodOptions):
+		b.methods = "POST, OPTIONS"
+	default:
+		return b, false
+	}
+	switch {
+	case r.Method == http.MethodPost && b.methods[0] == 'P':
+		b.do = (*visit).start
+	case r.Method == http.MethodGet && b.methods == "GET, DELETE, OPTIONS":
+		b.do = (*visit).join
+	case r.Method == http.MethodDelete && b.methods == "GET, DELETE, OPTIONS":
+		b.do = (*visit).cancel
+	case (r.Method == http.MethodGet || r.Method == http.MethodHead) && b.methods == "GET, HEAD, OPTIONS":
+		b.do = (*visit).tellCapabilities
+	}
+	return b, true
+}
+
+// unescapeNames are the names of a run in a path.
+func unescapeNames(thread, id string) (string, string, *httpProblem) {
+	t, err := url.PathUnescape(thread)
+	if err != nil {
+		return "", "", &httpProblem{http.StatusBadRequest, control.CodeMalformed, "threadId", "bad escape in the path"}
+	}
+	r, err := url.PathUnescape(id)
+	if err != nil {
+		return "", "", &httpProblem{http.StatusBadRequest, control.CodeMalformed, "runId", "bad escape in the path"}
+	}
+	return t, r, nil
+}
+
+// cutPath is what follows a prefix in a path, both with their escapes.
+func cutPath(path, prefix string) (below string, ok bool) {
+	below, ok = strings.CutPrefix(path, strings.TrimSuffix(prefix, "/"))
+	return below, ok && (below == "" || below[0] == '/')
+}
+
+// servesBinding reports whether there is an HTTP binding.
+func (s *Server) servesBinding() bool { return s.cfg.Agent != nil && s.cfg.HTTPPath != NoPath }
+
+// serveBinding answers a request of the HTTP binding, and reports whether it was one.
+func (s *Server) serveBinding(w http.ResponseWriter, r *http.Request, mounted bool) bool {
+	if !s.servesBinding() {
+		return false
+	}
+	below, under := cutPath(r.URL.EscapedPath(), s.cfg.HTTPPath)
+	b, ok := s.routeBinding(r, below, under, mounted)
+	if !ok {
+		return false
+	}
+	s.serveBound(w, r, b)
+	return true
+}
+
+// serveBound answers a request of the binding.
+func (s *Server) serveBound(w http.ResponseWriter, r *http.Request, b bindingRequest) {
+	s.allowOrigin(w.Header(), r)
+	switch {
+	case r.Method == http.MethodOptions:
+		s.answerPreflight(w, r, b.methods)
+		return
+	case b.do == nil:
+		w.Header().Set("Allow", b.methods)
+		(&httpProblem{http.StatusMethodNotAllowed, "method_not_allowed", "", "use " + b.methods}).respond(w)
+		return
+	case b.problem != nil:
+		b.problem.respond(w)
+		return
+	}
+	guest, err := s.door.LetIn(r)
+	if err != nil {
+		refusal := s.door.RefusalOf(err)
+		for name, values := range refusal.Header {
+			w.Header()[http.CanonicalHeaderKey(name)] = values
+		}
+		if refusal.RetryAfter > 0 && w.Header().Get("Retry-After") == "" {
+			w.Header().Set("Retry-After", strconv.FormatInt(int64((refusal.RetryAfter+999999999)/1e9), 10))
+		}
+		(&httpProblem{refusal.Status, "refused", "", refusal.Reason}).respond(w)
+		return
+	}
+	v := &visit{srv: s, w: w, r: r, guest: guest, info: guest.Info()}
+	defer v.end()
+	for name, values := range guest.Header() {
+		w.Header()[http.CanonicalHeaderKey(name)] = values
+	}
+	b.do(v, RunKey{Thread: b.thread, Run: b.run})
+}
+
+// visit is one request of the binding that was let in.
+type visit struct {
+	srv   *Server
+	w     http.ResponseWriter
+	r     *http.Request
+	guest *loop.Guest
+	info  ConnInfo
+
+	scope *scope // of a client without a principal
+	began bool   // the response has
+}
+
+// end gives back what the visit took, and answers where a panic kept it from that.
+func (v *visit) end() {
+	cause := recover()
+	if v.scope != nil {
+		v.srv.scopes.leave(v.scope, true, v.srv.liveScopes)
+	}
+	v.guest.Leave()
+	switch {
+	case cause == nil:
+		return
+	case cause == http.ErrAbortHandler || v.began:
+		panic(cause)
+	}
+	v.srv.door.Counters.Panics.Add(1)
+	v.srv.log.LogAttrs(v.r.Context(), slog.LevelError, "agloop: panic in a request",
+		slog.Any("panic", cause), slog.String("stack", string(debug.Stack())))
+	v.fail(&httpProblem{http.StatusInternalServerError, run.CodeInternal, "", "the server failed"})
+}
+
+// enterScope finds the scope of the client's runs: its principal's, or that of its secret. fresh makes
+// one where the client has neither.
+func (v *visit) enterScope(fresh bool) (name string, ok bool) {
+	if key := v.info.Principal.Key; key != "" {
+		return key, true
+	}
+	secret := v.r.Header.Get(SecretHeader)
+	switch {
+	case secret != "":
+		if v.scope = v.srv.scopes.bind(secret); v.scope == nil {
+			v.gone(run.ErrGone)
+			return "", false
+		}
+	case fresh:
+		v.scope, secret = v.srv.scopes.create()
+		v.w.Header().Set(SecretHeader, secret)
+	default:
+		v.gone(run.ErrGone)
+		return "", false
+	}
+	return v.scope.name, true
+}
+
+// key is the name of a run that the client asks for, in its own scope, where the host lets it do so.
+func (v *visit) key(action Action, name RunKey, fresh bool) (_ RunKey, ok bool) {
+	if wrong, bad := errors.AsType[*event.FieldError](event.CheckIDs(name.Thread, name.Run)); bad {
+		v.fail(&httpProblem{http.StatusBadRequest, control.CodeMalformed, wrong.Field, wrong.Reason})
+		return name, false
+	}
+	if name.Scope, ok = v.enterScope(fresh); !ok {
+		return name, false
+	}
+	ctx, cancel := v.within()
+	defer cancel()
+	key, err := v.srv.authorizeRun(ctx, v.info.Principal, action, name)
+	switch err {
+	case nil:
+		return key, true
+	case errNotAllowed:
+		if action == ActionStart { // which names nothing that is there
+			v.tellGone(run.ErrGone)
+		} else {
+			v.gone(run.ErrGone)
+		}
+	default:
+		v.fail(&httpProblem{http.StatusServiceUnavailable, control.CodeTimeout, "", "the server did not decide in time"})
+	}
+	return name, false
+}
+
+// gone says that a run is not there, or not for this client, and counts a guess where that may be one.
+func (v *visit) gone(why error) {
+	if run.GoneReason(why) == "" && v.srv.door.Guessed(v.info.Remote.Addr()) {
+		v.srv.log.Warn("agloop: a network asks too often for runs or sessions that are not there, and is kept out for a while; "+
+			"if it is a proxy, name it in TrustedProxies, see also Rates.Guesses", "remote", v.info.Remote)
+	}
+	v.tellGone(why)
+}
+
+// tellGone is gone for what was no guess.
+func (v *visit) tellGone(why error) {
+	reason := run.GoneReason(why)
+	v.srv.gone.note(reason)
+	message := "the run is gone, or not for you"
+	if reason != "" {
+		message = "the run, or what is behind the cursor, is gone: " + reason
+	}
+	v.fail(&httpProblem{http.StatusNotFound, run.CodeGone, "", message})
+}
+
+// refuse says why no run is made of an input.
+func (v *visit) refuse(r refusal) {
+	status := http.StatusInternalServerError
+	switch r.code {
+	case run.CodeBadInput, control.CodeMalformed:
+		status = http.StatusBadRequest
+	case run.CodeTooLarge:
+		status = http.StatusRequestEntityTooLarge
+	case run.CodeRefused:
+		status = http.StatusForbidden
+	case run.CodeRate, run.CodeManyRuns, run.CodeThreadBusy:
+		status = http.StatusTooManyRequests
+		v.w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
+	case run.CodeShutdown, control.CodeTimeout:
+		status = http.StatusServiceUnavailable
+		v.w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
+	case run.CodeConflict:
+		status = http.StatusConflict
+	case run.CodeGone:
+		status = http.StatusNotFound
+	}
+	v.fail(&httpProblem{status, r.code, r.field, r.message})
+}
+
+// fail answers that the request failed.
+func (v *visit) fail(p *httpProblem) {
+	v.began = true
+	p.respond(v.w)
+}
+
+// network is the client's, for quotas and rates.
+func (v *visit) network() netip.Prefix { return loop.NetworkOf(v.info.Remote.Addr()) }
+
+// asker is who asks for a run.
+func (v *visit) asker() asker {
+	return asker{principal: v.info.Principal, values: v.guest.Values(), network: v.network()}
+}
+
+// httpProblem is the body of a response that is no success.
+type httpProblem struct {
+	status  int
+	Code    string `json:"code"`
+	Field   string `json:"field,omitempty"` // which member of the input, or which field of the request, is wrong
+	Message string `json:"message"`
+}
+
+func (p *httpProblem) respond(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Content-Type", typeJSON)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(p.status)
+	body, _ := json.Marshal(p) // strings have no error
+	_, _ = w.Write(append(body, '\n'))
+}
+
+// asker is who asks for a run.
+type asker struct {
+	principal auth.Principal
+	values    []any // of the Grant
+	network   netip.Prefix
+}
+
+// tellCapabilities tells what the agent can do.
+func (v *visit) tellCapabilities(RunKey) {
+	v.began = true
+	v.w.Header().Set("Content-Type", typeJSON)
+	_, _ = v.w.Write([]byte(`{"transport":{"streaming":true,"websocket":true,"resumable":true}}` + "\n"))
+}

@@ -1,0 +1,157 @@
+package agloop
+
+import (
+	"context"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+
+	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/codec/control"
+	"github.com/agloop/agloop/run"
+)
+
+// within is a context for one thing that a visit asks for.
+func (v *visit) within() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(v.r.Context(), v.srv.controlTime)
+}
+
+// start begins a run, or attaches to the one that there is of that name and input. Rules R15 to R19, R33.
+func (v *visit) start(RunKey) {
+	at, ok := v.cursor()
+	if !ok {
+		return
+	}
+	raw, ok := v.body()
+	if !ok {
+		return
+	}
+	input, refused := v.srv.parseInput(v.r.Context(), raw, v.srv.door.RunsOf(v.info.Remote.Addr()))
+	if input == nil {
+		v.refuse(refused)
+		return
+	}
+	key, ok := v.key(ActionStart, RunKey{Thread: input.ThreadID, Run: input.RunID}, true)
+	if !ok {
+		return
+	}
+	h := v.newStream(key)
+	refused = v.srv.startLogged(v.r.Context(), v.asker(), key, at, input, hashInput(raw), h, &h.viewer)
+	if refused.code != "" {
+		v.refuse(refused)
+		return
+	}
+	v.stream(h)
+}
+
+// startLogged starts the run of an input, or joins the one that there is of that name and input, behind a
+// cursor. Otherwise it returns why it is refused. It waits for the host's filter as long as ctx lasts.
+func (srv *Server) startLogged(ctx context.Context, a asker, key RunKey, at Cursor, input *agui.RunAgentInput, hash [32]byte,
+	out run.Outlet, viewer **run.Viewer,
+) refusal {
+	released, refused := srv.admitRun(ctx, key, a.principal, a.network, input)
+	if refused.code != "" {
+		return refused
+	}
+	within, cancel := context.WithTimeout(ctx, srv.controlTime)
+	defer cancel()
+	start := srv.newStart(key, a.principal, a.values, input, hash, DisconnectCancel)
+	start.Released, start.At = released, at
+	_, v, err := srv.hub.Start(within, start, out)
+	if err != nil {
+		return srv.refusalOf(ctx, input, err)
+	}
+	*viewer = v
+	return refusal{}
+}
+
+// body reads the input. The client has been told when ok is false.
+func (v *visit) body() (raw []byte, ok bool) {
+	if t, _, err := mime.ParseMediaType(v.r.Header.Get("Content-Type")); err != nil || t != typeJSON {
+		v.w.Header().Set("Accept-Post", typeJSON)
+		v.fail(&httpProblem{http.StatusUnsupportedMediaType, control.CodeMalformed, "Content-Type", "an input is " + typeJSON})
+		return nil, false
+	}
+	most := int64(v.srv.cfg.Limits.MaxMessage)
+	if v.r.ContentLength > most {
+		v.refuse(v.srv.tooLarge())
+		return nil, false
+	}
+	raw, err := io.ReadAll(http.MaxBytesReader(v.w, v.r.Body, most))
+	if _, big := errors.AsType[*http.MaxBytesError](err); big {
+		v.refuse(v.srv.tooLarge())
+		return nil, false
+	}
+	if err != nil { // it did not come in time, or the client is gone
+		v.fail(&httpProblem{http.StatusBadRequest, control.CodeMalformed, "", "the body did not come whole"})
+		return nil, false
+	}
+	return raw, true
+}
+
+// cursor is behind what the client wants to begin; the zero Cursor is the start. The client has been
+// told when ok is false.
+func (v *visit) cursor() (at Cursor, ok bool) {
+	field, text := "Last-Event-ID", v.r.Header.Get("Last-Event-ID") // which is newer, where a browser comes back
+	if text == "" {
+		field, text = "after", v.r.URL.Query().Get("after")
+	}
+	if text == "" {
+		return at, true
+	}
+	at, err := run.ParseCursor(text)
+	if err != nil {
+		v.fail(&httpProblem{http.StatusBadRequest, control.CodeMalformed, field, "a cursor is <16 hex digits>-<offset>"})
+		return at, false
+	}
+	return at, true
+}
+
+// join attaches to a run.
+func (v *visit) join(name RunKey) {
+	at, ok := v.cursor()
+	if !ok {
+		return
+	}
+	key, ok := v.key(ActionJoin, name, false)
+	if !ok {
+		return
+	}
+	h := v.newStream(key)
+	ctx, cancel := v.within()
+	defer cancel()
+	var err error
+	if _, h.viewer, err = v.srv.hub.Attach(ctx, key, at, h); err == nil {
+		v.stream(h)
+		return
+	}
+	switch {
+	case !errors.Is(err, run.ErrGone):
+		v.refuse(v.srv.refusalOf(ctx, &agui.RunAgentInput{ThreadID: key.Thread, RunID: key.Run}, err))
+	case at != Cursor{}: // who names an epoch was there
+		v.tellGone(err)
+	default:
+		v.gone(err)
+	}
+}
+
+// cancel cancels a run; there need not be one. Rule R18.
+func (v *visit) cancel(name RunKey) {
+	key, ok := v.key(ActionCancel, name, false)
+	if !ok {
+		return
+	}
+	ctx, cancel := v.within()
+	defer cancel()
+	if !v.srv.hub.Known(ctx, key) && v.srv.door.Guessed(v.info.Remote.Addr()) { // each name is kept for a day
+		v.tellGone(run.ErrGone)
+		return
+	}
+	if err := v.srv.hub.Cancel(ctx, key, run.ErrCancelled); err != nil {
+		v.refuse(v.srv.refusalOf(ctx, &agui.RunAgentInput{ThreadID: key.Thread, RunID: key.Run}, err))
+		return
+	}
+	v.began = true
+	v.w.WriteHeader(http.StatusNoContent)
+}

@@ -1,0 +1,385 @@
+package agloop
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/agloop/agloop/bufpool"
+	"github.com/agloop/agloop/loop"
+	"github.com/agloop/agloop/run"
+)
+
+// httpStream is a viewer over HTTP: the outlet of a run whose events are the body of a response. What
+// is offered is put into a buffer, and its request's goroutine writes that, so that a burst is one
+// write.
+type httpStream struct {
+	// Immutable once it has its viewer.
+	srv    *Server
+	guest  *loop.Guest
+	info   ConnInfo
+	out    responseWriter
+	proto  bool // protobuf, else SSE
+	viewer *run.Viewer
+	soft   int // bytes in the buffer above which nothing is taken
+	wake   chan struct{}
+	end    chan struct{} // closed by Close
+
+	// The request's goroutine.
+	lastWrite time.Time
+
+	// Any goroutine, under mu.
+	mu     sync.Mutex
+	buf    *bufpool.Buffer // nil while it is empty
+	events int             // in buf
+	full   bool            // an event was not taken
+	over   bool            // nothing follows
+	why    error           // of that
+	closed *CloseError     // it was closed
+	writes bool            // a write is under way
+}
+
+// newStream makes the stream of a visit, which has no viewer yet.
+func (v *visit) newStream(RunKey) *httpStream {
+	return &httpStream{
+		srv: v.srv, guest: v.guest, info: v.info, proto: acceptsProto(v.r.Header["Accept"]),
+		soft: v.srv.cfg.Limits.SoftLimit, wake: make(chan struct{}, 1), end: make(chan struct{}),
+	}
+}
+
+// Offer implements run.Outlet.
+func (h *httpStream) Offer(f *run.Frame) run.Offered {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.closed != nil:
+		return run.OutletGone
+	case h.buf != nil && len(h.buf.B) > h.soft:
+		h.full = true
+		return run.OutletFull
+	}
+	before := 0
+	if h.buf == nil {
+		h.buf = bufpool.Get(len(f.Event) + frameRoom)
+	} else {
+		before = h.buf.Cap()
+	}
+	h.buf = h.append(h.buf, f)
+	h.guest.Hold(h.buf.Cap() - before)
+	h.events++
+	limits := &h.srv.cfg.Limits
+	if h.events == 1 || f.Terminal || h.events >= limits.MessageBatchSize || len(h.buf.B) >= limits.MessageBatchBytes {
+		h.rouse()
+	}
+	return run.OutletTook
+}
+
+// rouse wakes the request's goroutine.
+func (h *httpStream) rouse() {
+	select {
+	case h.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Ended implements run.Outlet.
+func (h *httpStream) Ended(why error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.over, h.why = true, why
+	h.rouse()
+}
+
+// Info says what the stream is, as a connection.
+func (h *httpStream) Info() ConnInfo { return h.info }
+
+// Close ends the stream before its run has ended.
+func (h *httpStream) Close(code CloseCode, reason string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed != nil {
+		return
+	}
+	h.closed = &CloseError{Code: code, Reason: reason}
+	close(h.end)
+	if h.writes { // it may wait for a reader that does not read
+		_ = h.out.control.SetWriteDeadline(time.Unix(1, 0))
+	}
+}
+
+// frameRoom is about how many bytes a frame has besides its event.
+const frameRoom = 48
+
+// append appends one event in the framing of the response.
+func (h *httpStream) append(b *bufpool.Buffer, f *run.Frame) *bufpool.Buffer {
+	b = b.Grow(len(f.Event) + frameRoom)
+	if f.Through >= f.First {
+		b.B = append(b.B, "id: "...)
+		b.B = append(b.B, run.FormatEpoch(f.Epoch)...)
+		b.B = append(b.B, '-')
+		b.B = strconv.AppendUint(b.B, f.Through, 10)
+		b.B = append(b.B, '\n')
+	}
+	b.B = append(b.B, "data: "...)
+	if bytes.IndexByte(f.Event, '\n') >= 0 || bytes.IndexByte(f.Event, '\r') >= 0 { // in a value of the host's
+		line := bytes.NewBuffer(make([]byte, 0, len(f.Event)))
+		_ = json.Compact(line, f.Event) // an event is JSON
+		b = b.Append(line.Bytes())
+	} else {
+		b = b.Append(f.Event)
+	}
+	return b.Append([]byte("\n\n"))
+}
+
+// stream answers a visit by the events of a run, until that ends or the client goes.
+func (v *visit) stream(h *httpStream) {
+	defer h.viewer.Leave()
+	h.out = newResponseWriter(v.w, v.r, v.srv.cfg.Limits.WriteTimeout)
+	if !h.out.flushes() {
+		v.srv.log.Error("agloop: middleware wraps the response in something that cannot flush, which a stream needs")
+		v.fail(&httpProblem{http.StatusInternalServerError, run.CodeInternal, "", "the server failed"})
+		return
+	}
+	header := v.w.Header()
+	header.Set("Content-Type", typeSSE)
+	if h.proto {
+		header.Set("Content-Type", typeProto)
+	}
+	header.Set("Cache-Control", "no-cache, no-transform")
+	header.Set("X-Accel-Buffering", "no") // of nginx
+	header.Add("Vary", "Accept")
+	v.began = true
+	v.w.WriteHeader(http.StatusOK)
+	end := h.srv.enter(v.r, h)
+	err := h.serve(v.r.Context())
+	end(err)
+	if err != nil {
+		panic(http.ErrAbortHandler) // a response that ends in order would pass for a run that has ended
+	}
+}
+
+// enter notes a stream for as long as it goes on, and tells hooks of it.
+func (s *Server) enter(r *http.Request, h *httpStream) (leave func(error)) {
+	key := h.info.Principal.Key
+	s.streams.add(h)
+	s.peers.add(key, h)
+	nc := loop.HTTPConnOf(r.Context())
+	nc.Lend(1)
+	if hook := s.cfg.Hooks.Connected; hook != nil {
+		s.hooks.call(h, func() { hook(h.info) })
+	}
+	return func(err error) {
+		nc.Lend(-1)
+		s.peers.remove(key, h)
+		s.streams.remove(h)
+		if hook := s.cfg.Hooks.Disconnected; hook != nil {
+			why := h.closeError(err)
+			s.hooks.call(h, func() { hook(h.info, why) })
+		}
+	}
+}
+
+// closeError is how a stream ended.
+func (h *httpStream) closeError(err error) *CloseError {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.closed != nil:
+		return h.closed
+	case err == nil:
+		return &CloseError{Code: CloseNormal}
+	}
+	return &CloseError{Code: CloseAbnormal, Cause: err}
+}
+
+// serve writes what is offered, until the terminal event is written or there is an error.
+func (h *httpStream) serve(ctx context.Context) error {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	defer h.drop()
+	for first := true; ; first = false {
+		if h.isBehind() || first {
+			for h.viewer.Pull() {
+			}
+		}
+		buf, over, why := h.take()
+		if buf != nil {
+			err := h.write(buf.B)
+			h.guest.Hold(-buf.Cap())
+			buf.Release()
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		switch {
+		case over:
+			return why
+		case first:
+			if err := h.out.flush(); err != nil { // the head
+				return err
+			}
+		}
+		if err := h.await(ctx, timer); err != nil {
+			return err
+		}
+	}
+}
+
+// isBehind reports whether an event was not taken, which is to be pulled.
+func (h *httpStream) isBehind() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	behind := h.full && h.buf == nil
+	if behind {
+		h.full = false
+	}
+	return behind
+}
+
+// take takes what is to be written. over says that nothing follows it, and why.
+func (h *httpStream) take() (buf *bufpool.Buffer, over bool, why error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	buf, h.buf, h.events = h.buf, nil, 0
+	return buf, h.over, h.why
+}
+
+// drop gives back what is not written any more.
+func (h *httpStream) drop() {
+	if buf, _, _ := h.take(); buf != nil {
+		h.guest.Hold(-buf.Cap())
+		buf.Release()
+	}
+}
+
+// write sends one piece of the response.
+func (h *httpStream) write(b []byte) error {
+	h.lastWrite = time.Now()
+	if !h.setWrites(true) {
+		return errStreamClosed
+	}
+	defer h.setWrites(false)
+	if err := h.out.write(b); err != nil {
+		return err
+	}
+	return h.out.flush()
+}
+
+// setWrites notes whether a write is under way. It reports whether there may be one.
+func (h *httpStream) setWrites(on bool) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.writes = on
+	return h.closed == nil
+}
+
+// ssePing is a comment: proxies cut responses that are silent for long.
+var ssePing = []byte(":\n\n")
+
+// await waits until there is something to write. It pings.
+func (h *httpStream) await(ctx context.Context, timer *time.Timer) error {
+	limits := &h.srv.cfg.Limits
+	for {
+		wait := time.Hour
+		ping := limits.PingInterval
+		if ping > 0 && !h.proto {
+			wait = ping
+		}
+		expires := h.info.Principal.ExpiresAt
+		if !expires.IsZero() {
+			wait = min(wait, time.Until(expires))
+		}
+		timer.Reset(wait)
+		select {
+		case <-h.wake:
+			return h.gather(ctx, timer)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-h.end:
+			return errStreamClosed
+		case <-timer.C:
+		}
+		if !expires.IsZero() && !time.Now().Before(expires) {
+			h.Close(CloseExpired, "authorization expired")
+			return errStreamClosed
+		}
+		if ping > 0 && !h.proto {
+			if err := h.write(ssePing); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// gather waits for the rest of a burst: what follows a write within the batch window leaves together.
+func (h *httpStream) gather(ctx context.Context, timer *time.Timer) error {
+	limits := &h.srv.cfg.Limits
+	rest := limits.MessageBatchTimeout - time.Since(h.lastWrite)
+	if rest <= 0 || h.isDue() {
+		return nil
+	}
+	timer.Reset(rest)
+	select {
+	case <-h.wake: // the burst is as large as one may be, or the last
+	case <-timer.C:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-h.end:
+		return errStreamClosed
+	}
+	return nil
+}
+
+// isDue reports whether what is there is not to wait for more.
+func (h *httpStream) isDue() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	limits := &h.srv.cfg.Limits
+	return h.over || h.buf == nil || h.events >= limits.MessageBatchSize || len(h.buf.B) >= limits.MessageBatchBytes
+}
+
+// errStreamClosed ends a stream that was closed.
+var errStreamClosed = errors.New("agloop: stream was closed")
+
+// httpStreams are those of a server.
+type httpStreams struct {
+	// Any goroutine, under mu.
+	mu  sync.Mutex
+	all map[*httpStream]struct{}
+}
+
+func (l *httpStreams) add(h *httpStream) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.all == nil {
+		l.all = make(map[*httpStream]struct{})
+	}
+	l.all[h] = struct{}{}
+}
+
+func (l *httpStreams) remove(h *httpStream) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.all, h)
+}
+
+// closeAll closes all of them.
+func (l *httpStreams) closeAll(code CloseCode, reason string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for h := range l.all {
+		h.Close(code, reason)
+	}
+}
+
+func (l *httpStreams) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.all)
+}
