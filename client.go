@@ -76,7 +76,8 @@ type Client struct {
 	url      *url.URL
 	life     context.Context // of everything dialled again
 	cancel   context.CancelFunc
-	mux      *mux // nil with a Handler
+	mux      *mux        // nil with a Handler
+	http     *httpClient // nil unless the URL is http or https
 	backoff  backoff
 	pause    func(ctx context.Context, wait time.Duration) bool
 	states   states
@@ -98,15 +99,27 @@ type Client struct {
 	outage   time.Time // since when there was no connection that lasted
 }
 
-// Dial connects to rawURL, "ws[s]://host[:port][/path][?query]". ctx bounds all of it, and
+// Dial connects to rawURL, "ws[s]://host[:port][/path][?query]", or prepares requests to
+// "http[s]://…", see below. ctx bounds all of it, and
 // Limits.HandshakeTimeout what comes behind the TCP connection. Errors: a *ConfigError, those of
 // cfg's functions, of dialling, and of crypto/tls for wss, a *DialError when the server does not
 // upgrade or the proxy does not connect to it, a *ProtocolError when it does not speak agloop.v1 as
 // it has said, context.DeadlineExceeded when one does not answer.
+//
+// A client of an http or https URL speaks the HTTP binding of AG-UI, to any server of that: each run is
+// a POST whose response has the events, over HTTP/1.1 or HTTP/2, and nothing is dialled before. Its runs
+// go on at once, and end when the loop is left. Events are read as they are taken, so that none waits;
+// one larger than Limits.MaxMessage ends its run. At a server of agloop a response that breaks off is
+// asked for again at the cursor, as Resume says, and Attach and Cancel work as well; another one has
+// neither (ErrNoResume), and a run that breaks off there is truncated. Follow and Steer need agloop.v1,
+// and Conn is nil.
 func Dial(ctx context.Context, rawURL string, cfg ClientConfig) (*Client, error) {
-	u, err := parseURL(rawURL)
+	u, err := parseURL(rawURL, "ws", "wss", "http", "https")
 	if err != nil {
 		return nil, err
+	}
+	if isHTTP(u) {
+		return dialHTTP(u, cfg)
 	}
 	if cfg, err = cfg.parse(); err != nil {
 		return nil, err
@@ -140,6 +153,34 @@ func Dial(ctx context.Context, rawURL string, cfg ClientConfig) (*Client, error)
 	}
 	connected = true
 	return c, c.adopt(k)
+}
+
+// dialHTTP makes a client of the HTTP binding.
+func dialHTTP(u *url.URL, cfg ClientConfig) (*Client, error) {
+	if cfg.Handler != nil {
+		return nil, &ConfigError{Field: "Handler", Reason: "needs a WebSocket: use a ws or wss URL"}
+	}
+	if cfg.Dial == nil {
+		cfg.Dial = (&net.Dialer{}).DialContext
+		if cfg.Proxy == nil {
+			cfg.Proxy = ProxyFromEnvironment
+		}
+	}
+	cfg, err := cfg.parse()
+	if err != nil {
+		return nil, err
+	}
+	if err := event.Pretouch(); err != nil {
+		return nil, err
+	}
+	c := &Client{
+		cfg: cfg, url: u, pause: pause, backoff: newBackoff(cfg.Resume), states: states{hook: cfg.OnState, log: cfg.Logger},
+		mux: &mux{store: cfg.Cursors, secret: cfg.Resume.Secret},
+	}
+	c.life, c.cancel = context.WithCancel(context.Background())
+	c.http = newHTTPClient(c)
+	c.states.set(ConnState{Phase: ConnOpen})
+	return c, nil
 }
 
 // parse returns cfg with its zeros replaced, or what is wrong with it.
@@ -197,13 +238,24 @@ func clientLimits(l Limits, events bool) (Limits, error) {
 	return l, err
 }
 
-// Conn is the connection below, for sending bytes with a Handler. Of another client it is the latest.
-func (c *Client) Conn() *Conn { return c.last().conn }
+// Conn is the connection below, for sending bytes with a Handler. Of another client it is the latest,
+// over HTTP nil.
+func (c *Client) Conn() *Conn {
+	if k := c.last(); k != nil {
+		return k.conn
+	}
+	return nil
+}
 
 // Protocol is the subprotocol the server chose, or "".
-func (c *Client) Protocol() string { return c.last().protocol }
+func (c *Client) Protocol() string {
+	if k := c.last(); k != nil {
+		return k.protocol
+	}
+	return ""
+}
 
-// last is the latest connection there was.
+// last is the latest connection there was; nil over HTTP.
 func (c *Client) last() *connection {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -246,6 +298,10 @@ func (c *Client) Close() error {
 	c.mu.Unlock()
 	c.cancel()
 	c.states.set(ConnState{Phase: ConnClosed, Err: ErrClientClosed})
+	if c.http != nil {
+		c.http.http.CloseIdleConnections()
+		return nil
+	}
 	if c.mux != nil {
 		k.inbox.fail(ErrClientClosed)
 		c.mux.failAll(ErrClientClosed)

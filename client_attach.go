@@ -20,6 +20,10 @@ import (
 // *GoneError that says why where the server does; ErrNoResume on a bare wire; and as Run.
 func (c *Client) Attach(ctx context.Context, thread, run string, from Cursor) iter.Seq2[agui.Event, error] {
 	return func(yield func(agui.Event, error) bool) {
+		if c.http != nil {
+			c.http.attach(ctx, thread, run, from, yield)
+			return
+		}
 		if err := c.resumable(ctx); err != nil {
 			yield(nil, err)
 			return
@@ -55,6 +59,9 @@ func (c *Client) Follow(ctx context.Context, thread string) iter.Seq2[agui.Event
 // resumable waits until the client has a connection, or dials again for one, and returns ErrNoResume
 // when that is a bare wire.
 func (c *Client) resumable(ctx context.Context) error {
+	if c.http != nil {
+		return ErrNoResume
+	}
 	k, err := c.ready(ctx)
 	if err == nil && k != nil && k.bare.Load() {
 		err = ErrNoResume

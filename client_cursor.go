@@ -33,7 +33,11 @@ func (v *view) applied(it item) error {
 	if it.at.Offset == 0 {
 		return nil
 	}
-	m := v.mux
+	return v.mux.save(v.thread, it.leg.runID, it.at)
+}
+
+// save notes how far the events of a run were applied.
+func (m *mux) save(thread, runID string, at run.Cursor) error {
 	m.mu.Lock()
 	if m.cursors == nil {
 		m.cursors = make(map[runName]run.Cursor)
@@ -44,12 +48,12 @@ func (v *view) applied(it item) error {
 			break
 		}
 	}
-	m.cursors[runName{v.thread, it.leg.runID}] = it.at
+	m.cursors[runName{thread, runID}] = at
 	m.mu.Unlock()
 	if m.store == nil {
 		return nil
 	}
-	return m.store.Save(v.thread, it.leg.runID, it.at)
+	return m.store.Save(thread, runID, at)
 }
 
 // forget drops the cursor of a run that has ended. Under mu.

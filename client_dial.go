@@ -10,22 +10,22 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/agloop/agloop/codec/handshake"
 	"github.com/agloop/agloop/loop"
 )
 
-// parseURL returns the URL of a server, or why it is none.
-func parseURL(rawURL string) (*url.URL, error) {
+// parseURL returns the URL of a server, or why it is none of the schemes.
+func parseURL(rawURL string, schemes ...string) (*url.URL, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil { // it quotes the URL, and so what may be secret
 		return nil, &ConfigError{Field: "URL", Reason: "is not a valid URL: write ws://host:port/path, other characters escaped"}
 	}
-	switch u.Scheme {
-	case "ws", "wss":
-	default:
-		return nil, &ConfigError{Field: "URL", Reason: fmt.Sprintf("scheme %q must be ws or wss, as in wss://host:port/path", u.Scheme)}
+	if !slices.Contains(schemes, u.Scheme) {
+		return nil, &ConfigError{Field: "URL", Reason: fmt.Sprintf("scheme %q must be one of %s, as in wss://host:port/path",
+			u.Scheme, strings.Join(schemes, ", "))}
 	}
 	if u.Hostname() == "" {
 		return nil, &ConfigError{Field: "URL", Reason: "has no host"}
@@ -118,11 +118,13 @@ func (cfg *ClientConfig) proxy(u *url.URL) (*url.URL, error) {
 }
 
 // ProxyFromEnvironment is a ClientConfig.Proxy that names the proxy of the environment: HTTP_PROXY
-// for ws and HTTPS_PROXY for wss, unless NO_PROXY names the host, and never for localhost and
+// for ws and http, HTTPS_PROXY for wss and https, unless NO_PROXY names the host, and never for localhost and
 // loopback addresses. It is http.ProxyFromEnvironment, which reads the environment once.
 func ProxyFromEnvironment(u *url.URL) (*url.URL, error) {
 	asHTTP := *u
-	asHTTP.Scheme = "http" + strings.TrimPrefix(u.Scheme, "ws")
+	if scheme, ok := strings.CutPrefix(u.Scheme, "ws"); ok {
+		asHTTP.Scheme = "http" + scheme
+	}
 	return http.ProxyFromEnvironment(&http.Request{URL: &asHTTP})
 }
 

@@ -72,6 +72,9 @@ func (c *Client) put(ctx context.Context, q *question) (ok bool, err error) {
 // Errors: ErrNoResume on a bare wire, where leaving the loop of Run is what stops a run;
 // ErrClientClosed, ctx's error.
 func (c *Client) Cancel(ctx context.Context, thread, run string) error {
+	if c.http != nil {
+		return c.http.cancel(ctx, thread, run)
+	}
 	cancel := &control.Cancel{ThreadID: thread, RunID: run}
 	_, err := c.put(ctx, &question{
 		name: control.NameCancel, cancels: cancel, body: func(string) any { return cancel },

@@ -43,6 +43,10 @@ func (c *Client) Run(ctx context.Context, in *agui.RunAgentInput) iter.Seq2[agui
 			yield(nil, err)
 			return
 		}
+		if c.http != nil {
+			c.http.run(ctx, in, raw, yield)
+			return
+		}
 		k, err := c.ready(ctx)
 		switch {
 		case err != nil:

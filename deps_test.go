@@ -68,6 +68,7 @@ var owners = map[string]string{
 	"github.com/evanphx/json-patch": "agui",
 	"github.com/klauspost/compress": "codec/deflate",
 	"github.com/prometheus":         "metrics/prom",
+	"github.com/tmaxmax/go-sse":     ".",               // reads streams of SSE
 	"golang.org/x/sync":             ".",               // the semaphore of decoding
 	"golang.org/x/sys":              "loop cmd/agloop", // loop: epoll and TCP_INFO; sends where the scheduler is told
 	"golang.org/x/time":             "loop",

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/agloop/agloop/agui"
@@ -141,13 +142,21 @@ func (e *GoneError) Is(target error) bool { return target == ErrGone }
 
 // RejectedError says that a server does not carry out what a client has asked for.
 type RejectedError struct {
-	Code  string // one of control.Code… or run.Code…
-	Field string // which member is wrong, and how; "" for none
+	Code    string // one of control.Code… or run.Code…; "" where a server over HTTP has said none
+	Field   string // which member is wrong, and how; "" for none
+	Status  int    // of the response; 0 where that was none over HTTP
+	Message string // for people; of HTTP alone, at most 256 bytes of another's text
 }
 
 func (e *RejectedError) Error() string {
-	if e.Field == "" {
-		return "agloop: the server refused: " + e.Code
+	text := "agloop: the server refused"
+	if e.Status != 0 {
+		text += ": " + strconv.Itoa(e.Status)
 	}
-	return "agloop: the server refused: " + e.Code + ": " + e.Field
+	for _, part := range [...]string{e.Code, e.Field, e.Message} {
+		if part != "" {
+			text += ": " + part
+		}
+	}
+	return text
 }

@@ -9,6 +9,7 @@ require (
 	github.com/klauspost/compress v1.18.7
 	github.com/panjf2000/gnet/v2 v2.9.7
 	github.com/prometheus/client_golang v1.23.2
+	github.com/tmaxmax/go-sse v0.12.0
 	golang.org/x/sync v0.13.0
 	golang.org/x/sys v0.49.0
 	golang.org/x/time v0.16.0

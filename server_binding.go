@@ -82,11 +82,11 @@ func (s *Server) routeBinding(r *http.Request, below string, under, mounted bool
 func unescapeNames(thread, id string) (string, string, *httpProblem) {
 	t, err := url.PathUnescape(thread)
 	if err != nil {
-		return "", "", &httpProblem{http.StatusBadRequest, control.CodeMalformed, "threadId", "bad escape in the path"}
+		return "", "", &httpProblem{status: http.StatusBadRequest, Code: control.CodeMalformed, Field: "threadId", Message: "bad escape in the path"}
 	}
 	r, err := url.PathUnescape(id)
 	if err != nil {
-		return "", "", &httpProblem{http.StatusBadRequest, control.CodeMalformed, "runId", "bad escape in the path"}
+		return "", "", &httpProblem{status: http.StatusBadRequest, Code: control.CodeMalformed, Field: "runId", Message: "bad escape in the path"}
 	}
 	return t, r, nil
 }
@@ -123,7 +123,7 @@ func (s *Server) serveBound(w http.ResponseWriter, r *http.Request, b bindingReq
 		return
 	case b.do == nil:
 		w.Header().Set("Allow", b.methods)
-		(&httpProblem{http.StatusMethodNotAllowed, "method_not_allowed", "", "use " + b.methods}).respond(w)
+		(&httpProblem{status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Message: "use " + b.methods}).respond(w)
 		return
 	case b.problem != nil:
 		b.problem.respond(w)
@@ -138,7 +138,7 @@ func (s *Server) serveBound(w http.ResponseWriter, r *http.Request, b bindingReq
 		if refusal.RetryAfter > 0 && w.Header().Get("Retry-After") == "" {
 			w.Header().Set("Retry-After", strconv.FormatInt(int64((refusal.RetryAfter+999999999)/1e9), 10))
 		}
-		(&httpProblem{refusal.Status, "refused", "", refusal.Reason}).respond(w)
+		(&httpProblem{status: refusal.Status, Code: "refused", Message: refusal.Reason}).respond(w)
 		return
 	}
 	v := &visit{srv: s, w: w, r: r, guest: guest, info: guest.Info()}
@@ -177,7 +177,7 @@ func (v *visit) end() {
 	v.srv.door.Counters.Panics.Add(1)
 	v.srv.log.LogAttrs(v.r.Context(), slog.LevelError, "agloop: panic in a request",
 		slog.Any("panic", cause), slog.String("stack", string(debug.Stack())))
-	v.fail(&httpProblem{http.StatusInternalServerError, run.CodeInternal, "", "the server failed"})
+	v.fail(&httpProblem{status: http.StatusInternalServerError, Code: run.CodeInternal, Message: "the server failed"})
 }
 
 // enterScope finds the scope of the client's runs: its principal's, or that of its secret. fresh makes
@@ -206,7 +206,7 @@ func (v *visit) enterScope(fresh bool) (name string, ok bool) {
 // key is the name of a run that the client asks for, in its own scope, where the host lets it do so.
 func (v *visit) key(action Action, name RunKey, fresh bool) (_ RunKey, ok bool) {
 	if wrong, bad := errors.AsType[*event.FieldError](event.CheckIDs(name.Thread, name.Run)); bad {
-		v.fail(&httpProblem{http.StatusBadRequest, control.CodeMalformed, wrong.Field, wrong.Reason})
+		v.fail(&httpProblem{status: http.StatusBadRequest, Code: control.CodeMalformed, Field: wrong.Field, Message: wrong.Reason})
 		return name, false
 	}
 	if name.Scope, ok = v.enterScope(fresh); !ok {
@@ -225,7 +225,7 @@ func (v *visit) key(action Action, name RunKey, fresh bool) (_ RunKey, ok bool) 
 			v.gone(run.ErrGone)
 		}
 	default:
-		v.fail(&httpProblem{http.StatusServiceUnavailable, control.CodeTimeout, "", "the server did not decide in time"})
+		v.fail(&httpProblem{status: http.StatusServiceUnavailable, Code: control.CodeTimeout, Message: "the server did not decide in time"})
 	}
 	return name, false
 }
@@ -247,7 +247,7 @@ func (v *visit) tellGone(why error) {
 	if reason != "" {
 		message = "the run, or what is behind the cursor, is gone: " + reason
 	}
-	v.fail(&httpProblem{http.StatusNotFound, run.CodeGone, "", message})
+	v.fail(&httpProblem{status: http.StatusNotFound, Code: run.CodeGone, Message: message, Reason: reason})
 }
 
 // refuse says why no run is made of an input.
@@ -271,7 +271,7 @@ func (v *visit) refuse(r refusal) {
 	case run.CodeGone:
 		status = http.StatusNotFound
 	}
-	v.fail(&httpProblem{status, r.code, r.field, r.message})
+	v.fail(&httpProblem{status: status, Code: r.code, Field: r.field, Message: r.message})
 }
 
 // fail answers that the request failed.
@@ -294,6 +294,7 @@ type httpProblem struct {
 	Code    string `json:"code"`
 	Field   string `json:"field,omitempty"` // which member of the input, or which field of the request, is wrong
 	Message string `json:"message"`
+	Reason  string `json:"reason,omitempty"` // of gone: one of control.Reason…
 }
 
 func (p *httpProblem) respond(w http.ResponseWriter) {

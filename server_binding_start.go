@@ -70,7 +70,7 @@ func (srv *Server) startLogged(ctx context.Context, a asker, key RunKey, at Curs
 func (v *visit) body() (raw []byte, ok bool) {
 	if t, _, err := mime.ParseMediaType(v.r.Header.Get("Content-Type")); err != nil || t != typeJSON {
 		v.w.Header().Set("Accept-Post", typeJSON)
-		v.fail(&httpProblem{http.StatusUnsupportedMediaType, control.CodeMalformed, "Content-Type", "an input is " + typeJSON})
+		v.fail(&httpProblem{status: http.StatusUnsupportedMediaType, Code: control.CodeMalformed, Field: "Content-Type", Message: "an input is " + typeJSON})
 		return nil, false
 	}
 	most := int64(v.srv.cfg.Limits.MaxMessage)
@@ -84,7 +84,7 @@ func (v *visit) body() (raw []byte, ok bool) {
 		return nil, false
 	}
 	if err != nil { // it did not come in time, or the client is gone
-		v.fail(&httpProblem{http.StatusBadRequest, control.CodeMalformed, "", "the body did not come whole"})
+		v.fail(&httpProblem{status: http.StatusBadRequest, Code: control.CodeMalformed, Message: "the body did not come whole"})
 		return nil, false
 	}
 	return raw, true
@@ -102,7 +102,7 @@ func (v *visit) cursor() (at Cursor, ok bool) {
 	}
 	at, err := run.ParseCursor(text)
 	if err != nil {
-		v.fail(&httpProblem{http.StatusBadRequest, control.CodeMalformed, field, "a cursor is <16 hex digits>-<offset>"})
+		v.fail(&httpProblem{status: http.StatusBadRequest, Code: control.CodeMalformed, Field: field, Message: "a cursor is <16 hex digits>-<offset>"})
 		return at, false
 	}
 	return at, true

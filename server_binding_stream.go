@@ -142,7 +142,7 @@ func (v *visit) stream(h *httpStream) {
 	h.out = newResponseWriter(v.w, v.r, v.srv.cfg.Limits.WriteTimeout)
 	if !h.out.flushes() {
 		v.srv.log.Error("agloop: middleware wraps the response in something that cannot flush, which a stream needs")
-		v.fail(&httpProblem{http.StatusInternalServerError, run.CodeInternal, "", "the server failed"})
+		v.fail(&httpProblem{status: http.StatusInternalServerError, Code: run.CodeInternal, Message: "the server failed"})
 		return
 	}
 	header := v.w.Header()

@@ -96,7 +96,7 @@ func (c *TransportConfig) check() error {
 		return &ConfigError{Field: "URLs", Reason: "must name a server"}
 	}
 	for i, rawURL := range c.URLs {
-		u, err := parseURL(rawURL)
+		u, err := parseURL(rawURL, "ws", "wss")
 		if err != nil {
 			reason := err.Error()
 			if ce, ok := errors.AsType[*ConfigError](err); ok {

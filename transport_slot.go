@@ -130,7 +130,7 @@ func (s *slot) dial(life *lifetime) (*link, error) {
 
 	ctx, cancel := context.WithTimeout(life.ctx, t.cfg.DialTimeout)
 	defer cancel()
-	u, err := parseURL(s.remote.url)
+	u, err := parseURL(s.remote.url, "ws", "wss")
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,270 @@
+package agloop
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"mime"
+	"net/http"
+	"time"
+
+	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/bufpool"
+	"github.com/agloop/agloop/codec/event"
+	"github.com/agloop/agloop/codec/frame"
+	"github.com/agloop/agloop/run"
+	"github.com/tmaxmax/go-sse"
+)
+
+// httpRun is one run over HTTP. Its caller's goroutine reads the response, so nothing waits here: a
+// caller that is slow slows the server. A response that breaks off is asked for again where the server
+// has said where in the log of the run it was.
+type httpRun struct {
+	// Immutable.
+	http       *httpClient
+	thread, id string
+	input      []byte // nil: the run is joined
+
+	// The caller's goroutine.
+	at       run.Cursor // behind the last event that was received
+	whole    bool       // it is joined from its start, so a prelude may come
+	prelude  bool       // and has
+	failures int        // in a row
+	outage   time.Time  // since when
+	response *httpResponse
+}
+
+// httpResponse is the response that a run is read from.
+type httpResponse struct {
+	body io.Closer
+	next func() (sse.Event, error, bool)
+	stop func()
+	skip bool // the first event was received before
+}
+
+func (r *httpResponse) close() {
+	r.stop()
+	_ = r.body.Close()
+}
+
+// run makes a run of an input.
+func (h *httpClient) run(ctx context.Context, in *agui.RunAgentInput, raw []byte, yield func(agui.Event, error) bool) {
+	at, err := h.client.mux.load(in.ThreadID, in.RunID)
+	if err != nil {
+		yield(nil, err)
+		return
+	}
+	r := &httpRun{http: h, thread: in.ThreadID, id: in.RunID, at: at}
+	if at.Offset == 0 {
+		r.input = raw
+	}
+	r.deliver(ctx, yield)
+}
+
+// attach joins a run.
+func (h *httpClient) attach(ctx context.Context, thread, id string, from run.Cursor, yield func(agui.Event, error) bool) {
+	r := &httpRun{http: h, thread: thread, id: id, at: from, whole: from.Offset == 0}
+	r.deliver(ctx, yield)
+}
+
+// deliver yields the events of the run.
+func (r *httpRun) deliver(ctx context.Context, yield func(agui.Event, error) bool) {
+	c := r.http.client
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.life, cancel)()
+	defer func() {
+		if r.response != nil {
+			r.response.close()
+		}
+	}()
+	s := &stream{decoder: new(event.Decoder), counts: &c.counts, joined: r.at.Offset > 0}
+	err := s.read(ctx, r, yield)
+	if s.done() {
+		c.mux.ended(r.thread, r.id)
+	}
+	switch {
+	case err == nil || errors.Is(err, errCallerLeft):
+	case c.life.Err() != nil:
+		yield(nil, ErrClientClosed)
+	default:
+		yield(nil, err)
+	}
+}
+
+// ended forgets the cursor of a run that has ended.
+func (m *mux) ended(thread, id string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.forget(thread, id)
+}
+
+// next implements source.
+func (r *httpRun) next(ctx context.Context) (item, error) {
+	for {
+		if r.response == nil {
+			if err := r.open(ctx); err != nil {
+				return item{}, err
+			}
+		}
+		it, ok, err := r.read()
+		switch {
+		case ok:
+			return it, nil
+		case err == nil:
+			continue
+		case ctx.Err() != nil:
+			return item{}, ctx.Err()
+		}
+		r.response.close()
+		r.response = nil
+		if _, wrong := errors.AsType[*frame.ProtocolError](err); wrong || r.at.Offset == 0 || r.http.client.cfg.Resume.Off {
+			return item{}, joinErrors(ErrTruncated, err)
+		}
+		if err := r.pause(ctx, err, 0); err != nil {
+			return item{}, err
+		}
+	}
+}
+
+// applied implements source.
+func (r *httpRun) applied(it item) error {
+	if it.at.Offset == 0 {
+		return nil
+	}
+	return r.http.client.mux.save(r.thread, r.id, it.at)
+}
+
+// pause waits before the run is asked for again, or returns why it is not.
+func (r *httpRun) pause(ctx context.Context, why error, after time.Duration) error {
+	c := r.http.client
+	if r.failures == 0 {
+		r.outage = time.Now()
+	}
+	wait := c.backoff.delay(r.failures, after)
+	r.failures++
+	if most := c.cfg.Resume.MaxElapsed; most >= 0 && time.Since(r.outage)+wait > most {
+		return joinErrors(ErrTruncated, why)
+	}
+	c.states.set(ConnState{Phase: ConnReconnecting, Attempt: r.failures, At: time.Now().Add(wait), Err: why})
+	if !c.pause(ctx, wait) {
+		return ctx.Err()
+	}
+	return nil
+}
+
+// open asks for the run: it is started, joined, or gone on with.
+func (r *httpRun) open(ctx context.Context) error {
+	for {
+		res, err := r.request(ctx)
+		if err == nil {
+			if r.failures > 0 {
+				r.http.client.states.set(ConnState{Phase: ConnOpen})
+			}
+			r.response = res
+			return nil
+		}
+		var again *retryError
+		if !errors.As(err, &again) {
+			return err
+		}
+		if err := r.pause(ctx, again.err, again.after); err != nil {
+			return err
+		}
+	}
+}
+
+// retryError is why a request failed that is worth another one.
+type retryError struct {
+	err   error
+	after time.Duration
+}
+
+func (e *retryError) Error() string { return e.err.Error() }
+
+// request makes one request for the run.
+func (r *httpRun) request(ctx context.Context) (*httpResponse, error) {
+	method, target, body := http.MethodPost, r.http.client.url.String(), r.input
+	fields := http.Header{"Accept": {typeSSE}, "Cache-Control": {"no-cache"}}
+	from := r.at
+	seen := from.Offset > 0 // by this client: it is never started again
+	if r.whole && from.Offset == 1 && !r.prelude {
+		from = run.Cursor{} // it would miss the rest of the prelude
+	}
+	if seen || body == nil {
+		method, target, body = http.MethodGet, r.http.runURL(r.thread, r.id), nil
+	} else {
+		fields.Set("Content-Type", typeJSON)
+	}
+	if from.Offset > 0 {
+		fields.Set("Last-Event-ID", from.String())
+	}
+	res, sent, err := r.http.do(ctx, method, target, body, fields)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil && seen:
+		return nil, &retryError{err: err}
+	case err != nil && method == http.MethodPost && sent:
+		return nil, joinErrors(ErrStartUnknown, err)
+	case err != nil:
+		return nil, err
+	}
+	if res.StatusCode != http.StatusOK {
+		err, retry, after := problemOf(res, r.thread, r.id)
+		switch {
+		case retry && seen:
+			return nil, &retryError{err, after}
+		case seen:
+			err = joinErrors(ErrTruncated, err)
+		}
+		return nil, err
+	}
+	if t, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); t != typeSSE {
+		res.Body.Close()
+		return nil, &RejectedError{Status: res.StatusCode, Message: "the response is " + clip(t) + ", and no stream of events"}
+	}
+	events := sse.Read(res.Body, &sse.ReadConfig{MaxEventSize: r.http.client.cfg.Limits.MaxMessage + sseRoom})
+	next, stop := iter.Pull2(events)
+	return &httpResponse{body: res.Body, next: next, stop: stop, skip: seen && from.Offset == 0}, nil
+}
+
+// sseRoom is what an event takes besides its data, in bytes: fields, comments before it.
+const sseRoom = 4 << 10
+
+// read takes the next event of the response. It returns neither an item nor an error for what is none.
+func (r *httpRun) read() (it item, ok bool, err error) {
+	e, err, more := r.response.next()
+	switch {
+	case errors.Is(err, bufio.ErrTooLong):
+		return it, false, &frame.ProtocolError{Code: CloseTooBig, Reason: "an event is larger than Limits.MaxMessage"}
+	case err != nil:
+		return it, false, err
+	case !more:
+		return it, false, io.ErrUnexpectedEOF
+	case e.Data == "":
+		return it, false, nil
+	}
+	r.failures = 0
+	at, idErr := run.ParseCursor(e.LastEventID)
+	switch {
+	case idErr != nil: // the server is another's
+		at = run.Cursor{}
+	case r.response.skip && at.Offset == 1: // only the rest of the prelude was to come again
+		r.response.skip = false
+		return it, false, nil
+	case at == r.at: // it stands for no offset
+		r.prelude = r.prelude || at.Offset == 1
+	case at.Offset <= r.at.Offset || r.at.Offset > 0 && at.Epoch != r.at.Epoch:
+		return it, false, &frame.ProtocolError{Code: CloseProtocolError, Reason: "an event at " + at.String() + " behind " + r.at.String()}
+	default:
+		r.at = at
+	}
+	it.frame = bufpool.Get(len(e.Data)).Append([]byte(e.Data))
+	if it.at = at; r.whole && at.Offset == 1 && !r.prelude {
+		it.at = run.Cursor{} // who goes on from here would miss the rest of the prelude
+	}
+	return it, true, nil
+}
