@@ -21,6 +21,9 @@ var sonicJSON = sonic.Config{CopyString: true}.Froze()
 // that it has made for retired events. Only one goroutine may use a Decoder at a time, and it must
 // not be copied after first use.
 type Decoder struct {
+	// Limits bound what is decoded. It may be set before the first use.
+	Limits Limits
+
 	walk     schemaWalk
 	thinking thinking
 	lastID   string // most events name the same message as the one before
@@ -32,16 +35,17 @@ type Decoder struct {
 // ten. Of a member that occurs twice the last one counts.
 //
 // data is borrowed: nothing returned points into it. The error is a [*FieldError] and fatal to the
-// run: a known member is malformed or missing, an array of patch operations has more than 1024,
-// values nest deeper than 64 levels, or data is not one JSON object with a type.
+// run: a known member is malformed or missing, data is beyond d.Limits, or it is not one JSON object
+// with a type.
 func (d *Decoder) DecodeEvent(data []byte) (ev agui.Event, notes []Note, err error) {
 	w := &d.walk
+	w.limits = d.Limits
 	w.reset(data, false)
 	shape, verdict := d.judge()
 	if verdict != schemaKeep {
 		// The reason may be the first of two members of the same name, of which only the last
 		// counts.
-		if last, twice := dedup(data); twice {
+		if last, twice := dedup(data, d.Limits.depth()); twice {
 			w.reset(last, false)
 			shape, verdict = d.judge()
 		}
@@ -90,7 +94,7 @@ func (d *Decoder) judge() (*schemaShape, schemaVerdict) {
 
 func (d *Decoder) judgeRetired(plain string, r retired) (*schemaShape, schemaVerdict) {
 	w := &d.walk
-	data, err := d.thinking.translate(w.data, r)
+	data, err := d.thinking.translate(w.data, r, w.most)
 	if err != nil {
 		w.reason = err.Error()
 		if field, ok := errors.AsType[*FieldError](err); ok {

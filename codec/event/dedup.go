@@ -2,9 +2,9 @@ package event
 
 // dedup returns a copy of a JSON document in which every object keeps only the last of the members
 // that have the same name. twice reports whether there were such members; it is false when data is
-// not JSON.
-func dedup(data []byte) (out []byte, twice bool) {
-	s := dedupScan{jsonScan: jsonScan{data: data}}
+// not JSON, or nests deeper than most levels.
+func dedup(data []byte, most int) (out []byte, twice bool) {
+	s := dedupScan{jsonScan: jsonScan{data: data, most: most}}
 	out, ok := s.dedup(make([]byte, 0, len(data)))
 	return out, ok && s.finish() && s.twice
 }

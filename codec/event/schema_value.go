@@ -237,8 +237,8 @@ func (w *schemaWalk) list(f *schemaField, c byte) schemaVerdict {
 				got = schemaRemove
 			}
 			w.pop()
-			if count++; f.max > 0 && count > f.max {
-				return w.fatal("more than " + strconv.Itoa(f.max) + " elements")
+			if count++; f.patch && count > w.limits.patchOps() {
+				return w.fatal("more than " + strconv.Itoa(w.limits.patchOps()) + " elements")
 			}
 			list.end(got == schemaRemove)
 			if more, ok = w.next(']'); !ok {

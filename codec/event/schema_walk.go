@@ -32,6 +32,7 @@ type schemaStep struct {
 // translated and collects the edits for that. When strict, for writing, it fails there.
 type schemaWalk struct {
 	jsonScan
+	limits Limits
 	strict bool
 	event  string
 	notes  []Note
@@ -48,7 +49,7 @@ type schemaWalk struct {
 }
 
 func (w *schemaWalk) reset(data []byte, strict bool) {
-	w.jsonScan = jsonScan{data: data}
+	w.jsonScan = jsonScan{data: data, most: w.limits.depth()}
 	w.strict = strict
 	w.event = ""
 	w.notes = nil
