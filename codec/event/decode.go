@@ -42,13 +42,8 @@ func (d *Decoder) DecodeEvent(data []byte) (ev agui.Event, notes []Note, err err
 	w.limits = d.Limits
 	w.reset(data, false)
 	shape, verdict := d.judge()
-	if verdict != schemaKeep {
-		// The reason may be the first of two members of the same name, of which only the last
-		// counts.
-		if last, twice := dedup(data, d.Limits.depth()); twice {
-			w.reset(last, false)
-			shape, verdict = d.judge()
-		}
+	if verdict != schemaKeep && w.again(data) {
+		shape, verdict = d.judge()
 	}
 	switch verdict {
 	case schemaFatal:
@@ -76,6 +71,9 @@ func (d *Decoder) judge() (*schemaShape, schemaVerdict) {
 		plain := w.string(tag)
 		if shape = schemaEvents[plain]; shape == nil {
 			if r, ok := retiredTypes[plain]; ok {
+				if w.doubled("type") {
+					return nil, w.fatal(standsTwice)
+				}
 				return d.judgeRetired(plain, r)
 			}
 			return nil, w.drop(plain)

@@ -21,11 +21,10 @@ func decodeInput(data []byte, limits Limits) (*agui.RunAgentInput, []Note, error
 	defer walks.Put(w)
 	defer w.release()
 	w.limits = limits
-	w.judgeInput(data)
-	if w.reason != "" {
-		if last, twice := dedup(data, limits.depth()); twice {
-			w.judgeInput(last)
-		}
+	w.reset(data, false)
+	w.judgeInput()
+	if w.reason != "" && w.again(data) {
+		w.judgeInput()
 	}
 	if w.reason != "" {
 		return nil, nil, w.error()
@@ -91,8 +90,7 @@ func (a *appender) input(in *agui.RunAgentInput) {
 	}
 }
 
-func (w *schemaWalk) judgeInput(data []byte) {
-	w.reset(data, false)
+func (w *schemaWalk) judgeInput() {
 	w.event = inputName
 	if w.peek() != '{' {
 		w.fail("must be a JSON object")

@@ -171,6 +171,9 @@ func (w *schemaWalk) tagged(u *schemaUnion, c byte) schemaVerdict {
 		w.push(u.tag, 0)
 		return w.fatal("not one of the known kinds")
 	}
+	if w.doubled(u.tag) {
+		return w.fatal(standsTwice)
+	}
 	if u.binary && w.is(tag, "binary") {
 		return w.binaryPart()
 	}
@@ -210,6 +213,24 @@ func (w *schemaWalk) lookup(name string) (scanText, bool) {
 	}
 	w.push(name, 0)
 	return scanText{}, w.fail("required but missing")
+}
+
+// doubled reports whether the object at pos, which holds the member name, holds it twice. It does
+// not move pos. Only the kinds that nobody knows need it: of a known one the walk itself finds that.
+func (w *schemaWalk) doubled(name string) bool {
+	s := w.jsonScan
+	s.descend()
+	count := 0
+	for more, ok := true, true; more && ok; more, ok = s.next('}') {
+		key, isKey := s.key()
+		if isKey && s.is(key, name) {
+			count++
+		}
+		if !isKey || !s.skipValue() {
+			return false // it is not JSON, which others say
+		}
+	}
+	return count > 1
 }
 
 func (w *schemaWalk) list(f *schemaField, c byte) schemaVerdict {

@@ -126,7 +126,7 @@ func (w *schemaWalk) object(o *schemaObject, top bool) schemaVerdict {
 		if i := o.find(&w.jsonScan, name); i >= 0 {
 			f := &o.fields[i]
 			if seen&(1<<i) != 0 {
-				return w.fatal("a member stands twice") // the caller tries again after dedup
+				return w.fatal(standsTwice) // the caller tries again
 			}
 			seen |= 1 << i
 			w.push(f.name, 0)

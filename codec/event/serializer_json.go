@@ -173,13 +173,8 @@ func (s *jsonSerializer) DecodeEvent(data []byte) (agui.Event, []Note, error) {
 	w.limits = d.Limits
 	w.reset(data, false)
 	shape, verdict := d.judge()
-	if verdict != schemaKeep {
-		// The reason may be the first of two members of the same name, of which only the last
-		// counts.
-		if last, twice := dedup(data, d.Limits.depth()); twice {
-			w.reset(last, false)
-			shape, verdict = d.judge()
-		}
+	if verdict != schemaKeep && w.again(data) {
+		shape, verdict = d.judge()
 	}
 	switch verdict {
 	case schemaFatal:
