@@ -31,7 +31,8 @@ type Decoder struct {
 
 // DecodeEvent decodes one event. It translates retired forms first. Then it drops an event of
 // unknown type, or with an unknown value in a required member (ev and err are nil), and strips
-// unknown members and elements; each with a note. Integers may have a fraction or an exponent of
+// unknown members and elements; each with a note, of which 16 name their place and one more of each
+// kind says how many others there were. Integers may have a fraction or an exponent of
 // ten. Of a member that occurs twice the last one counts.
 //
 // data is borrowed: nothing returned points into it. The error is a [*FieldError] and fatal to the
@@ -52,7 +53,7 @@ func (d *Decoder) DecodeEvent(data []byte) (ev agui.Event, notes []Note, err err
 		ev, err = d.build(shape)
 	}
 	if err == nil {
-		notes = w.notes
+		notes = w.notes.all(w.event)
 	}
 	w.release()
 	return ev, notes, err
@@ -85,7 +86,7 @@ func (d *Decoder) judge() (*schemaShape, schemaVerdict) {
 		return nil, schemaFatal
 	}
 	if verdict == schemaUnknown {
-		w.notes = append(w.notes[:0], Note{Kind: NoteDropped, Event: w.event})
+		w.notes = noteList{kept: []Note{{Kind: NoteDropped, Event: w.event}}}
 	}
 	return shape, verdict
 }
@@ -101,7 +102,7 @@ func (d *Decoder) judgeRetired(plain string, r retired) (*schemaShape, schemaVer
 		return nil, schemaFatal
 	}
 	w.reset(data, false)
-	w.notes = append(w.notes, Note{Kind: NoteTranslated, Event: plain})
+	w.notes.add(Note{Kind: NoteTranslated, Event: plain})
 	return d.judge()
 }
 
@@ -132,7 +133,7 @@ func (w *schemaWalk) drop(plain string) schemaVerdict {
 	if len(plain) > 64 {
 		plain = strings.ToValidUTF8(plain[:64], "")
 	}
-	w.notes = append(w.notes, Note{Kind: NoteDropped, Event: strings.Clone(plain)})
+	w.notes.add(Note{Kind: NoteDropped, Event: strings.Clone(plain)})
 	return schemaUnknown
 }
 
@@ -197,7 +198,7 @@ func (d *Decoder) build(shape *schemaShape) (agui.Event, error) {
 
 func (w *schemaWalk) warnVersion(version *string) {
 	if newer, err := agui.CheckProtocolVersion(version); err == nil && newer {
-		w.notes = append(w.notes, Note{Kind: NoteWarned, Event: w.event, Path: "protocolVersion"})
+		w.notes.add(Note{Kind: NoteWarned, Event: w.event, Path: "protocolVersion"})
 	}
 }
 

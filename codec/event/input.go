@@ -34,7 +34,7 @@ func decodeInput(data []byte, limits Limits) (*agui.RunAgentInput, []Note, error
 		return nil, nil, &FieldError{Event: inputName, Reason: "cannot be decoded: " + err.Error()}
 	}
 	w.warnVersion(in.ProtocolVersion)
-	return in, w.notes, nil
+	return in, w.notes.all(w.event), nil
 }
 
 // AppendRunAgentInput appends in as JSON to dst, with the guarantees of [Append].

@@ -130,7 +130,7 @@ func (w *schemaWalk) binaryPart() schemaVerdict {
 	if name := string(old.Filename); len(name) > 2 && name[0] == '"' {
 		text += `,"metadata":{"filename":` + name + `}`
 	}
-	w.edits = append(w.edits, schemaEdit{start, w.pos, text + "}"})
+	w.edit(start, w.pos, text+"}")
 	w.note(NoteTranslated)
 	return schemaKeep
 }

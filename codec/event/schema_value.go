@@ -144,7 +144,7 @@ func (w *schemaWalk) integerValue(f *schemaField, c byte) schemaVerdict {
 		return w.fatal("must not be negative")
 	}
 	if !plain {
-		w.edits = append(w.edits, schemaEdit{n.start, n.end, strconv.FormatInt(v, 10)})
+		w.edit(n.start, n.end, strconv.FormatInt(v, 10))
 	}
 	w.integer = v
 	return schemaKeep

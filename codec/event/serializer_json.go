@@ -184,9 +184,9 @@ func (s *jsonSerializer) DecodeEvent(data []byte) (agui.Event, []Note, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		return ev, w.notes, nil
+		return ev, w.notes.all(w.event), nil
 	}
-	return nil, w.notes, nil
+	return nil, w.notes.all(w.event), nil
 }
 
 // build makes the event from the document that was just checked.
