@@ -197,7 +197,7 @@ func (d *Decoder) build(shape *schemaShape) (agui.Event, error) {
 }
 
 func (w *schemaWalk) warnVersion(version *string) {
-	if newer, err := agui.CheckProtocolVersion(version); err == nil && newer {
+	if newer, _ := agui.CheckProtocolVersion(version); newer {
 		w.notes.add(Note{Kind: NoteWarned, Event: w.event, Path: "protocolVersion"})
 	}
 }

@@ -36,7 +36,7 @@ const (
 	NoteStripped
 	// NoteTranslated is a retired form that was turned into its present one.
 	NoteTranslated
-	// NoteWarned is a newer protocol version, which is kept.
+	// NoteWarned is a protocol version that is newer, or none at all, which is kept.
 	NoteWarned
 )
 

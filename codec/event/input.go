@@ -9,9 +9,9 @@ import (
 const inputName = "RunAgentInput"
 
 // DecodeRunAgentInput decodes what a client sends to start a run, by the rules of
-// [Decoder.DecodeEvent]; an input is never dropped. A protocol version newer in its minor number
-// only is noted. data is borrowed: nothing returned points into it. The error is a [*FieldError]
-// that names the member; such an input is refused before any event.
+// [Decoder.DecodeEvent]; an input is never dropped. A protocol version that is newer, or none,
+// is noted. data is borrowed: nothing returned points into it. The error is a [*FieldError] that
+// names the member; such an input is refused before any event.
 func DecodeRunAgentInput(data []byte) (*agui.RunAgentInput, []Note, error) {
 	return decodeInput(data, Limits{})
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/codec/event"
 	"github.com/agloop/agloop/internal/testkit"
 )
@@ -107,6 +108,37 @@ func TestNotesHaveAText(t *testing.T) {
 	} {
 		if got := n.String(); got != want {
 			t.Errorf("%+v is %q, want %q", n, got, want)
+		}
+	}
+}
+
+// A peer that is newer is told of in one voice, whether it is by its minor or its major number, and so
+// is one that does not say what it speaks.
+func TestNotesOfProtocolVersions(t *testing.T) {
+	for version, noted := range map[string]bool{
+		"1.0": false, "0.9": false, "01.0": false,
+		"1.1": true, "1.99999999999999999999": true, "2.0": true, "": true, "1": true, "1.0.0": true, "new": true,
+	} {
+		var want []event.Note
+		if noted {
+			want = []event.Note{{Kind: event.NoteWarned, Event: "RUN_STARTED", Path: "protocolVersion"}}
+		}
+		for _, typ := range []event.SerializerType{event.OptimizedJSON, event.JSON} {
+			s, err := event.NewSerializer(typ)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ev, notes, err := s.DecodeEvent([]byte(`{"type":"RUN_STARTED","threadId":"t","runId":"r","protocolVersion":"` + version + `"}`))
+			if err != nil || !slices.Equal(notes, want) || *ev.(*agui.RunStarted).ProtocolVersion != version {
+				t.Errorf("%s, %q: %v, notes %v, error %v", typ, version, ev, notes, err)
+			}
+		}
+		if noted {
+			want[0].Event = "RunAgentInput"
+		}
+		_, notes, err := event.DecodeRunAgentInput([]byte(`{"threadId":"t","runId":"r","messages":[],"protocolVersion":"` + version + `"}`))
+		if err != nil || !slices.Equal(notes, want) {
+			t.Errorf("input, %q: notes %v, error %v", version, notes, err)
 		}
 	}
 }
