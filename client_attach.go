@@ -30,7 +30,7 @@ func (c *Client) Attach(ctx context.Context, thread, run string, from Cursor) it
 		}
 		v := newView(c.mux, viewAttach, thread, run)
 		v.place = from
-		v.deliver(ctx, new(event.Decoder), &c.counts, yield)
+		v.deliver(ctx, c.newDecoder(), &c.counts, yield)
 	}
 }
 
@@ -49,7 +49,7 @@ func (c *Client) Follow(ctx context.Context, thread string) iter.Seq2[agui.Event
 			return
 		}
 		v := newView(c.mux, viewFollow, thread, "")
-		err := v.follow(ctx, &c.counts, yield)
+		err := v.follow(ctx, c.newDecoder, &c.counts, yield)
 		if !errors.Is(err, errCallerLeft) {
 			yield(nil, err)
 		}
@@ -92,7 +92,7 @@ func (v *view) read(ctx context.Context, d decoder, counts *streamCounts, yield 
 }
 
 // follow yields the events of one run after another.
-func (v *view) follow(ctx context.Context, counts *streamCounts, yield func(agui.Event, error) bool) error {
+func (v *view) follow(ctx context.Context, newDecoder func() *event.Decoder, counts *streamCounts, yield func(agui.Event, error) bool) error {
 	if err := v.mux.add(v); err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (v *view) follow(ctx context.Context, counts *streamCounts, yield func(agui
 			continue
 		}
 		if it.leg != under {
-			under, s = it.leg, &stream{decoder: new(event.Decoder), counts: counts}
+			under, s = it.leg, &stream{decoder: newDecoder(), counts: counts}
 		}
 		if err := s.yield(v, it, yield); err != nil {
 			return err

@@ -38,7 +38,7 @@ func (c *Client) Run(ctx context.Context, in *agui.RunAgentInput) iter.Seq2[agui
 			yield(nil, &ConfigError{Field: "Handler", Reason: "excludes Run"})
 			return
 		}
-		raw, err := encodeInput(in)
+		raw, err := encodeInput(in, &c.cfg.Limits)
 		if err != nil {
 			yield(nil, err)
 			return
@@ -66,7 +66,7 @@ func (c *Client) runResumable(ctx context.Context, in *agui.RunAgentInput, raw [
 		yield(nil, err)
 		return
 	}
-	v.deliver(ctx, new(event.Decoder), &c.counts, yield)
+	v.deliver(ctx, c.newDecoder(), &c.counts, yield)
 }
 
 // newRun is the view of a run that is to be started, or of one that was seen before.
@@ -117,18 +117,23 @@ func (c *Client) readBare(ctx context.Context, k *connection, yield func(agui.Ev
 		}
 		k.inbox.end(err != nil)
 	}()
-	stream := stream{counts: &c.counts, decoder: new(event.Decoder)}
+	stream := stream{counts: &c.counts, decoder: c.newDecoder()}
 	return stream.read(ctx, k.inbox, yield)
 }
 
+// newDecoder returns a decoder for a stream of events.
+func (c *Client) newDecoder() *event.Decoder {
+	return &event.Decoder{Limits: eventLimits(&c.cfg.Limits)}
+}
+
 // encodeInput is the message that begins a run.
-func encodeInput(in *agui.RunAgentInput) ([]byte, error) {
+func encodeInput(in *agui.RunAgentInput, limits *Limits) ([]byte, error) {
 	if in != nil && in.ProtocolVersion == nil {
 		versioned := *in
 		versioned.ProtocolVersion = new(agui.ProtocolVersion)
 		in = &versioned
 	}
-	return event.AppendRunAgentInput(nil, in)
+	return eventLimits(limits).AppendRunAgentInput(nil, in)
 }
 
 // closeCodeFor is the close code for the server when a run ends with err.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -188,5 +189,67 @@ func TestMaxMessageDefaults(t *testing.T) {
 	w.Write(testkit.Text(inputOf("1", 1<<20+1)))
 	if got := w.ends(1); got != "closed:1009" {
 		t.Errorf("a handler's client: %s", got)
+	}
+}
+
+// TestEventLimits: a server and its clients with the same limits exchange all that is within them, more
+// than the defaults allow, and what is beyond is refused where it is made or comes in.
+func TestEventLimits(t *testing.T) {
+	nested := func(n int) []byte { return []byte(strings.Repeat("[", n) + strings.Repeat("]", n)) }
+	ops := func(n int) *agui.StateDelta {
+		return &agui.StateDelta{Delta: slices.Repeat([]agui.PatchOp{{Op: agui.PatchAdd, Path: "/x", Value: []byte("1")}}, n)}
+	}
+	for _, limits := range []agloop.Limits{{}, {MaxPatchOps: 3, MaxDepth: 20, MaxID: 40}, {MaxPatchOps: 3000, MaxDepth: 1000, MaxID: 4000}} {
+		full, err := limits.WithDefaults()
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv, addr := serve(t, agloop.ServerConfig{Limits: limits, Agent: agloop.AgentFunc(func(_ context.Context, run *agloop.Run) error {
+			for _, ev := range []agui.Event{&agui.StateSnapshot{Snapshot: nested(full.MaxDepth)}, ops(full.MaxPatchOps + 1)} {
+				if _, ok := errors.AsType[*agloop.FieldError](run.Emit(ev)); !ok {
+					return errors.New("what is beyond the limits was emitted")
+				}
+			}
+			if err := run.Emit(&agui.StateSnapshot{Snapshot: nested(full.MaxDepth - 1)}); err != nil {
+				return err
+			}
+			if err := run.Emit(&agui.StateSnapshot{Snapshot: []byte("{}")}); err != nil {
+				return err
+			}
+			return run.Emit(ops(full.MaxPatchOps))
+		})})
+		for _, resume := range []agloop.Resume{{}, {Off: true}} {
+			c, err := agloop.Dial(t.Context(), wsURL(addr), agloop.ClientConfig{Limits: limits, Resume: resume})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			for _, tc := range []struct {
+				id    int // bytes
+				depth int
+				want  string
+			}{
+				{full.MaxID, full.MaxDepth - 1, "RUN_STARTED STATE_SNAPSHOT STATE_SNAPSHOT STATE_DELTA RUN_FINISHED"},
+				{full.MaxID + 1, 1, "RUN_ERROR"},
+			} {
+				var types []string
+				id := strings.Repeat("r", tc.id-4) + fmt.Sprintf("%4v", resume.Off)[:4]
+				for ev, err := range c.Run(t.Context(), &agui.RunAgentInput{ThreadID: id, RunID: id, State: nested(tc.depth)}) {
+					if err != nil {
+						types = append(types, err.Error())
+						break
+					}
+					types = append(types, string(ev.Type()))
+				}
+				if got := strings.Join(types, " "); got != tc.want && !(tc.want == "RUN_ERROR" && strings.Contains(got, fmt.Sprintf("longer than %d bytes", full.MaxID))) {
+					t.Errorf("limits %+v, Resume.Off %v, ids of %d bytes: %s, want %s", limits, resume.Off, tc.id, got, tc.want)
+				}
+			}
+		}
+		w := newWire(t, srv, addr)
+		w.send(fmt.Sprintf(`{"threadId":"t","runId":"deep","messages":[],"state":%s}`, nested(full.MaxDepth)))
+		if ev := w.next(); ev.Type != "RUN_ERROR" || !strings.Contains(ev.Message, fmt.Sprintf("deeper than %d levels", full.MaxDepth)) {
+			t.Errorf("limits %+v: an input that nests too deep got %+v", limits, ev)
+		}
 	}
 }

@@ -88,19 +88,20 @@ type performanceTarget interface {
 	totals(s *metrics.Source)
 }
 
-// newPerformanceManager makes the components; start starts them. base holds what the host's Limits
-// say, ledger is the one that the target's engine writes to.
+// newPerformanceManager makes the components; start starts them. limits have their defaults,
+// ledger is the one that the target's engine writes to.
 func newPerformanceManager(
-	cfg PerformanceConfig, base Tuning, ledger *memmon.Ledger,
+	cfg PerformanceConfig, limits *Limits, ledger *memmon.Ledger,
 	slots *ConnectionPoolManager, target performanceTarget, log *slog.Logger,
 ) (*PerformanceManager, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	serializers, err := NewSerializerFactory(cfg.MessageSerializerType)
+	serializers, err := newSerializerFactory(cfg.MessageSerializerType, eventLimits(limits))
 	if err != nil {
 		return nil, err
 	}
+	base := limits.Tuning()
 	m := &PerformanceManager{
 		target: target, base: base, log: log, slots: slots, ledger: ledger, serializers: serializers, cfg: cfg,
 	}

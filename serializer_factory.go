@@ -15,6 +15,9 @@ const serializerTypes = Protobuf + 1
 // frees idle ones. The zero value lends OptimizedJSON. All methods may be called from any
 // goroutine. It must not be copied after first use.
 type SerializerFactory struct {
+	// Immutable; the zero value is the defaults
+	limits event.Limits
+
 	// Any goroutine, atomic
 	current atomic.Uint32 // a SerializerType that there is a serializer of
 	gets    atomic.Uint64
@@ -24,10 +27,14 @@ type SerializerFactory struct {
 	idle [serializerTypes]sync.Pool
 }
 
-// NewSerializerFactory returns a factory that lends serializers of type t. The error is
-// [ErrSerializerUnavailable] and names t.
+// NewSerializerFactory returns a factory that lends serializers of type t, with the default limits of
+// events. The error is [ErrSerializerUnavailable] and names t.
 func NewSerializerFactory(t SerializerType) (*SerializerFactory, error) {
-	f := new(SerializerFactory)
+	return newSerializerFactory(t, event.Limits{})
+}
+
+func newSerializerFactory(t SerializerType, limits event.Limits) (*SerializerFactory, error) {
+	f := &SerializerFactory{limits: limits}
 	if err := f.SetType(t); err != nil {
 		return nil, err
 	}
@@ -55,7 +62,7 @@ func (f *SerializerFactory) Get() event.Serializer {
 	s, ok := f.idle[t].Get().(event.Pooled)
 	if !ok {
 		f.news.Add(1)
-		made, _ := event.NewSerializer(t) // SetType has seen that there is one
+		made, _ := f.limits.NewSerializer(t) // SetType has seen that there is one
 		s = made.(event.Pooled)
 	}
 	s.Lend()

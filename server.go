@@ -194,7 +194,7 @@ func NewServer(cfg ServerConfig) *Server {
 	if s.configErr != nil { // it never runs, but what a host calls before Serve says so works
 		s.cfg, _ = ServerConfig{Handler: NopHandler{}, Logger: s.log}.parse()
 	}
-	s.decode, s.decoding.budget = decodeInput, s.decodeBudget
+	s.decode, s.decoding.budget = s.decodeBytes, s.decodeBudget
 	ledger := memmon.NewLedger()
 	s.engine = loop.PrepareEngine(ledger, s.log)
 	s.startLoops = s.engine.Start
@@ -202,7 +202,7 @@ func NewServer(cfg ServerConfig) *Server {
 	s.door = s.engine.NewDoor(s.doorConfig())
 	// The config is valid, so there is no error.
 	s.performance, _ = newPerformanceManager(s.cfg.performanceConfig(s.door.Slots().Cap()),
-		s.cfg.Limits.Tuning(), ledger, s.door.Slots(), serverTarget{s.engine, s.door, s.runFigures}, s.log)
+		&s.cfg.Limits, ledger, s.door.Slots(), serverTarget{s.engine, s.door, s.runFigures}, s.log)
 	s.hooks.panics = &s.door.Counters.Panics
 	s.places = newRunPlaces(s.cfg.Quotas, s.mayBeOpen)
 	if s.cfg.Agent != nil {

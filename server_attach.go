@@ -218,7 +218,7 @@ func (s *controlSession) attach(ctx context.Context, c *control.Attach) {
 // checkIDs reports whether ids are as those of inputs are, since both name runs. The client has been
 // told when they are not.
 func (s *controlSession) checkIDs(ref, threadID, runID string) bool {
-	err := event.CheckIDs(threadID, runID)
+	err := eventLimits(&s.srv.cfg.Limits).CheckIDs(threadID, runID)
 	if wrong, ok := errors.AsType[*event.FieldError](err); ok {
 		s.reject(ref, control.CodeMalformed, wrong.Field)
 	}
@@ -335,7 +335,7 @@ func (s *controlSession) steer(ctx context.Context, c *control.Steer) {
 	switch {
 	case !s.checkIDs(c.Ref, c.ThreadID, c.RunID):
 		return
-	case c.ID == "" || event.CheckIDs("", c.ID) != nil:
+	case c.ID == "" || eventLimits(&s.srv.cfg.Limits).CheckIDs("", c.ID) != nil:
 		s.reject(c.Ref, control.CodeMalformed, "id")
 		return
 	case len(c.Text) > run.MaxSteer || !utf8.ValidString(c.Text):

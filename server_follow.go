@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/agloop/agloop/codec/control"
-	"github.com/agloop/agloop/codec/event"
 	"github.com/agloop/agloop/run"
 )
 
@@ -36,7 +35,7 @@ func (s *controlSession) follow(ctx context.Context, c *control.Follow) {
 	}
 	if c.After != nil {
 		var ok bool
-		if f.after, ok = cursorOf(c.After.Epoch, c.After.Offset); !ok || c.After.RunID == "" || event.CheckIDs("", c.After.RunID) != nil {
+		if f.after, ok = cursorOf(c.After.Epoch, c.After.Offset); !ok || c.After.RunID == "" || eventLimits(&s.srv.cfg.Limits).CheckIDs("", c.After.RunID) != nil {
 			s.reject(c.Ref, control.CodeMalformed, "after")
 			return
 		}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/codec/control"
-	"github.com/agloop/agloop/codec/event"
 	"github.com/agloop/agloop/memmon"
 	"github.com/agloop/agloop/run"
 )
@@ -29,7 +28,7 @@ func (s *Server) hubConfig() run.HubConfig {
 			WindowEvents: runs.WindowEvents, WindowBytes: runs.WindowBytes, FoldedBytes: runs.FoldedBytes,
 		},
 		LogBytes: s.boundLogs, Grace: runs.Grace, Retention: runs.Retention, OnBusy: runs.OnBusyThread,
-		Ledger: ledger, Log: s.log,
+		Events: eventLimits(&s.cfg.Limits), Ledger: ledger, Log: s.log,
 	}
 }
 
@@ -62,17 +61,12 @@ func (s *Server) newStart(key RunKey, p Principal, values []any, input *agui.Run
 		onDisconnect = set
 	}
 	start := &run.Start{
-		Key: key, Principal: p, Input: input, Hash: hash, Encoder: encodeAny{}, MaxEvent: s.cfg.Limits.MaxEvent,
+		Key: key, Principal: p, Input: input, Hash: hash, Encoder: eventLimits(&s.cfg.Limits), MaxEvent: s.cfg.Limits.MaxEvent,
 		OnDisconnect: onDisconnect, BaseContext: s.cfg.BaseContext,
 	}
 	start.Do = func(ctx context.Context, l *run.Live) error { return s.runLogged(ctx, l, start, values) }
 	return start
 }
-
-// encodeAny encodes what is not an agent's.
-type encodeAny struct{}
-
-func (encodeAny) AppendEvent(dst []byte, ev agui.Event) ([]byte, error) { return event.Append(dst, ev) }
 
 // runLogged runs the agent of a run that has a log.
 func (s *Server) runLogged(ctx context.Context, l *run.Live, start *run.Start, values []any) (err error) {
@@ -104,7 +98,7 @@ func (s *Server) StartRun(ctx context.Context, key RunKey, input *agui.RunAgentI
 	if err := s.ensureServing(); err != nil {
 		return nil, err
 	}
-	own, raw, err := ownInput(key, input)
+	own, raw, err := s.ownInput(key, input)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +117,7 @@ func (s *Server) StartRun(ctx context.Context, key RunKey, input *agui.RunAgentI
 }
 
 // ownInput is a copy of an input under the names of a key, and its bytes.
-func ownInput(key RunKey, input *agui.RunAgentInput) (*agui.RunAgentInput, []byte, error) {
+func (s *Server) ownInput(key RunKey, input *agui.RunAgentInput) (*agui.RunAgentInput, []byte, error) {
 	if input == nil {
 		input = &agui.RunAgentInput{}
 	}
@@ -134,11 +128,11 @@ func ownInput(key RunKey, input *agui.RunAgentInput) (*agui.RunAgentInput, []byt
 	if key.Run != "" {
 		named.RunID = key.Run
 	}
-	raw, err := event.AppendRunAgentInput(nil, &named)
+	raw, err := eventLimits(&s.cfg.Limits).AppendRunAgentInput(nil, &named)
 	if err != nil {
 		return nil, nil, err
 	}
-	own, err := decodeInput(raw)
+	own, err := s.decodeBytes(raw)
 	return own, raw, err
 }
 

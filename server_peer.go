@@ -8,7 +8,6 @@ import (
 	"sync"
 
 	"github.com/agloop/agloop/agui"
-	"github.com/agloop/agloop/codec/event"
 	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/run"
 )
@@ -67,7 +66,7 @@ func (p *Peer) Kick(code CloseCode, reason string) int {
 // Errors: that of encoding value, a *FieldError, ErrEventTooBig; the event goes into no run then.
 // Of runs into which it could not go, other than because they ended meanwhile: ctx's, joined.
 func (p *Peer) Publish(ctx context.Context, name string, value any) (runs int, err error) {
-	ev, err := customEvent(name, value, p.srv.cfg.Limits.MaxEvent)
+	ev, err := customEvent(name, value, &p.srv.cfg.Limits)
 	if err != nil {
 		return 0, err
 	}
@@ -100,16 +99,16 @@ func (s *Server) publish(ctx context.Context, r *Run, ev *agui.Custom) (err erro
 	return r.EmitContext(ctx, ev)
 }
 
-// customEvent makes an event that every run takes whose encoded events may have so many bytes.
-func customEvent(name string, value any, most int) (*agui.Custom, error) {
+// customEvent makes an event that every run takes.
+func customEvent(name string, value any, limits *Limits) (*agui.Custom, error) {
 	raw, err := json.Marshal(value)
 	if err != nil {
 		return nil, err
 	}
 	ev := &agui.Custom{Name: name, Value: raw}
-	encoded, err := event.Append(nil, ev)
+	encoded, err := eventLimits(limits).AppendEvent(nil, ev)
 	if err != nil {
 		return nil, err
 	}
-	return ev, run.CheckSize(ev, len(encoded), most)
+	return ev, run.CheckSize(ev, len(encoded), limits.MaxEvent)
 }

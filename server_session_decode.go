@@ -83,12 +83,18 @@ func (srv *Server) decodeInput(ctx context.Context, raw []byte) (input *agui.Run
 	return input, err == nil || json.Valid(raw), err
 }
 
-func decodeInput(raw []byte) (*agui.RunAgentInput, error) {
-	input, _, err := event.DecodeRunAgentInput(raw)
+// eventLimits are what l, which has its defaults, says of an event or an input by itself.
+func eventLimits(l *Limits) event.Limits {
+	return event.Limits{PatchOps: l.MaxPatchOps, Depth: l.MaxDepth, ID: l.MaxID}
+}
+
+func (srv *Server) decodeBytes(raw []byte) (*agui.RunAgentInput, error) {
+	limits := eventLimits(&srv.cfg.Limits)
+	input, _, err := limits.DecodeRunAgentInput(raw)
 	if err != nil {
 		return nil, err
 	}
-	if err := event.CheckInputIDs(input); err != nil {
+	if err := limits.CheckInputIDs(input); err != nil {
 		return nil, err
 	}
 	if _, err := agui.CheckProtocolVersion(input.ProtocolVersion); err != nil {

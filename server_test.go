@@ -55,6 +55,12 @@ func TestConfigErrorsNameTheField(t *testing.T) {
 		{"Limits.HardLimit", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{HardLimit: 600 << 10}}}, // and MaxEvent is 1 MiB
 		{"Limits.MaxInputMessages", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{MaxInputMessages: -1}}},
 		{"Limits.MaxInputTools", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{MaxInputTools: -1}}},
+		{"Limits.MaxPatchOps", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{MaxPatchOps: -1}}},
+		{"Limits.MaxDepth", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{MaxDepth: -1}}},
+		{"Limits.MaxDepth", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{MaxDepth: 15}}},
+		{"Limits.MaxDepth", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{MaxDepth: 1025}}},
+		{"Limits.MaxID", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{MaxID: -1}}},
+		{"Limits.MaxID", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{MaxEvent: 8 << 10, MaxID: 1153}}},
 		{"Limits.MaxEvent", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{MaxEvent: -1}}},
 		{"Limits.MaxEvent", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{MaxEvent: 100}}},
 		{"Limits.MessageBatchTimeout", agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{MessageBatchTimeout: time.Minute}}},

@@ -30,7 +30,7 @@ func (t *Transport) OptimizeForMemory() { t.perf.OptimizeForMemory() }
 // initPerformance makes the manager, which startPerformance sets to work, and the ledger that the
 // engines of all lifetimes write to.
 func (t *Transport) initPerformance() (err error) {
-	t.perf, err = newPerformanceManager(t.cfg.PerformanceConfig, t.cfg.Client.Limits.Tuning(),
+	t.perf, err = newPerformanceManager(t.cfg.PerformanceConfig, &t.cfg.Client.Limits,
 		memmon.NewLedger(), nil, transportTarget{t}, t.log)
 	return err
 }

@@ -23,7 +23,7 @@ import (
 // leaves early. Errors are those of Client.Run, and ErrTransportClosed.
 func (t *Transport) Run(ctx context.Context, in *agui.RunAgentInput) iter.Seq2[agui.Event, error] {
 	return func(yield func(agui.Event, error) bool) {
-		raw, err := encodeInput(in)
+		raw, err := encodeInput(in, &t.cfg.Client.Limits)
 		if err != nil {
 			yield(nil, err)
 			return

@@ -193,7 +193,7 @@ func chunkEvent(kind, who byte) agui.Event {
 		}
 		return &id
 	}
-	switch kind % 24 {
+	switch kind % 25 {
 	case 0, 1, 2:
 		return &agui.TextMessageChunk{Base: base, MessageID: maybe(6), Delta: maybe(7)}
 	case 3, 4:
@@ -232,6 +232,8 @@ func chunkEvent(kind, who byte) agui.Event {
 		return &agui.MessagesSnapshot{Messages: []agui.Message{{ID: id, Role: agui.RoleAssistant, SubagentRunID: base.SubagentRunID}}}
 	case 22:
 		return &agui.Raw{Base: base}
+	case 24:
+		return &agui.ToolCallResult{Base: base, MessageID: id, ToolCallID: id}
 	}
 	return finish()
 }
@@ -244,6 +246,8 @@ func FuzzOrder(f *testing.F) {
 	f.Add([]byte{0, 16, 0, 33, 1, 192, 20, 0})
 	f.Add([]byte{7, 16, 10, 0, 4, 1, 21, 32, 12, 0, 9, 0, 23, 0})
 	f.Add([]byte{19, 0, 17, 16, 15, 1, 13, 1, 6, 1, 5, 65, 22, 0, 23, 0})
+	f.Add([]byte{0, 16, 24, 0, 23, 0}) // a result in another lane, with the id of a message of chunks
+	f.Add([]byte{0, 0, 24, 0, 0, 16, 24, 16})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var (
 			direct, expanded agui.Order
@@ -273,7 +277,12 @@ func FuzzOrder(f *testing.F) {
 			if expandErr != nil {
 				continue
 			}
-			// The order of the expansion must refuse it; the expander has moved on, so stop here.
+			// The order of the expansion must refuse it; the expander has moved on, so stop here. A
+			// result that gives another owner to a message of chunks is refused at the END of that,
+			// however the run ends.
+			if _, ok := ev.(*agui.ToolCallResult); ok {
+				events, _ = expander.Expand(&agui.RunError{}, events)
+			}
 			for _, ev := range events {
 				if expandErr = expanded.Check(ev); expandErr != nil {
 					break

@@ -2,6 +2,7 @@ package agui
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -71,7 +72,8 @@ const ProtocolVersion = "1.0"
 const protocolMajor, protocolMinor = 1, 0
 
 // ParseProtocolVersion splits a version of the form MAJOR.MINOR into its numbers, which compare one
-// by one: 1.10 is newer than 1.9. Anything else is an error.
+// by one: 1.10 is newer than 1.9. A number beyond math.MaxInt counts as that. Anything else is an
+// error.
 func ParseProtocolVersion(s string) (major, minor int, err error) {
 	left, right, ok := strings.Cut(s, ".")
 	if ok {
@@ -90,14 +92,15 @@ func versionNumber(s string) (int, bool) {
 			return 0, false
 		}
 	}
-	n, err := strconv.Atoi(s)
-	return n, err == nil
+	n, err := strconv.Atoi(s) // of one that is too large it returns the largest
+	return n, s != "" && (err == nil || errors.Is(err, strconv.ErrRange))
 }
 
 // CheckProtocolVersion decides whether a peer that declares version s can be served. A nil s is a
-// peer from before versions existed and is served, as is any minor of a known major; newer reports
-// whether the peer's minor is newer than this package's. The error says that s is not a version or
-// that its major is unknown.
+// peer from before versions existed and is served, as is any minor of a known major, and what is no
+// version, which counts as a newer one. The error says that its major is unknown; a client that is
+// declared such a version goes on. newer reports, with and without an error, that the peer may send
+// what this package does not know.
 func CheckProtocolVersion(s *string) (newer bool, err error) {
 	if s == nil {
 		return false, nil
@@ -105,9 +108,9 @@ func CheckProtocolVersion(s *string) (newer bool, err error) {
 	major, minor, err := ParseProtocolVersion(*s)
 	switch {
 	case err != nil:
-		return false, err
+		return true, nil
 	case major != protocolMajor:
-		return false, fmt.Errorf("agloop: protocol version %.32q is not supported, this side speaks %s", *s, ProtocolVersion)
+		return major > protocolMajor, fmt.Errorf("agloop: protocol version %.32q is not supported, this side speaks %s", *s, ProtocolVersion)
 	}
 	return minor > protocolMinor, nil
 }

@@ -3,6 +3,7 @@ package agui_test
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"os"
 	"reflect"
 	"testing"
@@ -143,16 +144,20 @@ func TestContent(t *testing.T) {
 }
 
 func TestProtocolVersion(t *testing.T) {
-	for _, bad := range []string{"", "1", "1.", ".1", "1.0.0", "1.x", "-1.0", "+1.0", "1. 0", "99999999999999999999.0"} {
+	for _, bad := range []string{"", "1", "1.", ".1", "1.0.0", "1.x", "-1.0", "+1.0", "1. 0"} {
 		if major, minor, err := agui.ParseProtocolVersion(bad); err == nil {
 			t.Errorf("%q is %d.%d", bad, major, minor)
 		}
-		if _, err := agui.CheckProtocolVersion(&bad); err == nil {
-			t.Errorf("%q is served", bad)
+		// Who cannot tell what a peer speaks goes on as with a newer one.
+		if newer, err := agui.CheckProtocolVersion(&bad); err != nil || !newer {
+			t.Errorf("%q: newer %v, error %v", bad, newer, err)
 		}
 	}
 	if major, minor, err := agui.ParseProtocolVersion("12.10"); major != 12 || minor != 10 || err != nil {
 		t.Errorf("12.10 is %d.%d, %v", major, minor, err)
+	}
+	if major, minor, err := agui.ParseProtocolVersion("1.99999999999999999999"); major != 1 || minor != math.MaxInt || err != nil {
+		t.Errorf("1.99999999999999999999 is %d.%d, %v", major, minor, err)
 	}
 	tests := []struct {
 		version        *string
@@ -162,7 +167,10 @@ func TestProtocolVersion(t *testing.T) {
 		{new(agui.ProtocolVersion), false, false},
 		{new("1.1"), true, false},
 		{new("1.10"), true, false},
-		{new("2.0"), false, true},
+		{new("1.99999999999999999999"), true, false},
+		{new("01.00"), false, false},
+		{new("2.0"), true, true},
+		{new("99999999999999999999.0"), true, true},
 		{new("0.9"), false, true},
 	}
 	for _, tt := range tests {

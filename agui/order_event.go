@@ -41,6 +41,8 @@ func (o *Order) checkEvent(ev Event, r laneScope) error {
 		return checkSpan(o.reasoning[e.MessageID], t, e.MessageID, tag)
 	case *ReasoningEncryptedValue:
 		return o.checkEncrypted(e)
+	case *ToolCallResult:
+		return o.checkResult(e, r)
 	case *ActivityDelta:
 		if owner, ok := o.activities[e.MessageID]; ok && !owner.agrees(tag) {
 			return &OrderError{Event: t, Rule: RuleOwner, ID: e.MessageID}
@@ -115,6 +117,19 @@ func (o *Order) checkEncrypted(e *ReasoningEncryptedValue) error {
 	}
 	if it != nil && !it.owner.agrees(e.Base.SubagentRunID) {
 		return &OrderError{Event: EventTypeReasoningEncryptedValue, Rule: RuleOwner, ID: e.EntityID}
+	}
+	return nil
+}
+
+// checkResult checks that a result leaves the text message of its id, if chunks have that open, to
+// the owner that its end will name: a reader that expands the chunks refuses every other end.
+func (o *Order) checkResult(e *ToolCallResult, r laneScope) error {
+	at := o.lanes.findItem(itemText, e.MessageID)
+	if at < 0 || r.covers(o.lanes[at].owner) {
+		return nil
+	}
+	if !ownerOf(e.SubagentRunID).agrees(o.lanes[at].owner.tag()) {
+		return &OrderError{Event: EventTypeToolCallResult, Rule: RuleOwner, ID: e.MessageID}
 	}
 	return nil
 }

@@ -179,6 +179,34 @@ func TestOrderErrorText(t *testing.T) {
 	}
 }
 
+// A result is a message of its own. One with the id of a message that chunks have open may not give
+// that to another owner: the END that a reader makes of the chunks would name the first.
+func TestOrderKeepsTheOwnerOfChunks(t *testing.T) {
+	for _, tc := range []struct {
+		chunk, result agui.Base
+		rule          string
+	}{
+		{chunk: tagged("s"), rule: agui.RuleOwner},
+		{chunk: tagged("s"), result: tagged("s2"), rule: agui.RuleOwner},
+		{chunk: tagged("s"), result: tagged("s")}, // it closes the message first
+		{},
+		{result: tagged("s")}, // the END names nobody
+	} {
+		var o agui.Order
+		err := checkAll(&o, []agui.Event{
+			start(),
+			&agui.TextMessageChunk{Base: tc.chunk, MessageID: new("m")},
+			&agui.ToolCallResult{Base: tc.result, MessageID: "m", ToolCallID: "c"},
+		})
+		if order, ok := errors.AsType[*agui.OrderError](err); tc.rule == "" && err != nil || tc.rule != "" && (!ok || order.Rule != tc.rule) {
+			t.Errorf("chunk of %v, result of %v: error %v, want rule %q", tc.chunk.SubagentRunID, tc.result.SubagentRunID, err, tc.rule)
+		}
+		if err := o.Check(finish()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestOrderTellsTheEnd(t *testing.T) {
 	var o agui.Order
 	if o.Active() || o.Done() || o.Failed() {

@@ -208,10 +208,11 @@ func TestAgentInputs(t *testing.T) {
 		`{"threadId":"t","runId":"r","messages":{}}`,
 		`{"threadId":"t","runId":"r","messages":[{"id":"m","role":"user"}]}`,
 		strings.Replace(good, "{", `{"protocolVersion":"2.0",`, 1),
-		strings.Replace(good, "{", `{"protocolVersion":"new",`, 1),
 		strings.Replace(good, "{", `{"resume":[{"interruptId":7,"status":"resolved"}],`, 1),
 	}
 	taken := []string{
+		strings.Replace(good, "{", `{"protocolVersion":"new",`, 1),
+		strings.Replace(good, "{", `{"protocolVersion":"1.99999999999999999999",`, 1),
 		strings.Replace(good, "{", `{"protocolVersion":"1.7","unknown":[1,2],`, 1),
 		`{"threadId":"t","runId":"r","messages":[]}`,
 	}

@@ -38,6 +38,16 @@ type Limits struct {
 	// code input_too_large, and the connection stays.
 	MaxInputMessages int
 	MaxInputTools    int
+	// MaxPatchOps is how many operations one JSON Patch may have, MaxDepth how deep objects and
+	// arrays may nest, of an event and of an input, and MaxID how long a threadId, a runId and the
+	// id of something said may be, in bytes. 0 is 1,024, 64 and 128; none can be turned off,
+	// MaxDepth must lie between 16 and 1,024. What goes beyond the first two is malformed: Emit
+	// answers a *FieldError, a client ends the run with one, a server refuses the input with
+	// RUN_ERROR, code invalid_input, as it does an id that is too long. Clients must take what
+	// their servers send.
+	MaxPatchOps int
+	MaxDepth    int
+	MaxID       int
 	// MaxEvent is the largest encoded event that leaves, in bytes. 0 is 1 MiB, less than 4 KiB does
 	// not do; it cannot be turned off. Emit and SendEvent answer ErrEventTooBig to larger ones.
 	// Clients must take so much.
@@ -98,6 +108,9 @@ func (l Limits) WithDefaults() (Limits, error) {
 	num(&l.MaxFragments, 1024)
 	num(&l.MaxInputMessages, 10_000)
 	num(&l.MaxInputTools, 1000)
+	num(&l.MaxPatchOps, 1024)
+	num(&l.MaxDepth, 64)
+	num(&l.MaxID, 128)
 	num(&l.MaxEvent, 1<<20)
 	def(&l.MessageTimeout, 30*time.Second)
 	def(&l.PingInterval, 25*time.Second)
@@ -113,6 +126,10 @@ func (l Limits) WithDefaults() (Limits, error) {
 	num(&l.MessageBatchBytes, 16<<10)
 	return l, l.check()
 }
+
+// An input with its tools and messages nests less than minDepth deep by itself. Decoders and patch
+// libraries, the peer's among them, take maxDepth.
+const minDepth, maxDepth = 16, 1024
 
 // minEvent has room for each event that a run sends by itself, its ids escaped.
 const minEvent = 4 << 10
@@ -132,8 +149,18 @@ func (l *Limits) check() error {
 		return &tune.ConfigError{Field: "Limits.MaxInputMessages", Reason: fmt.Sprintf("%d must not be negative; 0 is 10,000", l.MaxInputMessages)}
 	case l.MaxInputTools < 0:
 		return &tune.ConfigError{Field: "Limits.MaxInputTools", Reason: fmt.Sprintf("%d must not be negative; 0 is 1,000", l.MaxInputTools)}
+	case l.MaxPatchOps < 0:
+		return &tune.ConfigError{Field: "Limits.MaxPatchOps", Reason: fmt.Sprintf("%d must not be negative; 0 is 1,024", l.MaxPatchOps)}
+	case l.MaxDepth < minDepth || l.MaxDepth > maxDepth:
+		return &tune.ConfigError{Field: "Limits.MaxDepth", Reason: fmt.Sprintf("%d must lie between %d and %d; 0 is 64", l.MaxDepth, minDepth, maxDepth)}
+	case l.MaxID < 0:
+		return &tune.ConfigError{Field: "Limits.MaxID", Reason: fmt.Sprintf("%d must not be negative; 0 is 128", l.MaxID)}
 	case l.MaxEvent < minEvent || l.MaxEvent > maxPayload:
 		return &tune.ConfigError{Field: "Limits.MaxEvent", Reason: fmt.Sprintf("%d must lie between 4 KiB and 1 GiB; 0 is 1 MiB", l.MaxEvent)}
+	case l.MaxID > 128 && l.MaxID > 128+(l.MaxEvent-minEvent)/4: // an escaped byte takes two, and there are two ids
+		return &tune.ConfigError{Field: "Limits.MaxID", Reason: fmt.Sprintf(
+			"%d leaves no room in events of MaxEvent, %d bytes; raise that, or lower MaxID", l.MaxID, l.MaxEvent,
+		)}
 	case l.SoftLimit < 0:
 		return &tune.ConfigError{Field: "Limits.SoftLimit", Reason: "must not be negative"}
 	case l.LowWater < 0 || l.LowWater > l.SoftLimit:

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"encoding/json"
 	"unsafe"
+
+	"github.com/agloop/agloop/codec/event"
 )
 
 const (
@@ -42,14 +44,17 @@ type folder struct {
 }
 
 // newFolder returns the folder of a log. inputState is the state of the run's input, empty where it
-// has none; it is kept. most is how many bytes entries may take, 0 for 4 MiB.
-func newFolder(inputState json.RawMessage, most int) *folder {
+// has none; it is kept. most is how many bytes entries may take, 0 for 4 MiB. limits are
+// those that events were encoded within.
+func newFolder(inputState json.RawMessage, most int, limits event.Limits) *folder {
 	if string(inputState) == "null" {
 		inputState = nil
 	}
 	return &folder{
-		most:  cmp.Or(most, 4<<20),
-		state: foldState{known: !hasHalves(inputState), raw: inputState, size: len(inputState)},
+		most: cmp.Or(most, 4<<20),
+		state: foldState{
+			known: !hasHalves(inputState), raw: inputState, size: len(inputState), decoder: event.Decoder{Limits: limits},
+		},
 	}
 }
 

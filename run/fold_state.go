@@ -38,22 +38,26 @@ func (s *foldState) follow(e *Entry, kind foldKind) {
 	}
 	ev, notes, err := s.decoder.DecodeEvent(e.Event)
 	if err != nil {
-		*s = foldState{on: true, tracked: s.tracked}
+		s.forget()
 		return
 	}
 	switch ev := ev.(type) {
 	case *agui.StateSnapshot:
-		*s = foldState{
-			on: true, known: !hasHalves(e.Event), tracked: s.tracked, raw: ev.Snapshot, size: len(ev.Snapshot),
-		}
+		s.forget()
+		s.known, s.raw, s.size = !hasHalves(e.Event), ev.Snapshot, len(ev.Snapshot)
 	case *agui.StateDelta:
 		if !s.known {
 			return
 		}
 		if len(notes) > 0 || hasHalves(e.Event) || !s.patch(ev.Delta) {
-			*s = foldState{on: true, tracked: s.tracked}
+			s.forget()
 		}
 	}
+}
+
+// forget makes the state unknown.
+func (s *foldState) forget() {
+	s.known, s.raw, s.value, s.decoded, s.size = false, nil, nil, false, 0
 }
 
 // held is how many bytes it takes, between two settles. The input's state is not its own.
@@ -92,7 +96,7 @@ func (s *foldState) patch(ops []agui.PatchOp) bool {
 // snapshot that would be made of it is forgotten.
 func (s *foldState) pack(most int) {
 	if s.on && (!s.known || !s.encode() || len(s.raw) > most) {
-		*s = foldState{on: true, tracked: s.tracked}
+		s.forget()
 	}
 	s.value, s.decoded = nil, false
 }
@@ -102,7 +106,8 @@ func (s *foldState) encode() bool {
 	if !s.decoded || s.raw != nil {
 		return true
 	}
-	if !shallow(s.value, stateDepth) {
+	// The event of a snapshot is one level of those that its readers take.
+	if !shallow(s.value, s.decoder.Limits.WithDefaults().Depth-1) {
 		return false
 	}
 	var b bytes.Buffer
@@ -115,10 +120,6 @@ func (s *foldState) encode() bool {
 	s.size = len(s.raw)
 	return true
 }
-
-// stateDepth is how deep containers nest in a state; a reader of events takes 64, of which the event
-// is one.
-const stateDepth = 63
 
 func shallow(v any, depth int) bool {
 	switch v := v.(type) {

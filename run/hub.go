@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/agloop/agloop/codec/event"
 	"github.com/agloop/agloop/memmon"
 	"github.com/agloop/agloop/metrics"
 )
@@ -40,6 +41,7 @@ const maxQueued = 8
 type HubConfig struct {
 	Store     Store
 	Limits    LogLimits
+	Events    event.Limits  // what events were encoded within
 	LogBytes  func() int64  // of all logs together; 0 or less is no bound
 	Grace     time.Duration // how long a run goes on without a viewer; negative: to its end
 	Retention time.Duration // how long a log lives after its end

@@ -138,7 +138,7 @@ func (h *Hub) load(ctx context.Context, k RunKey, at Cursor) (*Live, error) {
 	l.ctx, l.stop = context.WithCancelCause(context.Background())
 	l.stop(ErrCancelled)
 	l.outcome = OutcomeSuccess // it has ended; nobody asks how
-	l.log = newLiveLog(record.Epoch, h.cfg.Limits)
+	l.log = newLiveLog(record.Epoch, &h.cfg)
 	_, l.log.shared = h.cfg.Store.(*MemoryStore)
 	l.log.prelude, l.log.older, l.log.first, l.log.ended, l.log.loaded = lead, entries, record.Last+1, true, true
 	if len(entries) > 0 {
@@ -186,7 +186,7 @@ func (l *liveLog) settle(answered map[string]bool) {
 	if last == nil || !bytes.Contains(last, []byte(`"interrupts"`)) {
 		return
 	}
-	settled, err := withoutInterrupts(last, answered)
+	settled, err := withoutInterrupts(last, answered, l.events)
 	if err != nil || bytes.Equal(settled, last) {
 		return
 	}

@@ -140,10 +140,10 @@ func (h *Hub) newLive(s *Start) (_ *Live, started []byte, err error) {
 		l.resumes = append(l.resumes, r.InterruptID)
 	}
 	l.ctx, l.stop = context.WithCancelCause(s.BaseContext)
-	l.log = newLiveLog(newEpoch(), h.cfg.Limits)
+	l.log = newLiveLog(newEpoch(), &h.cfg)
 	l.log.prelude = lead
 	_, l.log.shared = h.cfg.Store.(*MemoryStore)
-	l.log.folder = newFolder(s.Input.State, h.cfg.Limits.FoldedBytes)
+	l.log.folder = newFolder(s.Input.State, h.cfg.Limits.FoldedBytes, h.cfg.Events)
 	l.log.onGrow, l.log.turns = h.grow, h.folding
 	l.log.onMoved = func(first uint64, events [][]byte, older []Entry) {
 		h.counters.folds.Add(1)

@@ -12,11 +12,12 @@ import (
 // interrupts: a RUN_FINISHED without these, and without outcome when none is left, since its reader
 // would ask for what was given. Any other event, and one that asks for none of them, is returned as
 // it is. The error is a *event.FieldError of an event that cannot be read.
-func withoutInterrupts(ended []byte, answered map[string]bool) ([]byte, error) {
+func withoutInterrupts(ended []byte, answered map[string]bool, limits event.Limits) ([]byte, error) {
 	if len(answered) == 0 || !bytes.Contains(ended, []byte(`"RUN_FINISHED"`)) {
 		return ended, nil
 	}
-	ev, _, err := new(event.Decoder).DecodeEvent(ended)
+	decoder := event.Decoder{Limits: limits}
+	ev, _, err := decoder.DecodeEvent(ended)
 	if err != nil {
 		return ended, err
 	}
@@ -32,5 +33,5 @@ func withoutInterrupts(ended []byte, answered map[string]bool) ([]byte, error) {
 	case 0:
 		finished.Outcome = nil
 	}
-	return event.Append(nil, finished)
+	return limits.AppendEvent(nil, finished)
 }

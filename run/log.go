@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/agloop/agloop/codec/event"
 )
 
 // LogLimits bound the log of one run. The zero value of a field is the default given beside it.
@@ -35,6 +37,7 @@ type liveLog struct {
 	// Immutable.
 	epoch     uint64
 	limits    LogLimits
+	events    event.Limits
 	shared    bool          // what is older, and the prelude, lie in a MemoryStore, which counts them
 	loaded    bool          // it was read from a store, into a list of its own
 	turns     chan struct{} // who folds has put one in
@@ -70,8 +73,8 @@ type liveLog struct {
 }
 
 // newLiveLog makes a log that is empty. Its functions are still to be set.
-func newLiveLog(epoch uint64, limits LogLimits) *liveLog {
-	return &liveLog{epoch: epoch, limits: limits, first: 1}
+func newLiveLog(epoch uint64, cfg *HubConfig) *liveLog {
+	return &liveLog{epoch: epoch, limits: cfg.Limits, events: cfg.Events, first: 1}
 }
 
 // last is the offset of the last event, 0 where there is none yet. Under mu.

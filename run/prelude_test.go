@@ -148,13 +148,13 @@ func TestR21AnsweredInterruptsAreNotReplayed(t *testing.T) {
 		for _, id := range strings.Fields(tc.answered) {
 			answered[id] = true
 		}
-		got, err := run.WithoutInterrupts([]byte(tc.event), answered)
+		got, err := run.WithoutInterrupts([]byte(tc.event), answered, event.Limits{})
 		if err != nil || string(got) != tc.want {
 			t.Errorf("%s: %v\n got %s\nwant %s", tc.name, err, got, tc.want)
 		}
 	}
 	broken := []byte(`{"type":"RUN_FINISHED","threadId":1}`)
-	if got, err := run.WithoutInterrupts(broken, map[string]bool{"a": true}); err == nil || string(got) != string(broken) {
+	if got, err := run.WithoutInterrupts(broken, map[string]bool{"a": true}, event.Limits{}); err == nil || string(got) != string(broken) {
 		t.Errorf("%s, %v", got, err)
 	}
 }

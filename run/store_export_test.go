@@ -1,13 +1,17 @@
 package run
 
-import "encoding/json"
+import (
+	"encoding/json"
+
+	"github.com/agloop/agloop/codec/event"
+)
 
 // Folder lets tests fold.
 type Folder struct{ *folder }
 
 // NewFolder is newFolder.
 func NewFolder(inputState json.RawMessage, most int) Folder {
-	return Folder{newFolder(inputState, most)}
+	return Folder{newFolder(inputState, most, event.Limits{})}
 }
 
 // Add is add.

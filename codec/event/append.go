@@ -19,6 +19,7 @@ import (
 type appender struct {
 	dst    []byte
 	depth  int // how many containers are open
+	limits Limits
 	field  string
 	reason string
 	failed int // the depth that field is relative to
@@ -165,6 +166,7 @@ func (a *appender) json(raw []byte, f *schemaField) (place, reason string) {
 		return "", "required but missing"
 	}
 	w := walks.Get().(*schemaWalk)
+	w.limits = a.limits
 	w.reset(raw, true)
 	w.depth = a.depth
 	if w.value(f) == schemaFatal || !w.finish() {

@@ -21,6 +21,9 @@ var sonicJSON = sonic.Config{CopyString: true}.Froze()
 // that it has made for retired events. Only one goroutine may use a Decoder at a time, and it must
 // not be copied after first use.
 type Decoder struct {
+	// Limits bound what is decoded. It may be set before the first use.
+	Limits Limits
+
 	walk     schemaWalk
 	thinking thinking
 	lastID   string // most events name the same message as the one before
@@ -28,23 +31,20 @@ type Decoder struct {
 
 // DecodeEvent decodes one event. It translates retired forms first. Then it drops an event of
 // unknown type, or with an unknown value in a required member (ev and err are nil), and strips
-// unknown members and elements; each with a note. Integers may have a fraction or an exponent of
+// unknown members and elements; each with a note, of which 16 name their place and one more of each
+// kind says how many others there were. Integers may have a fraction or an exponent of
 // ten. Of a member that occurs twice the last one counts.
 //
 // data is borrowed: nothing returned points into it. The error is a [*FieldError] and fatal to the
-// run: a known member is malformed or missing, an array of patch operations has more than 1024,
-// values nest deeper than 64 levels, or data is not one JSON object with a type.
+// run: a known member is malformed or missing, data is beyond d.Limits, or it is not one JSON object
+// with a type.
 func (d *Decoder) DecodeEvent(data []byte) (ev agui.Event, notes []Note, err error) {
 	w := &d.walk
+	w.limits = d.Limits
 	w.reset(data, false)
 	shape, verdict := d.judge()
-	if verdict != schemaKeep {
-		// The reason may be the first of two members of the same name, of which only the last
-		// counts.
-		if last, twice := dedup(data); twice {
-			w.reset(last, false)
-			shape, verdict = d.judge()
-		}
+	if verdict != schemaKeep && w.again(data) {
+		shape, verdict = d.judge()
 	}
 	switch verdict {
 	case schemaFatal:
@@ -53,7 +53,7 @@ func (d *Decoder) DecodeEvent(data []byte) (ev agui.Event, notes []Note, err err
 		ev, err = d.build(shape)
 	}
 	if err == nil {
-		notes = w.notes
+		notes = w.notes.all(w.event)
 	}
 	w.release()
 	return ev, notes, err
@@ -72,6 +72,9 @@ func (d *Decoder) judge() (*schemaShape, schemaVerdict) {
 		plain := w.string(tag)
 		if shape = schemaEvents[plain]; shape == nil {
 			if r, ok := retiredTypes[plain]; ok {
+				if w.doubled("type") {
+					return nil, w.fatal(standsTwice)
+				}
 				return d.judgeRetired(plain, r)
 			}
 			return nil, w.drop(plain)
@@ -83,14 +86,14 @@ func (d *Decoder) judge() (*schemaShape, schemaVerdict) {
 		return nil, schemaFatal
 	}
 	if verdict == schemaUnknown {
-		w.notes = append(w.notes[:0], Note{Kind: NoteDropped, Event: w.event})
+		w.notes = noteList{kept: []Note{{Kind: NoteDropped, Event: w.event}}}
 	}
 	return shape, verdict
 }
 
 func (d *Decoder) judgeRetired(plain string, r retired) (*schemaShape, schemaVerdict) {
 	w := &d.walk
-	data, err := d.thinking.translate(w.data, r)
+	data, err := d.thinking.translate(w.data, r, w.most)
 	if err != nil {
 		w.reason = err.Error()
 		if field, ok := errors.AsType[*FieldError](err); ok {
@@ -99,7 +102,7 @@ func (d *Decoder) judgeRetired(plain string, r retired) (*schemaShape, schemaVer
 		return nil, schemaFatal
 	}
 	w.reset(data, false)
-	w.notes = append(w.notes, Note{Kind: NoteTranslated, Event: plain})
+	w.notes.add(Note{Kind: NoteTranslated, Event: plain})
 	return d.judge()
 }
 
@@ -130,7 +133,7 @@ func (w *schemaWalk) drop(plain string) schemaVerdict {
 	if len(plain) > 64 {
 		plain = strings.ToValidUTF8(plain[:64], "")
 	}
-	w.notes = append(w.notes, Note{Kind: NoteDropped, Event: strings.Clone(plain)})
+	w.notes.add(Note{Kind: NoteDropped, Event: strings.Clone(plain)})
 	return schemaUnknown
 }
 
@@ -194,8 +197,8 @@ func (d *Decoder) build(shape *schemaShape) (agui.Event, error) {
 }
 
 func (w *schemaWalk) warnVersion(version *string) {
-	if newer, err := agui.CheckProtocolVersion(version); err == nil && newer {
-		w.notes = append(w.notes, Note{Kind: NoteWarned, Event: w.event, Path: "protocolVersion"})
+	if newer, _ := agui.CheckProtocolVersion(version); newer {
+		w.notes.add(Note{Kind: NoteWarned, Event: w.event, Path: "protocolVersion"})
 	}
 }
 

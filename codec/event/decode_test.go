@@ -362,7 +362,7 @@ func TestCheckInputIDs(t *testing.T) {
 		{"t", "r\u0085", "runId"},
 	}
 	for _, tt := range tests {
-		err := event.CheckInputIDs(&agui.RunAgentInput{ThreadID: tt.thread, RunID: tt.run})
+		err := event.Limits{}.CheckInputIDs(&agui.RunAgentInput{ThreadID: tt.thread, RunID: tt.run})
 		field, _ := errors.AsType[*event.FieldError](err)
 		if got := ""; field != nil {
 			if got = field.Field; got != tt.field {

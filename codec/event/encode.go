@@ -21,15 +21,17 @@ const (
 
 // Append appends the JSON of ev to dst. Whatever a reader would strip, drop or refuse is a
 // [*FieldError]; then dst is returned as it was, though its spare capacity may have been written
-// to. ev is not changed.
-func Append(dst []byte, ev agui.Event) ([]byte, error) {
+// to. ev is not changed. The limits are the defaults of [Limits].
+func Append(dst []byte, ev agui.Event) ([]byte, error) { return appendEvent(dst, ev, Limits{}) }
+
+func appendEvent(dst []byte, ev agui.Event, limits Limits) ([]byte, error) {
 	if ev == nil {
 		return dst, &FieldError{Reason: "no event"}
 	}
 	if v := reflect.ValueOf(ev); v.Kind() == reflect.Pointer && v.IsNil() {
 		return dst, &FieldError{Event: string(ev.Type()), Reason: "no event"}
 	}
-	a := appender{dst: dst, depth: 1}
+	a := appender{dst: dst, depth: 1, limits: limits}
 	switch e := ev.(type) {
 	case *agui.TextMessageContent:
 		a.open(`{"type":"TEXT_MESSAGE_CONTENT"`, &e.Base)

@@ -1,27 +1,30 @@
 package event
 
 import (
+	"strconv"
+
 	"github.com/agloop/agloop/agui"
 )
 
 const inputName = "RunAgentInput"
 
-// maxID is how long the threadId and runId of an input may be.
-const maxID = 128
-
 // DecodeRunAgentInput decodes what a client sends to start a run, by the rules of
-// [Decoder.DecodeEvent]; an input is never dropped. A protocol version newer in its minor number
-// only is noted. data is borrowed: nothing returned points into it. The error is a [*FieldError]
-// that names the member; such an input is refused before any event.
+// [Decoder.DecodeEvent]; an input is never dropped. A protocol version that is newer, or none,
+// is noted. data is borrowed: nothing returned points into it. The error is a [*FieldError] that
+// names the member; such an input is refused before any event.
 func DecodeRunAgentInput(data []byte) (*agui.RunAgentInput, []Note, error) {
+	return decodeInput(data, Limits{})
+}
+
+func decodeInput(data []byte, limits Limits) (*agui.RunAgentInput, []Note, error) {
 	w := walks.Get().(*schemaWalk)
 	defer walks.Put(w)
 	defer w.release()
-	w.judgeInput(data)
-	if w.reason != "" {
-		if last, twice := dedup(data); twice {
-			w.judgeInput(last)
-		}
+	w.limits = limits
+	w.reset(data, false)
+	w.judgeInput()
+	if w.reason != "" && w.again(data) {
+		w.judgeInput()
 	}
 	if w.reason != "" {
 		return nil, nil, w.error()
@@ -31,15 +34,19 @@ func DecodeRunAgentInput(data []byte) (*agui.RunAgentInput, []Note, error) {
 		return nil, nil, &FieldError{Event: inputName, Reason: "cannot be decoded: " + err.Error()}
 	}
 	w.warnVersion(in.ProtocolVersion)
-	return in, w.notes, nil
+	return in, w.notes.all(w.event), nil
 }
 
 // AppendRunAgentInput appends in as JSON to dst, with the guarantees of [Append].
 func AppendRunAgentInput(dst []byte, in *agui.RunAgentInput) ([]byte, error) {
+	return appendInput(dst, in, Limits{})
+}
+
+func appendInput(dst []byte, in *agui.RunAgentInput, limits Limits) ([]byte, error) {
 	if in == nil {
 		return dst, &FieldError{Event: inputName, Reason: "no input"}
 	}
-	a := appender{dst: dst, depth: 1}
+	a := appender{dst: dst, depth: 1, limits: limits}
 	a.input(in)
 	a.closeObject(len(dst))
 	if a.reason != "" {
@@ -83,8 +90,7 @@ func (a *appender) input(in *agui.RunAgentInput) {
 	}
 }
 
-func (w *schemaWalk) judgeInput(data []byte) {
-	w.reset(data, false)
+func (w *schemaWalk) judgeInput() {
 	w.event = inputName
 	if w.peek() != '{' {
 		w.fail("must be a JSON object")
@@ -95,25 +101,25 @@ func (w *schemaWalk) judgeInput(data []byte) {
 	}
 }
 
-// CheckInputIDs refuses a threadId or runId that is longer than 128 bytes or holds a control
-// character. The protocol allows both; a server that logs ids and keys maps with them need not. The
-// error is a [*FieldError].
-func CheckInputIDs(in *agui.RunAgentInput) error { return CheckIDs(in.ThreadID, in.RunID) }
+// CheckInputIDs refuses a threadId or runId that is longer than l.ID or holds a control character.
+// The protocol allows both; a server that logs ids and keys maps with them need not. The error is a
+// [*FieldError].
+func (l Limits) CheckInputIDs(in *agui.RunAgentInput) error { return l.CheckIDs(in.ThreadID, in.RunID) }
 
 // CheckIDs is CheckInputIDs for ids that are in no input.
-func CheckIDs(threadID, runID string) error {
-	if reason := checkID(threadID); reason != "" {
+func (l Limits) CheckIDs(threadID, runID string) error {
+	if reason := l.checkID(threadID); reason != "" {
 		return &FieldError{Event: inputName, Field: "threadId", Reason: reason}
 	}
-	if reason := checkID(runID); reason != "" {
+	if reason := l.checkID(runID); reason != "" {
 		return &FieldError{Event: inputName, Field: "runId", Reason: reason}
 	}
 	return nil
 }
 
-func checkID(id string) string {
-	if len(id) > maxID {
-		return "longer than 128 bytes"
+func (l Limits) checkID(id string) string {
+	if most := l.id(); len(id) > most {
+		return "longer than " + strconv.Itoa(most) + " bytes"
 	}
 	for _, r := range id {
 		if r < 0x20 || 0x7f <= r && r < 0xa0 {

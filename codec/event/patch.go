@@ -5,13 +5,14 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strconv"
 
 	"github.com/agloop/agloop/agui"
 )
 
 // patchOf reads a list of patch operations that has been checked.
 func patchOf(data []byte) []agui.PatchOp {
-	s := jsonScan{data: data}
+	s := jsonScan{data: data, most: noDepth}
 	ops := []agui.PatchOp{}
 	s.peek()
 	s.descend()
@@ -95,8 +96,8 @@ func patchNeedsValue(k agui.PatchOpKind) bool {
 
 // patch appends a list of operations under the quoted member name.
 func (a *appender) patch(member string, ops []agui.PatchOp) {
-	if len(ops) > schemaMaxPatch {
-		a.fail(member, "more than 1024 elements")
+	if most := a.limits.patchOps(); len(ops) > most {
+		a.fail(member, "more than "+strconv.Itoa(most)+" elements")
 		return
 	}
 	a.name(member)

@@ -49,10 +49,11 @@ func (t *thinking) idFor(r retired) string {
 	return id
 }
 
-// translate rewrites the retired event in data, a JSON object, to form r. The title of
-// THINKING_START is lost, because the present form has no such member.
-func (t *thinking) translate(data []byte, r retired) ([]byte, error) {
-	s := jsonScan{data: data}
+// translate rewrites the retired event in data, a JSON object, to form r. Its
+// containers may nest most deep. The title of THINKING_START is lost, because the present form has
+// no such member.
+func (t *thinking) translate(data []byte, r retired, most int) ([]byte, error) {
+	s := jsonScan{data: data, most: most}
 	out := make([]byte, 0, len(data)+96)
 	out = append(out, `{"type":"`...)
 	out = append(out, r.event...)
@@ -129,7 +130,7 @@ func (w *schemaWalk) binaryPart() schemaVerdict {
 	if name := string(old.Filename); len(name) > 2 && name[0] == '"' {
 		text += `,"metadata":{"filename":` + name + `}`
 	}
-	w.edits = append(w.edits, schemaEdit{start, w.pos, text + "}"})
+	w.edit(start, w.pos, text+"}")
 	w.note(NoteTranslated)
 	return schemaKeep
 }

@@ -3,11 +3,9 @@ package event
 import (
 	"encoding/binary"
 	"math/bits"
+	"strconv"
 	"unicode/utf8"
 )
-
-// scanMaxDepth is how deep containers may nest in an event or an input.
-const scanMaxDepth = 64
 
 // jsonScan reads JSON strictly by RFC 8259, from borrowed bytes and without allocating. A method
 // that fails sets reason, and leaves pos near the failure.
@@ -15,6 +13,7 @@ type jsonScan struct {
 	data   []byte
 	pos    int
 	depth  int
+	most   int // how deep containers may nest
 	reason string
 }
 
@@ -46,8 +45,8 @@ func (s *jsonScan) peek() byte {
 
 // descend goes into the container at whose bracket pos stands; ascend goes out of it.
 func (s *jsonScan) descend() bool {
-	if s.depth++; s.depth > scanMaxDepth {
-		return s.fail("nested deeper than 64 levels")
+	if s.depth++; s.depth > s.most {
+		return s.fail("nested deeper than " + strconv.Itoa(s.most) + " levels")
 	}
 	s.pos++
 	return true

@@ -36,7 +36,7 @@ type schemaField struct {
 	union  *schemaUnion
 	item   *schemaField
 	min    int
-	max    int // 0 is no limit
+	patch  bool // at most Limits.PatchOps elements
 }
 
 // schemaObject is an object of the protocol. Unknown members are kept in an open one and stripped

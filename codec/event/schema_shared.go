@@ -1,8 +1,5 @@
 package event
 
-// schemaMaxPatch is how many operations one patch may have.
-const schemaMaxPatch = 1024
-
 var (
 	schemaUsage = objectField("", schemaOf(
 		plainField("provider", schemaString),
@@ -63,7 +60,7 @@ func schemaPatch(name string) schemaField {
 		"remove": op(),
 		"move":   from, "copy": from,
 	}})
-	return schemaField{name: name, kind: schemaList, item: &item, max: schemaMaxPatch}
+	return schemaField{name: name, kind: schemaList, item: &item, patch: true}
 }
 
 var schemaSource = &schemaUnion{tag: "type", variants: map[string]*schemaObject{

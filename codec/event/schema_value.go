@@ -144,7 +144,7 @@ func (w *schemaWalk) integerValue(f *schemaField, c byte) schemaVerdict {
 		return w.fatal("must not be negative")
 	}
 	if !plain {
-		w.edits = append(w.edits, schemaEdit{n.start, n.end, strconv.FormatInt(v, 10)})
+		w.edit(n.start, n.end, strconv.FormatInt(v, 10))
 	}
 	w.integer = v
 	return schemaKeep
@@ -170,6 +170,9 @@ func (w *schemaWalk) tagged(u *schemaUnion, c byte) schemaVerdict {
 	if w.strict {
 		w.push(u.tag, 0)
 		return w.fatal("not one of the known kinds")
+	}
+	if w.doubled(u.tag) {
+		return w.fatal(standsTwice)
 	}
 	if u.binary && w.is(tag, "binary") {
 		return w.binaryPart()
@@ -212,6 +215,24 @@ func (w *schemaWalk) lookup(name string) (scanText, bool) {
 	return scanText{}, w.fail("required but missing")
 }
 
+// doubled reports whether the object at pos, which holds the member name, holds it twice. It does
+// not move pos. Only the kinds that nobody knows need it: of a known one the walk itself finds that.
+func (w *schemaWalk) doubled(name string) bool {
+	s := w.jsonScan
+	s.descend()
+	count := 0
+	for more, ok := true, true; more && ok; more, ok = s.next('}') {
+		key, isKey := s.key()
+		if isKey && s.is(key, name) {
+			count++
+		}
+		if !isKey || !s.skipValue() {
+			return false // it is not JSON, which others say
+		}
+	}
+	return count > 1
+}
+
 func (w *schemaWalk) list(f *schemaField, c byte) schemaVerdict {
 	if c != '[' {
 		return w.fatal("must be an array")
@@ -237,8 +258,8 @@ func (w *schemaWalk) list(f *schemaField, c byte) schemaVerdict {
 				got = schemaRemove
 			}
 			w.pop()
-			if count++; f.max > 0 && count > f.max {
-				return w.fatal("more than " + strconv.Itoa(f.max) + " elements")
+			if count++; f.patch && count > w.limits.patchOps() {
+				return w.fatal("more than " + strconv.Itoa(w.limits.patchOps()) + " elements")
 			}
 			list.end(got == schemaRemove)
 			if more, ok = w.next(']'); !ok {

@@ -32,9 +32,10 @@ type schemaStep struct {
 // translated and collects the edits for that. When strict, for writing, it fails there.
 type schemaWalk struct {
 	jsonScan
+	limits Limits
 	strict bool
 	event  string
-	notes  []Note
+	notes  noteList
 	edits  []schemaEdit
 	path   []schemaStep
 	steps  [16]schemaStep // room for path
@@ -48,19 +49,25 @@ type schemaWalk struct {
 }
 
 func (w *schemaWalk) reset(data []byte, strict bool) {
-	w.jsonScan = jsonScan{data: data}
+	w.jsonScan = jsonScan{data: data, most: w.limits.depth()}
 	w.strict = strict
 	w.event = ""
-	w.notes = nil
+	w.notes = noteList{}
 	w.edits = w.edits[:0]
 	w.path = w.steps[:0]
 	w.members = [schemaMembers]scanText{}
 }
 
+// maxEdits is how many edits a walk keeps room for.
+const maxEdits = 1024
+
 // release drops the references to borrowed bytes.
 func (w *schemaWalk) release() {
 	w.data = nil
-	w.notes = nil
+	w.notes = noteList{}
+	if cap(w.edits) > maxEdits {
+		w.edits = nil
+	}
 }
 
 func (w *schemaWalk) error() error {
@@ -99,7 +106,20 @@ func (w *schemaWalk) push(name string, index int) {
 func (w *schemaWalk) pop() { w.path = w.path[:len(w.path)-1] }
 
 func (w *schemaWalk) note(kind NoteKind) {
-	w.notes = append(w.notes, Note{Kind: kind, Event: w.event, Path: w.place()})
+	n := Note{Kind: kind, Event: w.event}
+	if !w.notes.full() {
+		n.Path = w.place()
+	}
+	w.notes.add(n)
+}
+
+// edit has a part of the data replaced by text. It comes after all others.
+func (w *schemaWalk) edit(start, end int, text string) {
+	if last := len(w.edits) - 1; last >= 0 && text == "" && w.edits[last].end == start && w.edits[last].text == "" {
+		w.edits[last].end = end // many that are left out in a row
+		return
+	}
+	w.edits = append(w.edits, schemaEdit{start, end, text})
 }
 
 // object checks the object at whose brace pos stands. top is true for the document itself.
@@ -125,7 +145,7 @@ func (w *schemaWalk) object(o *schemaObject, top bool) schemaVerdict {
 		if i := o.find(&w.jsonScan, name); i >= 0 {
 			f := &o.fields[i]
 			if seen&(1<<i) != 0 {
-				return w.fatal("a member stands twice") // the caller tries again after dedup
+				return w.fatal(standsTwice) // the caller tries again
 			}
 			seen |= 1 << i
 			w.push(f.name, 0)
@@ -221,17 +241,19 @@ type memberEdits struct {
 	over    int // where this one ended
 	edits   int // how many there were before this one
 	notes   int
+	more    noteCounts
 	kept    bool // one before this is kept
 	removed bool // this one is removed
 }
 
 func (k *memberEdits) start(at int) {
-	k.at, k.edits, k.notes = at, len(k.w.edits), len(k.w.notes)
+	k.at, k.edits = at, len(k.w.edits)
+	k.notes, k.more = len(k.w.notes.kept), k.w.notes.more
 }
 
 // strip notes that the current one is stripped, and drops the notes about what is inside it.
 func (k *memberEdits) strip() {
-	k.w.notes = k.w.notes[:k.notes]
+	k.w.notes.kept, k.w.notes.more = k.w.notes.kept[:k.notes], k.more
 	k.w.note(NoteStripped)
 }
 
@@ -241,16 +263,19 @@ func (k *memberEdits) end(removed bool) {
 
 // follow makes the edit for the last one, when it is known whether another one follows.
 func (k *memberEdits) follow(more bool) {
-	switch {
-	case !k.removed:
+	if !k.removed {
 		k.kept = true
-	case k.kept:
-		k.w.edits = append(k.w.edits[:k.edits], schemaEdit{start: k.before, end: k.over})
-	case more:
-		k.w.peek()
-		k.w.edits = append(k.w.edits[:k.edits], schemaEdit{start: k.at, end: k.w.pos})
-	default:
-		k.w.edits = append(k.w.edits[:k.edits], schemaEdit{start: k.at, end: k.over})
+	} else {
+		start, end := k.at, k.over
+		switch {
+		case k.kept:
+			start = k.before
+		case more:
+			k.w.peek()
+			end = k.w.pos
+		}
+		k.w.edits = k.w.edits[:k.edits]
+		k.w.edit(start, end, "")
 	}
 	k.before = k.over
 }

@@ -68,12 +68,14 @@ type Serializer interface {
 
 // NewSerializer returns a serializer for a new stream. The error is [ErrSerializerUnavailable] and
 // names t.
-func NewSerializer(t SerializerType) (Serializer, error) {
+func NewSerializer(t SerializerType) (Serializer, error) { return newSerializer(t, Limits{}) }
+
+func newSerializer(t SerializerType, limits Limits) (Serializer, error) {
 	switch t {
 	case OptimizedJSON:
-		return new(optimizedSerializer), nil
+		return &optimizedSerializer{decoder: Decoder{Limits: limits}}, nil
 	case JSON:
-		return newJSONSerializer(), nil
+		return newJSONSerializer(limits), nil
 	}
 	return nil, fmt.Errorf("%w: %s", ErrSerializerUnavailable, t)
 }
@@ -99,7 +101,7 @@ func (*optimizedSerializer) Type() SerializerType { return OptimizedJSON }
 
 func (s *optimizedSerializer) AppendEvent(dst []byte, ev agui.Event) ([]byte, error) {
 	s.loan.check()
-	return Append(dst, ev)
+	return appendEvent(dst, ev, s.decoder.Limits)
 }
 
 func (s *optimizedSerializer) DecodeEvent(data []byte) (agui.Event, []Note, error) {
@@ -111,5 +113,5 @@ func (s *optimizedSerializer) Lend() { s.loan.begin() }
 
 func (s *optimizedSerializer) TakeBack() {
 	s.loan.end()
-	s.decoder = Decoder{}
+	s.decoder = Decoder{Limits: s.decoder.Limits}
 }

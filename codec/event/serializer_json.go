@@ -23,8 +23,8 @@ func (s *jsonSink) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func newJSONSerializer() *jsonSerializer {
-	s := new(jsonSerializer)
+func newJSONSerializer(limits Limits) *jsonSerializer {
+	s := &jsonSerializer{decoder: Decoder{Limits: limits}}
 	s.encoder = json.NewEncoder(&s.sink)
 	s.encoder.SetEscapeHTML(false)
 	return s
@@ -35,7 +35,7 @@ func (*jsonSerializer) Type() SerializerType { return JSON }
 func (s *jsonSerializer) AppendEvent(dst []byte, ev agui.Event) ([]byte, error) {
 	s.loan.check()
 	if ev == nil {
-		return Append(dst, ev)
+		return appendEvent(dst, ev, s.decoder.Limits)
 	}
 	start := len(dst)
 	out, err := s.encode(dst, ev)
@@ -43,7 +43,7 @@ func (s *jsonSerializer) AppendEvent(dst []byte, ev agui.Event) ([]byte, error) 
 		return out, nil
 	}
 	// Append finds errors that cannot be seen in the bytes, and all serializers return its error.
-	if _, refusal := Append(out, ev); refusal != nil {
+	if _, refusal := appendEvent(out, ev, s.decoder.Limits); refusal != nil {
 		return dst[:start], refusal
 	}
 	if err != nil {
@@ -83,6 +83,7 @@ func (s *jsonSerializer) encode(dst []byte, ev agui.Event) ([]byte, error) {
 	}
 	w := &s.decoder.walk
 	defer w.release()
+	w.limits = s.decoder.Limits
 	w.reset(dst[start:], true)
 	w.event = name
 	w.peek()
@@ -169,15 +170,11 @@ func (s *jsonSerializer) DecodeEvent(data []byte) (agui.Event, []Note, error) {
 	d := &s.decoder
 	w := &d.walk
 	defer w.release()
+	w.limits = d.Limits
 	w.reset(data, false)
 	shape, verdict := d.judge()
-	if verdict != schemaKeep {
-		// The reason may be the first of two members of the same name, of which only the last
-		// counts.
-		if last, twice := dedup(data); twice {
-			w.reset(last, false)
-			shape, verdict = d.judge()
-		}
+	if verdict != schemaKeep && w.again(data) {
+		shape, verdict = d.judge()
 	}
 	switch verdict {
 	case schemaFatal:
@@ -187,9 +184,9 @@ func (s *jsonSerializer) DecodeEvent(data []byte) (agui.Event, []Note, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		return ev, w.notes, nil
+		return ev, w.notes.all(w.event), nil
 	}
-	return nil, w.notes, nil
+	return nil, w.notes.all(w.event), nil
 }
 
 // build makes the event from the document that was just checked.
@@ -210,5 +207,5 @@ func (s *jsonSerializer) Lend() { s.loan.begin() }
 
 func (s *jsonSerializer) TakeBack() {
 	s.loan.end()
-	s.decoder = Decoder{}
+	s.decoder = Decoder{Limits: s.decoder.Limits}
 }

@@ -112,7 +112,7 @@ func eventEscape(text []byte) rune {
 // eventDelta returns the inside of the event's own delta, if that is a string. Of two members of
 // that name the last one counts.
 func eventDelta(event []byte) (text []byte) {
-	s := jsonScan{data: event}
+	s := jsonScan{data: event, most: noDepth}
 	if s.peek() != '{' || !s.descend() {
 		return nil
 	}
