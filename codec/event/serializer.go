@@ -73,7 +73,7 @@ func NewSerializer(t SerializerType) (Serializer, error) {
 	case OptimizedJSON:
 		return new(optimizedSerializer), nil
 	case JSON:
-		return newJSONSerializer(), nil
+		return new(jsonSerializer), nil
 	}
 	return nil, fmt.Errorf("%w: %s", ErrSerializerUnavailable, t)
 }
