@@ -52,8 +52,10 @@ func TestMarshalJSONWritesWhatAppendWrites(t *testing.T) {
 			}
 		}
 	}
-	if len(seen) != len(agui.EventTypes()) {
-		t.Errorf("%d types of %d", len(seen), len(agui.EventTypes()))
+	for _, typ := range agui.EventTypes() {
+		if !seen[typ] {
+			t.Errorf("%s was not written", typ)
+		}
 	}
 }
 
