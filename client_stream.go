@@ -28,7 +28,7 @@ type stream struct {
 
 	// The caller's goroutine.
 	chunks agui.Expander
-	joiner surrogateJoiner
+	joiner event.Joiner
 	order  agui.Order
 	over   bool // the terminal event of a run that was joined has come
 	events []agui.Event
@@ -111,7 +111,7 @@ func (s *stream) decode(frame []byte) (err error) {
 		s.events, err = append(s.events, ev), nil
 	}
 	if err == nil {
-		s.events = s.joiner.join(s.events, frame)
+		s.events = s.joiner.Join(s.events, frame)
 	}
 	return err
 }

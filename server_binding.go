@@ -13,7 +13,6 @@ import (
 
 	"github.com/agloop/agloop/auth"
 	"github.com/agloop/agloop/codec/control"
-	"github.com/agloop/agloop/codec/event"
 	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/run"
 )
@@ -205,7 +204,7 @@ func (v *visit) enterScope(fresh bool) (name string, ok bool) {
 
 // key is the name of a run that the client asks for, in its own scope, where the host lets it do so.
 func (v *visit) key(action Action, name RunKey, fresh bool) (_ RunKey, ok bool) {
-	if wrong, bad := errors.AsType[*event.FieldError](event.CheckIDs(name.Thread, name.Run)); bad {
+	if wrong, bad := errors.AsType[*FieldError](eventLimits(&v.srv.cfg.Limits).CheckIDs(name.Thread, name.Run)); bad {
 		v.fail(&httpProblem{status: http.StatusBadRequest, Code: control.CodeMalformed, Field: wrong.Field, Message: wrong.Reason})
 		return name, false
 	}

@@ -11,9 +11,9 @@
 // pointers are required members and are always written. A closed set (such as [Role]) is a string
 // type whose zero value is absent.
 //
-// The structs carry JSON tags for their members, but the member "type" of an event is not a field:
-// package codec/event writes and reads the wire form, and checks it while doing so. A value that a
-// program builds is not checked here.
+// The structs carry JSON tags for their members. The member "type" of an event is not a field; the
+// methods MarshalJSON write it. Package codec/event writes and reads the wire form and checks it
+// while doing so: a value that a program builds is not checked here.
 //
 // # Following a stream
 //

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/agloop/agloop/agui"
 )
@@ -109,10 +108,8 @@ func TestThreadPatchesReadSoMuch(t *testing.T) {
 			agui.PatchOp{Op: agui.PatchTest, Path: "/a", Value: json.RawMessage(`1`)},
 			agui.PatchOp{Op: agui.PatchReplace, Path: "/a", Value: json.RawMessage(`1`)})
 	}
-	begin := time.Now()
-	_, err := patched(state, ops)
-	if took := time.Since(begin); err == nil || took > 20*time.Second {
-		t.Errorf("error %v after %v", err, took)
+	if _, err := patched(state, ops); err == nil {
+		t.Error("no error")
 	}
 	if _, err := patched(state, ops[:8]); err != nil {
 		t.Errorf("a few: %v", err)

@@ -98,6 +98,7 @@ type Run struct {
 
 	// Any goroutine.
 	emitting emitLock // held by the Emit that waits for the sink and sends
+	relay    *relay   // under emitting; nil: EmitJSON has not been called
 	live     *Live    // nil: the run has no log, and dies with its connection
 
 	// Any goroutine, under mu.
@@ -311,14 +312,14 @@ func (r *Run) emitWithin(ctx context.Context, ev agui.Event) error {
 	if err := r.sink.AwaitDrain(ctx); err != nil {
 		return err
 	}
-	if e, ok := ev.(*agui.RunFinished); ok && e.ThreadID == "" && e.RunID == "" {
-		e.ThreadID, e.RunID = r.Input.ThreadID, r.Input.RunID
-	}
 	return r.emit(ev)
 }
 
 // emit sends an event of the agent's, or RUN_STARTED.
 func (r *Run) emit(ev agui.Event) error {
+	if e, ok := ev.(*agui.RunFinished); ok && e.ThreadID == "" && e.RunID == "" {
+		e.ThreadID, e.RunID = r.Input.ThreadID, r.Input.RunID
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ended {

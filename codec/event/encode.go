@@ -28,7 +28,7 @@ func appendEvent(dst []byte, ev agui.Event, limits Limits) ([]byte, error) {
 	if ev == nil {
 		return dst, &FieldError{Reason: "no event"}
 	}
-	if v := reflect.ValueOf(ev); v.Kind() == reflect.Pointer && v.IsNil() {
+	if isNil(ev) {
 		return dst, &FieldError{Event: string(ev.Type()), Reason: "no event"}
 	}
 	a := appender{dst: dst, depth: 1, limits: limits}
@@ -191,4 +191,10 @@ func appendEvent(dst []byte, ev agui.Event, limits Limits) ([]byte, error) {
 		return dst, &FieldError{Event: string(ev.Type()), Field: a.field, Reason: a.reason}
 	}
 	return append(a.dst, '}'), nil
+}
+
+// isNil reports whether ev, which is not nil itself, is a nil pointer.
+func isNil(ev agui.Event) bool {
+	v := reflect.ValueOf(ev)
+	return v.Kind() == reflect.Pointer && v.IsNil()
 }

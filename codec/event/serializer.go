@@ -75,7 +75,7 @@ func newSerializer(t SerializerType, limits Limits) (Serializer, error) {
 	case OptimizedJSON:
 		return &optimizedSerializer{decoder: Decoder{Limits: limits}}, nil
 	case JSON:
-		return newJSONSerializer(limits), nil
+		return &jsonSerializer{decoder: Decoder{Limits: limits}}, nil
 	}
 	return nil, fmt.Errorf("%w: %s", ErrSerializerUnavailable, t)
 }

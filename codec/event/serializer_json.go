@@ -11,30 +11,13 @@ import (
 type jsonSerializer struct {
 	loan    serializerLoan
 	decoder Decoder // its walk also checks what was written
-	sink    jsonSink
-	encoder *json.Encoder // writes to sink
-}
-
-// jsonSink is a Writer that appends to a slice.
-type jsonSink struct{ dst []byte }
-
-func (s *jsonSink) Write(p []byte) (int, error) {
-	s.dst = append(s.dst, p...)
-	return len(p), nil
-}
-
-func newJSONSerializer(limits Limits) *jsonSerializer {
-	s := &jsonSerializer{decoder: Decoder{Limits: limits}}
-	s.encoder = json.NewEncoder(&s.sink)
-	s.encoder.SetEscapeHTML(false)
-	return s
 }
 
 func (*jsonSerializer) Type() SerializerType { return JSON }
 
 func (s *jsonSerializer) AppendEvent(dst []byte, ev agui.Event) ([]byte, error) {
 	s.loan.check()
-	if ev == nil {
+	if ev == nil || isNil(ev) {
 		return appendEvent(dst, ev, s.decoder.Limits)
 	}
 	start := len(dst)
@@ -57,30 +40,16 @@ func (s *jsonSerializer) AppendEvent(dst []byte, ev agui.Event) ([]byte, error) 
 func (s *jsonSerializer) encode(dst []byte, ev agui.Event) ([]byte, error) {
 	name := string(ev.Type())
 	shape := schemaEvents[name]
-	if shape == nil {
+	own, ok := ev.(json.Marshaler)
+	if shape == nil || !ok {
 		return dst, &FieldError{Event: name, Reason: "not an event type"}
 	}
-	start := len(dst)
-	dst = append(dst, `{"type":"`...)
-	dst = append(dst, name...)
-	dst = append(dst, '"')
-	at := len(dst)
-	s.sink.dst = dst
-	err := s.encoder.Encode(jsonForm(ev))
-	dst, s.sink.dst = s.sink.dst, nil
+	out, err := own.MarshalJSON()
 	if err != nil {
 		return dst, &FieldError{Event: name, Reason: "cannot be encoded: " + err.Error()}
 	}
-	dst = bytes.TrimSuffix(dst, []byte("\n"))
-	// The members follow the type in the same object.
-	if len(dst) < at+2 || dst[at] != '{' {
-		return dst, &FieldError{Event: name, Reason: "not encoded as an object"}
-	}
-	if dst[at+1] == '}' {
-		dst = append(dst[:at], '}')
-	} else {
-		dst[at] = ','
-	}
+	start := len(dst)
+	dst = append(dst, out...)
 	w := &s.decoder.walk
 	defer w.release()
 	w.limits = s.decoder.Limits
@@ -91,45 +60,6 @@ func (s *jsonSerializer) encode(dst []byte, ev agui.Event) ([]byte, error) {
 		return dst, w.error()
 	}
 	return dst, nil
-}
-
-// jsonForm returns ev, or a copy where encoding/json would write a zero value that the protocol
-// does not allow.
-func jsonForm(ev agui.Event) agui.Event {
-	switch e := ev.(type) {
-	case *agui.StateDelta:
-		if e.Delta == nil {
-			form := *e
-			form.Delta = []agui.PatchOp{}
-			return &form
-		}
-	case *agui.ActivityDelta:
-		if e.Patch == nil {
-			form := *e
-			form.Patch = []agui.PatchOp{}
-			return &form
-		}
-	case *agui.MessagesSnapshot:
-		if e.Messages == nil {
-			form := *e
-			form.Messages = []agui.Message{}
-			return &form
-		}
-	case *agui.RunStarted:
-		if e.Input != nil && e.Input.Messages == nil {
-			form, input := *e, *e.Input
-			input.Messages = []agui.Message{}
-			form.Input = &input
-			return &form
-		}
-	case *agui.ReasoningMessageStart:
-		if e.Role == "" {
-			form := *e
-			form.Role = agui.RoleReasoning
-			return &form
-		}
-	}
-	return ev
 }
 
 // jsonDoubtful reports whether ev may have an error that cannot be seen in out.
