@@ -1,6 +1,8 @@
 package eventpb
 
 import (
+	"slices"
+
 	"github.com/agloop/agloop/agui"
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -42,6 +44,8 @@ type message struct {
 	union  []variant
 	// outer is the object in JSON whose members stand among the fields here, named outer.member.
 	outer string
+	// open is true where JSON may have any member, so none may stand for an unknown field.
+	open bool
 }
 
 type variant struct {
@@ -56,6 +60,9 @@ type shape struct {
 	arm   protowire.Number
 	enum  uint64
 	message
+	// frequent is an event of strings alone, of those that a stream consists of.
+	frequent bool
+	subagent int // the index of the field subagent_run_id of a frequent event
 }
 
 // maxFields is more than any message has.
@@ -130,7 +137,9 @@ var (
 		of(kindInteger, 3, "inputTokens"), of(kindInteger, 4, "outputTokens"), of(kindInteger, 5, "totalTokens"),
 		of(kindInteger, 6, "reasoningTokens"), of(kindInteger, 7, "cachedInputTokens"), of(kindInteger, 8, "cacheWriteInputTokens"))
 
-	patchMessage = newMessage(of(kindVerb, 1, "op"), text(2, "path"), optional(3, "from"), of(kindValue, 4, "value"))
+	patchMessage = &message{open: true, fields: []field{
+		of(kindVerb, 1, "op"), text(2, "path"), optional(3, "from"), of(kindValue, 4, "value"),
+	}}
 )
 
 // verbs are the values of the enum of patch operations.
@@ -148,23 +157,28 @@ var baseFields = []field{of(kindInteger, 2, "timestamp"), of(kindValue, 3, "rawE
 const (
 	baseNumber protowire.Number = 1 // of the base, in every event
 	typeNumber protowire.Number = 1 // of the type, in the base
+	timeNumber protowire.Number = 2 // of the time, in the base
 )
 
 // shapes are the events in the order of their fields in the envelope, from 1 on.
 var shapes = func() []shape {
 	outcome := func(e agui.EventType, arm protowire.Number, enum uint64, fields ...field) shape {
-		return shape{e, arm, enum, message{fields: fields, outer: "outcome"}}
+		return shape{event: e, arm: arm, enum: enum, message: message{fields: fields, outer: "outcome"}}
 	}
 	event := func(e agui.EventType, arm protowire.Number, enum uint64, fields ...field) shape {
-		return shape{e, arm, enum, message{fields: fields}}
+		return shape{event: e, arm: arm, enum: enum, message: message{fields: fields}}
+	}
+	frequent := func(e agui.EventType, arm protowire.Number, enum uint64, fields ...field) shape {
+		sub := slices.IndexFunc(fields, func(f field) bool { return f.name == subagent })
+		return shape{event: e, arm: arm, enum: enum, message: message{fields: fields}, frequent: true, subagent: sub}
 	}
 	return []shape{
-		event(agui.EventTypeTextMessageStart, 1, 0, text(2, msgID), optional(3, "role"), optional(4, "name"), optional(5, subagent)),
-		event(agui.EventTypeTextMessageContent, 2, 1, text(2, msgID), text(3, "delta"), optional(4, subagent)),
-		event(agui.EventTypeTextMessageEnd, 3, 2, text(2, msgID), optional(3, subagent)),
-		event(agui.EventTypeToolCallStart, 4, 3, text(2, callID), text(3, "toolCallName"), optional(4, "parentMessageId"), optional(5, subagent)),
-		event(agui.EventTypeToolCallArgs, 5, 4, text(2, callID), text(3, "delta"), optional(4, subagent)),
-		event(agui.EventTypeToolCallEnd, 6, 5, text(2, callID), optional(3, subagent)),
+		frequent(agui.EventTypeTextMessageStart, 1, 0, text(2, msgID), optional(3, "role"), optional(4, "name"), optional(5, subagent)),
+		frequent(agui.EventTypeTextMessageContent, 2, 1, text(2, msgID), text(3, "delta"), optional(4, subagent)),
+		frequent(agui.EventTypeTextMessageEnd, 3, 2, text(2, msgID), optional(3, subagent)),
+		frequent(agui.EventTypeToolCallStart, 4, 3, text(2, callID), text(3, "toolCallName"), optional(4, "parentMessageId"), optional(5, subagent)),
+		frequent(agui.EventTypeToolCallArgs, 5, 4, text(2, callID), text(3, "delta"), optional(4, subagent)),
+		frequent(agui.EventTypeToolCallEnd, 6, 5, text(2, callID), optional(3, subagent)),
 		event(agui.EventTypeStateSnapshot, 7, 6, of(kindValue, 2, "snapshot"), optional(3, subagent)),
 		event(agui.EventTypeStateDelta, 8, 7, always(list(2, "delta", patchMessage)), optional(3, subagent)),
 		event(agui.EventTypeMessagesSnapshot, 9, 8, always(list(2, "messages", messageMessage))),
@@ -178,9 +192,9 @@ var shapes = func() []shape {
 		event(agui.EventTypeRunError, 14, 13, optional(2, "code"), text(3, "message"), list(4, "usage", usageMessage)),
 		event(agui.EventTypeStepStarted, 15, 14, text(2, "stepName"), optional(3, subagent)),
 		event(agui.EventTypeStepFinished, 16, 15, text(2, "stepName"), optional(3, subagent)),
-		event(agui.EventTypeTextMessageChunk, 17, 19, optional(2, msgID), optional(3, "role"), optional(4, "delta"),
+		frequent(agui.EventTypeTextMessageChunk, 17, 19, optional(2, msgID), optional(3, "role"), optional(4, "delta"),
 			optional(5, "name"), optional(6, subagent)),
-		event(agui.EventTypeToolCallChunk, 18, 20, optional(2, callID), optional(3, "toolCallName"),
+		frequent(agui.EventTypeToolCallChunk, 18, 20, optional(2, callID), optional(3, "toolCallName"),
 			optional(4, "parentMessageId"), optional(5, "delta"), optional(6, subagent)),
 		event(agui.EventTypeSubagentStarted, 19, 16, text(2, subagent), text(3, "name"), optional(4, "description"),
 			optional(5, "parentSubagentRunId"), optional(6, "parentToolCallId"), optional(7, "parentMessageId")),
@@ -194,10 +208,10 @@ var shapes = func() []shape {
 		event(agui.EventTypeActivityDelta, 24, 23, optional(2, subagent), text(3, msgID), text(4, "activityType"),
 			always(list(5, "patch", patchMessage))),
 		event(agui.EventTypeReasoningStart, 25, 24, optional(2, subagent), text(3, msgID)),
-		event(agui.EventTypeReasoningMessageStart, 26, 25, optional(2, subagent), text(3, msgID), text(4, "role")),
-		event(agui.EventTypeReasoningMessageContent, 27, 26, optional(2, subagent), text(3, msgID), text(4, "delta")),
-		event(agui.EventTypeReasoningMessageEnd, 28, 27, optional(2, subagent), text(3, msgID)),
-		event(agui.EventTypeReasoningMessageChunk, 29, 28, optional(2, subagent), optional(3, msgID), optional(4, "delta")),
+		frequent(agui.EventTypeReasoningMessageStart, 26, 25, optional(2, subagent), text(3, msgID), text(4, "role")),
+		frequent(agui.EventTypeReasoningMessageContent, 27, 26, optional(2, subagent), text(3, msgID), text(4, "delta")),
+		frequent(agui.EventTypeReasoningMessageEnd, 28, 27, optional(2, subagent), text(3, msgID)),
+		frequent(agui.EventTypeReasoningMessageChunk, 29, 28, optional(2, subagent), optional(3, msgID), optional(4, "delta")),
 		event(agui.EventTypeReasoningEnd, 30, 29, optional(2, subagent), text(3, msgID)),
 		event(agui.EventTypeReasoningEncryptedValue, 31, 30, optional(2, subagent), text(3, "subtype"), text(4, "entityId"),
 			text(5, "encryptedValue")),
