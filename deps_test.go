@@ -41,6 +41,8 @@ var floors = map[string]struct {
 
 	"metrics/prom": {1, "metrics"}, // the root never imports it
 
+	"codec/eventpb": {2, "agui codec/event"},
+
 	"loop": {2, "auth internal/platform codec/deflate codec/frame codec/handshake batch bufpool memmon metrics tune"},
 	"run":  {2, "auth codec/event agui memmon metrics"},
 
@@ -69,6 +71,7 @@ var owners = map[string]string{
 	"github.com/klauspost/compress": "codec/deflate",
 	"github.com/prometheus":         "metrics/prom",
 	"github.com/tmaxmax/go-sse":     ".",               // reads streams of SSE
+	"google.golang.org/protobuf":    "codec/eventpb",   // the wire format alone
 	"golang.org/x/sync":             ".",               // the semaphore of decoding
 	"golang.org/x/sys":              "loop cmd/agloop", // loop: epoll and TCP_INFO; sends where the scheduler is told
 	"golang.org/x/time":             "loop",

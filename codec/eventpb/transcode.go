@@ -1,0 +1,415 @@
+package eventpb
+
+import (
+	"math"
+	"slices"
+	"strconv"
+
+	"github.com/agloop/agloop/codec/event"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// AppendJSON appends the protobuf encoding of an event to dst, given its JSON as [event.Append]
+// writes it or [event.Decoder] has accepted it: what is not checked before is not checked here.
+// Members may stand in any order; those that the wire has no field for are left out. It allocates
+// nothing for events without numbers of more than 15 digits, when dst has room. jsonEvent is
+// borrowed.
+//
+// The error is a [*event.FieldError], for what is no JSON or of no known type; then dst is returned
+// as it was.
+func AppendJSON(dst, jsonEvent []byte) ([]byte, error) {
+	t, ok := tag(jsonEvent)
+	if !ok {
+		return dst, &event.FieldError{Reason: "not the JSON of an event"}
+	}
+	shape := shapeOf[string(t.Inside)]
+	if shape == nil {
+		return dst, &event.FieldError{Event: string(t.Inside[:min(len(t.Inside), 64)]), Reason: "not an event type"}
+	}
+	e := encoder{dst: dst}
+	if !e.event(shape, jsonEvent) {
+		return dst, &event.FieldError{Event: string(shape.event), Reason: "not valid JSON"}
+	}
+	return e.dst, nil
+}
+
+// tag finds the type of an event, or of one of a union.
+func tag(data []byte) (t event.Text, ok bool) {
+	s := event.NewScanner(data)
+	if s.Peek() != '{' {
+		return t, false
+	}
+	for more, _ := s.Enter('}'); more; more, _ = s.Next('}') {
+		key, ok := s.Key()
+		if !ok {
+			return t, false
+		}
+		if key.Is("type") && s.Peek() == '"' {
+			return s.Text()
+		}
+		if _, ok = s.Value(); !ok {
+			return t, false
+		}
+	}
+	return t, false
+}
+
+// encoder appends an event to dst, from JSON. A method returns false where that is none.
+type encoder struct{ dst []byte }
+
+// members are the values of an object in JSON, by the fields that they stand for.
+type members [maxFields][]byte
+
+// begin begins what has its length before it, of about hint bytes.
+func (e *encoder) begin(number protowire.Number, hint int) (start int) {
+	e.dst = protowire.AppendTag(e.dst, number, protowire.BytesType)
+	e.dst = protowire.AppendVarint(e.dst, uint64(hint))
+	return len(e.dst)
+}
+
+// end puts the length in.
+func (e *encoder) end(start, hint int) {
+	n := len(e.dst) - start
+	was, is := protowire.SizeVarint(uint64(hint)), protowire.SizeVarint(uint64(n))
+	if is > was {
+		e.dst = append(e.dst, make([]byte, is-was)...)
+	}
+	if is != was {
+		copy(e.dst[start+is-was:], e.dst[start:start+n])
+		e.dst = e.dst[:start+is-was+n]
+	}
+	protowire.AppendVarint(e.dst[:start-was], uint64(n))
+}
+
+// event appends the envelope of an event.
+func (e *encoder) event(shape *shape, data []byte) bool {
+	var base, own members
+	s := event.NewScanner(data)
+	if !read(&s, "", &shape.message, &own, baseFields, &base) || s.Peek() != 0 {
+		return false
+	}
+	arm := e.begin(shape.arm, len(data))
+	start := e.begin(baseNumber, 0)
+	if shape.enum != 0 {
+		e.dst = protowire.AppendTag(e.dst, typeNumber, protowire.VarintType)
+		e.dst = protowire.AppendVarint(e.dst, shape.enum)
+	}
+	if !e.fields(baseFields, &base) {
+		return false
+	}
+	e.end(start, 0)
+	if !e.fields(shape.fields, &own) {
+		return false
+	}
+	e.end(arm, len(data))
+	return true
+}
+
+// read notes the members of the object at which s stands. Those of the message's outer object are
+// read as its own, and so is more.
+func read(s *event.Scanner, prefix string, m *message, own *members, more []field, others *members) bool {
+	if s.Peek() != '{' {
+		return false
+	}
+	again, ok := s.Enter('}')
+	for again {
+		key, isKey := s.Key()
+		if !isKey {
+			return false
+		}
+		if m.outer != "" && prefix == "" && key.Is(m.outer) && s.Peek() == '{' {
+			if !read(s, m.outer, m, own, nil, nil) {
+				return false
+			}
+		} else {
+			value, isValue := s.Value()
+			if !isValue {
+				return false
+			}
+			note(m.fields, own, prefix, key, value)
+			note(more, others, "", key, value)
+		}
+		again, ok = s.Next('}')
+	}
+	return ok
+}
+
+// note keeps a value for the fields that it stands for.
+func note(fields []field, values *members, prefix string, key event.Text, value []byte) {
+	for i := range fields {
+		name := fields[i].name
+		if prefix != "" {
+			if len(name) <= len(prefix) || name[:len(prefix)] != prefix {
+				continue
+			}
+			name = name[len(prefix)+1:]
+		}
+		if key.Is(name) {
+			values[i] = value
+		}
+	}
+}
+
+func (e *encoder) fields(fields []field, values *members) bool {
+	for i := range fields {
+		if len(values[i]) > 0 && !e.field(&fields[i], values[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func (e *encoder) field(f *field, value []byte) bool {
+	c := value[0]
+	if c == 'n' && f.kind != kindValue {
+		return true
+	}
+	switch f.kind {
+	case kindText, kindOptional:
+		return e.text(f.number, value, f.kind == kindText)
+	case kindPlain:
+		return c != '"' || e.text(f.number, value, false)
+	case kindVerb:
+		return e.verb(f.number, value)
+	case kindBool:
+		e.dst = protowire.AppendTag(e.dst, f.number, protowire.VarintType)
+		e.dst = protowire.AppendVarint(e.dst, protowire.EncodeBool(c == 't'))
+	case kindInteger:
+		e.dst = protowire.AppendTag(e.dst, f.number, protowire.VarintType)
+		e.dst = protowire.AppendVarint(e.dst, uint64(integer(value)))
+	case kindValue:
+		s := event.NewScanner(value)
+		start := e.begin(f.number, len(value))
+		if !e.value(&s) {
+			return false
+		}
+		e.end(start, len(value))
+	case kindStruct:
+		s := event.NewScanner(value)
+		return c == '{' && e.object(f.number, &s, len(value))
+	case kindObject:
+		s := event.NewScanner(value)
+		return c != '{' || e.object(f.number, &s, len(value))
+	case kindMessage:
+		return e.message(f, value)
+	case kindParts:
+		return c != '[' || e.list(f, value)
+	case kindTexts, kindList:
+		return e.list(f, value)
+	}
+	return true
+}
+
+// text appends a string; an empty one only if it has presence.
+func (e *encoder) text(number protowire.Number, value []byte, omitEmpty bool) bool {
+	s := event.NewScanner(value)
+	if s.Peek() != '"' {
+		return false
+	}
+	t, ok := s.Text()
+	if ok && (len(t.Inside) > 0 || !omitEmpty) {
+		e.plain(number, t)
+	}
+	return ok
+}
+
+func (e *encoder) plain(number protowire.Number, t event.Text) {
+	start := e.begin(number, len(t.Inside))
+	e.dst = t.Append(e.dst)
+	if t.Escaped {
+		e.end(start, len(t.Inside))
+	}
+}
+
+func (e *encoder) verb(number protowire.Number, value []byte) bool {
+	s := event.NewScanner(value)
+	if s.Peek() != '"' {
+		return false
+	}
+	t, ok := s.Text()
+	for i, verb := range verbs {
+		if ok && i > 0 && t.Is(verb) { // the first is 0, which is left out
+			e.dst = protowire.AppendTag(e.dst, number, protowire.VarintType)
+			e.dst = protowire.AppendVarint(e.dst, uint64(i))
+		}
+	}
+	return ok
+}
+
+func (e *encoder) list(f *field, value []byte) bool {
+	s := event.NewScanner(value)
+	if s.Peek() != '[' {
+		return false
+	}
+	again, ok := s.Enter(']')
+	for again {
+		item, isValue := s.Value()
+		switch {
+		case !isValue:
+			return false
+		case f.kind == kindTexts && !e.text(f.number, item, false):
+			return false
+		case f.kind != kindTexts && !e.message(f, item):
+			return false
+		}
+		again, ok = s.Next(']')
+	}
+	return ok
+}
+
+// message appends a message. One that is none of a union is left out.
+func (e *encoder) message(f *field, value []byte) bool {
+	var values members
+	s := event.NewScanner(value)
+	m := f.message
+	if len(m.union) > 0 {
+		t, ok := tag(value)
+		i := slices.IndexFunc(m.union, func(v variant) bool { return t.Is(v.name) })
+		if i < 0 {
+			return ok
+		}
+		start := e.begin(f.number, len(value))
+		one := field{number: m.union[i].number, message: m.union[i].message}
+		if !e.message(&one, value) {
+			return false
+		}
+		e.end(start, len(value))
+		return true
+	}
+	if !read(&s, "", m, &values, nil, nil) {
+		return false
+	}
+	start := e.begin(f.number, len(value))
+	if !e.fields(m.fields, &values) {
+		return false
+	}
+	e.end(start, len(value))
+	return true
+}
+
+// The fields of google.protobuf.Value, Struct, its entries, and ListValue.
+const (
+	valueNull   protowire.Number = 1
+	valueNumber protowire.Number = 2
+	valueString protowire.Number = 3
+	valueBool   protowire.Number = 4
+	valueStruct protowire.Number = 5
+	valueList   protowire.Number = 6
+
+	structFields protowire.Number = 1
+	entryKey     protowire.Number = 1
+	entryValue   protowire.Number = 2
+	listValues   protowire.Number = 1
+)
+
+// value appends the inside of a Value.
+func (e *encoder) value(s *event.Scanner) bool {
+	switch c := s.Peek(); c {
+	case '"':
+		t, ok := s.Text()
+		if ok {
+			e.plain(valueString, t)
+		}
+		return ok
+	case '{':
+		return e.object(valueStruct, s, 0)
+	case '[':
+		start := e.begin(valueList, 0)
+		again, ok := s.Enter(']')
+		for again {
+			item := e.begin(listValues, 0)
+			if !e.value(s) {
+				return false
+			}
+			e.end(item, 0)
+			again, ok = s.Next(']')
+		}
+		e.end(start, 0)
+		return ok
+	case 't', 'f':
+		if _, ok := s.Value(); !ok {
+			return false
+		}
+		e.dst = protowire.AppendTag(e.dst, valueBool, protowire.VarintType)
+		e.dst = protowire.AppendVarint(e.dst, protowire.EncodeBool(c == 't'))
+	case 'n':
+		if _, ok := s.Value(); !ok {
+			return false
+		}
+		e.dst = protowire.AppendTag(e.dst, valueNull, protowire.VarintType)
+		e.dst = protowire.AppendVarint(e.dst, 0)
+	default:
+		text, ok := s.Value()
+		if !ok {
+			return false
+		}
+		e.dst = protowire.AppendTag(e.dst, valueNumber, protowire.Fixed64Type)
+		e.dst = protowire.AppendFixed64(e.dst, math.Float64bits(number(text)))
+	}
+	return true
+}
+
+// object appends a Struct.
+func (e *encoder) object(number protowire.Number, s *event.Scanner, hint int) bool {
+	if s.Peek() != '{' {
+		return false
+	}
+	start := e.begin(number, hint)
+	again, ok := s.Enter('}')
+	for again {
+		key, isKey := s.Key()
+		if !isKey {
+			return false
+		}
+		entry := e.begin(structFields, 0)
+		if len(key.Inside) > 0 {
+			e.plain(entryKey, key)
+		}
+		value := e.begin(entryValue, 0)
+		if !e.value(s) {
+			return false
+		}
+		e.end(value, 0)
+		e.end(entry, 0)
+		again, ok = s.Next('}')
+	}
+	e.end(start, hint)
+	return ok
+}
+
+// small reads an integer of at most 15 digits.
+func small(text []byte) (n int64, ok bool) {
+	digits := text
+	if digits[0] == '-' {
+		digits = digits[1:]
+	}
+	if len(digits) == 0 || len(digits) > 15 {
+		return 0, false
+	}
+	for _, c := range digits {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + int64(c-'0')
+	}
+	if len(digits) != len(text) {
+		return -n, n != 0 // -0 is no integer
+	}
+	return n, true
+}
+
+// number is what a number of JSON is as a double; beyond the largest it is infinite.
+func number(text []byte) float64 {
+	if n, ok := small(text); ok {
+		return float64(n)
+	}
+	f, _ := strconv.ParseFloat(string(text), 64)
+	return f
+}
+
+func integer(text []byte) int64 {
+	if n, ok := small(text); ok {
+		return n
+	}
+	return int64(number(text))
+}
