@@ -4,18 +4,15 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"io"
-	"iter"
 	"mime"
 	"net/http"
 	"time"
 
 	"github.com/agloop/agloop/agui"
-	"github.com/agloop/agloop/bufpool"
 	"github.com/agloop/agloop/codec/event"
+	"github.com/agloop/agloop/codec/eventpb"
 	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/run"
-	"github.com/tmaxmax/go-sse"
 )
 
 // httpRun is one run over HTTP. Its caller's goroutine reads the response, so nothing waits here: a
@@ -38,15 +35,8 @@ type httpRun struct {
 
 // httpResponse is the response that a run is read from.
 type httpResponse struct {
-	body io.Closer
-	next func() (sse.Event, error, bool)
-	stop func()
+	frames
 	skip bool // the first event was received before
-}
-
-func (r *httpResponse) close() {
-	r.stop()
-	_ = r.body.Close()
 }
 
 // run makes a run of an input.
@@ -80,7 +70,7 @@ func (r *httpRun) deliver(ctx context.Context, yield func(agui.Event, error) boo
 			r.response.close()
 		}
 	}()
-	s := &stream{decoder: new(event.Decoder), counts: &c.counts, joined: r.at.Offset > 0}
+	s := &stream{decoder: httpDecoder{r, new(event.Decoder), new(eventpb.Decoder)}, counts: &c.counts, joined: r.at.Offset > 0}
 	err := s.read(ctx, r, yield)
 	if s.done() {
 		c.mux.ended(r.thread, r.id)
@@ -187,7 +177,7 @@ func (e *retryError) Error() string { return e.err.Error() }
 // request makes one request for the run.
 func (r *httpRun) request(ctx context.Context) (*httpResponse, error) {
 	method, target, body := http.MethodPost, r.http.client.url.String(), r.input
-	fields := http.Header{"Accept": {typeSSE}, "Cache-Control": {"no-cache"}}
+	fields := http.Header{"Accept": {r.http.accept()}, "Cache-Control": {"no-cache"}}
 	from := r.at
 	seen := from.Offset > 0 // by this client: it is never started again
 	if r.whole && from.Offset == 1 && !r.prelude {
@@ -222,47 +212,49 @@ func (r *httpRun) request(ctx context.Context) (*httpResponse, error) {
 		}
 		return nil, err
 	}
-	if t, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); t != typeSSE {
+	most := r.http.client.cfg.Limits.MaxMessage
+	switch t, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); t {
+	case typeSSE:
+		return &httpResponse{newSSEFrames(res.Body, most), seen && from.Offset == 0}, nil
+	case typeProto:
+		return &httpResponse{&protoFrames{res.Body, bufio.NewReader(res.Body), most}, false}, nil
+	default:
 		res.Body.Close()
 		return nil, &RejectedError{Status: res.StatusCode, Message: "the response is " + clip(t) + ", and no stream of events"}
 	}
-	events := sse.Read(res.Body, &sse.ReadConfig{MaxEventSize: r.http.client.cfg.Limits.MaxMessage + sseRoom})
-	next, stop := iter.Pull2(events)
-	return &httpResponse{body: res.Body, next: next, stop: stop, skip: seen && from.Offset == 0}, nil
 }
-
-// sseRoom is what an event takes besides its data, in bytes: fields, comments before it.
-const sseRoom = 4 << 10
 
 // read takes the next event of the response. It returns neither an item nor an error for what is none.
 func (r *httpRun) read() (it item, ok bool, err error) {
-	e, err, more := r.response.next()
-	switch {
-	case errors.Is(err, bufio.ErrTooLong):
-		return it, false, &frame.ProtocolError{Code: CloseTooBig, Reason: "an event is larger than Limits.MaxMessage"}
-	case err != nil:
+	frame, id, err := r.response.next()
+	if err != nil || frame == nil {
 		return it, false, err
-	case !more:
-		return it, false, io.ErrUnexpectedEOF
-	case e.Data == "":
-		return it, false, nil
 	}
 	r.failures = 0
-	at, idErr := run.ParseCursor(e.LastEventID)
+	if it, ok, err = r.place(id); ok {
+		it.frame = frame
+	} else {
+		frame.Release()
+	}
+	return it, ok, err
+}
+
+// place notes where in the log an event stands, by its id. ok is false for one that was received before.
+func (r *httpRun) place(id string) (it item, ok bool, err error) {
+	at, idErr := run.ParseCursor(id)
 	switch {
-	case idErr != nil: // the server is another's
-		at = run.Cursor{}
+	case idErr != nil: // the server is another's, or says none
+		return it, true, nil
 	case r.response.skip && at.Offset == 1: // only the rest of the prelude was to come again
 		r.response.skip = false
 		return it, false, nil
 	case at == r.at: // it stands for no offset
 		r.prelude = r.prelude || at.Offset == 1
 	case at.Offset <= r.at.Offset || r.at.Offset > 0 && at.Epoch != r.at.Epoch:
-		return it, false, &frame.ProtocolError{Code: CloseProtocolError, Reason: "an event at " + at.String() + " behind " + r.at.String()}
+		return it, false, fault("an event at %v behind %v", at, r.at)
 	default:
 		r.at = at
 	}
-	it.frame = bufpool.Get(len(e.Data)).Append([]byte(e.Data))
 	if it.at = at; r.whole && at.Offset == 1 && !r.prelude {
 		it.at = run.Cursor{} // who goes on from here would miss the rest of the prelude
 	}

@@ -86,6 +86,22 @@ func TestClientOverHTTP(t *testing.T) {
 	}
 }
 
+// TestClientOverHTTPInProtobuf: the same runs, in the other framing.
+func TestClientOverHTTPInProtobuf(t *testing.T) {
+	s := newTeller(5, 0)
+	_, addr := serve(t, agloop.ServerConfig{Agent: s})
+	c := httpClient(t, addr, agloop.ClientConfig{Protocols: []string{"agloop.v1.proto"}})
+	s.runWhole(t, c, "t", "r")
+	res := newSSE(t, addr).as("Accept", "text/event-stream;q=0.1, Application/Vnd.Ag-ui.Event+proto;q=0.01").do("POST", "", inputOf("r", 0))
+	if got := res.Header.Get("Content-Type"); got != "application/vnd.ag-ui.event+proto" {
+		t.Errorf("%s", got)
+	}
+	for _, accept := range []string{"", "*/*", "application/*", "application/vnd.ag-ui.event+proto;q=0", "text/event-stream"} {
+		s := newSSE(t, addr).as("Accept", accept).open("POST", "", inputOf("r", 0))
+		s.rest()
+	}
+}
+
 // TestClientOverHTTPS: over HTTP/2 the runs share one connection.
 func TestClientOverHTTPS(t *testing.T) {
 	s := newTeller(2, 0)

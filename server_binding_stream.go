@@ -3,6 +3,7 @@ package agloop
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/agloop/agloop/bufpool"
+	"github.com/agloop/agloop/codec/eventpb"
 	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/run"
 )
@@ -118,7 +120,15 @@ const frameRoom = 48
 // append appends one event in the framing of the response.
 func (h *httpStream) append(b *bufpool.Buffer, f *run.Frame) *bufpool.Buffer {
 	b = b.Grow(len(f.Event) + frameRoom)
-	if f.Through >= f.First {
+	if h.proto {
+		return appendProto(b, f)
+	}
+	return appendSSE(b, f)
+}
+
+// appendSSE appends one event as Server-Sent Events have it, with its place in the log as its id.
+func appendSSE(b *bufpool.Buffer, f *run.Frame) *bufpool.Buffer {
+	if f.Through >= f.First { // else it stands for none
 		b.B = append(b.B, "id: "...)
 		b.B = append(b.B, run.FormatEpoch(f.Epoch)...)
 		b.B = append(b.B, '-')
@@ -134,6 +144,25 @@ func (h *httpStream) append(b *bufpool.Buffer, f *run.Frame) *bufpool.Buffer {
 		b = b.Append(f.Event)
 	}
 	return b.Append([]byte("\n\n"))
+}
+
+// protoHead is the length in front of an event in protobuf.
+const protoHead = 4
+
+// appendProto appends one event in protobuf, behind its length. An event that has no such form, which
+// none of ours is without, is left out.
+func appendProto(b *bufpool.Buffer, f *run.Frame) *bufpool.Buffer {
+	at := len(b.B)
+	out, err := eventpb.AppendJSON(append(b.B, 0, 0, 0, 0), f.Event)
+	if err != nil {
+		return b
+	}
+	binary.BigEndian.PutUint32(out[at:], uint32(len(out)-at-protoHead))
+	if cap(out) == cap(b.B) { // in place
+		b.B = out
+		return b
+	}
+	return b.Append(out[at:])
 }
 
 // stream answers a visit by the events of a run, until that ends or the client goes.
