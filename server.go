@@ -42,6 +42,10 @@ type ServerConfig struct {
 	// mounted server takes every POST, and GET and DELETE below HTTPPath or where the pattern of the mux
 	// has {thread} and {run}.
 	HTTPPath string
+	// AgentCore serves the contract of Amazon Bedrock AgentCore on the server's own listeners: POST of
+	// /invocations is one of HTTPPath, the WebSocket is at /ws, which Path must be, and GET of /ping
+	// says "Healthy", or "HealthyBusy" while runs are active, and since when. It asks for port 8080.
+	AgentCore bool
 	// HTTP serves requests on the server's own listeners that ask for no WebSocket at Path, nor for a
 	// run at HTTPPath. It may
 	// be a ServeMux with other servers mounted in it. nil answers GET /ping with
@@ -153,17 +157,18 @@ type Server struct {
 	hooks       hookCalls
 
 	// Any goroutine.
-	decoding admission
-	active   activeSessions
-	peers    keyed[peerConn]
-	live     keyed[*Run] // whose agents are being called
-	places   *runPlaces
-	hub      *run.Hub         // nil with a Handler
-	ownStore *run.MemoryStore // nil where the host has given one
-	scopes   scopes
-	controls controlSessions
-	streams  httpStreams
-	gone     goneCounts
+	decoding  admission
+	active    activeSessions
+	peers     keyed[peerConn]
+	live      keyed[*Run] // whose agents are being called
+	places    *runPlaces
+	hub       *run.Hub         // nil with a Handler
+	ownStore  *run.MemoryStore // nil where the host has given one
+	scopes    scopes
+	controls  controlSessions
+	streams   httpStreams
+	agentCore agentCore
+	gone      goneCounts
 	// unknownControls are those of agloop.v1 that nobody knows.
 	unknownControls atomic.Uint64
 
@@ -311,6 +316,8 @@ func (c ServerConfig) parse() (_ ServerConfig, err error) {
 		return c, &ConfigError{Field: "Hooks", Reason: "RunStarted and RunEnded need an Agent: a Handler has no runs"}
 	case c.Path != AnyPath && c.Path[0] != '/':
 		return c, &ConfigError{Field: "Path", Reason: `must begin with "/"`}
+	case c.AgentCore && (c.Agent == nil || c.HTTPPath == NoPath || c.Path != "/ws"):
+		return c, &ConfigError{Field: "AgentCore", Reason: "needs an Agent, its runs over HTTP, and \"/ws\" as Path"}
 	case c.HTTPPath != NoPath && c.HTTPPath[0] != '/':
 		return c, &ConfigError{Field: "HTTPPath", Reason: `must begin with "/", or be NoPath`}
 	case c.Loops < 0 || c.Loops > 256:

@@ -111,7 +111,7 @@ func (h *httpServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		w.Header().Set("Connection", "close") // a proxy may take the upgrade for granted
-	} else if h.owner.serveBinding(w, r, false) {
+	} else if h.owner.serveAgentCore(w, r) || h.owner.serveBinding(w, r, false) {
 		return
 	}
 	if cfg.HTTP == nil {

@@ -1,0 +1,338 @@
+package agloop_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/agloop/agloop"
+	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/internal/testkit"
+)
+
+// TestR33PostAgain: who posts the same input once more is attached to the run that there is: from its
+// start, or behind its Last-Event-ID.
+func TestR33PostAgain(t *testing.T) {
+	var calls atomic.Int64
+	_, addr := serve(t, agloop.ServerConfig{Agent: agloop.AgentFunc(func(ctx context.Context, r *agloop.Run) error {
+		calls.Add(1)
+		return hello.Run(ctx, r)
+	})})
+	c := newSSE(t, addr)
+	s := c.open("POST", "", inputOf("r", 0))
+	events := s.rest()
+	c = c.as("Agloop-Secret", s.res.Header.Get("Agloop-Secret"))
+	again := c.open("POST", "", inputOf("r", 0))
+	if got := again.rest(); fmt.Sprint(got) != fmt.Sprint(events) || again.res.Header.Get("Agloop-Secret") != "" {
+		t.Errorf("got %v, %v", got, again.res.Header)
+	}
+	if got := c.as("Last-Event-ID", events[2].id).open("POST", "", inputOf("r", 0)).rest(); fmt.Sprint(got) != fmt.Sprint(events[3:]) {
+		t.Errorf("got %v", got)
+	}
+	if got := c.open("GET", "/t/r?after="+events[2].id, "").rest(); fmt.Sprint(got) != fmt.Sprint(events[3:]) {
+		t.Errorf("got %v", got)
+	}
+	// A browser that comes back has the URL it began with, and a newer field.
+	if got := c.as("Last-Event-ID", events[3].id).open("GET", "/t/r?after="+events[0].id, "").rest(); fmt.Sprint(got) != fmt.Sprint(events[4:]) {
+		t.Errorf("got %v", got)
+	}
+	c.wants("POST", "", inputOf("r", 100), 409, "conflict", "")
+	c.as("Last-Event-ID", events[2].id).wants("POST", "", inputOf("r", 100), 409, "conflict", "")
+	if n := calls.Load(); n != 1 {
+		t.Errorf("the agent was called %d times", n)
+	}
+	// Two that are nobody have a run each.
+	newSSE(t, addr).open("POST", "", inputOf("r", 0)).rest()
+	if n := calls.Load(); n != 2 {
+		t.Errorf("the agent was called %d times", n)
+	}
+	// Who has seen a run that is not there any more does not start it.
+	c.as("Last-Event-ID", events[2].id).wants("POST", "", strings.Replace(inputOf("r", 0), `"r"`, `"unknown"`, 1), 404, "gone", "")
+	c.wants("GET", "/t/r?after="+events[4].id, "", 404, "gone", "")
+	if n := calls.Load(); n != 2 {
+		t.Errorf("the agent was called %d times", n)
+	}
+}
+
+// TestStreamThatIsLeft: a client that closes the response stops the run, as stock clients do.
+func TestStreamThatIsLeft(t *testing.T) {
+	ended := make(chan error, 1)
+	_, addr := serve(t, agloop.ServerConfig{Agent: agloop.AgentFunc(func(ctx context.Context, _ *agloop.Run) error {
+		<-ctx.Done()
+		ended <- context.Cause(ctx)
+		return nil
+	})})
+	s := newSSE(t, addr).open("POST", "", inputOf("r", 0))
+	if e, err := s.next(); err != nil || e.kind != "RUN_STARTED" {
+		t.Fatalf("%+v, %v", e, err)
+	}
+	s.res.Body.Close()
+	if err := testkit.Receive(t, "the cause", ended); !errors.Is(err, agloop.ErrAbandoned) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestStreamPings: a stream that has nothing to say says so.
+func TestStreamPings(t *testing.T) {
+	values := make(chan string)
+	_, addr := serve(t, agloop.ServerConfig{Agent: steps(values), Limits: agloop.Limits{PingInterval: time.Millisecond}})
+	s := newSSE(t, addr).open("POST", "", inputOf("r", 0))
+	pings := 0
+	for pings < 3 {
+		line, err := s.r.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		if line == ":\n" {
+			pings++
+		}
+	}
+	close(values)
+	if events := s.rest(); kindsOf(events) != "RUN_FINISHED" {
+		t.Errorf("%v", events)
+	}
+}
+
+// TestStreamOfOneLine: what a host has written with line ends is one line of an event stream.
+func TestStreamOfOneLine(t *testing.T) {
+	state := "{\n  \"a\": [1,\r\n 2],\t\"b\": \"line\\nend\"\n}"
+	_, addr := serve(t, agloop.ServerConfig{Agent: agloop.AgentFunc(func(_ context.Context, r *agloop.Run) error {
+		return r.Emit(&agui.StateSnapshot{Snapshot: json.RawMessage(state)})
+	})})
+	for _, e := range newSSE(t, addr).open("POST", "", inputOf("r", 0)).rest() {
+		if e.kind == "STATE_SNAPSHOT" && !strings.Contains(e.data, `{"a":[1,2],"b":"line\nend"}`) {
+			t.Errorf("%s", e.data)
+		}
+	}
+}
+
+// TestStreamOfSlowReader: the agent is as fast as its reader, and a reader that stops ends its stream.
+func TestStreamOfSlowReader(t *testing.T) {
+	for name, front := range map[string]func(t *testing.T, cfg agloop.ServerConfig) (*agloop.Server, string){
+		"own": func(t *testing.T, cfg agloop.ServerConfig) (*agloop.Server, string) { return serve(t, cfg) },
+		"mounted": func(t *testing.T, cfg agloop.ServerConfig) (*agloop.Server, string) {
+			srv := closing(t, agloop.NewServer(cfg))
+			return srv, mount(t, srv)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var emitted atomic.Int64
+			ended := make(chan error, 1)
+			srv, addr := front(t, agloop.ServerConfig{
+				Limits: agloop.Limits{WriteTimeout: 200 * time.Millisecond},
+				Agent: agloop.AgentFunc(func(ctx context.Context, r *agloop.Run) error {
+					value, _ := json.Marshal(strings.Repeat("x", 10<<10))
+					for range 10_000 {
+						if err := r.Emit(&agui.Custom{Name: "n", Value: value}); err != nil {
+							break
+						}
+						emitted.Add(1)
+					}
+					ended <- context.Cause(ctx)
+					return nil
+				}),
+			})
+			p := testkit.Connect(t, addr, 8<<10)
+			body := inputOf("r", 0)
+			p.Put(fmt.Appendf(nil, "POST /agui HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
+			if err := testkit.Receive(t, "the end of a run that nobody reads", ended); !errors.Is(err, agloop.ErrAbandoned) {
+				t.Errorf("%v", err)
+			}
+			if n := emitted.Load(); n > 1000 { // ten of a hundred megabytes
+				t.Errorf("%d events were emitted", n)
+			}
+			testkit.Await(t, "the stream is gone", func() bool { return srv.Stats().Streams == 0 && srv.Stats().Memory.Held == 0 })
+		})
+	}
+}
+
+// TestStreamKickedAndExpired: a stream is a connection of its principal: Peer finds and ends it, and it
+// ends with the principal.
+func TestStreamKickedAndExpired(t *testing.T) {
+	values := make(chan string)
+	cfg := forEach(agloop.ServerConfig{Agent: steps(values), Runs: agloop.RunsConfig{OnDisconnect: agloop.DisconnectContinue}})
+	authorize := cfg.Authorize
+	cfg.Authorize = func(ctx context.Context, req *agloop.Request) (agloop.Grant, error) {
+		g, err := authorize(ctx, req)
+		if g.Principal.Key == "expires" {
+			g.Principal.ExpiresAt = time.Now().Add(50 * time.Millisecond)
+		}
+		return g, err
+	}
+	ends := make(chan string, 2)
+	cfg.Hooks.Connected = func(info agloop.ConnInfo) { ends <- "in " + info.Principal.Key + info.Path }
+	cfg.Hooks.Disconnected = func(info agloop.ConnInfo, why *agloop.CloseError) {
+		ends <- fmt.Sprintf("out %s %d", info.Principal.Key, why.Code)
+	}
+	srv, addr := serve(t, cfg)
+	s := newSSE(t, addr).as("Authorization", "ann").open("POST", "", inputOf("r", 0))
+	if _, err := s.next(); err != nil {
+		t.Fatal(err)
+	}
+	if got := testkit.Receive(t, "a hook", ends); got != "in ann/agui" {
+		t.Errorf("got %s", got)
+	}
+	ann := srv.Peer("ann")
+	if conns := ann.Conns(); len(conns) != 1 || conns[0].Principal.Key != "ann" || ann.Kick(agloop.ClosePolicy, "out") != 1 {
+		t.Errorf("%+v", conns)
+	}
+	if _, err := io.ReadAll(s.r); err == nil { // it would pass for a run that has ended
+		t.Error("the response ended in order")
+	}
+	if got := testkit.Receive(t, "a hook", ends); got != fmt.Sprintf("out ann %d", agloop.ClosePolicy) {
+		t.Errorf("got %s", got)
+	}
+	s = newSSE(t, addr).as("Authorization", "expires").open("POST", "", inputOf("r", 0))
+	if _, err := io.ReadAll(s.r); err == nil {
+		t.Error("the response ended in order")
+	}
+	testkit.Receive(t, "a hook", ends)
+	if got := testkit.Receive(t, "a hook", ends); got != fmt.Sprintf("out expires %d", agloop.CloseExpired) {
+		t.Errorf("got %s", got)
+	}
+}
+
+// TestStreamsWhileTheServerEnds: runs are cancelled after DrainTimeout, and their viewers have the end.
+func TestStreamsWhileTheServerEnds(t *testing.T) {
+	values := make(chan string)
+	srv, addr := serve(t, agloop.ServerConfig{Agent: steps(values)})
+	s := newSSE(t, addr).open("POST", "", inputOf("r", 0))
+	if _, err := s.next(); err != nil {
+		t.Fatal(err)
+	}
+	if err := srv.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if events := s.rest(); kindsOf(events) != "RUN_FINISHED" || !strings.Contains(events[0].data, "cancelled") {
+		t.Errorf("%v", events)
+	}
+	if st := srv.Stats(); st.Streams != 0 || st.Connections != 0 {
+		t.Errorf("%+v", st)
+	}
+}
+
+// TestMountedStreamsWhileTheServerCloses: Close ends the streams of a server that another one has.
+func TestMountedStreamsWhileTheServerCloses(t *testing.T) {
+	srv := agloop.NewServer(agloop.ServerConfig{Agent: steps(make(chan string))})
+	s := newSSE(t, mount(t, srv)).open("POST", "", inputOf("r", 0))
+	if err := srv.Close(); err != nil {
+		t.Error(err)
+	}
+	_, _ = io.ReadAll(s.r)
+	testkit.Await(t, "the stream is gone", func() bool { return srv.Stats().Streams == 0 })
+	newSSE(t, mount(t, srv)).do("POST", "", inputOf("r", 0))
+	if res := newSSE(t, mount(t, srv)).do("POST", "", inputOf("r", 0)); res.StatusCode != 503 {
+		t.Errorf("%s", res.Status)
+	}
+}
+
+// TestMountedBinding: in a mux a POST starts a run wherever the mux has the server, and its pattern may
+// name the run.
+func TestMountedBinding(t *testing.T) {
+	values := make(chan string)
+	srv := closing(t, agloop.NewServer(forEach(agloop.ServerConfig{Agent: steps(values)})))
+	mux := http.NewServeMux()
+	mux.Handle("POST /chat/{room}", srv)
+	mux.Handle("/runs/{thread}/{run}", srv)
+	mux.Handle("/behind/", http.StripPrefix("/behind", srv))
+	mux.HandleFunc("/wrapped", func(w http.ResponseWriter, r *http.Request) { srv.ServeHTTP(&recorder{ResponseWriter: w}, r) })
+	mux.HandleFunc("/dull", func(w http.ResponseWriter, r *http.Request) { srv.ServeHTTP(struct{ http.ResponseWriter }{w}, r) })
+	addr := mount(t, mux)
+	at := func(path string) *sse {
+		return &sse{t, "http://" + addr + path, http.Header{"Authorization": {"ann"}}}
+	}
+	s := at("/chat/lobby").open("POST", "", inputOf("r/1", 0))
+	s.next()
+	joined := at("/runs").open("GET", "/t/r%2F1", "")
+	joined.next()
+	stripped := at("/behind/agui").open("GET", "/t/r%2F1", "")
+	stripped.next()
+	if res := at("/runs").do("DELETE", "/t/r%2F1", ""); res.StatusCode != 204 {
+		t.Errorf("%s", res.Status)
+	}
+	for _, s := range []*sseStream{s, joined, stripped} {
+		if got := kindsOf(s.rest()); got != "RUN_FINISHED" {
+			t.Errorf("got %s", got)
+		}
+	}
+	wrapped := at("/wrapped").open("POST", "", inputOf("w", 0))
+	wrapped.next()
+	at("/dull").wants("POST", "", inputOf("d", 0), 500, "internal_error", "")
+	if res := at("/runs").do("GET", "/t", ""); res.StatusCode != 404 { // of the mux
+		t.Errorf("%s", res.Status)
+	}
+}
+
+// TestManyStreams: more than there are connections for other requests over HTTP, which are still served.
+func TestManyStreams(t *testing.T) {
+	values := make(chan string)
+	srv, addr := serve(t, agloop.ServerConfig{Agent: steps(values), Quotas: agloop.Quotas{Conns: 700}})
+	var streams []*sseStream
+	for i := range 600 {
+		s := newSSE(t, addr).open("POST", "", inputOf(fmt.Sprint(i), 0))
+		if _, err := s.next(); err != nil {
+			t.Fatal(err)
+		}
+		streams = append(streams, s)
+	}
+	if st := srv.Stats(); st.Streams != 600 || st.Connections != 600 || st.HTTP < 600 {
+		t.Errorf("%d streams, %d connections, %d over HTTP", st.Streams, st.Connections, st.HTTP)
+	}
+	p := testkit.Connect(t, addr, 0)
+	if res, _ := get(t, p, ping); res.StatusCode != 200 {
+		t.Errorf("%s", res.Status)
+	}
+	close(values)
+	for _, s := range streams {
+		if got := kindsOf(s.rest()); got != "RUN_FINISHED" {
+			t.Errorf("got %s", got)
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
+	testkit.Await(t, "all slots are free", func() bool { return srv.Stats().Connections == 0 })
+}
+
+// TestAgentCore: the contract of Amazon Bedrock AgentCore.
+func TestAgentCore(t *testing.T) {
+	values := make(chan string)
+	_, addr := serve(t, agloop.ServerConfig{Agent: steps(values), AgentCore: true})
+	core := &sse{t, "http://" + addr, http.Header{}}
+	health := func() string {
+		res := core.do("GET", "/ping", "")
+		var h struct {
+			Status string
+			Since  int64 `json:"time_of_last_update"`
+		}
+		if err := json.NewDecoder(res.Body).Decode(&h); err != nil || res.StatusCode != 200 || time.Since(time.Unix(h.Since, 0)) > time.Minute {
+			t.Errorf("%s %+v %v", res.Status, h, err)
+		}
+		return h.Status
+	}
+	if got := health(); got != "Healthy" {
+		t.Errorf("got %s", got)
+	}
+	s := core.as("X-Amzn-Bedrock-AgentCore-Runtime-Session-Id", "x").open("POST", "/invocations", inputOf("r", 0))
+	s.next()
+	if got := health(); got != "HealthyBusy" {
+		t.Errorf("got %s", got)
+	}
+	core.wants("POST", "/invocations", `{"prompt":"hello"}`, 400, "invalid_input", "threadId")
+	core.wants("GET", "/invocations", "", 405, "method_not_allowed", "")
+	c, err := agloop.Dial(t.Context(), wsURL(addr), agloop.ClientConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	close(values)
+	if got := kindsOf(s.rest()); got != "RUN_FINISHED" {
+		t.Errorf("got %s", got)
+	}
+	testkit.Await(t, "it is not busy", func() bool { return health() == "Healthy" })
+}
