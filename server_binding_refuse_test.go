@@ -10,6 +10,7 @@ import (
 
 	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/internal/testkit"
 )
 
 // TestBindingRefusals: what is no request for a run is refused before the stream, with the member that is
@@ -121,7 +122,8 @@ func TestBindingQuotas(t *testing.T) {
 	}
 	second := ann.open("GET", "/t/r", "")
 	ann.wants("GET", "/t/r", "", 429, "refused", "")
-	if st := srv.Stats(); st.Streams != 2 || st.Connections != 2 || st.Refusals.ConnQuota != 1 || st.Refusals.RunQuota != 1 {
+	testkit.Await(t, "other slots are free", func() bool { return srv.Stats().Connections == 2 })
+	if st := srv.Stats(); st.Streams != 2 || st.Refusals.ConnQuota != 1 || st.Refusals.RunQuota != 1 {
 		t.Errorf("%+v", st)
 	}
 	close(values)
