@@ -166,7 +166,9 @@ func (v *visit) end() {
 	if v.scope != nil {
 		v.srv.scopes.leave(v.scope, true, v.srv.liveScopes)
 	}
-	v.guest.Leave()
+	if v.guest != nil {
+		v.guest.Leave()
+	}
 	switch {
 	case cause == nil:
 		return

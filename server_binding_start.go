@@ -36,34 +36,34 @@ func (v *visit) start(RunKey) {
 	if !ok {
 		return
 	}
-	h := v.newStream(key)
-	refused = v.srv.startLogged(v.r.Context(), v.asker(), key, at, input, hashInput(raw), h, &h.viewer)
+	out := v.newOutlet()
+	viewer, refused := v.srv.startLogged(v.r.Context(), v.asker(), key, at, input, hashInput(raw), out)
 	if refused.code != "" {
 		v.refuse(refused)
 		return
 	}
-	v.stream(h)
+	v.setStreamFields()
+	out.answer(v, viewer)
 }
 
 // startLogged starts the run of an input, or joins the one that there is of that name and input, behind a
 // cursor. Otherwise it returns why it is refused. It waits for the host's filter as long as ctx lasts.
 func (srv *Server) startLogged(ctx context.Context, a asker, key RunKey, at Cursor, input *agui.RunAgentInput, hash [32]byte,
-	out run.Outlet, viewer **run.Viewer,
-) refusal {
+	out run.Outlet,
+) (*run.Viewer, refusal) {
 	released, refused := srv.admitRun(ctx, key, a.principal, a.network, input)
 	if refused.code != "" {
-		return refused
+		return nil, refused
 	}
 	within, cancel := context.WithTimeout(ctx, srv.controlTime)
 	defer cancel()
 	start := srv.newStart(key, a.principal, a.values, input, hash, DisconnectCancel)
 	start.Released, start.At = released, at
-	_, v, err := srv.hub.Start(within, start, out)
+	_, viewer, err := srv.hub.Start(within, start, out)
 	if err != nil {
-		return srv.refusalOf(ctx, input, err)
+		return nil, srv.refusalOf(ctx, input, err)
 	}
-	*viewer = v
-	return refusal{}
+	return viewer, refusal{}
 }
 
 // body reads the input. The client has been told when ok is false.
@@ -118,15 +118,14 @@ func (v *visit) join(name RunKey) {
 	if !ok {
 		return
 	}
-	h := v.newStream(key)
+	out := v.newOutlet()
 	ctx, cancel := v.within()
 	defer cancel()
-	var err error
-	if _, h.viewer, err = v.srv.hub.Attach(ctx, key, at, h); err == nil {
-		v.stream(h)
-		return
-	}
+	_, viewer, err := v.srv.hub.Attach(ctx, key, at, out)
 	switch {
+	case err == nil:
+		v.setStreamFields()
+		out.answer(v, viewer)
 	case !errors.Is(err, run.ErrGone):
 		v.refuse(v.srv.refusalOf(ctx, &agui.RunAgentInput{ThreadID: key.Thread, RunID: key.Run}, err))
 	case at != Cursor{}: // who names an epoch was there

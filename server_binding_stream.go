@@ -1,18 +1,13 @@
 package agloop
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
 	"github.com/agloop/agloop/bufpool"
-	"github.com/agloop/agloop/codec/eventpb"
 	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/run"
 )
@@ -47,9 +42,9 @@ type httpStream struct {
 }
 
 // newStream makes the stream of a visit, which has no viewer yet.
-func (v *visit) newStream(RunKey) *httpStream {
+func (v *visit) newStream() *httpStream {
 	return &httpStream{
-		srv: v.srv, guest: v.guest, info: v.info, proto: acceptsProto(v.r.Header["Accept"]),
+		srv: v.srv, guest: v.guest, info: v.info, proto: v.acceptsProto(),
 		soft: v.srv.cfg.Limits.SoftLimit, wake: make(chan struct{}, 1), end: make(chan struct{}),
 	}
 }
@@ -71,7 +66,7 @@ func (h *httpStream) Offer(f *run.Frame) run.Offered {
 	} else {
 		before = h.buf.Cap()
 	}
-	h.buf = h.append(h.buf, f)
+	h.buf = appendFrame(h.buf, f, h.proto)
 	h.guest.Hold(h.buf.Cap() - before)
 	h.events++
 	limits := &h.srv.cfg.Limits
@@ -114,74 +109,16 @@ func (h *httpStream) Close(code CloseCode, reason string) {
 	}
 }
 
-// frameRoom is about how many bytes a frame has besides its event.
-const frameRoom = 48
-
-// append appends one event in the framing of the response.
-func (h *httpStream) append(b *bufpool.Buffer, f *run.Frame) *bufpool.Buffer {
-	b = b.Grow(len(f.Event) + frameRoom)
-	if h.proto {
-		return appendProto(b, f)
-	}
-	return appendSSE(b, f)
-}
-
-// appendSSE appends one event as Server-Sent Events have it, with its place in the log as its id.
-func appendSSE(b *bufpool.Buffer, f *run.Frame) *bufpool.Buffer {
-	if f.Through >= f.First { // else it stands for none
-		b.B = append(b.B, "id: "...)
-		b.B = append(b.B, run.FormatEpoch(f.Epoch)...)
-		b.B = append(b.B, '-')
-		b.B = strconv.AppendUint(b.B, f.Through, 10)
-		b.B = append(b.B, '\n')
-	}
-	b.B = append(b.B, "data: "...)
-	if bytes.IndexByte(f.Event, '\n') >= 0 || bytes.IndexByte(f.Event, '\r') >= 0 { // in a value of the host's
-		line := bytes.NewBuffer(make([]byte, 0, len(f.Event)))
-		_ = json.Compact(line, f.Event) // an event is JSON
-		b = b.Append(line.Bytes())
-	} else {
-		b = b.Append(f.Event)
-	}
-	return b.Append([]byte("\n\n"))
-}
-
-// protoHead is the length in front of an event in protobuf.
-const protoHead = 4
-
-// appendProto appends one event in protobuf, behind its length. An event that has no such form, which
-// none of ours is without, is left out.
-func appendProto(b *bufpool.Buffer, f *run.Frame) *bufpool.Buffer {
-	at := len(b.B)
-	out, err := eventpb.AppendJSON(append(b.B, 0, 0, 0, 0), f.Event)
-	if err != nil {
-		return b
-	}
-	binary.BigEndian.PutUint32(out[at:], uint32(len(out)-at-protoHead))
-	if cap(out) == cap(b.B) { // in place
-		b.B = out
-		return b
-	}
-	return b.Append(out[at:])
-}
-
-// stream answers a visit by the events of a run, until that ends or the client goes.
-func (v *visit) stream(h *httpStream) {
-	defer h.viewer.Leave()
+// answer answers a visit by the events of a run, until that ends or the client goes.
+func (h *httpStream) answer(v *visit, viewer *run.Viewer) {
+	h.viewer = viewer
+	defer viewer.Leave()
 	h.out = newResponseWriter(v.w, v.r, v.srv.cfg.Limits.WriteTimeout)
 	if !h.out.flushes() {
 		v.srv.log.Error("agloop: middleware wraps the response in something that cannot flush, which a stream needs")
 		v.fail(&httpProblem{status: http.StatusInternalServerError, Code: run.CodeInternal, Message: "the server failed"})
 		return
 	}
-	header := v.w.Header()
-	header.Set("Content-Type", typeSSE)
-	if h.proto {
-		header.Set("Content-Type", typeProto)
-	}
-	header.Set("Cache-Control", "no-cache, no-transform")
-	header.Set("X-Accel-Buffering", "no") // of nginx
-	header.Add("Vary", "Accept")
 	v.began = true
 	v.w.WriteHeader(http.StatusOK)
 	end := h.srv.enter(v.r, h)
@@ -308,9 +245,6 @@ func (h *httpStream) setWrites(on bool) bool {
 	return h.closed == nil
 }
 
-// ssePing is a comment: proxies cut responses that are silent for long.
-var ssePing = []byte(":\n\n")
-
 // await waits until there is something to write. It pings.
 func (h *httpStream) await(ctx context.Context, timer *time.Timer) error {
 	limits := &h.srv.cfg.Limits
@@ -375,40 +309,3 @@ func (h *httpStream) isDue() bool {
 
 // errStreamClosed ends a stream that was closed.
 var errStreamClosed = errors.New("agloop: stream was closed")
-
-// httpStreams are those of a server.
-type httpStreams struct {
-	// Any goroutine, under mu.
-	mu  sync.Mutex
-	all map[*httpStream]struct{}
-}
-
-func (l *httpStreams) add(h *httpStream) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.all == nil {
-		l.all = make(map[*httpStream]struct{})
-	}
-	l.all[h] = struct{}{}
-}
-
-func (l *httpStreams) remove(h *httpStream) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.all, h)
-}
-
-// closeAll closes all of them.
-func (l *httpStreams) closeAll(code CloseCode, reason string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for h := range l.all {
-		h.Close(code, reason)
-	}
-}
-
-func (l *httpStreams) count() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.all)
-}

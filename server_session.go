@@ -22,6 +22,10 @@ import (
 type agentHandler struct{ srv *Server }
 
 func (h agentHandler) OnOpen(c *Conn) {
+	if s, ok := c.User().(*loopStream); ok {
+		s.opened(c)
+		return
+	}
 	if info := loop.InfoOf(c); info != nil && info.Protocol == control.Protocol {
 		c.SetUser(openControl(h.srv, c))
 	}
@@ -55,6 +59,8 @@ func (h agentHandler) OnDrain(c *Conn) {
 		s.drained()
 	case *controlSession:
 		s.drained()
+	case *loopStream:
+		s.drained()
 	}
 }
 
@@ -64,6 +70,8 @@ func (h agentHandler) OnClose(c *Conn, why *CloseError) {
 		s.connectionGone(why)
 	case *controlSession:
 		s.connectionGone()
+	case *loopStream:
+		s.closed(c)
 	}
 }
 

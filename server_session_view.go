@@ -45,7 +45,8 @@ func (s *session) viewRun(ctx context.Context, input *agui.RunAgentInput, hash [
 	}
 	v := &bareViewer{conn: s.conn, over: make(chan struct{})}
 	asks := asker{s.principal, s.values, s.network}
-	if refused := s.srv.startLogged(ctx, asks, key, Cursor{}, input, hash, v, &v.viewer); refused.code != "" {
+	var refused refusal
+	if v.viewer, refused = s.srv.startLogged(ctx, asks, key, Cursor{}, input, hash, v); refused.code != "" {
 		return refused
 	}
 	s.viewing.Store(v)

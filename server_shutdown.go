@@ -110,7 +110,7 @@ func (s *Server) closeIdle() {
 		}
 	}
 	s.door.Slots().Each(func(c *Conn) {
-		if !busy[c] {
+		if !busy[c] && !s.streams.has(c) {
 			c.Close(CloseGoingAway, "server shuts down")
 		}
 	})

@@ -198,6 +198,7 @@ func (c *Conn) lost(err error) {
 		c.leave()
 		d.Counters.AcceptErrs.Add(1)
 		d.log.Warn("agloop: connection lost on its way to a loop", "err", err)
+		c.lostResponse()
 	}
 }
 

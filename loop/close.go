@@ -39,9 +39,11 @@ func (c *Conn) beginClose(code frame.CloseCode, reason string, last []byte) acti
 
 // putClose queues the close frame, the last frame there is. Under mu.
 func (c *Conn) putClose(code frame.CloseCode, reason string) {
-	var b [125]byte
-	c.put(frame.Close, nil, frame.AppendClose(b[:0], code, reason))
-	c.out.Load().owesPong = false // nothing follows it
+	if !c.marked(markResponse) {
+		var b [125]byte
+		c.put(frame.Close, nil, frame.AppendClose(b[:0], code, reason))
+		c.out.Load().owesPong = false // nothing follows it
+	}
 	c.outFlags |= outClosing
 	c.code = code
 	c.marks.Or(markEnding)
@@ -52,7 +54,9 @@ func (c *Conn) startClosing() {
 	c.endAsking() // now: Authorize is to learn that nobody waits for it
 	c.setCloseError(&CloseError{Code: c.code})
 	c.setCloseDeadline()
-	c.state = closing
+	if c.state = closing; c.marked(markResponse) { // its peer says nothing about that
+		c.state = draining
+	}
 }
 
 // setCloseDeadline sets the deadline by which the closing handshake must be over. The first one
@@ -122,7 +126,7 @@ func (c *Conn) closeAndDrain(code frame.CloseCode, reason string, last []byte) {
 // finishClosing ends the connection when the last byte has left. After the peer's close frame the
 // server closes first (RFC 6455 §7.1.1). Otherwise our side is shut down, and the descriptor is
 // closed when the peer ends too: closing it while bytes are unread would reset the connection, and
-// the close frame might never arrive.
+// the close frame might never arrive. The peer of a response has said all it has to say.
 func (c *Conn) finishClosing() {
 	if c.state != draining || c.out.Load() != nil {
 		return
@@ -130,7 +134,7 @@ func (c *Conn) finishClosing() {
 	if !c.sayGoodbye() {
 		return
 	}
-	if c.marked(loopPeerDone) && c.endpoint.door != nil || c.layers().heardGoodbye() {
+	if c.marked(loopPeerDone) && c.endpoint.door != nil || c.layers().heardGoodbye() || c.marked(markResponse) {
 		c.closeNow()
 		return
 	}
@@ -153,7 +157,7 @@ func (c *Conn) cutWithReason(code frame.CloseCode, cause error) bool {
 	c.setCloseError(&CloseError{Code: frame.CloseAbnormal, Cause: cause})
 	c.transient.reader.Reset() // setCloseError has made the transient
 	c.countIn()
-	if c.state != open || !c.replaceQueue(code) {
+	if c.state != open || c.marked(markResponse) || !c.replaceQueue(code) {
 		c.closeNow()
 		return false
 	}

@@ -61,6 +61,7 @@ const (
 	markAwaitsToken                    // nobody knows whose it is, see AwaitsToken
 	markPresents                       // Authorize is asked about a token, or has just been
 	markLayers                         // c.sock is a *layers; it changes while the loop alone has the connection
+	markResponse                       // it carries a response of HTTP instead of frames, see response.go
 
 	// Of this loop alone.
 	loopAnnounced  // OnOpen was called, so OnClose is owed
@@ -291,6 +292,8 @@ func (c *Conn) notifyClosed(why *CloseError) {
 	if c.marked(loopAnnounced) {
 		c.loop.Counters.Closed.Add(1)
 		c.guard(func() { c.endpoint.handler.OnClose(c, why) })
+	} else {
+		c.lostResponse()
 	}
 }
 

@@ -107,7 +107,12 @@ func (c *Conn) openDeadline() {
 	default:
 		c.loop.trimInflow(c)
 		c.restDeflating()
-		if !c.marked(loopPinged) && due(after(c.heard, ticks(lim.PingInterval))) {
+		switch {
+		case c.marked(loopPinged) || !due(after(c.heard, ticks(lim.PingInterval))):
+		case c.marked(markResponse):
+			c.heard = now // or rather said
+			c.pingResponse()
+		default:
 			c.marks.Or(loopPinged | loopAwaitsPong)
 			c.heard = now
 			c.noteBacklog()

@@ -191,7 +191,7 @@ func (a *arrival) reroute() {
 		return
 	}
 	c := &Conn{endpoint: a.conn.endpoint, id: a.conn.id, user: a.conn.user, transient: a.conn.transient}
-	c.marks.Store(a.conn.marks.Load() & (markIn | markLoopback | markAwaitsToken))
+	c.marks.Store(a.conn.marks.Load() & (markIn | markLoopback | markAwaitsToken | markResponse))
 	if again, err := a.loop.eng.enroll(nc, c); err != nil {
 		c.lost(err)
 	} else {

@@ -61,10 +61,17 @@ func (d *Door) mount(w http.ResponseWriter, r *http.Request, req *handshake.Requ
 	if err != nil {
 		return err
 	}
+	enrolled, err = d.takeOver(w, r, c, response)
+	return err
+}
+
+// takeOver takes the connection of a request out of net/http and puts it onto a loop as c, which is to
+// send response first. It reports whether c is there, or lost; with an error nothing was answered yet.
+func (d *Door) takeOver(w http.ResponseWriter, r *http.Request, c *Conn, response []byte) (enrolled bool, err error) {
 	nc, early, err := hijack(w)
 	if err != nil {
 		d.log.Error("agloop: a mounted server cannot take a connection over", "err", err)
-		return errNoHijack
+		return false, errNoHijack
 	}
 	h := c.ensureTransient()
 	switch k := linkOf(nc); {
@@ -73,7 +80,7 @@ func (d *Door) mount(w http.ResponseWriter, r *http.Request, req *handshake.Requ
 	case r.TLS != nil && !fits(nc):
 		if nc, err = d.pump(nc); err != nil {
 			d.log.Error("agloop: a mounted server cannot take a connection of TLS over", "err", err)
-			return nil
+			return false, nil
 		}
 	}
 	if !fits(nc) {
@@ -81,17 +88,16 @@ func (d *Door) mount(w http.ResponseWriter, r *http.Request, req *handshake.Requ
 		_ = nc.SetWriteDeadline(time.Now().Add(refusalWrite))
 		_, _ = nc.Write(errNoHijack.AppendResponse(nil))
 		nc.Close()
-		return nil
+		return false, nil
 	}
 	h.response = response
 	if len(early) > 0 {
 		h.head = bufpool.Get(len(early)).Append(early)
 	}
-	enrolled = true
 	if err := d.eng.enrollWatched(nc, c); err != nil {
 		c.lost(err)
 	}
-	return nil
+	return true, nil
 }
 
 // judgeMounted makes the response that lets the request of c in, with the fields that middleware has

@@ -20,7 +20,8 @@ const (
 // under Conn.mu.
 type outbox struct {
 	batch.Queue
-	partial int // bytes left of the frame that is partly written; 0: the next byte begins a frame
+	partial int  // bytes left of the frame that is partly written; 0: the next byte begins a frame
+	raw     bool // it holds no frames, see response.go
 
 	ahead   int // bytes that are below the queue, in the layers
 	counted int // bytes of memory in the ledger
@@ -73,7 +74,7 @@ func (o *outbox) size() int {
 // advance drops the first n bytes, which are written, and keeps track of where frames begin.
 func (o *outbox) advance(n int) {
 	switch {
-	case n == o.Bytes():
+	case n == o.Bytes() || o.raw:
 		o.partial = 0
 	case n < o.partial:
 		o.partial -= n
@@ -205,7 +206,7 @@ func (c *Conn) enqueue(op frame.Opcode, payload []byte, u urgency) (result SendR
 // queue queues one frame, with a selector's before it if there is one, or writes it at once where
 // nothing is gained by waiting, and says what is left to be done. Under mu.
 func (c *Conn) queue(op frame.Opcode, selector, payload []byte, u urgency, marks uint32) (act action, at int64) {
-	if c.out.Load() == nil && len(payload) > maxCopied && c.endpoint.masks == nil && marks&markReplying == 0 && !c.layers().deflates() {
+	if c.out.Load() == nil && len(payload) > maxCopied && c.endpoint.masks == nil && marks&(markReplying|markResponse) == 0 && !c.layers().deflates() {
 		act = c.afterWrite(c.writeLarge(op, selector, payload))
 	} else {
 		c.put(op, selector, payload)
@@ -255,6 +256,12 @@ func (c *Conn) put(op frame.Opcode, selector, payload []byte) {
 	o := c.ensureOutbox()
 	if o.Bytes() == 0 && c.marked(markCorked) { // a reply: more are likely, and all of it leaves with this turn
 		o.Reserve(corkFirst)
+	}
+	if c.marked(markResponse) {
+		o.raw = true
+		o.AddFrame()
+		o.Append(payload)
+		return
 	}
 	masks, compressed := c.queueMasks(), false
 	if ly := c.layers(); ly.deflates() {

@@ -34,6 +34,9 @@ func (c *Conn) receivePlain(view []byte) {
 		case judging:
 			n = c.keepEarly(view)
 		case open, closing:
+			if c.marked(markResponse) {
+				return // what follows the request of a response that ends the connection
+			}
 			n = c.frame(view)
 		default:
 			return // nobody waits for these bytes

@@ -93,6 +93,7 @@ func (s settings) cases() []workload {
 	for _, n := range []int{1, 10, 100} {
 		all = append(all, s.viewers(n))
 	}
+	all = append(all, s.sse()...)
 	all = append(all, s.live(), s.reconnect(), s.fanout(), s.churn())
 	all = append(all, s.tls()...)
 	all = append(all, s.deflate()...)

@@ -49,7 +49,11 @@ type loading struct {
 
 func (g *tools) load(ctx context.Context, p *process, path string, args []string) (*loading, error) {
 	args = append([]string{}, args...)
-	args = append(args, "--url", "ws://"+p.addr+path, "--pid", strconv.Itoa(p.pid()), "--json")
+	scheme := "ws://"
+	if path == ssePath {
+		scheme = "http://"
+	}
+	args = append(args, "--url", scheme+p.addr+path, "--pid", strconv.Itoa(p.pid()), "--json")
 	if g.s.pin {
 		args = append(args, "--cpu", strconv.Itoa(g.s.loadCPU))
 	}

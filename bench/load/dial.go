@@ -37,7 +37,11 @@ type target struct {
 	host    string
 	request []byte
 	tls     *tls.Config // nil without TLS
-	deflate string      // the extension that is offered; "": none
+	sse     bool        // runs are asked for over HTTP, and streamed
+	path    string
+	// hostPort is the host and the port, as Host has them.
+	hostPort string
+	deflate  string // the extension that is offered; "": none
 }
 
 func parseTarget(raw string) (t target, err error) {
@@ -45,16 +49,17 @@ func parseTarget(raw string) (t target, err error) {
 	if err != nil {
 		return t, err
 	}
-	t.host = u.Hostname()
+	t.host, t.hostPort, t.path = u.Hostname(), u.Host, u.RequestURI()
 	port := u.Port()
 	switch {
 	case u.Scheme == "wss":
 		t.secure()
 		port = cmp.Or(port, "443")
-	case u.Scheme == "ws":
+	case u.Scheme == "ws", u.Scheme == "http":
+		t.sse = u.Scheme == "http"
 		port = cmp.Or(port, "80")
 	default:
-		return t, fmt.Errorf("%q: only ws:// and wss:// are spoken here", raw)
+		return t, fmt.Errorf("%q: only ws://, wss:// and http:// are spoken here", raw)
 	}
 	a, err := net.ResolveTCPAddr("tcp4", net.JoinHostPort(t.host, port))
 	if err != nil {
@@ -153,6 +158,9 @@ func (e *engine) connect(c *conn, index int) error {
 	}
 	e.dialed++
 	e.handshake++
+	if e.target.sse { // the request is that of the run
+		return e.watch(unix.EPOLL_CTL_ADD, c)
+	}
 	first := e.target.request
 	if e.target.tls != nil {
 		c.tls = newSecured(e.target.tls, &e.sealed)
@@ -193,7 +201,11 @@ func (e *engine) connected(c *conn) error {
 	if code != 0 {
 		return e.close(c, unix.Errno(code).Error())
 	}
-	c.state = e.greeting()
+	if c.state = e.greeting(); e.target.sse {
+		e.handshake--
+		e.opened++
+		return e.arm(c, false)
+	}
 	return e.flush(c)
 }
 

@@ -4,6 +4,7 @@
 //	load echo   --url ws://127.0.0.1:9001/       --pid PID --conns 64 --inflight 32 --size 128
 //	load echo   --url ws://127.0.0.1:9001/       --pid PID --conns 64 --rate 50000
 //	load stream --url ws://127.0.0.1:9002/ws     --pid PID --runs 2000 --rate 10 --burst 4
+//	load stream --url http://127.0.0.1:9002/agui --pid PID --runs 5000 --rate 20 --burst 1
 //	load fanout --url ws://127.0.0.1:9003/fanout --pid PID --conns 2000 --rate 20
 //	load fanout --url ws://127.0.0.1:9002/ws     --pid PID --conns 1000 --rate 20 --protocol agloop.v1.json --viewers 10
 //	load runs   --url ws://127.0.0.1:9002/ws     --pid PID --runs 1000 --protocol agloop.v1.json --viewers 10 --rate 5

@@ -46,6 +46,7 @@ type conn struct {
 	echo    echoConn
 	run     runConn
 	wire    wireConn
+	sse     sseConn
 	resume  resumeConn
 	cycle   cycleConn
 	fanout  fanoutConn
@@ -254,7 +255,11 @@ func (e *engine) read(c *conn, events uint32) error {
 		}
 		if n > 0 {
 			c.tail = c.tail[:0]
-			if err := e.handleFrames(c, e.buf[:kept+n]); err != nil || c.state == closed {
+			handle := e.handleFrames
+			if e.target.sse {
+				handle = e.handleStream
+			}
+			if err := handle(c, e.buf[:kept+n]); err != nil || c.state == closed {
 				return err
 			}
 		}

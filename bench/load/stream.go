@@ -62,11 +62,16 @@ type streamMode struct {
 func threadOf(run int32) string { return fmt.Sprintf("thread-%05d", run) }
 func runOf(run int32) string    { return fmt.Sprintf("run-%05d", run) }
 
-// input has no state: who joins a run would be sent that as an event of its own.
+// input is that of a run as a frame.
 func input(run int32, rate, burst, delta int, seconds float64, hold int) []byte {
-	return appendMasked(nil, opText, fmt.Appendf(nil, `{"threadId":%q,"runId":%q,"messages":[],"tools":[],"context":[],`+
+	return appendMasked(nil, opText, bareInput(run, rate, burst, delta, seconds, hold))
+}
+
+// bareInput has no state: who joins a run would be sent that as an event of its own.
+func bareInput(run int32, rate, burst, delta int, seconds float64, hold int) []byte {
+	return fmt.Appendf(nil, `{"threadId":%q,"runId":%q,"messages":[],"tools":[],"context":[],`+
 		`"forwardedProps":{"rate":%d,"burst":%d,"delta":%d,"seconds":%g,"hold":%d}}`,
-		threadOf(run), runOf(run), rate, burst, delta, seconds, hold))
+		threadOf(run), runOf(run), rate, burst, delta, seconds, hold)
 }
 
 // deltaIn is how much text makes a content event of so many bytes, as agloop stream writes it.
@@ -76,6 +81,9 @@ func deltaIn(size int) int {
 }
 
 func (m *streamMode) input(run int32) []byte {
+	if m.e.target.sse {
+		return m.e.target.post(bareInput(run, m.rate, m.burst, m.delta, float64(m.length), 0))
+	}
 	return input(run, m.rate, m.burst, m.delta, float64(m.length), 0)
 }
 

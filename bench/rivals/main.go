@@ -13,9 +13,10 @@
 //	gws       a goroutine a connection, event handler
 //	gorilla   a goroutine a connection, net/http
 //	coder     a goroutine a connection, net/http
+//	nethttp   no WebSocket: Server-Sent Events, as they are written by hand
 //
 // Each echoes on any path, but for /fanout, where a message from one connection goes to all connections of that path.
-// gws, gorilla and coder have AG-UI token streams on /ws besides. gnet and nbio have event loops and heed --loops.
+// gws, gorilla and coder have AG-UI token streams on /ws besides; nethttp has them, and nothing else, for a POST to /agui. gnet and nbio have event loops and heed --loops.
 //
 // With --tls they serve wss, with a certificate made at the start. gnet has no TLS.
 //
@@ -67,6 +68,7 @@ var rivals = []rival{
 	{"gws", "github.com/lxzan/gws", serveGws, []string{"takeover", "none"}},
 	{"gorilla", "github.com/gorilla/websocket", serveGorilla, []string{"none"}},
 	{"coder", "github.com/coder/websocket", serveCoder, []string{"takeover", "none"}},
+	{"nethttp", "", serveSSE, nil},
 }
 
 func main() {
@@ -129,6 +131,9 @@ func printVersions(stdout, stderr io.Writer) int {
 		versions[m.Path] = m.Version
 	}
 	for _, r := range rivals {
+		if r.module == "" { // it is Go's own
+			versions[""] = info.GoVersion
+		}
 		fmt.Fprintln(stdout, r.name, versions[r.module])
 	}
 	return 0
