@@ -94,6 +94,8 @@ type (
 	OrderError = agui.OrderError
 	// PublicError is an agent's error whose code and message the client may read.
 	PublicError = agui.PublicError
+	// ToolError is a call of a tool that AllowTools does not allow; see run.ToolError.
+	ToolError = run.ToolError
 	// PanicError is what a run panicked with: its agent, or what is below it.
 	PanicError = run.PanicError
 )

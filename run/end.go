@@ -29,6 +29,7 @@ const (
 	CodeGone       = "gone"           // the run is not there any more, or not for this client
 	CodeThreadBusy = "thread_busy"    // the thread has a run, and as many wait as may
 	CodeIncomplete = "incomplete_run" // the agent returned with something still open
+	CodeTimeout    = "timeout"        // the agent took longer than Timeout lets it
 )
 
 // Refuse sends the RUN_ERROR for an input for which no run is started.
@@ -124,15 +125,20 @@ func (r *Run) failAgent(err error) (id string) {
 	if !ok || public == nil {
 		return r.failHidden("the agent failed", CodeAgent)
 	}
-	message, code := public.Message, public.Code
+	r.fail(publicText(public, "the agent failed"))
+	return ""
+}
+
+// publicText is what a client reads of an error, which is what is said where that has no message.
+func publicText(e *agui.PublicError, what string) (message, code string) {
+	message, code = toUTF8(e.Message), toUTF8(e.Code)
 	if message == "" {
-		message = "the agent failed"
+		message = what
 	}
 	if code == "" {
 		code = CodeAgent
 	}
-	r.fail(message, code)
-	return ""
+	return message, code
 }
 
 // finishWell ends a run whose agent has returned nil, unless something is open. Under mu.

@@ -43,6 +43,18 @@ type (
 	RunEnd      = agloop.RunEnd
 	TextMessage = agloop.TextMessage
 	ToolCall    = agloop.ToolCall
+	Reasoning   = agloop.Reasoning
+	Step        = agloop.Step
+	Activity    = agloop.Activity
+	Subagent    = agloop.Subagent
+)
+
+// What stands around an agent.
+type (
+	Middleware  = agloop.Middleware
+	EventFilter = agloop.EventFilter
+	Tracer      = agloop.Tracer
+	TraceSum    = agloop.TraceSum
 )
 
 // Runs that have a log: what becomes of them, who may what, and where their logs are.
@@ -144,6 +156,7 @@ type (
 	OrderError    = agloop.OrderError
 	PublicError   = agloop.PublicError
 	PanicError    = agloop.PanicError
+	ToolError     = agloop.ToolError
 )
 
 var (
@@ -167,6 +180,16 @@ var DefaultHTTP = agloop.DefaultHTTP
 
 // PublicRates are Rates for a server on the open internet; see agloop.PublicRates.
 func PublicRates() Rates { return agloop.PublicRates() }
+
+// Middleware that there is, and Chain, which puts an agent within it; see agloop.
+var (
+	Chain       = agloop.Chain
+	Timeout     = agloop.Timeout
+	Recover     = agloop.Recover
+	AllowTools  = agloop.AllowTools
+	FilterInput = agloop.FilterInput
+	Trace       = agloop.Trace
+)
 
 // New returns a server; see agloop.NewServer.
 func New(cfg Config) *Server { return agloop.NewServer(cfg) }
