@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 
 	"github.com/agloop/agloop/agui"
-	"github.com/agloop/agloop/codec/event"
 )
 
 // source gives the frames of a run, in order.
@@ -22,6 +21,7 @@ type stream struct {
 	// Immutable.
 	decoder decoder
 	counts  *streamCounts
+	told    func([]Note) // nil: nobody is
 	// joined says that the run had begun before: what was open is not known, so the order cannot be
 	// checked, and a chunk that continues an item comes as it is.
 	joined bool
@@ -36,7 +36,7 @@ type stream struct {
 
 // decoder makes events of frames, see event.Decoder.
 type decoder interface {
-	DecodeEvent(data []byte) (agui.Event, []event.Note, error)
+	DecodeEvent(data []byte) (agui.Event, []Note, error)
 }
 
 // streamCounts count what the streams of a client left out. Any goroutine.
@@ -98,11 +98,14 @@ func (s *stream) decode(frame []byte) (err error) {
 	ev, notes, err := s.decoder.DecodeEvent(frame)
 	for _, n := range notes {
 		switch n.Kind {
-		case event.NoteDropped:
+		case NoteDropped:
 			s.counts.unknown.Add(1)
-		case event.NoteStripped:
-			s.counts.stripped.Add(1)
+		case NoteStripped:
+			s.counts.stripped.Add(uint64(n.Times()))
 		}
+	}
+	if len(notes) > 0 && s.told != nil {
+		s.told(notes)
 	}
 	if err != nil || ev == nil {
 		return err

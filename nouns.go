@@ -2,6 +2,7 @@ package agloop
 
 import (
 	"github.com/agloop/agloop/auth"
+	"github.com/agloop/agloop/codec/event"
 	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/metrics"
@@ -32,6 +33,9 @@ type (
 	Quotas      = loop.Quotas
 	Refusals    = metrics.Refusals
 
+	Note     = event.Note
+	NoteKind = event.NoteKind
+
 	Opcode    = frame.Opcode
 	CloseCode = frame.CloseCode
 
@@ -48,6 +52,11 @@ const (
 	Sent         = loop.Sent
 	Backpressure = loop.Backpressure
 	Dropped      = loop.Dropped
+
+	NoteDropped    = event.NoteDropped
+	NoteStripped   = event.NoteStripped
+	NoteTranslated = event.NoteTranslated
+	NoteWarned     = event.NoteWarned
 
 	CloseNormal         = frame.CloseNormal
 	CloseGoingAway      = frame.CloseGoingAway

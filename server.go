@@ -133,7 +133,7 @@ type Server struct {
 	cfg        ServerConfig // limits and rates with their defaults
 	configErr  error        // what is wrong with the config; nil if nothing is
 	log        *slog.Logger
-	decode     func(raw []byte) (*agui.RunAgentInput, error)
+	decode     func(raw []byte) (*agui.RunAgentInput, []Note, error)
 	startLoops func(loops int) error // the engine's Start
 
 	controlTime time.Duration // how long one control may take
@@ -292,7 +292,7 @@ func (c ServerConfig) parse() (_ ServerConfig, err error) {
 		return c, &ConfigError{Field: "Handler", Reason: "excludes Agent"}
 	case c.Handler != nil && !reflect.ValueOf(c.Runs).IsZero():
 		return c, &ConfigError{Field: "Runs", Reason: "needs an Agent: a Handler has no runs"}
-	case c.Handler != nil && (c.Hooks.RunStarted != nil || c.Hooks.RunEnded != nil):
+	case c.Handler != nil && (c.Hooks.InputNoted != nil || c.Hooks.RunStarted != nil || c.Hooks.RunEnded != nil):
 		return c, &ConfigError{Field: "Hooks", Reason: "RunStarted and RunEnded need an Agent: a Handler has no runs"}
 	case c.Path != AnyPath && c.Path[0] != '/':
 		return c, &ConfigError{Field: "Path", Reason: `must begin with "/"`}

@@ -22,6 +22,12 @@ type Hooks struct {
 	// Disconnected is told of the end of each connection of which Connected was told, or would have
 	// been. The *CloseError is never nil. Shutdown waits for it.
 	Disconnected func(ConnInfo, *CloseError)
+	// InputNoted is told of an input with parts that were left out, translated or unusual: those
+	// that the client's version of AG-UI has and this one has not, above all. It is told before the
+	// run starts, or is refused; the key names that, its Scope is the principal's Key. At most 16
+	// notes have a place, and what they say is logged as well. The client is answered when it
+	// returns. The notes are the hook's.
+	InputNoted func(ConnInfo, RunKey, []Note)
 	// RunStarted is told of a run, in its goroutine, before the agent is called.
 	RunStarted func(RunInfo)
 	// RunEnded is told there of the end of each run of which RunStarted was told, or would have
@@ -97,6 +103,16 @@ func (h *hookCalls) call(c *Conn, f func()) {
 	}
 	h.waiting[c] = nil
 	go h.run(c, f)
+}
+
+// do is call that returns after f.
+func (h *hookCalls) do(c *Conn, f func()) {
+	done := make(chan struct{})
+	h.call(c, func() {
+		defer close(done)
+		f()
+	})
+	<-done
 }
 
 // run makes one call of c after another, from f on.
