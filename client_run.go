@@ -11,8 +11,9 @@ import (
 )
 
 // Run sends in and yields the events of the run, decoded, chunks expanded, order verified, up to
-// its terminal event: RUN_FINISHED, or RUN_ERROR, which is an event and no error. Events of unknown
-// type are left out and counted, see Stats. A character that was cut in two halves of a surrogate
+// its terminal event: RUN_FINISHED, or RUN_ERROR, which is an event and no error. On a bare wire a
+// RUN_ERROR that has come behind RUN_FINISHED by then follows it: the run has failed. Events of
+// unknown type are left out and counted, see Stats. A character that was cut in two halves of a surrogate
 // pair comes whole, with the later delta. The events belong to the caller.
 //
 // On agloop.v1 any number of runs go on at once. A run survives its connection: the client dials
