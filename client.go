@@ -40,6 +40,12 @@ type ClientConfig struct {
 	// OnState is told of each state of the connection, in order, in a goroutine of its own, so it
 	// may block: that holds up nothing but what it is told next. nil is not told; see Client.State.
 	OnState func(ConnState)
+	// OnNotes is told of each event with parts that were left out, translated or unusual: those that
+	// the server's version of AG-UI has and this one has not, above all. It is told in the goroutine
+	// that ranges over the sequence, before the event comes, or in the place of one that does not.
+	// The names are those of the run; at most 16 notes have a place. The notes are the host's. nil is
+	// not told; see Stats.
+	OnNotes func(thread, run string, notes []Note)
 	// Proxy names the proxy on the way to a URL; nil as its result is none. It is asked as Auth is.
 	// The proxy must be "http://[user:password@]host[:port]" and is asked to CONNECT to the server;
 	// its refusal is a *DialError, any other scheme a *ConfigError. nil is ProxyFromEnvironment, but

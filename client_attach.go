@@ -6,7 +6,6 @@ import (
 	"iter"
 
 	"github.com/agloop/agloop/agui"
-	"github.com/agloop/agloop/codec/event"
 )
 
 // Attach yields the events of a run behind a cursor, up to its terminal event: those that there are,
@@ -30,7 +29,7 @@ func (c *Client) Attach(ctx context.Context, thread, run string, from Cursor) it
 		}
 		v := newView(c.mux, viewAttach, thread, run)
 		v.place = from
-		v.deliver(ctx, c.newDecoder(), &c.counts, yield)
+		v.deliver(ctx, c.newStream(thread, run), yield)
 	}
 }
 
@@ -49,7 +48,7 @@ func (c *Client) Follow(ctx context.Context, thread string) iter.Seq2[agui.Event
 			return
 		}
 		v := newView(c.mux, viewFollow, thread, "")
-		err := v.follow(ctx, c.newDecoder, &c.counts, yield)
+		err := v.follow(ctx, func(run string) *stream { return c.newStream(thread, run) }, yield)
 		if !errors.Is(err, errCallerLeft) {
 			yield(nil, err)
 		}
@@ -70,16 +69,16 @@ func (c *Client) resumable(ctx context.Context) error {
 }
 
 // deliver yields the events of one run.
-func (v *view) deliver(ctx context.Context, d decoder, counts *streamCounts, yield func(agui.Event, error) bool) {
-	if err := v.read(ctx, d, counts, yield); err != nil && !errors.Is(err, errCallerLeft) {
+func (v *view) deliver(ctx context.Context, s *stream, yield func(agui.Event, error) bool) {
+	if err := v.read(ctx, s, yield); err != nil && !errors.Is(err, errCallerLeft) {
 		yield(nil, err)
 	}
 }
 
 // read yields the events of one run and leaves it, whatever the caller does. It returns why the run
 // did not come to its terminal event.
-func (v *view) read(ctx context.Context, d decoder, counts *streamCounts, yield func(agui.Event, error) bool) error {
-	s := &stream{decoder: d, counts: counts, joined: v.place.Offset > 0} // before the loop knows of v
+func (v *view) read(ctx context.Context, s *stream, yield func(agui.Event, error) bool) error {
+	s.joined = v.place.Offset > 0 // before the loop knows of v
 	if err := v.mux.add(v); err != nil {
 		return err
 	}
@@ -92,7 +91,7 @@ func (v *view) read(ctx context.Context, d decoder, counts *streamCounts, yield 
 }
 
 // follow yields the events of one run after another.
-func (v *view) follow(ctx context.Context, newDecoder func() *event.Decoder, counts *streamCounts, yield func(agui.Event, error) bool) error {
+func (v *view) follow(ctx context.Context, newStream func(run string) *stream, yield func(agui.Event, error) bool) error {
 	if err := v.mux.add(v); err != nil {
 		return err
 	}
@@ -123,7 +122,7 @@ func (v *view) follow(ctx context.Context, newDecoder func() *event.Decoder, cou
 			continue
 		}
 		if it.leg != under {
-			under, s = it.leg, &stream{decoder: newDecoder(), counts: counts}
+			under, s = it.leg, newStream(it.leg.runID)
 		}
 		if err := s.yield(v, it, yield); err != nil {
 			return err

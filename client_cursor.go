@@ -1,6 +1,10 @@
 package agloop
 
-import "github.com/agloop/agloop/run"
+import (
+	"context"
+
+	"github.com/agloop/agloop/run"
+)
 
 // CursorStore keeps how far a client has applied the events of each run, so that another process of
 // the host goes on there. What the events made must be stored with the cursor, in one write: a
@@ -27,6 +31,9 @@ func (m *mux) load(thread, runID string) (run.Cursor, error) {
 	}
 	return m.store.Load(thread, runID)
 }
+
+// late implements source: a log ends with its terminal event.
+func (v *view) late(context.Context) (item, bool) { return item{}, false }
 
 // applied implements source: the caller has asked for the next event, or its loop came to its end.
 func (v *view) applied(it item) error {

@@ -144,15 +144,15 @@ func TestDialTimeoutNamesTheURL(t *testing.T) {
 // TestDialBadURL: a URL that is none says what is wrong, and what may be secret of it stays unsaid.
 func TestDialBadURL(t *testing.T) {
 	for rawURL, want := range map[string]string{
-		"ws://me:se cret@a.example/":               "is not a valid URL",
-		"ws://me:secret/@a.example/":               "is not a valid URL",
-		"ws://me:secret@a.example:8o/":             "is not a valid URL",
-		"ws://me:secret@a.example/%zz":             "is not a valid URL",
-		"ws://a.example/?token=secret\n":           "is not a valid URL",
-		"http://me:secret@a.example/?token=secret": `scheme "http"`,
-		"localhost:8080/ws":                        `scheme "localhost"`,
-		"/ws?token=secret":                         `scheme ""`,
-		"ws:///ws?token=secret":                    "has no host",
+		"ws://me:se cret@a.example/":              "is not a valid URL",
+		"ws://me:secret/@a.example/":              "is not a valid URL",
+		"ws://me:secret@a.example:8o/":            "is not a valid URL",
+		"ws://me:secret@a.example/%zz":            "is not a valid URL",
+		"ws://a.example/?token=secret\n":          "is not a valid URL",
+		"ftp://me:secret@a.example/?token=secret": `scheme "ftp"`,
+		"localhost:8080/ws":                       `scheme "localhost"`,
+		"/ws?token=secret":                        `scheme ""`,
+		"ws:///ws?token=secret":                   "has no host",
 	} {
 		_, err := agloop.Dial(t.Context(), rawURL, agloop.ClientConfig{})
 		_, atOnce := agloop.NewTransport(agloop.TransportConfig{URLs: []string{rawURL}})

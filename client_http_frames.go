@@ -10,7 +10,6 @@ import (
 
 	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/bufpool"
-	"github.com/agloop/agloop/codec/event"
 	"github.com/agloop/agloop/codec/eventpb"
 	"github.com/agloop/agloop/codec/frame"
 	"github.com/tmaxmax/go-sse"
@@ -21,6 +20,7 @@ type frames interface {
 	// next returns the next event, which the caller releases, and the id that stands with it or before;
 	// a nil event is none. The error is io.ErrUnexpectedEOF at the end: the reader stops before it.
 	next() (event *bufpool.Buffer, id string, err error)
+	body() io.Closer
 	close()
 }
 
@@ -29,7 +29,7 @@ var errLargeEvent = &frame.ProtocolError{Code: CloseTooBig, Reason: "an event is
 
 // sseFrames reads Server-Sent Events.
 type sseFrames struct {
-	body io.Closer
+	from io.Closer
 	pull func() (sse.Event, error, bool)
 	stop func()
 }
@@ -61,12 +61,14 @@ func (f *sseFrames) next() (*bufpool.Buffer, string, error) {
 
 func (f *sseFrames) close() {
 	f.stop()
-	_ = f.body.Close()
+	_ = f.from.Close()
 }
+
+func (f *sseFrames) body() io.Closer { return f.from }
 
 // protoFrames reads events in protobuf, each behind its length.
 type protoFrames struct {
-	body io.Closer
+	from io.Closer
 	r    *bufio.Reader
 	most int // bytes of an event
 }
@@ -92,17 +94,19 @@ func (f *protoFrames) next() (*bufpool.Buffer, string, error) {
 	return b, "", nil
 }
 
-func (f *protoFrames) close() { _ = f.body.Close() }
+func (f *protoFrames) close() { _ = f.from.Close() }
+
+func (f *protoFrames) body() io.Closer { return f.from }
 
 // httpDecoder decodes what a response has, whichever framing the server has chosen.
 type httpDecoder struct {
 	run   *httpRun
-	text  *event.Decoder
+	text  decoder
 	proto *eventpb.Decoder
 }
 
 // DecodeEvent implements decoder.
-func (d httpDecoder) DecodeEvent(data []byte) (agui.Event, []event.Note, error) {
+func (d httpDecoder) DecodeEvent(data []byte) (agui.Event, []Note, error) {
 	if _, proto := d.run.response.frames.(*protoFrames); proto {
 		return d.proto.DecodeEvent(data)
 	}

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/agloop/agloop/agui"
-	"github.com/agloop/agloop/codec/event"
 	"github.com/agloop/agloop/codec/eventpb"
 	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/run"
@@ -70,7 +69,8 @@ func (r *httpRun) deliver(ctx context.Context, yield func(agui.Event, error) boo
 			r.response.close()
 		}
 	}()
-	s := &stream{decoder: httpDecoder{r, new(event.Decoder), new(eventpb.Decoder)}, counts: &c.counts, joined: r.at.Offset > 0}
+	s := c.newStream(r.thread, r.id)
+	s.decoder, s.joined = httpDecoder{r, s.decoder, new(eventpb.Decoder)}, r.at.Offset > 0
 	err := s.read(ctx, r, yield)
 	if s.done() {
 		c.mux.ended(r.thread, r.id)
@@ -115,6 +115,24 @@ func (r *httpRun) next(ctx context.Context) (item, error) {
 		}
 		if err := r.pause(ctx, err, 0); err != nil {
 			return item{}, err
+		}
+	}
+}
+
+// lateWithin is how long a response may go on behind RUN_FINISHED.
+const lateWithin = time.Second
+
+// late implements source: a log ends with its terminal event, and the response of another server when
+// that has nothing more to say.
+func (r *httpRun) late(context.Context) (it item, ok bool) {
+	if r.response == nil || r.at.Offset > 0 {
+		return it, false
+	}
+	timer := time.AfterFunc(lateWithin, func() { _ = r.response.body().Close() })
+	defer timer.Stop()
+	for {
+		if it, ok, err := r.read(); ok || err != nil {
+			return it, ok
 		}
 	}
 }

@@ -95,5 +95,12 @@ func (b *inbox) next(ctx context.Context) (item, error) {
 	}
 }
 
+// late implements source: on a wire that goes on, what is there already.
+func (b *inbox) late(context.Context) (item, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.pending.pop()
+}
+
 // applied implements source: on the bare wire nothing has a cursor.
 func (b *inbox) applied(item) error { return nil }

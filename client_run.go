@@ -11,8 +11,9 @@ import (
 )
 
 // Run sends in and yields the events of the run, decoded, chunks expanded, order verified, up to
-// its terminal event: RUN_FINISHED, or RUN_ERROR, which is an event and no error. Events of unknown
-// type are left out and counted, see Stats. A character that was cut in two halves of a surrogate
+// its terminal event: RUN_FINISHED, or RUN_ERROR, which is an event and no error. On a bare wire a
+// RUN_ERROR that has come behind RUN_FINISHED by then follows it: the run has failed. Events of
+// unknown type are left out and counted, see Stats. A character that was cut in two halves of a surrogate
 // pair comes whole, with the later delta. The events belong to the caller.
 //
 // On agloop.v1 any number of runs go on at once. A run survives its connection: the client dials
@@ -66,7 +67,7 @@ func (c *Client) runResumable(ctx context.Context, in *agui.RunAgentInput, raw [
 		yield(nil, err)
 		return
 	}
-	v.deliver(ctx, c.newDecoder(), &c.counts, yield)
+	v.deliver(ctx, c.newStream(in.ThreadID, in.RunID), yield)
 }
 
 // newRun is the view of a run that is to be started, or of one that was seen before.
@@ -101,14 +102,14 @@ func (c *Client) runBare(ctx context.Context, in *agui.RunAgentInput, raw []byte
 	}
 	k.inbox.begin()
 	k.conn.SendNow(Text, raw) // dropped on a closed connection: the inbox knows why
-	if err := c.readBare(ctx, k, yield); err != nil && !errors.Is(err, errCallerLeft) {
+	if err := c.readBare(ctx, k, in, yield); err != nil && !errors.Is(err, errCallerLeft) {
 		yield(nil, err)
 	}
 }
 
 // readBare yields the events of the run whose input was sent, and closes the connection unless that
 // comes to its terminal event.
-func (c *Client) readBare(ctx context.Context, k *connection, yield func(agui.Event, error) bool) (err error) {
+func (c *Client) readBare(ctx context.Context, k *connection, in *agui.RunAgentInput, yield func(agui.Event, error) bool) (err error) {
 	err = errCallerLeft // if yield panics
 	defer func() {
 		if err != nil {
@@ -117,13 +118,22 @@ func (c *Client) readBare(ctx context.Context, k *connection, yield func(agui.Ev
 		}
 		k.inbox.end(err != nil)
 	}()
-	stream := stream{counts: &c.counts, decoder: c.newDecoder()}
-	return stream.read(ctx, k.inbox, yield)
+	return c.newStream(in.ThreadID, in.RunID).read(ctx, k.inbox, yield)
 }
 
-// newDecoder returns a decoder for a stream of events.
-func (c *Client) newDecoder() *event.Decoder {
-	return &event.Decoder{Limits: eventLimits(&c.cfg.Limits)}
+// newStream returns the pipeline of a run.
+func (c *Client) newStream(thread, run string) *stream {
+	return &stream{
+		decoder: &event.Decoder{Limits: eventLimits(&c.cfg.Limits)}, counts: &c.counts, told: c.cfg.tellNotes(thread, run),
+	}
+}
+
+// tellNotes tells the hook of notes of a run's events; nil when there is none.
+func (cfg *ClientConfig) tellNotes(thread, run string) func([]Note) {
+	if cfg.OnNotes == nil {
+		return nil
+	}
+	return func(notes []Note) { cfg.OnNotes(thread, run, notes) }
 }
 
 // encodeInput is the message that begins a run.

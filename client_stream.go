@@ -15,6 +15,8 @@ type source interface {
 	next(ctx context.Context) (item, error)
 	// applied says that the caller has done with all events of a frame.
 	applied(it item) error
+	// late returns what follows RUN_FINISHED, if there is something.
+	late(ctx context.Context) (it item, ok bool)
 }
 
 // stream is the pipeline from frames to events of one run.
@@ -22,6 +24,7 @@ type stream struct {
 	// Immutable.
 	decoder decoder
 	counts  *streamCounts
+	told    func([]Note) // nil: nobody is
 	// joined says that the run had begun before: what was open is not known, so the order cannot be
 	// checked, and a chunk that continues an item comes as it is.
 	joined bool
@@ -36,7 +39,7 @@ type stream struct {
 
 // decoder makes events of frames, see event.Decoder.
 type decoder interface {
-	DecodeEvent(data []byte) (agui.Event, []event.Note, error)
+	DecodeEvent(data []byte) (agui.Event, []Note, error)
 }
 
 // streamCounts count what the streams of a client left out. Any goroutine.
@@ -45,18 +48,42 @@ type streamCounts struct{ unknown, stripped atomic.Uint64 }
 // errCallerLeft says that the caller left the loop before the terminal event.
 var errCallerLeft = errors.New("caller left the run")
 
-// read yields the events of a source until the terminal one.
+// read yields the events of a source until the terminal one, and a RUN_ERROR behind that.
 func (s *stream) read(ctx context.Context, src source, yield func(agui.Event, error) bool) error {
 	for !s.done() {
 		it, err := src.next(ctx)
 		if err != nil {
 			return err
 		}
-		if err := s.yield(src, it, yield); err != nil && (err != errCallerLeft || !s.done()) {
+		if err := s.yield(src, it, yield); err != nil {
+			if err == errCallerLeft && s.done() {
+				return nil
+			}
 			return err
 		}
 	}
+	s.readLate(ctx, src, yield)
 	return nil
+}
+
+// readLate yields a RUN_ERROR that comes behind RUN_FINISHED: the run has failed after all. Anything
+// else there belongs to nobody.
+func (s *stream) readLate(ctx context.Context, src source, yield func(agui.Event, error) bool) {
+	if s.joined || s.order.Failed() {
+		return
+	}
+	it, ok := src.late(ctx)
+	if !ok {
+		return
+	}
+	err := s.decode(it.frame.B)
+	it.frame.Release()
+	if err != nil || len(s.events) != 1 || s.events[0].Type() != agui.EventTypeRunError {
+		return
+	}
+	if s.order.Check(s.events[0]) == nil {
+		yield(s.events[0], nil)
+	}
 }
 
 // yield yields the events of one frame, and then says that they were applied.
@@ -98,11 +125,14 @@ func (s *stream) decode(frame []byte) (err error) {
 	ev, notes, err := s.decoder.DecodeEvent(frame)
 	for _, n := range notes {
 		switch n.Kind {
-		case event.NoteDropped:
+		case NoteDropped:
 			s.counts.unknown.Add(1)
-		case event.NoteStripped:
-			s.counts.stripped.Add(1)
+		case NoteStripped:
+			s.counts.stripped.Add(uint64(n.Times()))
 		}
+	}
+	if len(notes) > 0 && s.told != nil {
+		s.told(notes)
 	}
 	if err != nil || ev == nil {
 		return err

@@ -35,9 +35,9 @@ func (s *Server) SetDecodeBudget(budget func() int64) { s.decoding.budget = budg
 // OnDecode has hook called around the decoding of each input. Before Serve.
 func (s *Server) OnDecode(hook func(raw []byte, decode func())) {
 	decode := s.decode
-	s.decode = func(raw []byte) (input *agui.RunAgentInput, err error) {
-		hook(raw, func() { input, err = decode(raw) })
-		return input, err
+	s.decode = func(raw []byte) (input *agui.RunAgentInput, notes []Note, err error) {
+		hook(raw, func() { input, notes, err = decode(raw) })
+		return input, notes, err
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/auth"
+	"github.com/agloop/agloop/codec/event"
 	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/metrics"
@@ -45,6 +46,9 @@ type (
 	Quotas      = loop.Quotas
 	Refusals    = metrics.Refusals
 
+	Note     = event.Note
+	NoteKind = event.NoteKind
+
 	Opcode    = frame.Opcode
 	CloseCode = frame.CloseCode
 
@@ -61,6 +65,11 @@ const (
 	Sent         = loop.Sent
 	Backpressure = loop.Backpressure
 	Dropped      = loop.Dropped
+
+	NoteDropped    = event.NoteDropped
+	NoteStripped   = event.NoteStripped
+	NoteTranslated = event.NoteTranslated
+	NoteWarned     = event.NoteWarned
 
 	CloseNormal         = frame.CloseNormal
 	CloseGoingAway      = frame.CloseGoingAway

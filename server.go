@@ -42,6 +42,9 @@ type ServerConfig struct {
 	// mounted server takes every POST, and GET and DELETE below HTTPPath or where the pattern of the mux
 	// has {thread} and {run}.
 	HTTPPath string
+	// Capabilities are what GET of HTTPPath/capabilities says the agent can do. Its Transport, unless it
+	// is set, is what the server has: streaming, websocket, httpBinary and resumable. nil is that alone.
+	Capabilities *agui.AgentCapabilities
 	// AgentCore serves the contract of Amazon Bedrock AgentCore on the server's own listeners: POST of
 	// /invocations is one of HTTPPath, the WebSocket is at /ws, which Path must be, and GET of /ping
 	// says "Healthy", or "HealthyBusy" while runs are active, and since when. It asks for port 8080.
@@ -145,7 +148,7 @@ type Server struct {
 	cfg        ServerConfig // limits and rates with their defaults
 	configErr  error        // what is wrong with the config; nil if nothing is
 	log        *slog.Logger
-	decode     func(raw []byte) (*agui.RunAgentInput, error)
+	decode     func(raw []byte) (*agui.RunAgentInput, []Note, error)
 	startLoops func(loops int) error // the engine's Start
 
 	controlTime time.Duration // how long one control may take
@@ -312,7 +315,7 @@ func (c ServerConfig) parse() (_ ServerConfig, err error) {
 		return c, &ConfigError{Field: "Handler", Reason: "excludes Agent"}
 	case c.Handler != nil && !reflect.ValueOf(c.Runs).IsZero():
 		return c, &ConfigError{Field: "Runs", Reason: "needs an Agent: a Handler has no runs"}
-	case c.Handler != nil && (c.Hooks.RunStarted != nil || c.Hooks.RunEnded != nil):
+	case c.Handler != nil && (c.Hooks.InputNoted != nil || c.Hooks.RunStarted != nil || c.Hooks.RunEnded != nil):
 		return c, &ConfigError{Field: "Hooks", Reason: "RunStarted and RunEnded need an Agent: a Handler has no runs"}
 	case c.Path != AnyPath && c.Path[0] != '/':
 		return c, &ConfigError{Field: "Path", Reason: `must begin with "/"`}

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/auth"
 	"github.com/agloop/agloop/codec/control"
 	"github.com/agloop/agloop/loop"
@@ -317,7 +318,21 @@ type asker struct {
 
 // tellCapabilities tells what the agent can do.
 func (v *visit) tellCapabilities(RunKey) {
+	var c agui.AgentCapabilities
+	if own := v.srv.cfg.Capabilities; own != nil {
+		c = *own
+	}
+	if c.Transport == nil {
+		yes := new(true)
+		c.Transport = &agui.TransportCapabilities{Streaming: yes, Websocket: yes, HTTPBinary: yes, Resumable: yes}
+	}
+	body, err := json.Marshal(&c)
+	if err != nil { // of JSON that the host has put there
+		v.srv.log.Error("agloop: ServerConfig.Capabilities cannot be encoded", "err", err)
+		v.fail(&httpProblem{status: http.StatusInternalServerError, Code: run.CodeInternal, Message: "the server failed"})
+		return
+	}
 	v.began = true
 	v.w.Header().Set("Content-Type", typeJSON)
-	_, _ = v.w.Write([]byte(`{"transport":{"streaming":true,"websocket":true,"resumable":true}}` + "\n"))
+	_, _ = v.w.Write(append(body, '\n'))
 }

@@ -27,7 +27,8 @@ func (v *visit) start(RunKey) {
 	if !ok {
 		return
 	}
-	input, refused := v.srv.parseInput(v.r.Context(), raw, v.srv.door.RunsOf(v.info.Remote.Addr()))
+	input, notes, refused := v.srv.parseInput(v.r.Context(), raw, v.srv.door.RunsOf(v.info.Remote.Addr()))
+	v.srv.tellNotesOf(v, v.info, input, notes)
 	if input == nil {
 		v.refuse(refused)
 		return

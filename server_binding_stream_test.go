@@ -337,3 +337,24 @@ func TestAgentCore(t *testing.T) {
 	}
 	testkit.Await(t, "it is not busy", func() bool { return health() == "Healthy" })
 }
+
+// TestCapabilities: what the host says of its agent, and what the server is.
+func TestCapabilities(t *testing.T) {
+	ask := func(cfg agloop.ServerConfig) (got map[string]map[string]any) {
+		cfg.Agent = hello
+		_, addr := serve(t, cfg)
+		res := newSSE(t, addr).do("GET", "/capabilities", "")
+		if err := json.NewDecoder(res.Body).Decode(&got); err != nil || res.StatusCode != 200 || res.Header.Get("Content-Type") != "application/json" {
+			t.Errorf("%s %v %v", res.Status, res.Header, err)
+		}
+		return got
+	}
+	transport := map[string]any{"streaming": true, "websocket": true, "httpBinary": true, "resumable": true}
+	if got := ask(agloop.ServerConfig{}); fmt.Sprint(got["transport"]) != fmt.Sprint(transport) || len(got) != 1 {
+		t.Errorf("%v", got)
+	}
+	named := &agui.AgentCapabilities{Identity: &agui.IdentityCapabilities{Name: new("Ann")}}
+	if got := ask(agloop.ServerConfig{Capabilities: named}); got["identity"]["name"] != "Ann" || len(got["transport"]) != 4 || named.Transport != nil {
+		t.Errorf("%v", got)
+	}
+}

@@ -40,7 +40,8 @@ func (s *controlSession) rejectStart(ctx context.Context, ref string, refused re
 
 // start begins a run, or attaches to the one that there is of that name and input. Rules R15 to R19.
 func (s *controlSession) start(ctx context.Context, ref string, raw []byte) {
-	input, refused := s.srv.parseInput(ctx, raw, s.startRate)
+	input, notes, refused := s.srv.parseInput(ctx, raw, s.startRate)
+	s.srv.tellNotes(s.conn, input, notes)
 	if input == nil {
 		s.rejectStart(ctx, ref, refused)
 		return

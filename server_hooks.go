@@ -22,6 +22,12 @@ type Hooks struct {
 	// Disconnected is told of the end of each connection of which Connected was told, or would have
 	// been. The *CloseError is never nil. Shutdown waits for it.
 	Disconnected func(ConnInfo, *CloseError)
+	// InputNoted is told of an input with parts that were left out, translated or unusual: those
+	// that the client's version of AG-UI has and this one has not, above all. It is told before the
+	// run starts, or is refused; the key names that, its Scope is the principal's Key. At most 16
+	// notes have a place, and what they say is logged as well. The client is answered when it
+	// returns. The notes are the hook's.
+	InputNoted func(ConnInfo, RunKey, []Note)
 	// RunStarted is told of a run, in its goroutine, before the agent is called.
 	RunStarted func(RunInfo)
 	// RunEnded is told there of the end of each run of which RunStarted was told, or would have
@@ -80,12 +86,12 @@ type hookCalls struct {
 
 	// Any goroutine, under mu.
 	mu      sync.Mutex
-	waiting map[peerConn][]func() // the calls that come after the one that goes on
-	idle    chan struct{}         // closed when there are none; nil while nobody waits for it
+	waiting map[any][]func() // the calls that come after the one that goes on
+	idle    chan struct{}    // closed when there are none; nil while nobody waits for it
 }
 
 // call has f called after the others of c.
-func (h *hookCalls) call(c peerConn, f func()) {
+func (h *hookCalls) call(c any, f func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if calls, busy := h.waiting[c]; busy {
@@ -93,14 +99,24 @@ func (h *hookCalls) call(c peerConn, f func()) {
 		return
 	}
 	if h.waiting == nil {
-		h.waiting = make(map[peerConn][]func())
+		h.waiting = make(map[any][]func())
 	}
 	h.waiting[c] = nil
 	go h.run(c, f)
 }
 
+// do is call that returns after f.
+func (h *hookCalls) do(c any, f func()) {
+	done := make(chan struct{})
+	h.call(c, func() {
+		defer close(done)
+		f()
+	})
+	<-done
+}
+
 // run makes one call of c after another, from f on.
-func (h *hookCalls) run(c peerConn, f func()) {
+func (h *hookCalls) run(c any, f func()) {
 	returned := false
 	defer func() {
 		if !returned { // runtime.Goexit ends this goroutine, so another one goes on
@@ -117,7 +133,7 @@ func (h *hookCalls) run(c peerConn, f func()) {
 }
 
 // next is the next call of c, nil when there is none.
-func (h *hookCalls) next(c peerConn) func() {
+func (h *hookCalls) next(c any) func() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	calls := h.waiting[c]

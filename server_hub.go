@@ -132,7 +132,7 @@ func (s *Server) ownInput(key RunKey, input *agui.RunAgentInput) (*agui.RunAgent
 	if err != nil {
 		return nil, nil, err
 	}
-	own, err := s.decodeBytes(raw)
+	own, _, err := s.decodeBytes(raw) // the host knows what it has made
 	return own, raw, err
 }
 

@@ -213,7 +213,8 @@ func (s *session) handleInput(ctx context.Context, raw *bufpool.Buffer) {
 	if s.principal.Key != "" {
 		hash = hashInput(raw.B)
 	}
-	input, refused := s.parseInput(ctx, raw)
+	input, notes, refused := s.parseInput(ctx, raw)
+	s.srv.tellNotes(s.conn, input, notes)
 	switch {
 	case input == nil:
 	case s.principal.Key != "":

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 
 	"github.com/agloop/agloop/agui"
@@ -23,48 +24,86 @@ type refusal struct {
 	field         string // the member of the input that is wrong; "" for none
 }
 
-// parseInput decodes an input, releases raw, and checks the limits of inputs. It returns an input
-// or why it is refused; neither when it closes the connection.
-func (s *session) parseInput(ctx context.Context, raw *bufpool.Buffer) (*agui.RunAgentInput, refusal) {
+// parseInput decodes an input, releases raw, and checks the limits of inputs. It returns an input,
+// with notes, or why it is refused; neither when it closes the connection.
+func (s *session) parseInput(ctx context.Context, raw *bufpool.Buffer) (*agui.RunAgentInput, []Note, refusal) {
 	defer s.releaseInput(raw)
-	input, refused := s.srv.parseInput(ctx, raw.B, s.startRate)
+	input, notes, refused := s.srv.parseInput(ctx, raw.B, s.startRate)
 	if refused == notJSON {
 		s.conn.Close(frame.CloseUnsupported, "input is not JSON")
-		return nil, refusal{}
+		return nil, nil, refusal{}
 	}
-	return input, refused
+	return input, notes, refused
 }
 
 // notJSON says that an input is none.
 var notJSON = refusal{code: run.CodeBadInput, message: "input is not JSON"}
 
-// parseInput decodes an input and checks the limits of inputs. It returns an input or why it is
-// refused.
-func (srv *Server) parseInput(ctx context.Context, raw []byte, rate *loop.Bucket) (*agui.RunAgentInput, refusal) {
-	input, isJSON, err := srv.decodeInput(ctx, raw)
+// parseInput decodes an input and checks the limits of inputs. It returns an input, with notes of what
+// it does not have any more, or why it is refused.
+func (srv *Server) parseInput(ctx context.Context, raw []byte, rate *loop.Bucket) (*agui.RunAgentInput, []Note, refusal) {
+	input, notes, isJSON, err := srv.decodeInput(ctx, raw)
 	limits := &srv.cfg.Limits
 	switch {
 	case ctx.Err() != nil: // the server shuts down, or nobody is there to be told
-		return nil, refusal{code: run.CodeShutdown, message: shuttingDown}
+		return nil, nil, refusal{code: run.CodeShutdown, message: shuttingDown}
 	case !isJSON:
-		return nil, notJSON
+		return nil, nil, notJSON
 	case err != nil:
 		refused := refusal{code: run.CodeBadInput, message: err.Error()}
 		if wrong, ok := errors.AsType[*FieldError](err); ok {
 			refused.field = wrong.Field
 		}
-		return nil, refused
+		return nil, nil, refused
 	case len(input.Messages) > limits.MaxInputMessages:
-		return nil, refusal{run.CodeTooLarge, fmt.Sprintf("input has %d messages, at most %d are taken",
+		return nil, nil, refusal{run.CodeTooLarge, fmt.Sprintf("input has %d messages, at most %d are taken",
 			len(input.Messages), limits.MaxInputMessages), "messages"}
 	case len(input.Tools) > limits.MaxInputTools:
-		return nil, refusal{run.CodeTooLarge, fmt.Sprintf("input has %d tools, at most %d are taken",
+		return nil, nil, refusal{run.CodeTooLarge, fmt.Sprintf("input has %d tools, at most %d are taken",
 			len(input.Tools), limits.MaxInputTools), "tools"}
 	case !rate.Allow():
 		srv.door.RunRefused()
-		return nil, refusal{code: run.CodeRate, message: "too many runs in a short time"}
+		return nil, nil, refusal{code: run.CodeRate, message: "too many runs in a short time"}
 	}
-	return input, refusal{}
+	return input, notes, refusal{}
+}
+
+// tellNotes logs what was noted of an input that came over c, and tells the hook. Inlined, it would
+// take room on the stacks of all runs.
+//
+//go:noinline
+func (srv *Server) tellNotes(c *Conn, input *agui.RunAgentInput, notes []Note) {
+	if len(notes) == 0 {
+		return
+	}
+	info := ConnInfo{ID: c.ID()}
+	if known := loop.InfoOf(c); known != nil {
+		info = *known
+	}
+	srv.tellNotesOf(c, info, input, notes)
+}
+
+// tellNotesOf is tellNotes for what came over something else, behind whose other hooks this one is told.
+func (srv *Server) tellNotesOf(c any, info ConnInfo, input *agui.RunAgentInput, notes []Note) {
+	if len(notes) == 0 {
+		return
+	}
+	key := RunKey{Scope: info.Principal.Key, Thread: input.ThreadID, Run: input.RunID}
+	srv.logNotes(info, key, notes)
+	if hook := srv.cfg.Hooks.InputNoted; hook != nil {
+		srv.hooks.do(c, func() { hook(info, key, notes) })
+	}
+}
+
+// logNotes logs what was noted of an input.
+func (srv *Server) logNotes(info ConnInfo, key RunKey, notes []Note) {
+	texts := make([]string, len(notes))
+	for i, n := range notes {
+		texts[i] = n.String()
+	}
+	srv.log.LogAttrs(context.Background(), slog.LevelWarn, "agloop: an input is not all of this version of AG-UI",
+		slog.String("thread", key.Thread), slog.String("run", key.Run), slog.String("principal", key.Scope),
+		slog.Any("remote", info.Remote), slog.Any("notes", texts))
 }
 
 // tooLarge refuses an input of too many bytes.
@@ -73,14 +112,14 @@ func (srv *Server) tooLarge() refusal {
 }
 
 // decodeInput decodes raw. It waits until there is memory for that, or ctx ends.
-func (srv *Server) decodeInput(ctx context.Context, raw []byte) (input *agui.RunAgentInput, isJSON bool, err error) {
+func (srv *Server) decodeInput(ctx context.Context, raw []byte) (input *agui.RunAgentInput, notes []Note, isJSON bool, err error) {
 	done, err := srv.decoding.acquire(ctx, len(raw))
 	if err != nil {
-		return nil, false, err
+		return nil, nil, false, err
 	}
 	defer done()
-	input, err = srv.decode(raw)
-	return input, err == nil || json.Valid(raw), err
+	input, notes, err = srv.decode(raw)
+	return input, notes, err == nil || json.Valid(raw), err
 }
 
 // eventLimits are what l, which has its defaults, says of an event or an input by itself.
@@ -88,19 +127,19 @@ func eventLimits(l *Limits) event.Limits {
 	return event.Limits{PatchOps: l.MaxPatchOps, Depth: l.MaxDepth, ID: l.MaxID}
 }
 
-func (srv *Server) decodeBytes(raw []byte) (*agui.RunAgentInput, error) {
+func (srv *Server) decodeBytes(raw []byte) (*agui.RunAgentInput, []Note, error) {
 	limits := eventLimits(&srv.cfg.Limits)
-	input, _, err := limits.DecodeRunAgentInput(raw)
+	input, notes, err := limits.DecodeRunAgentInput(raw)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := limits.CheckInputIDs(input); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if _, err := agui.CheckProtocolVersion(input.ProtocolVersion); err != nil {
-		return nil, &FieldError{Event: "RunAgentInput", Field: "protocolVersion", Reason: err.Error()}
+		return nil, nil, &FieldError{Event: "RunAgentInput", Field: "protocolVersion", Reason: err.Error()}
 	}
-	return input, nil
+	return input, notes, nil
 }
 
 // decodeCost is what decoding an input may take while it goes on, as a multiple of its size.

@@ -210,7 +210,7 @@ func TestAuthorize(t *testing.T) {
 
 func TestDialErrors(t *testing.T) {
 	for _, url := range []string{
-		"http://127.0.0.1/",
+		"ftp://127.0.0.1/",
 		"ws:///path",
 		"://",
 		"ws://127.0.0.1:1/", // nobody listens there

@@ -54,14 +54,14 @@ func (t *Transport) readRun(
 			t.dispatch(l, ev)
 			return yield(ev, err)
 		}
+		stream := &stream{counts: &t.streams, decoder: serializer, told: t.cfg.Client.tellNotes(in.ThreadID, in.RunID)}
 		if l.bare.Load() {
-			stream := stream{counts: &t.streams, decoder: serializer}
 			err = stream.read(ctx, l.inbox, each)
 			return
 		}
 		var v *view
 		if v, err = l.slot.mux.newRun(in, raw); err == nil {
-			err = v.read(ctx, serializer, &t.streams, each)
+			err = v.read(ctx, stream, each)
 		}
 	})
 	return err

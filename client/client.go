@@ -38,6 +38,19 @@ const (
 	ConnClosed       = agloop.ConnClosed
 )
 
+// Notes of what was left out, translated or unusual, in an event.
+type (
+	Note     = agloop.Note
+	NoteKind = agloop.NoteKind
+)
+
+const (
+	NoteDropped    = agloop.NoteDropped
+	NoteStripped   = agloop.NoteStripped
+	NoteTranslated = agloop.NoteTranslated
+	NoteWarned     = agloop.NoteWarned
+)
+
 // A handler of messages as bytes, and its connection.
 type (
 	Handler    = agloop.Handler

@@ -435,3 +435,28 @@ test("a bare server may send anything, and is asked for no run that there was", 
   assert.deepEqual(conn.frames, []);
   await joined;
 });
+
+test("a RUN_ERROR behind RUN_FINISHED of a bare run counts, and nothing else there does", async (t) => {
+  const late = { type: "RUN_ERROR", message: "late" };
+  for (const { behind, want } of [
+    { behind: [late], want: ["RUN_STARTED", "RUN_FINISHED", "RUN_ERROR"] },
+    { behind: [late, late], want: ["RUN_STARTED", "RUN_FINISHED", "RUN_ERROR"] },
+    { behind: [{ type: "RAW", event: 1 }, late], want: ["RUN_STARTED", "RUN_FINISHED"] },
+    { behind: [7], want: ["RUN_STARTED", "RUN_FINISHED"] },
+    { behind: [], want: ["RUN_STARTED", "RUN_FINISHED"] },
+  ]) {
+    const server = await fake(t, { knows: false });
+    const a = agent(t, "", { connection: connection(t, server.ws, { bare: true }), threadId: "t" });
+    const events = [];
+    const run = a.runAgent({ runId: "r" }, { onEvent: ({ event }) => void events.push(event.type) });
+    const conn = await server.next();
+    await conn.frame();
+    const tcp = conn.socket._socket; // all in one segment, so that it comes in one piece
+    tcp.cork();
+    conn.send(started, finished, ...behind);
+    tcp.uncork();
+    await within(5_000, "the end", run);
+    assert.deepEqual(events, want);
+    assert.equal(await conn.closed, 1000);
+  }
+});

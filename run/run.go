@@ -175,7 +175,7 @@ func Do(ctx context.Context, input *agui.RunAgentInput, with *Setup) (err error)
 	info := with.info(input)
 	defer func() {
 		if with.Ended != nil {
-			with.Ended(RunEnd{*info, err, r.conversation()})
+			with.tellEnded(info, err, r)
 		}
 	}()
 	done := false
@@ -196,7 +196,7 @@ func Do(ctx context.Context, input *agui.RunAgentInput, with *Setup) (err error)
 		r.live.bind(r)
 	}
 	if with.Started != nil {
-		with.Started(*info)
+		with.tellStarted(info)
 	}
 	err = r.do(with.Agent)
 	done = true
@@ -232,6 +232,17 @@ func (r *Run) conversation() *agui.Thread {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.thread
+}
+
+// tellStarted and tellEnded have a stack of their own for what they tell: in Do it would take room for as
+// long as the agent runs.
+//
+//go:noinline
+func (with *Setup) tellStarted(info *RunInfo) { with.Started(*info) }
+
+//go:noinline
+func (with *Setup) tellEnded(info *RunInfo, err error, r *Run) {
+	with.Ended(RunEnd{*info, err, r.conversation()})
 }
 
 // info says what a run of input is, where somebody asks for that. It lies on the heap, since a run

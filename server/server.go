@@ -30,6 +30,19 @@ type (
 	Peer      = agloop.Peer
 )
 
+// Notes of what was left out, translated or unusual, in an input.
+type (
+	Note     = agloop.Note
+	NoteKind = agloop.NoteKind
+)
+
+const (
+	NoteDropped    = agloop.NoteDropped
+	NoteStripped   = agloop.NoteStripped
+	NoteTranslated = agloop.NoteTranslated
+	NoteWarned     = agloop.NoteWarned
+)
+
 // AnyPath as Config.Path upgrades requests for every path.
 const AnyPath = agloop.AnyPath
 

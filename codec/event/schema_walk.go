@@ -220,6 +220,9 @@ func (w *schemaWalk) unknown(o *schemaObject, name scanText, list *memberEdits) 
 	if len(plain) > 64 {
 		plain = strings.ToValidUTF8(plain[:64], "")
 	}
+	if plain == "" {
+		plain = `""` // a step without a name is an element
+	}
 	w.push(strings.Clone(plain), 0)
 	if w.strict {
 		return w.fatal("no such member here")

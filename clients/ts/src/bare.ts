@@ -8,12 +8,13 @@ import { isTerminal, type Sequence } from "./sequence.js";
  */
 export function runBare(socket: WebSocket, s: Sequence) {
   s.sentTo = "bare";
+  let finished = false; // RUN_FINISHED has come
   const finish = (error?: Error) => {
     socket.onmessage = socket.onclose = null;
     socket.close(1000);
     s.end(error);
   };
-  socket.onclose = ({ code }) => finish(s.truncated(`the connection ended with ${code}`));
+  socket.onclose = ({ code }) => finish(finished ? undefined : s.truncated(`the connection ended with ${code}`));
   socket.onmessage = ({ data }) => {
     if (s.over) return;
     let event: BaseEvent;
@@ -21,10 +22,15 @@ export function runBare(socket: WebSocket, s: Sequence) {
       event = JSON.parse(typeof data === "string" ? data : new TextDecoder().decode(data));
       if (!event.type) throw 0;
     } catch {
-      return finish(fault("what is no event"));
+      return finish(finished ? undefined : fault("what is no event"));
     }
+    if (finished && event.type !== "RUN_ERROR") return finish(); // it belongs to no run
     s.sink.event(event, { runId: s.runId, epoch: "", from: 0, to: 0, last: 0 });
-    if (isTerminal(event)) finish();
+    if (finished || event.type === "RUN_ERROR") finish();
+    else if (isTerminal(event)) {
+      finished = true;
+      setTimeout(finish); // a RUN_ERROR that has come as well says that the run failed after all
+    }
   };
   socket.send(s.input as string);
 }
