@@ -1,6 +1,7 @@
 package agloop_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -298,6 +299,50 @@ func TestManyStreams(t *testing.T) {
 	}
 	http.DefaultClient.CloseIdleConnections()
 	testkit.Await(t, "all slots are free", func() bool { return srv.Stats().Connections == 0 })
+}
+
+// TestStreamsOverTLS: also over HTTP/1.1, where the stream is on a loop.
+func TestStreamsOverTLS(t *testing.T) {
+	for _, major := range []int{1, 2} {
+		values := make(chan string)
+		srv, addr := serve(t, agloop.ServerConfig{Agent: steps(values), TLS: testkit.ServerTLS(t)})
+		client := https(t, major)
+		res, err := client.Post("https://"+addr+"/agui", "application/json", strings.NewReader(inputOf("r", 0)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &sseStream{t, res, bufio.NewReader(res.Body)}
+		if _, err := s.next(); err != nil || res.ProtoMajor != major {
+			t.Fatalf("%s, %v", res.Proto, err)
+		}
+		for range 100 { // as many records
+			values <- strings.Repeat("x", 1000)
+		}
+		close(values)
+		if events := s.rest(); len(events) != 101 || events[100].kind != "RUN_FINISHED" {
+			t.Errorf("%d events", len(events))
+		}
+		res.Body.Close()
+		client.CloseIdleConnections()
+		testkit.Await(t, "all slots are free", func() bool { return srv.Stats().Connections == 0 })
+	}
+}
+
+// TestStreamIsNoWebSocket: what a host sends to the connection of a stream does not get into that.
+func TestStreamIsNoWebSocket(t *testing.T) {
+	values, in := make(chan string), make(chan agloop.ConnID, 1)
+	srv, addr := serve(t, agloop.ServerConfig{Agent: steps(values), Hooks: agloop.Hooks{
+		Connected: func(info agloop.ConnInfo) { in <- info.ID },
+	}})
+	s := newSSE(t, addr).open("POST", "", inputOf("r", 0))
+	c := srv.Conn(testkit.Receive(t, "the connection", in))
+	if r := c.Send(agloop.Text, []byte("hello")); r != agloop.Dropped {
+		t.Errorf("%v", r)
+	}
+	close(values)
+	if got := kindsOf(s.rest()); got != "RUN_STARTED RUN_FINISHED" {
+		t.Errorf("got %s", got)
+	}
 }
 
 // TestAgentCore: the contract of Amazon Bedrock AgentCore.

@@ -109,7 +109,7 @@ func putFrame(b []byte, op frame.Opcode, payload []byte, masks *frame.Masks) []b
 }
 
 // Send queues one message; op is Text or Binary, others are dropped, and text must be valid UTF-8.
-// payload is copied; more than 1 GiB is dropped. Any goroutine may call; messages leave in the
+// payload is copied; more than 1 GiB is dropped, and so is all on a connection that carries a response of HTTP. Any goroutine may call; messages leave in the
 // order of the calls. While the handler of this connection runs, everything sent leaves in one
 // write when it returns; otherwise the batch window decides (see Limits).
 func (c *Conn) Send(op frame.Opcode, payload []byte) SendResult {
@@ -126,7 +126,7 @@ func (c *Conn) SendNow(op frame.Opcode, payload []byte) SendResult {
 }
 
 func (c *Conn) message(op frame.Opcode, payload []byte, u urgency) SendResult {
-	if op != frame.Text && op != frame.Binary || len(payload) > maxPayload {
+	if op != frame.Text && op != frame.Binary || len(payload) > maxPayload || c.marked(markResponse) {
 		return Dropped
 	}
 	return c.send(op, payload, u)
