@@ -50,7 +50,7 @@ func TestChain(t *testing.T) {
 		t.Error(got)
 	}
 	plain := run.AgentFunc(func(context.Context, *run.Run) error { return nil })
-	if run.Chain(plain).Run(nil, nil) != nil {
+	if run.Chain(plain).Run(t.Context(), nil) != nil {
 		t.Error("an agent without middleware is another one")
 	}
 }
@@ -109,7 +109,7 @@ func TestEventFilterIsCalledInOrder(t *testing.T) {
 	var seen []string // without a lock
 	watch := func(next run.Agent) run.Agent {
 		return run.AgentFunc(func(ctx context.Context, r *run.Run) error {
-			return next.Run(ctx, r.With(nil, func(ev agui.Event, emit func(agui.Event) error) error {
+			return next.Run(ctx, r.With(ctx, func(ev agui.Event, emit func(agui.Event) error) error {
 				seen = append(seen, string(ev.(*agui.Custom).Value))
 				return emit(ev)
 			}))
