@@ -18,8 +18,8 @@ type Emitter interface {
 // ErrStateNested is the error of a change of a [State] within a change of the same one.
 var ErrStateNested = errors.New("agloop: a State is changed within a change of it: make the change after Update has returned")
 
-// maxDeltaDepth is how deep a state may nest that is patched: readers take 64 levels, and a value in a
-// patch stands three deeper than it would alone.
+// maxDeltaDepth is how deep a state may nest whose values a patch holds: readers take 64 levels, and a
+// value in a patch stands three deeper than it would alone.
 const maxDeltaDepth = 61
 
 // State is the state that an agent shares with its client, as a Go value. Each change is sent when it
@@ -142,8 +142,12 @@ func (s *State[T]) send(raw []byte) error {
 	switch {
 	case len(ops) == 0:
 		return nil
-	case deltaHead+size < snapshotHead+len(raw) && max(jsonDepth(before), jsonDepth(raw)) <= maxDeltaDepth:
-		return s.to.Emit(&StateDelta{Delta: ops})
+	case deltaHead+size < snapshotHead+len(raw) && jsonDepth(raw) <= maxDeltaDepth:
+		if s.to.Emit(&StateDelta{Delta: ops}) == nil {
+			return nil
+		}
+		// Where patches have a closer limit than that of Diff, the snapshot may pass. A run that is
+		// over refuses both.
 	}
 	return s.to.Emit(&StateSnapshot{Snapshot: raw})
 }

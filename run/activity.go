@@ -2,6 +2,7 @@ package run
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/agloop/agloop/agui"
@@ -45,11 +46,15 @@ func (a *Activity) Set(content any) error {
 	if err != nil || ev == nil {
 		return err
 	}
-	if err := a.owner.emit(ev); err != nil {
-		return err
+	err = a.owner.emit(ev)
+	if _, refused := errors.AsType[*event.FieldError](err); refused && a.shown != nil {
+		// Where patches have a closer limit, the snapshot may pass.
+		err = a.owner.emit(&agui.ActivitySnapshot{MessageID: a.id, ActivityType: a.kind, Content: raw})
 	}
-	a.shown = raw
-	return nil
+	if err == nil {
+		a.shown = raw
+	}
+	return err
 }
 
 // change is the event that makes raw what is shown, nil for none.

@@ -11,8 +11,8 @@ import (
 
 // printRun runs an agent and prints what it sends behind RUN_STARTED. A host gives the agent to a server.
 func printRun(agent run.AgentFunc) {
-	s, err := do(agent)
-	if err != nil {
+	s, in := &sink{}, *input
+	if err := run.Do(context.Background(), &in, setup(agent, s)); err != nil {
 		fmt.Println("the run failed:", err)
 	}
 	for _, e := range s.events[1:] {
