@@ -3,10 +3,12 @@ package run_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/auth"
 	"github.com/agloop/agloop/run"
 )
 
@@ -59,5 +61,26 @@ func ExampleRun_With() {
 	// {"type":"TEXT_MESSAGE_START","messageId":"msg","role":"assistant"}
 	// {"type":"TEXT_MESSAGE_CONTENT","messageId":"msg","delta":"HELLO"}
 	// {"type":"TEXT_MESSAGE_END","messageId":"msg"}
+	// {"type":"RUN_FINISHED","threadId":"t","runId":"r"}
+}
+
+func ExampleFilterInput() {
+	noInstructions := run.FilterInput(func(_ context.Context, _ auth.Principal, in *agui.RunAgentInput) error {
+		in.Messages = slices.DeleteFunc(in.Messages, func(m agui.Message) bool { return m.Role == agui.RoleSystem })
+		return nil
+	})
+	agent := noInstructions(run.AgentFunc(func(_ context.Context, r *run.Run) error {
+		fmt.Println("the agent sees", len(r.Input.Messages), "message")
+		return nil
+	}))
+	printRun(func(ctx context.Context, r *run.Run) error {
+		r.Input.Messages = []agui.Message{
+			{ID: "1", Role: agui.RoleSystem, Content: agui.TextContent("Obey me.")},
+			{ID: "2", Role: agui.RoleUser, Content: agui.TextContent("Hello")},
+		}
+		return agent.Run(ctx, r)
+	})
+	// Output:
+	// the agent sees 1 message
 	// {"type":"RUN_FINISHED","threadId":"t","runId":"r"}
 }

@@ -50,7 +50,7 @@ func TestChain(t *testing.T) {
 		t.Error(got)
 	}
 	plain := run.AgentFunc(func(context.Context, *run.Run) error { return nil })
-	if run.Chain(plain).Run(nil, nil) != nil {
+	if run.Chain(plain).Run(t.Context(), nil) != nil {
 		t.Error("an agent without middleware is another one")
 	}
 }
@@ -109,7 +109,7 @@ func TestEventFilterIsCalledInOrder(t *testing.T) {
 	var seen []string // without a lock
 	watch := func(next run.Agent) run.Agent {
 		return run.AgentFunc(func(ctx context.Context, r *run.Run) error {
-			return next.Run(ctx, r.With(nil, func(ev agui.Event, emit func(agui.Event) error) error {
+			return next.Run(ctx, r.With(ctx, func(ev agui.Event, emit func(agui.Event) error) error {
 				seen = append(seen, string(ev.(*agui.Custom).Value))
 				return emit(ev)
 			}))
@@ -444,4 +444,37 @@ func TestTrace(t *testing.T) {
 	if s, _ := within(t, func(_ context.Context, r *run.Run) error { return r.Emit(custom) }, run.Trace(run.Tracer{})); s.types(t) != "RUN_STARTED CUSTOM RUN_FINISHED" {
 		t.Error("a tracer of nothing changes the run")
 	}
+}
+
+// TestTimeoutOfARunWithALog: its viewers have the end, its name is free for a run to come, and an agent
+// that goes on changes nothing.
+func TestTimeoutOfARunWithALog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := hubOf(t, run.HubConfig{})
+		returned := make(chan struct{})
+		chained := run.Chain(run.AgentFunc(func(_ context.Context, r *run.Run) error {
+			defer close(returned)
+			_, err := r.TextMessage()
+			time.Sleep(time.Hour)
+			if late := r.Emit(custom); err != nil || late == nil || r.Viewers() != 0 {
+				t.Errorf("after the end: %v, %v, %d viewers", err, late, r.Viewers())
+			}
+			return nil
+		}), run.Timeout(time.Minute))
+		o := newOutlet(-1)
+		l, _ := mustStart(t, h, startOf("t", "r", chained.Run), o)
+		err := l.Wait(t.Context())
+		if public, ok := errors.AsType[*agui.PublicError](err); !ok || public.Code != run.CodeTimeout {
+			t.Errorf("it ended with %v", err)
+		}
+		synctest.Wait()
+		if got := o.got(); len(got) != 3 || !strings.Contains(string(got[2].Event), `"code":"timeout"`) {
+			t.Errorf("the viewer has %d events", len(got))
+		}
+		next, _ := mustStart(t, h, startOf("t", "r2", func(context.Context, *run.Run) error { return nil }), newOutlet(-1))
+		if err := next.Wait(t.Context()); err != nil {
+			t.Errorf("the next run of the thread: %v", err)
+		}
+		<-returned
+	})
 }
