@@ -55,6 +55,7 @@ var floors = map[string]struct {
 
 	"cmd/agloop":   {5, ". server client codec/event agui metrics metrics/prom"},
 	"e2e/deflated": {5, "server"},
+	"e2e/judge":    {5, "agui codec/event"},
 	"e2e/proxied":  {5, "server"},
 	"e2e/reencode": {5, "codec/event"},
 	"e2e/reduce":   {5, "agui codec/event run memmon"},

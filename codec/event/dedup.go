@@ -16,7 +16,7 @@ const standsTwice = "a member stands twice"
 func (w *schemaWalk) again(data []byte) bool {
 	s := dedupScan{jsonScan: jsonScan{data: data, most: w.most}}
 	if uint64(len(data)) > math.MaxUint32 || !s.value() || !s.finish() {
-		if w.reason == standsTwice {
+		if w.reason == standsTwice || s.depth > s.most {
 			w.reason, w.path = s.reason, w.path[:0]
 		}
 		return false

@@ -178,7 +178,8 @@ func TestDecodeEventLimits(t *testing.T) {
 		{"65 levels", nest(64), "nested deeper than 64 levels"},
 		{"a million brackets", strings.Repeat("[", 1e6), "nested deeper than 64 levels"},
 		{"a million brackets inside", `{"type":"RAW","event":` + strings.Repeat("[", 1e6), "nested deeper than 64 levels"},
-		{"a million braces", strings.Repeat(`{"type":`, 1e6), "must be a string"},
+		{"a million braces", strings.Repeat(`{"type":`, 1e6), "nested deeper than 64 levels"},
+		{"65 levels behind another mistake", `{"type":"RAW","source":1,` + nest(64)[len(`{"type":"RAW",`):], "nested deeper than 64 levels"},
 		{"1024 operations", ops(1024), ""},
 		{"1025 operations", ops(1025), "more than 1024 elements"},
 	}
