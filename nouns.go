@@ -20,6 +20,10 @@ type (
 	Store       = run.Store
 	TextMessage = run.TextMessage
 	ToolCall    = run.ToolCall
+	Reasoning   = run.Reasoning
+	Step        = run.Step
+	Activity    = run.Activity
+	Subagent    = run.Subagent
 
 	Conn        = loop.Conn
 	ConnID      = loop.ID

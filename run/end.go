@@ -124,15 +124,20 @@ func (r *Run) failAgent(err error) (id string) {
 	if !ok || public == nil {
 		return r.failHidden("the agent failed", CodeAgent)
 	}
-	message, code := public.Message, public.Code
+	r.fail(publicText(public, "the agent failed"))
+	return ""
+}
+
+// publicText is what a client reads of an error, which is what is said where that has no message.
+func publicText(e *agui.PublicError, what string) (message, code string) {
+	message, code = toUTF8(e.Message), toUTF8(e.Code)
 	if message == "" {
-		message = "the agent failed"
+		message = what
 	}
 	if code == "" {
 		code = CodeAgent
 	}
-	r.fail(message, code)
-	return ""
+	return message, code
 }
 
 // finishWell ends a run whose agent has returned nil, unless something is open. Under mu.

@@ -7,21 +7,37 @@ import (
 	"github.com/agloop/agloop/agui"
 )
 
-// TextMessage is an assistant message that is being streamed. Use it from one goroutine at a time.
+// TextMessage is a message that is being streamed. Use it from one goroutine at a time.
 type TextMessage struct {
-	run   *Run
-	event agui.TextMessageContent
-	text  splitter
+	owner  owner
+	event  agui.TextMessageContent
+	text   splitter
+	closed bool
 }
 
 // TextMessage starts a message of the assistant: TEXT_MESSAGE_START with a fresh id. Errors as
 // Emit.
-func (r *Run) TextMessage() (*TextMessage, error) {
-	m := &TextMessage{run: r}
-	m.event.MessageID = newID("msg-")
-	if err := r.Emit(&agui.TextMessageStart{MessageID: m.event.MessageID, Role: agui.RoleAssistant}); err != nil {
+func (r *Run) TextMessage() (*TextMessage, error) { return r.StartTextMessage(agui.TextMessageStart{}) }
+
+// StartTextMessage is TextMessage for a message of another role, with a name or an id of the
+// agent's: it sends start. An empty MessageID is a fresh one, an absent Role is the assistant. Errors
+// as Emit.
+func (r *Run) StartTextMessage(start agui.TextMessageStart) (*TextMessage, error) {
+	return owner{run: r}.textMessage(start)
+}
+
+func (o owner) textMessage(start agui.TextMessageStart) (*TextMessage, error) {
+	if start.MessageID == "" {
+		start.MessageID = newID("msg-")
+	}
+	if start.Role == "" {
+		start.Role = agui.RoleAssistant
+	}
+	if err := o.emit(&start); err != nil {
 		return nil, err
 	}
+	m := &TextMessage{owner: owner{o.run, start.SubagentRunID}}
+	m.event.MessageID, m.event.SubagentRunID = start.MessageID, start.SubagentRunID
 	return m, nil
 }
 
@@ -34,57 +50,34 @@ func (m *TextMessage) Write(text string) error {
 	if m.event.Delta = m.text.complete(text); m.event.Delta == "" {
 		return nil
 	}
-	return m.run.Emit(&m.event)
+	return m.owner.run.Emit(&m.event)
 }
 
-// Close ends the message: TEXT_MESSAGE_END. Errors as Emit.
+// ToolCall starts a call of the named tool that belongs to the message, as Run.ToolCall does; the
+// message may be closed. Errors as Emit.
+func (m *TextMessage) ToolCall(name string) (*ToolCall, error) {
+	return m.owner.toolCall(agui.ToolCallStart{ToolCallName: name, ParentMessageID: new(m.ID())})
+}
+
+// Encrypt attaches a value to the message that only the provider can read:
+// REASONING_ENCRYPTED_VALUE. The message may be closed. Errors as Emit.
+func (m *TextMessage) Encrypt(value string) error {
+	return m.owner.encrypt(agui.EncryptedMessage, m.ID(), value)
+}
+
+// Close ends the message: TEXT_MESSAGE_END. Once it has, it does nothing. Errors as Emit.
 func (m *TextMessage) Close() error {
-	if m.event.Delta = m.text.flush(); m.event.Delta != "" {
-		if err := m.run.Emit(&m.event); err != nil {
-			return err
-		}
-	}
-	return m.run.Emit(&agui.TextMessageEnd{MessageID: m.event.MessageID})
-}
-
-// ToolCall is a call of a tool whose arguments are being streamed. Use it from one goroutine at a
-// time.
-type ToolCall struct {
-	run   *Run
-	event agui.ToolCallArgs
-	text  splitter
-}
-
-// ToolCall starts a call of the named tool: TOOL_CALL_START with a fresh id. Errors as Emit.
-func (r *Run) ToolCall(name string) (*ToolCall, error) {
-	c := &ToolCall{run: r}
-	c.event.ToolCallID = newID("call-")
-	if err := r.Emit(&agui.ToolCallStart{ToolCallID: c.event.ToolCallID, ToolCallName: name}); err != nil {
-		return nil, err
-	}
-	return c, nil
-}
-
-// ID is the call's id.
-func (c *ToolCall) ID() string { return c.event.ToolCallID }
-
-// Write sends the next piece of the arguments' JSON: TOOL_CALL_ARGS. Pieces are treated as those of
-// a TextMessage. Errors as Emit.
-func (c *ToolCall) Write(args string) error {
-	if c.event.Delta = c.text.complete(args); c.event.Delta == "" {
+	if m.closed {
 		return nil
 	}
-	return c.run.Emit(&c.event)
-}
-
-// Close ends the call: TOOL_CALL_END. Errors as Emit.
-func (c *ToolCall) Close() error {
-	if c.event.Delta = c.text.flush(); c.event.Delta != "" {
-		if err := c.run.Emit(&c.event); err != nil {
+	if m.event.Delta = m.text.flush(); m.event.Delta != "" {
+		if err := m.owner.run.Emit(&m.event); err != nil {
 			return err
 		}
 	}
-	return c.run.Emit(&agui.ToolCallEnd{ToolCallID: c.event.ToolCallID})
+	err := m.owner.emit(&agui.TextMessageEnd{MessageID: m.ID()})
+	m.closed = err == nil
+	return err
 }
 
 // splitter keeps the first bytes of a character until its other bytes come.
@@ -121,3 +114,22 @@ func (s *splitter) flush() string {
 
 // newID returns an id that no other message or call has.
 func newID(prefix string) string { return prefix + rand.Text() }
+
+// owner is who events belong to: the agent of a run, or one of its subagents.
+type owner struct {
+	run *Run
+	tag *string // nil: the agent
+}
+
+// emit sends an event of the owner's. One that names an owner already keeps that.
+func (o owner) emit(ev agui.Event) error {
+	if base := ev.Common(); base.SubagentRunID == nil {
+		base.SubagentRunID = o.tag
+	}
+	return o.run.Emit(ev)
+}
+
+// encrypt sends a value that belongs to a message or a call.
+func (o owner) encrypt(of agui.EncryptedSubtype, id, value string) error {
+	return o.emit(&agui.ReasoningEncryptedValue{Subtype: of, EntityID: id, EncryptedValue: value})
+}

@@ -31,27 +31,24 @@ func (r *Run) EmitJSON(raw []byte) error {
 	if r.relay == nil {
 		r.relay = new(relay)
 	}
-	if err := r.awaitTurn(); err != nil {
+	if err := r.over(); err != nil {
 		return err
 	}
 	events, err := r.relay.read(r, raw)
-	for i, ev := range events {
-		if i > 0 {
-			err = r.awaitTurn()
-		}
-		if err == nil {
-			err = r.emit(ev)
-		}
-		if err != nil {
+	if err != nil {
+		return err
+	}
+	for _, ev := range events {
+		if err := r.pass(r.ctx, ev); err != nil {
 			return err
 		}
 	}
-	return err
+	return nil
 }
 
-// awaitTurn waits until the sink accepts another event. The error says that none may follow.
-func (r *Run) awaitTurn() error {
-	if err := r.sink.AwaitDrain(r.ctx); err != nil {
+// over returns why no event may follow, nil when one may.
+func (r *Run) over() error {
+	if err := r.ctx.Err(); err != nil {
 		return err
 	}
 	r.mu.Lock()
@@ -94,7 +91,7 @@ func (s *relay) read(r *Run, raw []byte) ([]agui.Event, error) {
 		return nil, nil
 	case *agui.RunFinished:
 		if s.started && e.ThreadID == s.thread && e.RunID == s.run {
-			e.ThreadID, e.RunID = r.Input.ThreadID, r.Input.RunID
+			e.ThreadID, e.RunID = "", "" // it gets those of the run
 		}
 	}
 	return s.joiner.Join([]agui.Event{ev}, raw), nil

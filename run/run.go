@@ -13,6 +13,7 @@ package run
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -88,18 +89,27 @@ type Run struct {
 	Principal auth.Principal
 
 	// Immutable.
-	ctx      context.Context
+	ctx context.Context // within which Emit waits
+	up  *Run            // nil: events go to the sink, see With
+	via EventFilter     // they pass through it to up; nil: they go there at once
+
+	// Any goroutine.
+	emitting emitLock // held by the Emit that waits for the sink and sends
+	relay    *relay   // under emitting; nil: EmitJSON has not been called
+
+	*core
+}
+
+// core is what all views of a run have in common, see With.
+type core struct {
+	// Immutable.
 	cancel   context.CancelCauseFunc
 	values   []any
 	enc      Encoder
 	sink     Sink
 	maxEvent int
 	log      *slog.Logger
-
-	// Any goroutine.
-	emitting emitLock // held by the Emit that waits for the sink and sends
-	relay    *relay   // under emitting; nil: EmitJSON has not been called
-	live     *Live    // nil: the run has no log, and dies with its connection
+	live     *Live // nil: the run has no log, and dies with its connection
 
 	// Any goroutine, under mu.
 	mu     sync.Mutex
@@ -107,6 +117,8 @@ type Run struct {
 	thread *agui.Thread // what its events come to; nil: nobody asks for that
 	buf    []byte       // scratch for encoding
 	ended  bool         // a terminal event was sent, or could not be: nothing follows
+	usage  []agui.TokenUsage
+	result json.RawMessage // of RUN_FINISHED
 
 	// The goroutine of Do.
 	exited error // how the run ended whose agent has called runtime.Goexit; nil for others
@@ -192,10 +204,9 @@ func Do(ctx context.Context, input *agui.RunAgentInput, with *Setup) (err error)
 }
 
 func newRun(ctx context.Context, input *agui.RunAgentInput, with *Setup) *Run {
-	r := &Run{
-		Input: input, Principal: with.Principal, values: with.Values,
-		enc: with.Encoder, sink: with.Sink, maxEvent: with.MaxEvent, log: with.Log,
-	}
+	r := &Run{Input: input, Principal: with.Principal, core: &core{
+		values: with.Values, enc: with.Encoder, sink: with.Sink, maxEvent: with.MaxEvent, log: with.Log,
+	}}
 	if r.log == nil {
 		r.log = slog.Default()
 	}
@@ -309,6 +320,14 @@ func (r *Run) emitWithin(ctx context.Context, ev agui.Event) error {
 		return err
 	}
 	defer r.emitting.release()
+	return r.pass(ctx, ev)
+}
+
+// pass waits for room and sends. The caller holds emitting.
+func (r *Run) pass(ctx context.Context, ev agui.Event) error {
+	if r.up != nil {
+		return r.passUp(ctx, ev)
+	}
 	if err := r.sink.AwaitDrain(ctx); err != nil {
 		return err
 	}
@@ -338,6 +357,10 @@ func isTerminal(ev agui.Event) bool {
 
 // send encodes, checks and queues one event, of a kind that is at least that. Under mu.
 func (r *Run) send(ev agui.Event, kind Kind) error {
+	terminal := isTerminal(ev)
+	if terminal {
+		ev = r.withTotals(ev)
+	}
 	b, err := r.enc.AppendEvent(r.buf[:0], ev)
 	if err != nil {
 		return err
@@ -354,7 +377,7 @@ func (r *Run) send(ev agui.Event, kind Kind) error {
 	if cap(b) <= maxScratch {
 		r.buf = b
 	}
-	if isTerminal(ev) {
+	if terminal {
 		r.ended, kind = true, KindTerminal
 	}
 	if r.live != nil {

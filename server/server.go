@@ -43,6 +43,10 @@ type (
 	RunEnd      = agloop.RunEnd
 	TextMessage = agloop.TextMessage
 	ToolCall    = agloop.ToolCall
+	Reasoning   = agloop.Reasoning
+	Step        = agloop.Step
+	Activity    = agloop.Activity
+	Subagent    = agloop.Subagent
 )
 
 // Runs that have a log: what becomes of them, who may what, and where their logs are.
