@@ -3,6 +3,7 @@ package aguitest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"sync"
@@ -266,6 +267,9 @@ func (s *Session) noteRefusal() {
 	}
 	if err = run.CheckSize(ev, len(raw), s.maxEvent); err == nil {
 		err = s.orderOf(ev)
+	}
+	if order, ok := errors.AsType[*agui.OrderError](err); ok && order.Rule == agui.RuleStillOpen {
+		return // Usage and Result try what the end will be; and a run that ends so says it
 	}
 	if err != nil {
 		s.refused = append(s.refused, err)

@@ -205,9 +205,8 @@ func TestAgentsThatBreak(t *testing.T) {
 		t.Error("no error of an agent that ended its goroutine")
 	}
 	got = aguitest.Run(quiet{t}, emit(&agui.TextMessageStart{MessageID: "m"}), aguitest.Input())
-	got.WantError(run.CodeIncomplete)
-	if len(got.Refused) != 1 || !strings.Contains(got.Refused[0].Error(), `RUN_FINISHED "m"`) {
-		t.Errorf("refused: %v", got.Refused)
+	if end := got.WantError(run.CodeIncomplete); !strings.Contains(end.Message, `RUN_FINISHED "m"`) {
+		t.Errorf("message %q", end.Message)
 	}
 }
 
@@ -231,6 +230,24 @@ func TestRefusedEventsAreNamed(t *testing.T) {
 		if !strings.Contains(got.Refused[i].Error(), part) {
 			t.Errorf("%v does not say %q", got.Refused[i], part)
 		}
+	}
+}
+
+// TestTotalsAreNoRefusals: Usage and Result encode an end that is not sent then.
+func TestTotalsAreNoRefusals(t *testing.T) {
+	got := aguitest.Run(t, agent(func(r *run.Run) error {
+		m, err := r.TextMessage()
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(r.Usage(agui.TokenUsage{InputTokens: new(int64(7))}), r.Result("fine")); err != nil {
+			return err
+		}
+		return m.Close()
+	}), aguitest.Input())
+	got.WantSuccess()
+	if end := got.Thread.Run(); string(end.Result) != `"fine"` || len(end.Usage) != 1 {
+		t.Errorf("the run has come to %+v", end)
 	}
 }
 
