@@ -51,6 +51,7 @@ var floors = map[string]struct {
 
 	"run/storetest":  {4, "run"}, // for tests of who writes a Store
 	"aguitest":       {3, "auth codec/event agui run"},
+	"answer":         {3, "agui run"},
 	"aguitest/serve": {4, ". agui aguitest"},
 
 	"cmd/agloop":   {5, ". server client codec/event agui metrics metrics/prom"},
