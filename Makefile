@@ -10,7 +10,7 @@ GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Modules beside the library's own: what they need is no business of its users.
-ADAPTERS := adapters/communitysdk adapters/openaichat
+ADAPTERS := adapters/communitysdk adapters/openaichat adapters/eino
 MODULES := interop examples $(ADAPTERS) bench bench/rivals
 
 DEBUG    := aguidebug
