@@ -26,7 +26,8 @@ type Config struct {
 	// MaxEvent is the largest encoded event, in bytes. 0 is 1 MiB, as Limits.MaxEvent has it.
 	MaxEvent int
 	// Window is how many events may wait for the reader before Emit does: 1 is the slowest reader.
-	// RUN_STARTED and the events that end a run never wait. 0 is any number.
+	// RUN_STARTED and the events that end a run never wait. 0 is any number, as it is for Run, which
+	// reads nothing before the end.
 	Window int
 	// Patience is how long one wait may last before it fails the test. 0 is 30 s. In a bubble of
 	// testing/synctest it does not count.

@@ -159,9 +159,9 @@ func TestWaitsThatEndInVain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := testkit.Record(t, func(t testing.TB) { wait.f(short.Start(t, stuck, aguitest.Input())) })
-			r.WantFailure(t, wait.say)
-			if !r.Ended {
-				t.Error("the test goes on")
+			// On a busy machine the agent may not return in time either.
+			if len(r.Errors) == 0 || !strings.Contains(r.Errors[0], wait.say) || !r.Ended {
+				t.Errorf("errors %q, ended %v", r.Errors, r.Ended)
 			}
 		})
 		t.Run(name+" in a bubble", func(t *testing.T) {
