@@ -10,7 +10,8 @@ GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Modules beside the library's own: what they need is no business of its users.
-MODULES := interop examples bench bench/rivals
+ADAPTERS := adapters/communitysdk adapters/openaichat adapters/eino
+MODULES := interop examples $(ADAPTERS) bench bench/rivals
 
 DEBUG    := aguidebug
 FUZZTIME ?= 30s
@@ -32,7 +33,7 @@ demo: ## serve a page where you talk to an agent, on http://localhost:8080/ (ADD
 	go run ./cmd/agloop demo --addr $(ADDR)
 
 .PHONY: test
-test: unit race interop examples benchtest ## everything that needs Go alone
+test: unit race interop examples adapters benchtest ## everything that needs Go alone
 
 .PHONY: unit
 unit: ## tests in the release build, allocation ceilings among them; those of the wire once more over TLS
@@ -67,6 +68,11 @@ interop: ## gorilla and coder as real peers, in both roles
 .PHONY: examples
 examples: ## the programs in examples run and do what they say
 	cd examples && go test -race -tags $(DEBUG) -shuffle=on ./...
+
+# Without the race detector: openai-go takes minutes to compile for it.
+.PHONY: adapters
+adapters: ## agents of other SDKs and frameworks run as agents of agloop
+	for m in $(ADAPTERS); do (cd $$m && go test -shuffle=on ./...); done
 
 .PHONY: benchtest
 benchtest: ## the load generator, the rivals and the report are right (Linux; needs cc)
@@ -104,7 +110,7 @@ vet: ## go vet in every build we promise
 	go vet -tags $(DEBUG) ./...
 	GOOS=darwin go vet ./...
 	GOOS=freebsd go vet ./...
-	GOOS=windows go build ./agui ./run
+	GOOS=windows go build ./agui ./run ./answer ./aguitest
 	@[ "$$(GOOS=windows go build . 2>&1 | grep -vc '^#')" = 1 ] || { echo "on Windows the rest must fail with one sentence"; exit 1; }
 	for m in $(MODULES); do (cd $$m && go vet ./...); done
 

@@ -51,7 +51,10 @@ var floors = map[string]struct {
 	"server": {4, "."},
 	"client": {4, "."},
 
-	"run/storetest": {4, "run"}, // for tests of who writes a Store
+	"run/storetest":  {4, "run"}, // for tests of who writes a Store
+	"aguitest":       {3, "auth codec/event agui run"},
+	"answer":         {3, "agui run"},
+	"aguitest/serve": {4, ". agui aguitest"},
 
 	"cmd/agloop":   {5, ". server client codec/event agui metrics metrics/prom"},
 	"e2e/deflated": {5, "server"},

@@ -73,10 +73,10 @@
 //
 // # What is promised
 //
-// Hosts build on agloop, server, client, agui, auth, run, metrics, metrics/prom and tune. The other
-// packages are building blocks: loop, codec/frame, codec/handshake, codec/event, batch, bufpool and
-// memmon may change in any minor version. A type of theirs that has a name here, as Conn has, is
-// promised by that name.
+// Hosts build on agloop, server, client, agui, auth, run, answer, metrics, metrics/prom and tune, and test
+// with aguitest, aguitest/serve and run/storetest. The other packages are building blocks: loop,
+// codec/frame, codec/handshake, codec/event, batch, bufpool and memmon may change in any minor version. A type of
+// theirs that has a name here, as Conn has, is promised by that name.
 //
 // # Where to start reading
 //

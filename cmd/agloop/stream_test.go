@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/aguitest"
 	"github.com/agloop/agloop/codec/event"
 	"github.com/agloop/agloop/run"
 )
@@ -116,34 +116,35 @@ func TestStreamAgent(t *testing.T) {
 // TestStreamAgentHolds: a run that has said everything goes on for as long as it was asked to.
 func TestStreamAgentHolds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		input := &agui.RunAgentInput{
-			ThreadID: "thread", RunID: "run",
-			ForwardedProps: []byte(`{"rate":10,"burst":10,"seconds":1,"hold":3600}`),
-		}
-		var sink discard
+		in := aguitest.Input()
+		in.ForwardedProps = []byte(`{"rate":10,"burst":10,"seconds":1,"hold":3600}`)
 		began := time.Now()
-		if err := run.Do(t.Context(), input, with(&sink)); err != nil {
-			t.Fatal(err)
-		}
-		if held := time.Since(began); sink.events != 104 || held != time.Hour+time.Second {
-			t.Errorf("%d events in %v, want 104 in an hour and a second", sink.events, held)
+		got := aguitest.Run(t, run.AgentFunc(streamAgent), in)
+		got.WantSuccess()
+		if held := time.Since(began); len(got.Events) != 104 || held != time.Hour+time.Second {
+			t.Errorf("%d events in %v, want 104 in an hour and a second", len(got.Events), held)
 		}
 	})
 }
 
 func TestStreamAgentStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second+time.Millisecond)
-		defer cancel()
-		input := &agui.RunAgentInput{ThreadID: "thread", RunID: "run"}
-		var sink discard
-		err := run.Do(ctx, input, with(&sink))
-		if !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("ended with %v", err)
-		}
+		s := aguitest.Start(t, run.AgentFunc(streamAgent), aguitest.Input())
+		time.Sleep(10*time.Second + time.Millisecond)
+		s.Cancel(nil)
+		got := s.Wait()
+		got.WantCancelled()
 		// Ten bursts a second, four tokens each.
-		if want := 100*4 + 4; sink.events != want {
-			t.Errorf("%d events, want %d", sink.events, want)
+		if want := 100*4 + 4; len(got.Events) != want {
+			t.Errorf("%d events, want %d", len(got.Events), want)
 		}
 	})
+}
+
+func TestStreamAgentRefusesProps(t *testing.T) {
+	in := aguitest.Input()
+	in.ForwardedProps = []byte(`{"rate":0}`)
+	if end := aguitest.Run(t, run.AgentFunc(streamAgent), in).WantError("bad_props"); !strings.Contains(end.Message, "rate") {
+		t.Errorf("message %q", end.Message)
+	}
 }

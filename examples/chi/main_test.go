@@ -4,9 +4,11 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/agloop/agloop/aguitest"
 	"github.com/agloop/agloop/client"
 	"github.com/agloop/agloop/examples/internal/trial"
 	"github.com/agloop/agloop/internal/leaktest"
+	"github.com/agloop/agloop/server"
 	"github.com/go-chi/chi/v5/middleware"
 	"github.com/gorilla/websocket"
 )
@@ -64,4 +66,11 @@ func TestEnd(t *testing.T) {
 		}
 	}
 	p.Wait(t)
+}
+
+// TestGreet: the agent alone, without a server.
+func TestGreet(t *testing.T) {
+	got := aguitest.Config{Principal: server.Principal{Value: "id-7"}}.Run(t, server.AgentFunc(greet), aguitest.Input("hello"))
+	got.WantSuccess()
+	got.WantText("Hello, you came with request id-7.")
 }

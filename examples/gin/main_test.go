@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/agloop/agloop/aguitest"
 	"github.com/agloop/agloop/client"
 	"github.com/agloop/agloop/examples/internal/trial"
 	"github.com/agloop/agloop/internal/leaktest"
@@ -56,4 +57,11 @@ func TestEnd(t *testing.T) {
 		t.Errorf("the client was told %d", code)
 	}
 	p.Wait(t)
+}
+
+// TestGreet: the agent alone, without a server.
+func TestGreet(t *testing.T) {
+	got := aguitest.Config{Values: []any{customerKey{}, "ada"}}.Run(t, server.AgentFunc(greet), aguitest.Input("hello"))
+	got.WantSuccess()
+	got.WantText("Hello ada.")
 }

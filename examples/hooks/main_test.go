@@ -7,10 +7,12 @@ import (
 	"testing"
 
 	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/aguitest"
 	"github.com/agloop/agloop/client"
 	"github.com/agloop/agloop/examples/internal/trial"
 	"github.com/agloop/agloop/internal/leaktest"
 	"github.com/agloop/agloop/internal/testkit"
+	"github.com/agloop/agloop/server"
 	"github.com/gorilla/websocket"
 )
 
@@ -131,4 +133,11 @@ func TestRate(t *testing.T) {
 		t.Errorf("the runs have ended with %v", ended)
 	}
 	awaitPresent(t, p, `{"ada":1}`)
+}
+
+// TestGreet: the agent alone, without a server.
+func TestGreet(t *testing.T) {
+	got := aguitest.Config{Principal: server.Principal{Value: "ada"}}.Run(t, server.AgentFunc(greet), aguitest.Input("hello"))
+	got.WantSuccess()
+	got.WantText("Hello ada.")
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/agloop/agloop/aguitest"
 	"github.com/agloop/agloop/client"
 	"github.com/agloop/agloop/examples/internal/trial"
 	"github.com/agloop/agloop/internal/leaktest"
@@ -209,4 +210,11 @@ func TestExpiry(t *testing.T) {
 	if early := time.Until(end); early > 0 {
 		t.Errorf("closed %v before the token expired", early)
 	}
+}
+
+// TestGreet: the agent alone, without a server.
+func TestGreet(t *testing.T) {
+	got := aguitest.Config{Principal: server.Principal{Value: "ada"}}.Run(t, server.AgentFunc(greet), aguitest.Input("hello"))
+	got.WantSuccess()
+	got.WantText("Hello ada.")
 }

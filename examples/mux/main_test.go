@@ -11,11 +11,15 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/aguitest"
 	"github.com/agloop/agloop/client"
 	"github.com/agloop/agloop/examples/internal/trial"
 	"github.com/agloop/agloop/internal/leaktest"
+	"github.com/agloop/agloop/server"
 	"github.com/gorilla/websocket"
 )
 
@@ -46,6 +50,28 @@ func TestRoutes(t *testing.T) {
 	if _, end := trial.Ask(t, c, "three", nil); end.Type() != agui.EventTypeRunError {
 		t.Errorf("a run that asks for no number has ended with %s", end.Type())
 	}
+}
+
+// TestCount: the agent alone, whose second lasts no time.
+func TestCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		agent, began := server.AgentFunc(count), time.Now()
+		got := aguitest.Run(t, agent, aguitest.Input("10"))
+		got.WantSuccess()
+		got.WantText("1 2 3 4 5 6 7 8 9 10 ")
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("it took %v", took)
+		}
+		if end := aguitest.Run(t, agent, aguitest.Input("ten")).WantError(""); end.Message != "say a number, and I count to it" {
+			t.Errorf("the client reads %q", end.Message)
+		}
+		s := aguitest.Start(t, agent, aguitest.Input("1000"))
+		time.Sleep(250 * time.Millisecond)
+		s.Cancel(nil)
+		got = s.Wait()
+		got.WantCancelled()
+		got.WantText("1 2 3 ")
+	})
 }
 
 // TestDrain: a run that ends soon is let go on.

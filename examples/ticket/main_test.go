@@ -9,9 +9,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/agloop/agloop/aguitest"
 	"github.com/agloop/agloop/client"
 	"github.com/agloop/agloop/examples/internal/trial"
 	"github.com/agloop/agloop/internal/leaktest"
+	"github.com/agloop/agloop/server"
 	"github.com/gorilla/websocket"
 )
 
@@ -149,4 +151,11 @@ func TestExpiry(t *testing.T) {
 			t.Errorf("%v and %v are left", s.waiting, s.of)
 		}
 	})
+}
+
+// TestGreet: the agent alone, without a server.
+func TestGreet(t *testing.T) {
+	got := aguitest.Config{Principal: server.Principal{Value: "ada"}}.Run(t, server.AgentFunc(greet), aguitest.Input("hello"))
+	got.WantSuccess()
+	got.WantText("Hello ada.")
 }
