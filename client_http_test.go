@@ -117,7 +117,7 @@ func TestClientOverHTTPS(t *testing.T) {
 		all.Go(func() { s.runWhole(t, c, "t"+fmt.Sprint(i), "r") })
 	}
 	all.Wait()
-	testkit.Await(t, "all streams are over", func() bool { return srv.Stats().Streams == 0 })
+	testkit.Await(t, "all streams are over", func() bool { return srv.Stats().Logged.Streams == 0 })
 	c.Close()
 	if n := k.cut(); n != 1 {
 		t.Errorf("%d connections", n)

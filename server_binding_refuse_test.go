@@ -123,7 +123,7 @@ func TestBindingQuotas(t *testing.T) {
 	second := ann.open("GET", "/t/r", "")
 	ann.wants("GET", "/t/r", "", 429, "refused", "")
 	testkit.Await(t, "other slots are free", func() bool { return srv.Stats().Connections == 2 })
-	if st := srv.Stats(); st.Streams != 2 || st.Refusals.ConnQuota != 1 || st.Refusals.RunQuota != 1 {
+	if st := srv.Stats(); st.Logged.Streams != 2 || st.Refusals.ConnQuota != 1 || st.Refusals.RunQuota != 1 {
 		t.Errorf("%+v", st)
 	}
 	close(values)

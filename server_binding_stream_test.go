@@ -149,7 +149,7 @@ func TestStreamOfSlowReader(t *testing.T) {
 			if n := emitted.Load(); n > 1000 { // ten of a hundred megabytes
 				t.Errorf("%d events were emitted", n)
 			}
-			testkit.Await(t, "the stream is gone", func() bool { return srv.Stats().Streams == 0 && srv.Stats().Memory.Held == 0 })
+			testkit.Await(t, "the stream is gone", func() bool { return srv.Stats().Logged.Streams == 0 && srv.Stats().Memory.Held == 0 })
 		})
 	}
 }
@@ -214,7 +214,7 @@ func TestStreamsWhileTheServerEnds(t *testing.T) {
 	if events := s.rest(); kindsOf(events) != "RUN_FINISHED" || !strings.Contains(events[0].data, "cancelled") {
 		t.Errorf("%v", events)
 	}
-	if st := srv.Stats(); st.Streams != 0 || st.Connections != 0 {
+	if st := srv.Stats(); st.Logged.Streams != 0 || st.Connections != 0 {
 		t.Errorf("%+v", st)
 	}
 }
@@ -227,7 +227,7 @@ func TestMountedStreamsWhileTheServerCloses(t *testing.T) {
 		t.Error(err)
 	}
 	_, _ = io.ReadAll(s.r)
-	testkit.Await(t, "the stream is gone", func() bool { return srv.Stats().Streams == 0 })
+	testkit.Await(t, "the stream is gone", func() bool { return srv.Stats().Logged.Streams == 0 })
 	newSSE(t, mount(t, srv)).do("POST", "", inputOf("r", 0))
 	if res := newSSE(t, mount(t, srv)).do("POST", "", inputOf("r", 0)); res.StatusCode != 503 {
 		t.Errorf("%s", res.Status)
@@ -285,7 +285,7 @@ func TestManyStreams(t *testing.T) {
 	}
 	testkit.Await(t, "each stream has a slot and no other has", func() bool {
 		st := srv.Stats()
-		return st.Streams == 600 && st.Connections == 600
+		return st.Logged.Streams == 600 && st.Connections == 600
 	})
 	p := testkit.Connect(t, addr, 0)
 	if res, _ := get(t, p, ping); res.StatusCode != 200 {
@@ -299,6 +299,43 @@ func TestManyStreams(t *testing.T) {
 	}
 	http.DefaultClient.CloseIdleConnections()
 	testkit.Await(t, "all slots are free", func() bool { return srv.Stats().Connections == 0 })
+}
+
+// flushes counts those of a response.
+type flushes struct {
+	http.ResponseWriter
+	n *atomic.Int64
+}
+
+func (f flushes) Flush() { f.n.Add(1); f.ResponseWriter.(http.Flusher).Flush() }
+
+// TestStreamOfABurst: what is emitted at once leaves at once, on a loop and where net/http keeps the
+// response.
+func TestStreamOfABurst(t *testing.T) {
+	const bursts, size = 5, 9
+	cfg := agloop.ServerConfig{Agent: agloop.AgentFunc(func(ctx context.Context, r *agloop.Run) error {
+		for range bursts {
+			for range size {
+				if err := r.Emit(&agui.Custom{Name: "n", Value: json.RawMessage(`1`)}); err != nil {
+					return err
+				}
+			}
+			time.Sleep(20 * time.Millisecond) // longer than the batch window
+		}
+		return nil
+	})}
+	own, addr := serve(t, cfg)
+	newSSE(t, addr).open("POST", "", inputOf("r", 0)).rest()
+	var flushed atomic.Int64
+	mounted := closing(t, agloop.NewServer(cfg))
+	at := mount(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { mounted.ServeHTTP(flushes{w, &flushed}, r) }))
+	newSSE(t, at).open("POST", "", inputOf("r", 0)).rest()
+	// The first of a burst may leave alone; the head and the end of the run take two more.
+	for name, n := range map[string]int64{"a loop": int64(own.Stats().Writes), "net/http": flushed.Load()} {
+		if n < bursts || n > 2*bursts+3 {
+			t.Errorf("%s: %d events left in %d writes", name, bursts*size+2, n)
+		}
+	}
 }
 
 // TestStreamsOverTLS: also over HTTP/1.1, where the stream is on a loop.

@@ -9,7 +9,6 @@ import (
 type Stats struct {
 	Connections int // slots taken now: open, or in their handshake
 	HTTP        int // connections that speak plain HTTP now
-	Streams     int // responses over HTTP that carry a run now; each has a slot
 	Runs        int // active now: runs that have a log, and connections with one that has none
 	metrics.Snapshot
 	Refusals Refusals
@@ -20,7 +19,7 @@ type Stats struct {
 // Stats reads the figures without stopping a loop. Before the server runs all but Memory are zero.
 func (s *Server) Stats() Stats {
 	st := Stats{
-		Connections: s.door.Slots().Used(), HTTP: s.http.count(), Streams: s.streams.count(), Runs: s.activeRuns(),
+		Connections: s.door.Slots().Used(), HTTP: s.http.count(), Runs: s.activeRuns(),
 		Refusals: s.door.Refusals(), Memory: s.performance.memory.Now(),
 	}
 	s.door.Counters.AddTo(&st.Snapshot)
@@ -35,6 +34,7 @@ func (s *Server) runFigures(r *metrics.Runs, times *metrics.RunTimes) {
 		return
 	}
 	s.hub.Figures(r, times)
+	r.Streams = s.streams.count()
 	r.Unknown = s.unknownControls.Load()
 	r.Gone = metrics.RunsGone{
 		Trimmed: s.gone.trimmed.Load(), Epoch: s.gone.epoch.Load(), Future: s.gone.future.Load(),

@@ -6,6 +6,7 @@ type Runs struct {
 	Detached int // of those, without a viewer
 	Retained int // that have ended, and whose log is kept
 	Viewers  int // attached to live runs
+	Streams  int // responses over HTTP that carry one
 
 	LogBytes   int64 // of all logs, live and retained
 	Tombstones int   // names of runs whose log is gone

@@ -35,7 +35,7 @@ func busy() *metrics.Source {
 		Shed: 7, Connections: 3, MemoryUsage: 1 << 20, MemoryPressure: 62.5, MemoryHeld: 4 << 20, MemoryBudget: 8 << 20, MemoryTier: 1, MonitoringInterval: 15 * time.Second,
 		PoolInUse: 4096, PoolIdle: 8192,
 		Runs: metrics.Runs{
-			Live: 1, Detached: 2, Retained: 3, Viewers: 4, LogBytes: 5, Tombstones: 6, Started: 7,
+			Live: 1, Detached: 2, Retained: 3, Viewers: 4, Streams: 8, LogBytes: 5, Tombstones: 6, Started: 7,
 			Ended: metrics.RunsEnded{Success: 8, Interrupt: 9, Cancelled: 10, Error: 11}, GivenUp: 12,
 			Folds: 13, Shed: 14, Conflicts: 15,
 			Gone:    metrics.RunsGone{Trimmed: 16, Epoch: 17, Future: 18, Ended: 19, Unknown: 20},
@@ -109,6 +109,7 @@ func TestScrape(t *testing.T) {
 		`agloop_runs{state="detached"} 2`,
 		`agloop_runs{state="retained"} 3`,
 		`agloop_run_viewers 4`,
+		`agloop_run_streams 8`,
 		`agloop_run_log_bytes 5`,
 		`agloop_run_tombstones 6`,
 		`agloop_runs_started_total 7`,

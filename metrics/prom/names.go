@@ -87,6 +87,8 @@ var values = []value{
 	gauge(runs, func(s *metrics.Source) float64 { return float64(s.Runs.Retained) }, "retained"),
 	gauge(desc("run_viewers", "Viewers attached to live runs."),
 		func(s *metrics.Source) float64 { return float64(s.Runs.Viewers) }),
+	gauge(desc("run_streams", "Responses over HTTP that carry a run."),
+		func(s *metrics.Source) float64 { return float64(s.Runs.Streams) }),
 	gauge(desc("run_log_bytes", "Bytes of the logs of runs."),
 		func(s *metrics.Source) float64 { return float64(s.Runs.LogBytes) }),
 	gauge(desc("run_tombstones", "Names of runs whose log is gone."),
