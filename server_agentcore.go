@@ -28,8 +28,7 @@ func (s *Server) serveAgentCore(w http.ResponseWriter, r *http.Request) bool {
 	}
 	switch path := r.URL.EscapedPath(); {
 	case path == agentCoreRuns:
-		b, _ := s.routeBinding(r, "", true, false)
-		s.serveBound(w, r, b)
+		s.serveResource(w, r, runsResource, RunKey{})
 		return true
 	case path == agentCorePing && (r.Method == http.MethodGet || r.Method == http.MethodHead):
 		w.Header().Set("Content-Type", typeJSON)

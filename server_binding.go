@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -35,60 +36,50 @@ const (
 	typeJSON  = "application/json"
 )
 
-// bindingRequest is what a request of the binding asks for.
-type bindingRequest struct {
-	do          func(*visit, RunKey)
-	methods     string // of its path, for Allow
-	thread, run string
-	problem     *httpProblem // with its names
+// resource is what a path of the binding names.
+type resource struct {
+	methods string // that it has, for Allow
+	do      map[string]func(*visit, RunKey)
 }
 
-// routeBinding finds what a request asks for; ok is false for one that is not for the binding. below
-// is what follows HTTPPath in its path; mounted says that a mux has chosen the server, and perhaps the
-// names of the run.
-func (s *Server) routeBinding(r *http.Request, below string, under, mounted bool) (b bindingRequest, ok bool) {
-	switch thread, id, named := strings.Cut(strings.TrimPrefix(below, "/"), "/"); {
-	case under && (below == "" || below == "/"):
-		b.methods = "POST, OPTIONS"
-	case under && below == "/capabilities":
-		b.methods = "GET, HEAD, OPTIONS"
-	case under && named && !strings.Contains(id, "/"):
-		b.methods = "GET, DELETE, OPTIONS"
-		b.thread, b.run, b.problem = unescapeNames(thread, id)
-	case under:
-		return b, false
-	case mounted && r.PathValue("run") != "":
-		b.methods = "GET, DELETE, OPTIONS"
-		b.thread, b.run = r.PathValue("thread"), r.PathValue("run")
-	case mounted && (r.Method == http.MethodPost || r.Method == http.MethodOptions):
-		b.methods = "POST, OPTIONS"
-	default:
-		return b, false
-	}
+var (
+	runsResource = &resource{"POST, OPTIONS", map[string]func(*visit, RunKey){
+		http.MethodPost: (*visit).start,
+	}}
+	runResource = &resource{"GET, DELETE, OPTIONS", map[string]func(*visit, RunKey){
+		http.MethodGet: (*visit).join, http.MethodDelete: (*visit).cancel,
+	}}
+	capabilitiesResource = &resource{"GET, HEAD, OPTIONS", map[string]func(*visit, RunKey){
+		http.MethodGet: (*visit).tellCapabilities, http.MethodHead: (*visit).tellCapabilities,
+	}}
+)
+
+// routeBinding finds what a path below HTTPPath names, and the name of a run; nil where that is nothing.
+func routeBinding(below string) (res *resource, name RunKey, err error) {
+	thread, id, named := strings.Cut(strings.TrimPrefix(below, "/"), "/")
 	switch {
-	case r.Method == http.MethodPost && b.methods[0] == 'P':
-		b.do = (*visit).start
-	case r.Method == http.MethodGet && b.methods == "GET, DELETE, OPTIONS":
-		b.do = (*visit).join
-	case r.Method == http.MethodDelete && b.methods == "GET, DELETE, OPTIONS":
-		b.do = (*visit).cancel
-	case (r.Method == http.MethodGet || r.Method == http.MethodHead) && b.methods == "GET, HEAD, OPTIONS":
-		b.do = (*visit).tellCapabilities
+	case below == "" || below == "/":
+		return runsResource, name, nil
+	case below == "/capabilities":
+		return capabilitiesResource, name, nil
+	case !named || strings.Contains(id, "/"):
+		return nil, name, nil
 	}
-	return b, true
+	if name.Thread, err = url.PathUnescape(thread); err == nil {
+		name.Run, err = url.PathUnescape(id)
+	}
+	return runResource, name, err
 }
 
-// unescapeNames are the names of a run in a path.
-func unescapeNames(thread, id string) (string, string, *httpProblem) {
-	t, err := url.PathUnescape(thread)
-	if err != nil {
-		return "", "", &httpProblem{status: http.StatusBadRequest, Code: control.CodeMalformed, Field: "threadId", Message: "bad escape in the path"}
+// routeMounted is routeBinding for a request whose path the host's mux has chosen, which may name the run.
+func routeMounted(r *http.Request) (*resource, RunKey) {
+	switch {
+	case r.PathValue("run") != "":
+		return runResource, RunKey{Thread: r.PathValue("thread"), Run: r.PathValue("run")}
+	case r.Method == http.MethodPost || r.Method == http.MethodOptions:
+		return runsResource, RunKey{}
 	}
-	r, err := url.PathUnescape(id)
-	if err != nil {
-		return "", "", &httpProblem{status: http.StatusBadRequest, Code: control.CodeMalformed, Field: "runId", Message: "bad escape in the path"}
-	}
-	return t, r, nil
+	return nil, RunKey{}
 }
 
 // cutPath is what follows a prefix in a path, both with their escapes.
@@ -105,40 +96,41 @@ func (s *Server) serveBinding(w http.ResponseWriter, r *http.Request, mounted bo
 	if !s.servesBinding() {
 		return false
 	}
-	below, under := cutPath(r.URL.EscapedPath(), s.cfg.HTTPPath)
-	b, ok := s.routeBinding(r, below, under, mounted)
-	if !ok {
-		return false
+	var res *resource
+	var name RunKey
+	var err error
+	if below, under := cutPath(r.URL.EscapedPath(), s.cfg.HTTPPath); under {
+		res, name, err = routeBinding(below)
+	} else if mounted {
+		res, name = routeMounted(r)
 	}
-	s.serveBound(w, r, b)
+	switch {
+	case res == nil:
+		return false
+	case err != nil:
+		(&httpProblem{status: http.StatusBadRequest, Code: control.CodeMalformed, Message: "bad escape in the path"}).respond(w)
+	default:
+		s.serveResource(w, r, res, name)
+	}
 	return true
 }
 
-// serveBound answers a request of the binding.
-func (s *Server) serveBound(w http.ResponseWriter, r *http.Request, b bindingRequest) {
+// serveResource answers a request for a resource of the binding.
+func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, res *resource, name RunKey) {
 	s.allowOrigin(w.Header(), r)
+	do := res.do[r.Method]
 	switch {
 	case r.Method == http.MethodOptions:
-		s.answerPreflight(w, r, b.methods)
+		s.answerPreflight(w, r, res.methods)
 		return
-	case b.do == nil:
-		w.Header().Set("Allow", b.methods)
-		(&httpProblem{status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Message: "use " + b.methods}).respond(w)
-		return
-	case b.problem != nil:
-		b.problem.respond(w)
+	case do == nil:
+		w.Header().Set("Allow", res.methods)
+		(&httpProblem{status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Message: "use " + res.methods}).respond(w)
 		return
 	}
 	guest, err := s.door.LetIn(r)
 	if err != nil {
-		refusal := s.door.RefusalOf(err)
-		for name, values := range refusal.Header {
-			w.Header()[http.CanonicalHeaderKey(name)] = values
-		}
-		if refusal.RetryAfter > 0 && w.Header().Get("Retry-After") == "" {
-			w.Header().Set("Retry-After", strconv.FormatInt(int64((refusal.RetryAfter+999999999)/1e9), 10))
-		}
-		(&httpProblem{status: refusal.Status, Code: "refused", Message: refusal.Reason}).respond(w)
+		s.refuseRequest(w, err)
 		return
 	}
 	v := &visit{srv: s, w: w, r: r, guest: guest, info: guest.Info()}
@@ -146,7 +138,19 @@ func (s *Server) serveBound(w http.ResponseWriter, r *http.Request, b bindingReq
 	for name, values := range guest.Header() {
 		w.Header()[http.CanonicalHeaderKey(name)] = values
 	}
-	b.do(v, RunKey{Thread: b.thread, Run: b.run})
+	do(v, name)
+}
+
+// refuseRequest answers a request that was not let in.
+func (s *Server) refuseRequest(w http.ResponseWriter, err error) {
+	refusal := s.door.RefusalOf(err)
+	for name, values := range refusal.Header {
+		w.Header()[http.CanonicalHeaderKey(name)] = values
+	}
+	if after := refusal.RetryAfter; after > 0 && w.Header().Get("Retry-After") == "" {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(after.Seconds()))))
+	}
+	(&httpProblem{status: refusal.Status, Code: "refused", Message: refusal.Reason}).respond(w)
 }
 
 // visit is one request of the binding that was let in.
