@@ -72,6 +72,7 @@ var (
 	ErrEngineClosed = loop.ErrEngineClosed // a loop was needed after its engine stopped
 	ErrEventTooBig  = run.ErrEventTooBig   // Emit, SendEvent: the encoded event exceeds Limits.MaxEvent
 	ErrRunEnded     = run.ErrRunEnded      // Emit: the run has had its terminal event
+	ErrStateNested  = agui.ErrStateNested  // State.Update: within a change of the same State
 
 	// ErrSerializerUnavailable is a serializer asked for that is not there.
 	ErrSerializerUnavailable = event.ErrSerializerUnavailable

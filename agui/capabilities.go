@@ -2,9 +2,9 @@ package agui
 
 import "encoding/json"
 
-// AgentCapabilities says what an agent can do. All of it is optional: nil is not declared, which
-// differs from false. Encoding/json writes and reads it as AG-UI 1.0 has it; the protocol defines no
-// way to ask for it.
+// AgentCapabilities says what an agent can do, in the form of AG-UI 1.0, which defines no way to ask
+// for it. All of it is optional: nil is not declared, which differs from false. Its JSON is that of
+// encoding/json.
 type AgentCapabilities struct {
 	Identity       *IdentityCapabilities       `json:"identity,omitempty"`
 	Transport      *TransportCapabilities      `json:"transport,omitempty"`

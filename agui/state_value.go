@@ -9,8 +9,7 @@ import (
 	"sync/atomic"
 )
 
-// Emitter sends events: a run, or a subagent of one. Emit may reuse nothing of ev after it has
-// returned.
+// Emitter sends events: a run, or a subagent of one. Emit must not keep ev when it returns.
 type Emitter interface {
 	Emit(ev Event) error
 }

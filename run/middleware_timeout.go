@@ -15,8 +15,8 @@ import (
 // because of the deadline becomes that error too, unless it is an *agui.PublicError.
 //
 // The agent is called in a goroutine of its own. One that has not returned a second after its deadline
-// goes on there without its run, which ends then: its events are refused with ErrRunEnded. The log says
-// so after ten seconds more, and when it panics.
+// goes on there without its run, which ends then and leaves its place in Quotas.Runs: its events are
+// refused with ErrRunEnded. The log says so after ten seconds more, and when it panics.
 func Timeout(after time.Duration) Middleware {
 	return func(next Agent) Agent {
 		if after <= 0 {

@@ -178,6 +178,7 @@ var (
 	ErrEngineClosed          = agloop.ErrEngineClosed
 	ErrEventTooBig           = agloop.ErrEventTooBig
 	ErrRunEnded              = agloop.ErrRunEnded
+	ErrStateNested           = agloop.ErrStateNested
 	ErrGone                  = agloop.ErrGone
 	ErrConflict              = agloop.ErrConflict
 	ErrThreadBusy            = agloop.ErrThreadBusy
