@@ -18,6 +18,9 @@
 //	s.Cancel(nil)
 //	s.Wait().WantCancelled()
 //
+// A run here has no log, as one on a bare wire: nobody can follow or steer it, and Run.Steering is nil.
+// Package aguitest/serve has runs with logs.
+//
 // # Time
 //
 // The package starts no goroutine but the agent's, which has ended when the test ends, and knows no

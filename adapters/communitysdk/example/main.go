@@ -1,8 +1,9 @@
 // Command example serves two agents that were written for the community Go SDK of AG-UI: one that
-// emits its event values, at /ws, and one that writes them to an SSEWriter, at /sse-agent. Run it with
+// emits its event values, at /ws, and one that writes them to an SSEWriter, at /sse-agent. Run it
+// with the first line here, and talk to it with the second in the directory of agloop:
 //
 //	go run ./example
-//	go run github.com/agloop/agloop/cmd/agloop run --message hello
+//	go run ./cmd/agloop run --message hello
 package main
 
 import (

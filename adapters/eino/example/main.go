@@ -1,8 +1,9 @@
 // Command example serves an agent of Eino that books a table, and asks before it does. Its model is a
-// stand-in, which needs no key: put one of github.com/cloudwego/eino-ext in its place. Run it with
+// stand-in, which needs no key: put one of github.com/cloudwego/eino-ext in its place. Run it
+// with the first line here, and talk to it with the second in the directory of agloop:
 //
 //	go run ./example
-//	go run github.com/agloop/agloop/cmd/agloop run --message "a table for two"
+//	go run ./cmd/agloop run --message "a table for two"
 package main
 
 import (

@@ -1,10 +1,10 @@
 // Command example serves an agent whose model answers by chat completions, with a tool that runs here.
 // With OPENAI_API_KEY it asks OpenAI, with -base-url any server that speaks that API, such as
 // http://localhost:11434/v1 of Ollama; without both it asks a stand-in for a model that runs in this
-// process. Run it with
+// process. Run it with the first line here, and talk to it with the second in the directory of agloop:
 //
 //	go run ./example
-//	go run github.com/agloop/agloop/cmd/agloop run --message "What time is it?"
+//	go run ./cmd/agloop run --message "What time is it?"
 package main
 
 import (
