@@ -84,6 +84,7 @@ func (w *textWriter) envelope(data []byte) (found *shape, body []byte) {
 		return found, arm.payload
 	case unknown == 0:
 		w.fail("no event")
+		return nil, nil
 	}
 	w.name = "#" + strconv.Itoa(int(unknown))
 	return nil, nil

@@ -48,7 +48,7 @@ type wireField struct {
 // next reads the next field of b and moves b behind it.
 func (w *textWriter) next(b *[]byte) (f wireField, ok bool) {
 	number, typ, n := protowire.ConsumeTag(*b)
-	if n < 0 {
+	if n < 0 || number > protowire.MaxValidNumber {
 		w.fail("not valid protobuf")
 		return f, false
 	}

@@ -4,54 +4,71 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/agloop/agloop/codec/event"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // AppendJSON appends the protobuf encoding of an event to dst, given its JSON as [event.Append]
-// writes it or [event.Decoder] has accepted it: what is not checked before is not checked here.
-// Members may stand in any order; those that the wire has no field for are left out. It allocates
-// nothing for events without numbers of more than 15 digits, when dst has room. jsonEvent is
-// borrowed.
+// writes it or [event.Decoder] has accepted it: what was checked before is not checked here. Members
+// may stand in any order, of doubled ones the last counts, and those that the wire has no field for
+// are left out. It allocates nothing when dst has room, but for numbers of more than 32 digits.
+// jsonEvent is borrowed.
 //
 // The error is a [*event.FieldError], for what is no JSON or of no known type; then dst is returned
 // as it was.
 func AppendJSON(dst, jsonEvent []byte) ([]byte, error) {
-	t, ok := tag(jsonEvent)
-	if !ok {
-		return dst, &event.FieldError{Reason: "not the JSON of an event"}
+	for _, last := range [...]bool{false, true} {
+		t, ok := tag(jsonEvent, last)
+		if !ok {
+			return dst, &event.FieldError{Reason: "not the JSON of an event"}
+		}
+		shape := shapeOfType(t)
+		if shape == nil {
+			return dst, &event.FieldError{Event: string(t.Inside[:min(len(t.Inside), 64)]), Reason: "not an event type"}
+		}
+		e := encoder{dst: dst}
+		other, ok := e.event(shape, jsonEvent)
+		switch {
+		case !ok:
+			return dst, &event.FieldError{Event: string(shape.event), Reason: "not valid JSON"}
+		case !other:
+			return e.dst, nil
+		}
 	}
-	shape := shapeOf[string(t.Inside)]
-	if shape == nil {
-		return dst, &event.FieldError{Event: string(t.Inside[:min(len(t.Inside), 64)]), Reason: "not an event type"}
-	}
-	e := encoder{dst: dst}
-	if !e.event(shape, jsonEvent) {
-		return dst, &event.FieldError{Event: string(shape.event), Reason: "not valid JSON"}
-	}
-	return e.dst, nil
+	return dst, &event.FieldError{Field: "type", Reason: "must be a string"}
 }
 
-// tag finds the type of an event, or of one of a union.
-func tag(data []byte) (t event.Text, ok bool) {
+func shapeOfType(t event.Text) *shape {
+	if t.Escaped {
+		return shapeOf[string(t.Append(nil))]
+	}
+	return shapeOf[string(t.Inside)]
+}
+
+// tag finds the type of an event, or of one of a union: the first member of that name, or the last.
+func tag(data []byte, last bool) (t event.Text, found bool) {
 	s := event.NewScanner(data)
 	if s.Peek() != '{' {
 		return t, false
 	}
 	for more, _ := s.Enter('}'); more; more, _ = s.Next('}') {
 		key, ok := s.Key()
-		if !ok {
+		switch {
+		case !ok:
 			return t, false
-		}
-		if key.Is("type") && s.Peek() == '"' {
-			return s.Text()
-		}
-		if _, ok = s.Value(); !ok {
-			return t, false
+		case key.Is("type") && s.Peek() == '"':
+			if t, found = s.Text(); !last || !found {
+				return t, found
+			}
+		default:
+			if _, ok = s.Value(); !ok {
+				return t, false
+			}
 		}
 	}
-	return t, false
+	return t, found
 }
 
 // encoder appends an event to dst, from JSON. A method returns false where that is none.
@@ -81,12 +98,15 @@ func (e *encoder) end(start, hint int) {
 	protowire.AppendVarint(e.dst[:start-was], uint64(n))
 }
 
-// event appends the envelope of an event.
-func (e *encoder) event(shape *shape, data []byte) bool {
+// event appends the envelope of an event, unless the type stands twice and the last one is another.
+func (e *encoder) event(shape *shape, data []byte) (other, ok bool) {
 	var base, own members
 	s := event.NewScanner(data)
-	if !read(&s, "", &shape.message, &own, baseFields, &base) || s.Peek() != 0 {
-		return false
+	if !read(&s, "", &shape.message, &own, commonFields, &base) || s.Peek() != 0 {
+		return false, false
+	}
+	if !isString(base[len(baseFields)], string(shape.event)) {
+		return true, true
 	}
 	arm := e.begin(shape.arm, len(data))
 	start := e.begin(baseNumber, 0)
@@ -95,14 +115,24 @@ func (e *encoder) event(shape *shape, data []byte) bool {
 		e.dst = protowire.AppendVarint(e.dst, shape.enum)
 	}
 	if !e.fields(baseFields, &base) {
-		return false
+		return false, false
 	}
 	e.end(start, 0)
 	if !e.fields(shape.fields, &own) {
-		return false
+		return false, false
 	}
 	e.end(arm, len(data))
-	return true
+	return false, true
+}
+
+// isString reports whether a value is the string want.
+func isString(value []byte, want string) bool {
+	s := event.NewScanner(value)
+	if s.Peek() != '"' {
+		return false
+	}
+	t, ok := s.Text()
+	return ok && t.Is(want)
 }
 
 // read notes the members of the object at which s stands. Those of the message's outer object are
@@ -118,6 +148,11 @@ func read(s *event.Scanner, prefix string, m *message, own *members, more []fiel
 			return false
 		}
 		if m.outer != "" && prefix == "" && key.Is(m.outer) && s.Peek() == '{' {
+			for i := range m.fields { // of two such objects the last counts
+				if strings.HasPrefix(m.fields[i].name, m.outer) {
+					own[i] = nil
+				}
+			}
 			if !read(s, m.outer, m, own, nil, nil) {
 				return false
 			}
@@ -263,7 +298,7 @@ func (e *encoder) message(f *field, value []byte) bool {
 	s := event.NewScanner(value)
 	m := f.message
 	if len(m.union) > 0 {
-		t, ok := tag(value)
+		t, ok := tag(value, true)
 		i := slices.IndexFunc(m.union, func(v variant) bool { return t.Is(v.name) })
 		if i < 0 {
 			return ok
