@@ -25,9 +25,10 @@ var floors = map[string]struct {
 	"bufpool": {0, ""},
 	"metrics": {0, ""},
 
-	"internal/platform": {0, ""},
-	"internal/leaktest": {0, ""},            // of tests only
-	"internal/testkit":  {2, "codec/frame"}, // of tests only
+	"internal/platform":         {0, ""},
+	"codec/eventpb/internal/pb": {0, ""},            // of tests only
+	"internal/leaktest":         {0, ""},            // of tests only
+	"internal/testkit":          {2, "codec/frame"}, // of tests only
 
 	"codec/frame":     {1, "bufpool"},
 	"codec/handshake": {1, ""},
@@ -46,7 +47,7 @@ var floors = map[string]struct {
 	"loop": {2, "auth internal/platform codec/deflate codec/frame codec/handshake batch bufpool memmon metrics tune"},
 	"run":  {2, "auth codec/event agui memmon metrics"},
 
-	".": {3, "auth loop run codec/frame codec/handshake codec/event codec/control batch agui bufpool metrics memmon tune"},
+	".": {3, "auth loop run codec/frame codec/handshake codec/event codec/eventpb codec/control batch agui bufpool metrics memmon tune"},
 
 	"server": {4, "."},
 	"client": {4, "."},
@@ -70,9 +71,9 @@ var owners = map[string]string{
 	"github.com/evanphx/json-patch": "agui",
 	"github.com/klauspost/compress": "codec/deflate",
 	"github.com/prometheus":         "metrics/prom",
-	"google.golang.org/protobuf":    "codec/eventpb",   // the wire format alone
-	"golang.org/x/sync":             ".",               // the semaphore of decoding
-	"golang.org/x/sys":              "loop cmd/agloop", // loop: epoll and TCP_INFO; sends where the scheduler is told
+	"google.golang.org/protobuf":    "codec/eventpb codec/eventpb/internal/pb", // the former: the wire format alone
+	"golang.org/x/sync":             ".",                                       // the semaphore of decoding
+	"golang.org/x/sys":              "loop cmd/agloop",                         // loop: epoll and TCP_INFO; sends where the scheduler is told
 	"golang.org/x/time":             "loop",
 }
 

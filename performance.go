@@ -97,8 +97,8 @@ func newPerformanceManager(
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	serializers, err := NewSerializerFactory(cfg.MessageSerializerType)
-	if err != nil {
+	serializers := &SerializerFactory{textOnly: true}
+	if err := serializers.SetType(cfg.MessageSerializerType); err != nil {
 		return nil, err
 	}
 	m := &PerformanceManager{

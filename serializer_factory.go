@@ -1,10 +1,12 @@
 package agloop
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 
 	"github.com/agloop/agloop/codec/event"
+	"github.com/agloop/agloop/codec/eventpb"
 )
 
 // serializerTypes is how many types have a name; the last constant is the largest.
@@ -19,6 +21,9 @@ type SerializerFactory struct {
 	current atomic.Uint32 // a SerializerType that there is a serializer of
 	gets    atomic.Uint64
 	news    atomic.Uint64
+
+	// Immutable.
+	textOnly bool // of a server or a transport, which lends no Protobuf
 
 	// Any goroutine; a serializer in here belongs to nobody and has been reset
 	idle [serializerTypes]sync.Pool
@@ -39,13 +44,28 @@ func (f *SerializerFactory) Type() SerializerType { return SerializerType(f.curr
 
 // SetType changes what Get lends from now on. Serializers already lent stay what they are: a stream
 // is of one type from its first event to its last. The error is [ErrSerializerUnavailable], names
-// t, and nothing has changed.
+// t, and nothing has changed; that of a PerformanceManager lends no Protobuf, see
+// PerformanceConfig.MessageSerializerType.
 func (f *SerializerFactory) SetType(t SerializerType) error {
-	if _, err := event.NewSerializer(t); err != nil {
+	if _, err := newSerializer(t); err != nil {
 		return err
+	}
+	if f.textOnly && t == Protobuf {
+		return errTextOnly
 	}
 	f.current.Store(uint32(t))
 	return nil
+}
+
+// errTextOnly is Protobuf asked for where events are JSON whatever a connection speaks.
+var errTextOnly = fmt.Errorf("%w: Protobuf: logs and the bare wire are JSON; a client gets protobuf that names agloop.v1.proto in ClientConfig.Protocols", ErrSerializerUnavailable)
+
+// newSerializer returns a new serializer, which is Pooled. The error is ErrSerializerUnavailable.
+func newSerializer(t SerializerType) (event.Serializer, error) {
+	if t == Protobuf {
+		return eventpb.NewSerializer(), nil
+	}
+	return event.NewSerializer(t)
 }
 
 // Get lends a serializer for a new stream, until Put.
@@ -55,7 +75,7 @@ func (f *SerializerFactory) Get() event.Serializer {
 	s, ok := f.idle[t].Get().(event.Pooled)
 	if !ok {
 		f.news.Add(1)
-		made, _ := event.NewSerializer(t) // SetType has seen that there is one
+		made, _ := newSerializer(t) // SetType has seen that there is one
 		s = made.(event.Pooled)
 	}
 	s.Lend()

@@ -155,10 +155,14 @@ const (
 )
 
 // baseFields are those of the message that every event begins with, behind its type.
-var baseFields = []field{of(kindInteger, 2, "timestamp"), of(kindValue, 3, "rawEvent"), of(kindStruct, 4, "metadata")}
+var baseFields = commonFields[:commonCount-1]
 
 // commonFields are those and the type.
-var commonFields = append(slices.Clip(baseFields), field{name: "type"})
+var commonFields = [commonCount]field{
+	of(kindInteger, 2, "timestamp"), of(kindValue, 3, "rawEvent"), of(kindStruct, 4, "metadata"), {name: "type"},
+}
+
+const commonCount = 4
 
 const (
 	baseNumber protowire.Number = 1 // of the base, in every event

@@ -393,7 +393,7 @@ func (w *textWriter) value(data []byte) bool {
 	for len(data) > 0 {
 		f, ok := w.next(&data)
 		if !ok {
-			return true
+			return true // what is written does not matter any more
 		}
 		if f.number > valueList || f.typ != valueTypes[f.number] {
 			continue

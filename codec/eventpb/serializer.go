@@ -1,0 +1,40 @@
+package eventpb
+
+import (
+	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/codec/event"
+)
+
+// Serializer is the encoder and the decoder of this package as one: an [event.Serializer], and
+// [event.Pooled]. A new one is lent.
+type Serializer struct {
+	loan    event.Loan
+	decoder Decoder
+}
+
+// NewSerializer returns a serializer for a new stream.
+func NewSerializer() *Serializer { return new(Serializer) }
+
+// Type returns [event.Protobuf].
+func (*Serializer) Type() event.SerializerType { return event.Protobuf }
+
+// AppendEvent is [Append].
+func (s *Serializer) AppendEvent(dst []byte, ev agui.Event) ([]byte, error) {
+	s.loan.Check()
+	return Append(dst, ev)
+}
+
+// DecodeEvent is [Decoder.DecodeEvent].
+func (s *Serializer) DecodeEvent(data []byte) (agui.Event, []event.Note, error) {
+	s.loan.Check()
+	return s.decoder.DecodeEvent(data)
+}
+
+// Lend begins a new stream.
+func (s *Serializer) Lend() { s.loan.Begin() }
+
+// TakeBack ends the stream and drops all its state.
+func (s *Serializer) TakeBack() {
+	s.loan.End()
+	s.decoder = Decoder{}
+}
