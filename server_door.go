@@ -94,7 +94,7 @@ func (s *Server) doorConfig() loop.DoorConfig {
 	}
 	if s.cfg.Agent != nil {
 		cfg.Compression.Plain = plainControls(s.cfg.Compression.Plain)
-		cfg.Later = control.Protocol
+		cfg.Later = []string{control.ProtocolProto, control.Protocol}
 		cfg.TooBig = run.Refusal(run.CodeTooLarge,
 			fmt.Sprintf("input has more than %d bytes", s.cfg.Limits.MaxMessage))
 	}
