@@ -36,9 +36,10 @@ demo: ## serve a page where you talk to an agent, on http://localhost:8080/ (ADD
 test: unit race interop examples adapters benchtest ## everything that needs Go alone
 
 .PHONY: unit
-unit: ## tests in the release build, allocation ceilings among them; those of the wire once more over TLS
+unit: ## tests in the release build, allocation ceilings among them; those of the wire once more over TLS, those of agloop.v1 over protobuf
 	go test -shuffle=on ./...
 	go test -shuffle=on -run '^TestWire' -skip '$(PLAIN)' ./loop -tls
+	go test -shuffle=on -run '^TestR[0-9]' . -proto
 
 .PHONY: race
 race: ## tests under the race detector, ownership checked

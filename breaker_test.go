@@ -246,7 +246,7 @@ func (s *teller) sweep(t testing.TB, r *breaker) {
 // client is one whose connections go through a breaker. Where the server asks it is ann.
 func (r *breaker) client(t testing.TB, edit func(*agloop.ClientConfig)) *agloop.Client {
 	t.Helper()
-	cfg := agloop.ClientConfig{Logger: quiet, Header: http.Header{"Authorization": {"ann"}}}
+	cfg := agloop.ClientConfig{Logger: quiet, Header: http.Header{"Authorization": {"ann"}}, Protocols: []string{wireProtocol()}}
 	cfg.Resume.MinBackoff, cfg.Resume.MaxBackoff = time.Millisecond, 2*time.Millisecond
 	if edit != nil {
 		edit(&cfg)

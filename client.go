@@ -31,7 +31,10 @@ type ClientConfig struct {
 	// adds nothing.
 	Auth func(context.Context) (http.Header, error)
 	// Protocols are the subprotocols to offer, in order of preference. A client without a Handler
-	// offers agloop.v1.json before them, unless Resume is Off.
+	// offers agloop.v1.json before them, unless Resume is Off. One that names agloop.v1.proto gets its
+	// events as protobuf from servers that have it, which are half as large where they are short;
+	// agloop.v1.json is then offered behind that, for the others. What protobuf does not carry, such as
+	// integers beyond 2^53 in a state, is named in docs/protocol.md.
 	Protocols []string
 	// Resume says how runs outlive their connection, where the server offers that.
 	Resume Resume
@@ -213,7 +216,8 @@ func (cfg *ClientConfig) setDefaults() {
 		cfg.Logger = slog.Default()
 	}
 	if cfg.resumes() && !slices.Contains(cfg.Protocols, control.Protocol) {
-		cfg.Protocols = append([]string{control.Protocol}, cfg.Protocols...)
+		at := slices.Index(cfg.Protocols, control.ProtocolProto) + 1
+		cfg.Protocols = slices.Insert(slices.Clone(cfg.Protocols), at, control.Protocol)
 	}
 	if cfg.MaxPending == 0 {
 		cfg.MaxPending = max(maxPending, cfg.Limits.MaxMessage)

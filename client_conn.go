@@ -64,10 +64,10 @@ func (c *Client) dialBy(ctx context.Context, connect connector) (*connection, er
 	connected = true // OnClose gives the loops back
 	k.since = time.Now()
 	if c.cfg.resumes() {
-		k.bare.Store(k.protocol != control.Protocol)
+		k.bare.Store(!control.Speaks(k.protocol))
 	}
 	if !k.bare.Load() {
-		if err := k.wire.awaitHello(ctx, c.cfg.Limits.HandshakeTimeout); err != nil {
+		if err := k.wire.awaitHello(ctx, k.protocol, c.cfg.Limits.HandshakeTimeout); err != nil {
 			abandon(k.conn, err)
 			return nil, err
 		}

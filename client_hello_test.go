@@ -132,19 +132,26 @@ func TestR30BareServer(t *testing.T) {
 		offered <- r.Protocols
 		return agloop.Grant{}, nil
 	}})
-	for _, off := range []bool{false, true} {
-		cfg := agloop.ClientConfig{Protocols: []string{"other"}, Resume: agloop.Resume{Off: off}}
+	for _, tt := range []struct {
+		protocols string
+		off       bool
+		want      string
+	}{
+		{"other", false, "[agloop.v1.json other]"},
+		{"other", true, "[other]"},
+		{"agloop.v1.proto", false, "[agloop.v1.proto agloop.v1.json]"},
+		{"agloop.v1.proto", true, "[agloop.v1.proto]"},
+		{"other agloop.v1.proto more", false, "[other agloop.v1.proto agloop.v1.json more]"},
+		{"agloop.v1.json agloop.v1.proto", false, "[agloop.v1.json agloop.v1.proto]"},
+	} {
+		cfg := agloop.ClientConfig{Protocols: strings.Fields(tt.protocols), Resume: agloop.Resume{Off: tt.off}}
 		c, err := agloop.Dial(t.Context(), wsURL(addr), cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
 		c.Close()
-		want := "[agloop.v1.json other]"
-		if off {
-			want = "[other]"
-		}
-		if got := fmt.Sprint(testkit.Receive(t, "the offer", offered)); got != want {
-			t.Errorf("offered %s, want %s", got, want)
+		if got := fmt.Sprint(testkit.Receive(t, "the offer", offered)); got != tt.want {
+			t.Errorf("offered %s, want %s", got, tt.want)
 		}
 	}
 }

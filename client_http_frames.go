@@ -8,9 +8,8 @@ import (
 	"iter"
 	"slices"
 
-	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/bufpool"
-	"github.com/agloop/agloop/codec/eventpb"
+	"github.com/agloop/agloop/codec/control"
 	"github.com/agloop/agloop/codec/frame"
 	"github.com/tmaxmax/go-sse"
 )
@@ -98,24 +97,9 @@ func (f *protoFrames) close() { _ = f.from.Close() }
 
 func (f *protoFrames) body() io.Closer { return f.from }
 
-// httpDecoder decodes what a response has, whichever framing the server has chosen.
-type httpDecoder struct {
-	run   *httpRun
-	text  decoder
-	proto *eventpb.Decoder
-}
-
-// DecodeEvent implements decoder.
-func (d httpDecoder) DecodeEvent(data []byte) (agui.Event, []Note, error) {
-	if _, proto := d.run.response.frames.(*protoFrames); proto {
-		return d.proto.DecodeEvent(data)
-	}
-	return d.text.DecodeEvent(data)
-}
-
 // accept is the field Accept of a client: protobuf where its Protocols have that of agloop.v1.
 func (h *httpClient) accept() string {
-	if slices.Contains(h.client.cfg.Protocols, "agloop.v1.proto") {
+	if slices.Contains(h.client.cfg.Protocols, control.ProtocolProto) {
 		return typeProto + ", " + typeSSE
 	}
 	return typeSSE

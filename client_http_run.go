@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/agloop/agloop/agui"
-	"github.com/agloop/agloop/codec/eventpb"
 	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/run"
 )
@@ -70,7 +69,7 @@ func (r *httpRun) deliver(ctx context.Context, yield func(agui.Event, error) boo
 		}
 	}()
 	s := c.newStream(r.thread, r.id)
-	s.decoder, s.joined = httpDecoder{r, s.decoder, new(eventpb.Decoder)}, r.at.Offset > 0
+	s.joined = r.at.Offset > 0
 	err := s.read(ctx, r, yield)
 	if s.done() {
 		c.mux.ended(r.thread, r.id)
@@ -250,6 +249,7 @@ func (r *httpRun) read() (it item, ok bool, err error) {
 	}
 	r.failures = 0
 	if it, ok, err = r.place(id); ok {
+		_, it.binary = r.response.frames.(*protoFrames)
 		it.frame = frame
 	} else {
 		frame.Release()

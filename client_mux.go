@@ -10,7 +10,7 @@ import (
 	"github.com/agloop/agloop/run"
 )
 
-// mux is a client's end of agloop.v1.json: what it has asked for, over the connection of now and the
+// mux is a client's end of agloop.v1: what it has asked for, over the connection of now and the
 // ones after that. One wire at a time is up; what is asked for while none is waits for the next.
 type mux struct {
 	// Immutable.
@@ -275,7 +275,7 @@ type sending struct {
 
 // send sends it.
 func (s sending) send() {
-	if s.view == nil || s.wire.conn.SendNow(Text, s.raw) != Dropped {
+	if s.view == nil || s.wire.conn.SendNow(s.wire.op, s.raw) != Dropped {
 		return
 	}
 	m := s.wire.mux
@@ -286,7 +286,7 @@ func (s sending) send() {
 
 // sendLocked is send under mux.mu.
 func (s sending) sendLocked() {
-	if s.wire.conn.SendNow(Text, s.raw) == Dropped {
+	if s.wire.conn.SendNow(s.wire.op, s.raw) == Dropped {
 		s.dropped()
 	}
 }

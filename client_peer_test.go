@@ -47,7 +47,7 @@ func newPeer(t *testing.T, hellos ...string) *peer {
 	for i := range 50 {
 		p.hello <- hellos[min(i, len(hellos)-1)]
 	}
-	srv, addr := serve(t, agloop.ServerConfig{Handler: p, Protocols: []string{control.Protocol}})
+	srv, addr := serve(t, agloop.ServerConfig{Handler: p, Protocols: []string{wireProtocol()}})
 	p.srv, p.url = srv, wsURL(addr)
 	return p
 }
@@ -57,7 +57,7 @@ func (p *peer) OnOpen(c *agloop.Conn) {
 	c.SetUser(pc)
 	for frame := range strings.SplitSeq(<-p.hello, "\n") {
 		if frame != "" {
-			c.Send(agloop.Text, []byte(frame))
+			c.Send(wireOpcode(), wireOf([]byte(frame)))
 		}
 	}
 	p.conns <- pc
@@ -78,7 +78,7 @@ func (p *peer) accept() *peerConn {
 // dial connects a client, which is closed with the test.
 func (p *peer) dial(edit func(*agloop.ClientConfig)) (*agloop.Client, *peerConn) {
 	p.t.Helper()
-	cfg := agloop.ClientConfig{Logger: quiet}
+	cfg := agloop.ClientConfig{Logger: quiet, Protocols: []string{wireProtocol()}}
 	cfg.Resume.MinBackoff, cfg.Resume.MaxBackoff = time.Millisecond, 4*time.Millisecond
 	if edit != nil {
 		edit(&cfg)
@@ -94,7 +94,7 @@ func (p *peer) dial(edit func(*agloop.ClientConfig)) (*agloop.Client, *peerConn)
 // say sends frames.
 func (pc *peerConn) say(frames ...string) {
 	for _, f := range frames {
-		pc.Send(agloop.Text, []byte(f))
+		pc.Send(wireOpcode(), wireOf([]byte(f)))
 	}
 }
 

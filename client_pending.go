@@ -14,7 +14,9 @@ type item struct {
 	// Of agloop.v1 alone.
 	leg *leg       // the run it belongs to
 	at  run.Cursor // behind it; zero for a frame that moves no cursor
-	err error      // a run of a Follow that cannot be given
+	// binary is a frame of agloop.v1.proto.
+	binary bool
+	err    error // a run of a Follow that cannot be given
 }
 
 // pending is the items that wait for one sequence. Under the lock of its owner.

@@ -36,7 +36,7 @@ type logConn struct {
 
 func (s *logServer) OnOpen(c *agloop.Conn) {
 	c.SetUser(&logConn{left: map[int]bool{}})
-	c.Send(agloop.Text, []byte(helloProcess))
+	c.Send(wireOpcode(), wireOf([]byte(helloProcess)))
 }
 
 func (s *logServer) OnClose(c *agloop.Conn, _ *agloop.CloseError) {
@@ -90,16 +90,16 @@ func (s *logServer) give(c *agloop.Conn, conn *logConn, number int, ref, runID s
 		if first == "" {
 			first = onto(number, next)
 		}
-		c.Send(agloop.Text, []byte(first))
+		c.Send(wireOpcode(), wireOf([]byte(first)))
 		first = ""
 		for range 1 + s.rnd.IntN(8) {
 			if fold := s.rnd.IntN(6); next > 2 && fold > 2 && next+fold <= last-2 {
-				c.Send(agloop.Text, []byte(fmt.Sprintf(`["run",{"run":%d,"offset":%d,"through":%d}]`, number, next, next+fold-1)))
-				c.Send(agloop.Text, s.event(runID, next, next+fold))
+				c.Send(wireOpcode(), wireOf([]byte(fmt.Sprintf(`["run",{"run":%d,"offset":%d,"through":%d}]`, number, next, next+fold-1))))
+				c.Send(wireOpcode(), wireOf(s.event(runID, next, next+fold)))
 				next += fold
-				c.Send(agloop.Text, []byte(onto(number, next)))
+				c.Send(wireOpcode(), wireOf([]byte(onto(number, next))))
 			} else if next <= last {
-				c.Send(agloop.Text, s.event(runID, next, next+1))
+				c.Send(wireOpcode(), wireOf(s.event(runID, next, next+1)))
 				next++
 			}
 		}
@@ -137,8 +137,8 @@ func TestR40NothingTwiceNothingLost(t *testing.T) {
 	for seed := range uint64(8) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			s := &logServer{t: t, events: events, rnd: rand.New(rand.NewPCG(seed, 1)), cuts: 8}
-			_, addr := serve(t, agloop.ServerConfig{Handler: s, Protocols: []string{control.Protocol}})
-			cfg := agloop.ClientConfig{Logger: quiet, MaxPending: 8 << 10}
+			_, addr := serve(t, agloop.ServerConfig{Handler: s, Protocols: []string{wireProtocol()}})
+			cfg := agloop.ClientConfig{Logger: quiet, MaxPending: 8 << 10, Protocols: []string{wireProtocol()}}
 			cfg.Resume.MinBackoff, cfg.Resume.MaxBackoff = time.Millisecond, 2*time.Millisecond
 			c, err := agloop.Dial(t.Context(), wsURL(addr), cfg)
 			if err != nil {

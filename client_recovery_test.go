@@ -214,7 +214,7 @@ func TestR45FoldBehindABusyApplication(t *testing.T) {
 	other := newViewer(t, addr, "ann") // who hears everything, so that the run goes on
 	app := new(busyApplication)
 	c, err := agloop.Dial(t.Context(), wsURL(addr), agloop.ClientConfig{
-		Header: map[string][]string{"Authorization": {"ann"}}, MaxPending: 2 << 10, Cursors: app,
+		Header: map[string][]string{"Authorization": {"ann"}}, MaxPending: 2 << 10, Cursors: app, Protocols: []string{wireProtocol()},
 	})
 	if err != nil {
 		t.Fatal(err)

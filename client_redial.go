@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
-
-	"github.com/agloop/agloop/codec/control"
 )
 
 // Resume says how a client keeps its runs when its connection ends. The zero value resumes whenever
@@ -268,9 +266,16 @@ func pause(ctx context.Context, wait time.Duration) bool {
 
 // awaitHello waits for the first frame of a server that speaks agloop.v1, at most within, unless
 // that is negative.
-func (w *wire) awaitHello(ctx context.Context, within time.Duration) error {
+func (w *wire) awaitHello(ctx context.Context, protocol string, within time.Duration) error {
 	w.mux.mu.Lock()
 	w.speaks = true
+	switch op := opcodeOf(protocol); w.op {
+	case 0:
+		w.op = op
+	case op:
+	default:
+		w.fail(errOpcode)
+	}
 	w.mux.mu.Unlock()
 	var late <-chan time.Time
 	if within > 0 {
@@ -282,7 +287,7 @@ func (w *wire) awaitHello(ctx context.Context, within time.Duration) error {
 	select {
 	case <-w.greeted:
 	case <-late:
-		err = fmt.Errorf("agloop: dial: the server chose %s and sent no hello within %v", control.Protocol, within)
+		err = fmt.Errorf("agloop: dial: the server chose %s and sent no hello within %v", protocol, within)
 	case <-ctx.Done():
 		err = ctx.Err()
 	}

@@ -206,7 +206,7 @@ func TestR30Hello(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPeer(t, hello)
-			_, err := agloop.Dial(t.Context(), p.url, agloop.ClientConfig{})
+			_, err := agloop.Dial(t.Context(), p.url, agloop.ClientConfig{Protocols: []string{wireProtocol()}})
 			if _, ok := errors.AsType[*agloop.ProtocolError](err); !ok {
 				t.Errorf("Dial: %v", err)
 			}
@@ -217,7 +217,7 @@ func TestR30Hello(t *testing.T) {
 		p := newPeer(t, "")
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() { p.accept(); cancel() }()
-		if _, err := agloop.Dial(ctx, p.url, agloop.ClientConfig{}); !errors.Is(err, context.Canceled) {
+		if _, err := agloop.Dial(ctx, p.url, agloop.ClientConfig{Protocols: []string{wireProtocol()}}); !errors.Is(err, context.Canceled) {
 			t.Errorf("Dial: %v", err)
 		}
 		testkit.Await(t, "the connection is gone", func() bool { return p.srv.Stats().Connections == 0 })
@@ -225,7 +225,7 @@ func TestR30Hello(t *testing.T) {
 	t.Run("the end instead", func(t *testing.T) {
 		p := newPeer(t, "")
 		go func() { p.accept().Close(agloop.CloseTryLater, "") }()
-		if _, err := agloop.Dial(t.Context(), p.url, agloop.ClientConfig{}); err == nil {
+		if _, err := agloop.Dial(t.Context(), p.url, agloop.ClientConfig{Protocols: []string{wireProtocol()}}); err == nil {
 			t.Error("Dial succeeded")
 		}
 	})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/codec/event"
+	"github.com/agloop/agloop/codec/eventpb"
 	"github.com/agloop/agloop/codec/frame"
 )
 
@@ -123,8 +124,10 @@ func (c *Client) readBare(ctx context.Context, k *connection, in *agui.RunAgentI
 
 // newStream returns the pipeline of a run.
 func (c *Client) newStream(thread, run string) *stream {
+	limits := eventLimits(&c.cfg.Limits)
 	return &stream{
-		decoder: &event.Decoder{Limits: eventLimits(&c.cfg.Limits)}, counts: &c.counts, told: c.cfg.tellNotes(thread, run),
+		decoder: &event.Decoder{Limits: limits}, proto: eventpb.Decoder{Limits: limits},
+		counts: &c.counts, told: c.cfg.tellNotes(thread, run),
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/codec/event"
+	"github.com/agloop/agloop/codec/eventpb"
 )
 
 // source gives the frames of a run, in order.
@@ -30,6 +31,7 @@ type stream struct {
 	joined bool
 
 	// The caller's goroutine.
+	proto  eventpb.Decoder
 	chunks agui.Expander
 	joiner event.Joiner
 	order  agui.Order
@@ -76,7 +78,7 @@ func (s *stream) readLate(ctx context.Context, src source, yield func(agui.Event
 	if !ok {
 		return
 	}
-	err := s.decode(it.frame.B)
+	err := s.decode(it.frame.B, it.binary)
 	it.frame.Release()
 	if err != nil || len(s.events) != 1 || s.events[0].Type() != agui.EventTypeRunError {
 		return
@@ -88,7 +90,7 @@ func (s *stream) readLate(ctx context.Context, src source, yield func(agui.Event
 
 // yield yields the events of one frame, and then says that they were applied.
 func (s *stream) yield(src source, it item, yield func(agui.Event, error) bool) error {
-	err := s.decode(it.frame.B)
+	err := s.decode(it.frame.B, it.binary)
 	it.frame.Release()
 	if err != nil {
 		return err
@@ -119,10 +121,16 @@ func (s *stream) check(ev agui.Event) error {
 // done reports whether the terminal event has come.
 func (s *stream) done() bool { return s.over || s.order.Done() }
 
-// decode makes the events of one frame: none when it is dropped, several for some chunks.
-func (s *stream) decode(frame []byte) (err error) {
+// decode makes the events of one frame: none when it is dropped, several for some chunks. A binary
+// frame is protobuf, or JSON for an event that protobuf does not carry.
+func (s *stream) decode(frame []byte, binary bool) (err error) {
 	s.events = s.events[:0]
-	ev, notes, err := s.decoder.DecodeEvent(frame)
+	d := s.decoder
+	proto := binary && (len(frame) == 0 || frame[0] != '{')
+	if proto {
+		d = &s.proto
+	}
+	ev, notes, err := d.DecodeEvent(frame)
 	for _, n := range notes {
 		switch n.Kind {
 		case NoteDropped:
@@ -139,6 +147,9 @@ func (s *stream) decode(frame []byte) (err error) {
 	}
 	if s.events, err = s.chunks.Expand(ev, s.events); err != nil && s.joined {
 		s.events, err = append(s.events, ev), nil
+	}
+	if proto {
+		frame = nil // it has no halves
 	}
 	if err == nil {
 		s.events = s.joiner.Join(s.events, frame)

@@ -240,7 +240,7 @@ func (v *view) keep(w *wire, payload []byte, from, to uint64) error {
 		return fault("a fold of %d to %d, and %d was there", from, to, v.place.Offset)
 	}
 	place := run.Cursor{Epoch: v.place.Epoch, Offset: max(to, v.place.Offset)}
-	it := item{leg: v.leg, at: place}
+	it := item{leg: v.leg, at: place, binary: w.op == Binary}
 	if v.leg.whole && to == 1 && !none {
 		it.at = run.Cursor{} // who goes on from here would miss the rest of the prelude
 	}

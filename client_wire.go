@@ -9,14 +9,15 @@ import (
 	"github.com/agloop/agloop/run"
 )
 
-// wire is one connection that speaks agloop.v1.json, or may: what its frames belong to.
+// wire is one connection that speaks agloop.v1, or may: what its frames belong to.
 type wire struct {
 	// Immutable.
 	mux     *mux
 	greeted chan struct{} // closed when the hello has come, or none will
 
-	// Written once, under mux.mu, before the hello.
+	// Written once, under mux.mu, before the hello or with it.
 	conn *Conn
+	op   Opcode // of all frames
 
 	// Any goroutine, under mux.mu.
 	hello   *control.Hello // nil before it has come
@@ -69,9 +70,12 @@ func (w *wire) receive(c *Conn, op Opcode, payload []byte) {
 		w.conn = c
 	}
 	var err error
+	if w.op == 0 {
+		w.op = op // awaitHello knows whether it is right
+	}
 	switch {
-	case op != Text:
-		err = fault("frames of %s are text", control.Protocol)
+	case op != w.op:
+		err = errOpcode
 	case control.IsControl(payload):
 		err = w.control(payload)
 	case w.hello == nil:
@@ -82,6 +86,17 @@ func (w *wire) receive(c *Conn, op Opcode, payload []byte) {
 	if err != nil {
 		w.fail(err)
 	}
+}
+
+// errOpcode is a frame of the other opcode.
+var errOpcode = fault("frames of %s are text, of %s binary", control.Protocol, control.ProtocolProto)
+
+// opcodeOf is the opcode of all frames of a subprotocol.
+func opcodeOf(protocol string) Opcode {
+	if protocol == control.ProtocolProto {
+		return Binary
+	}
+	return Text
 }
 
 // fail ends everything on a wire whose server breaks the rules. Under mux.mu.
@@ -334,7 +349,7 @@ func (w *wire) leave(v *view, back bool) {
 func (w *wire) send(name string, body any) SendResult {
 	// The only possible error is a body that is no JSON, and those of package control are.
 	b, _ := control.Append(nil, name, body)
-	return w.conn.SendNow(Text, b)
+	return w.conn.SendNow(w.op, b)
 }
 
 // clip bounds what an error quotes of a peer's.

@@ -47,7 +47,7 @@ type seen struct {
 // newViewer connects and speaks agloop.v1, as the principal of that key, "" as nobody.
 func newViewer(t *testing.T, addr, key string) *viewer {
 	t.Helper()
-	fields := []string{"Sec-WebSocket-Protocol: " + control.Protocol}
+	fields := []string{"Sec-WebSocket-Protocol: " + wireProtocol()}
 	if key != "" {
 		fields = append(fields, "Authorization: "+key)
 	}
@@ -70,6 +70,12 @@ func (v *viewer) into(f seen, body any) {
 	if err := json.Unmarshal(f.body, body); err != nil {
 		v.t.Fatalf("%s %s: %v", f.name, f.body, err)
 	}
+}
+
+// Put sends frames.
+func (v *viewer) Put(frames ...[]byte) {
+	v.t.Helper()
+	v.Peer.Put(wireFrames(frames)...)
 }
 
 // ask sends a control.
@@ -99,6 +105,10 @@ func (v *viewer) read() (f seen, err error) {
 	if err != nil {
 		return f, err
 	}
+	if op != wireOpcode() {
+		v.t.Fatalf("a frame of opcode %v: %s", op, p)
+	}
+	p = wireText(v.t, p)
 	if control.IsControl(p) {
 		name, body, err := control.Parse(p)
 		if err != nil {

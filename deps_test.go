@@ -25,9 +25,10 @@ var floors = map[string]struct {
 	"bufpool": {0, ""},
 	"metrics": {0, ""},
 
-	"internal/platform": {0, ""},
-	"internal/leaktest": {0, ""},            // of tests only
-	"internal/testkit":  {2, "codec/frame"}, // of tests only
+	"internal/platform":         {0, ""},
+	"codec/eventpb/internal/pb": {0, ""},            // of tests only
+	"internal/leaktest":         {0, ""},            // of tests only
+	"internal/testkit":          {2, "codec/frame"}, // of tests only
 
 	"codec/frame":     {1, "bufpool"},
 	"codec/handshake": {1, ""},
@@ -74,10 +75,10 @@ var owners = map[string]string{
 	"github.com/evanphx/json-patch": "agui",
 	"github.com/klauspost/compress": "codec/deflate",
 	"github.com/prometheus":         "metrics/prom",
-	"github.com/tmaxmax/go-sse":     ".",               // reads streams of SSE
-	"google.golang.org/protobuf":    "codec/eventpb",   // the wire format alone
-	"golang.org/x/sync":             ".",               // the semaphore of decoding
-	"golang.org/x/sys":              "loop cmd/agloop", // loop: epoll and TCP_INFO; sends where the scheduler is told
+	"github.com/tmaxmax/go-sse":     ".",                                       // reads streams of SSE
+	"google.golang.org/protobuf":    "codec/eventpb codec/eventpb/internal/pb", // the former: the wire format alone
+	"golang.org/x/sync":             ".",                                       // the semaphore of decoding
+	"golang.org/x/sys":              "loop cmd/agloop",                         // loop: epoll and TCP_INFO; sends where the scheduler is told
 	"golang.org/x/time":             "loop",
 }
 

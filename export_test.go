@@ -140,3 +140,6 @@ func (s *Server) Scopes() int {
 	defer s.scopes.mu.Unlock()
 	return len(s.scopes.byHash)
 }
+
+// ProtoEvent is the message of agloop.v1.proto for an event of a log.
+func ProtoEvent(dst, json []byte, most int) []byte { return protoEvent(dst, json, most) }

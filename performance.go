@@ -97,8 +97,8 @@ func newPerformanceManager(
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	serializers, err := newSerializerFactory(cfg.MessageSerializerType, eventLimits(limits))
-	if err != nil {
+	serializers := &SerializerFactory{limits: eventLimits(limits), textOnly: true}
+	if err := serializers.SetType(cfg.MessageSerializerType); err != nil {
 		return nil, err
 	}
 	base := limits.Tuning()

@@ -9,7 +9,7 @@ import (
 // SerializerType says how events become bytes and back.
 type SerializerType = event.SerializerType
 
-// The serializers there are; asking for Protobuf is an error until it is there.
+// The serializers.
 const (
 	OptimizedJSON = event.OptimizedJSON
 	JSON          = event.JSON
@@ -52,7 +52,9 @@ type PerformanceConfig struct {
 	// memory, which bounds the process's live heap in any case.
 	MaxMemoryUsage int64
 
-	// MessageSerializerType encodes and decodes events. Default OptimizedJSON.
+	// MessageSerializerType encodes and decodes JSON events. Default OptimizedJSON. Protobuf is a
+	// *ConfigError: the logs of a server are JSON, and what a connection speaks is agreed upon with
+	// the client, see ClientConfig.Protocols.
 	MessageSerializerType SerializerType
 	// EnableZeroCopy delivers messages as slices of the read buffer, valid until the handler
 	// returns; without it every message is a copy that may be kept. Default true.
@@ -100,7 +102,7 @@ func (c PerformanceConfig) Validate() error {
 	case c.MaxMemoryUsage < 0:
 		return bad("MaxMemoryUsage", "must not be negative")
 	}
-	if _, err := NewSerializerFactory(c.MessageSerializerType); err != nil {
+	if err := (&SerializerFactory{textOnly: true}).SetType(c.MessageSerializerType); err != nil {
 		return bad("MessageSerializerType", err.Error())
 	}
 	return nil

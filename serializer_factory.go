@@ -1,10 +1,12 @@
 package agloop
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 
 	"github.com/agloop/agloop/codec/event"
+	"github.com/agloop/agloop/codec/eventpb"
 )
 
 // serializerTypes is how many types have a name; the last constant is the largest.
@@ -15,8 +17,9 @@ const serializerTypes = Protobuf + 1
 // frees idle ones. The zero value lends OptimizedJSON. All methods may be called from any
 // goroutine. It must not be copied after first use.
 type SerializerFactory struct {
-	// Immutable; the zero value is the defaults
-	limits event.Limits
+	// Immutable; the zero value is the defaults.
+	limits   event.Limits
+	textOnly bool // of a server or a transport, which lends no Protobuf
 
 	// Any goroutine, atomic
 	current atomic.Uint32 // a SerializerType that there is a serializer of
@@ -30,11 +33,7 @@ type SerializerFactory struct {
 // NewSerializerFactory returns a factory that lends serializers of type t, with the default limits of
 // events. The error is [ErrSerializerUnavailable] and names t.
 func NewSerializerFactory(t SerializerType) (*SerializerFactory, error) {
-	return newSerializerFactory(t, event.Limits{})
-}
-
-func newSerializerFactory(t SerializerType, limits event.Limits) (*SerializerFactory, error) {
-	f := &SerializerFactory{limits: limits}
+	f := new(SerializerFactory)
 	if err := f.SetType(t); err != nil {
 		return nil, err
 	}
@@ -46,13 +45,28 @@ func (f *SerializerFactory) Type() SerializerType { return SerializerType(f.curr
 
 // SetType changes what Get lends from now on. Serializers already lent stay what they are: a stream
 // is of one type from its first event to its last. The error is [ErrSerializerUnavailable], names
-// t, and nothing has changed.
+// t, and nothing has changed; that of a PerformanceManager lends no Protobuf, see
+// PerformanceConfig.MessageSerializerType.
 func (f *SerializerFactory) SetType(t SerializerType) error {
-	if _, err := event.NewSerializer(t); err != nil {
+	if _, err := newSerializer(t, f.limits); err != nil {
 		return err
+	}
+	if f.textOnly && t == Protobuf {
+		return errTextOnly
 	}
 	f.current.Store(uint32(t))
 	return nil
+}
+
+// errTextOnly is Protobuf asked for where events are JSON whatever a connection speaks.
+var errTextOnly = fmt.Errorf("%w: Protobuf: logs and the bare wire are JSON; a client gets protobuf that names agloop.v1.proto in ClientConfig.Protocols", ErrSerializerUnavailable)
+
+// newSerializer returns a new serializer, which is Pooled. The error is ErrSerializerUnavailable.
+func newSerializer(t SerializerType, limits event.Limits) (event.Serializer, error) {
+	if t == Protobuf {
+		return eventpb.NewSerializer(limits), nil
+	}
+	return limits.NewSerializer(t)
 }
 
 // Get lends a serializer for a new stream, until Put.
@@ -62,7 +76,7 @@ func (f *SerializerFactory) Get() event.Serializer {
 	s, ok := f.idle[t].Get().(event.Pooled)
 	if !ok {
 		f.news.Add(1)
-		made, _ := f.limits.NewSerializer(t) // SetType has seen that there is one
+		made, _ := newSerializer(t, f.limits) // SetType has seen that there is one
 		s = made.(event.Pooled)
 	}
 	s.Lend()

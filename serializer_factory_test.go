@@ -19,7 +19,7 @@ func TestSerializerFactoryUnavailable(t *testing.T) {
 	if err := f.SetType(agloop.JSON); err != nil {
 		t.Fatal(err)
 	}
-	for _, typ := range []agloop.SerializerType{agloop.Protobuf, 7} {
+	for _, typ := range []agloop.SerializerType{7} {
 		made, err := agloop.NewSerializerFactory(typ)
 		for _, err := range []error{err, f.SetType(typ)} {
 			if !errors.Is(err, agloop.ErrSerializerUnavailable) || err.Error() != "agloop: serializer unavailable: "+typ.String() {
@@ -75,7 +75,7 @@ func serializerAgain(t *testing.T, f *agloop.SerializerFactory, s event.Serializ
 
 func TestSerializerFactoryResets(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
-	for _, typ := range serializationTypes {
+	for _, typ := range []agloop.SerializerType{agloop.OptimizedJSON, agloop.JSON} { // protobuf has no retired events
 		f, err := agloop.NewSerializerFactory(typ)
 		if err != nil {
 			t.Fatal(err)
@@ -150,7 +150,7 @@ func TestSerializerFactoryDoesNotAllocate(t *testing.T) {
 		s := f.Get()
 		// MarshalJSON takes a copy of the event, and makes a buffer and an encoder.
 		n := testing.AllocsPerRun(1000, func() { _, _ = s.AppendEvent(buf, ev) })
-		if ceiling := map[agloop.SerializerType]float64{agloop.OptimizedJSON: 0, agloop.JSON: 3}[typ]; n > ceiling {
+		if ceiling := map[agloop.SerializerType]float64{agloop.OptimizedJSON: 0, agloop.JSON: 3, agloop.Protobuf: 0}[typ]; n > ceiling {
 			t.Errorf("%v: AppendEvent: %v allocations, ceiling %v", typ, n, ceiling)
 		}
 	}
@@ -166,7 +166,7 @@ func TestSerializerFactoryConcurrency(t *testing.T) {
 	for i := range streams {
 		wg.Go(func() {
 			for round := range rounds {
-				if err := f.SetType(serializationTypes[(i+round)%2]); err != nil {
+				if err := f.SetType(serializationTypes[(i+round)%len(serializationTypes)]); err != nil {
 					t.Error(err)
 				}
 				s := f.Get()
@@ -182,7 +182,7 @@ func TestSerializerFactoryConcurrency(t *testing.T) {
 				if end, ok := ev.(*agui.TextMessageEnd); err != nil || !ok || end.MessageID != id {
 					t.Errorf("%v: %s became %v, %v", s.Type(), out, ev, err)
 				}
-				if ev, _, err = s.DecodeEvent(lines[round%len(lines)].data); err != nil {
+				if ev, _, err = s.DecodeEvent(lines[round%len(lines)].in(s.Type())); err != nil {
 					t.Error(err)
 				} else if _, err = s.AppendEvent(nil, ev); err != nil {
 					t.Error(err)

@@ -88,7 +88,8 @@ type ServerConfig struct {
 	// Clients that Authorize lets in by ErrAuthLater are not offered it.
 	Compression Compression
 	// Protocols are the subprotocols offered, in order of preference. A server with an Agent offers
-	// agloop.v1.json besides, see docs/protocol.md: first, unless it is named here.
+	// agloop.v1.proto and agloop.v1.json besides, see docs/protocol.md: first, and in this order, since
+	// clients that offer both want the former; unless they are named here.
 	Protocols []string
 	// Authorize says who a request that asks for a WebSocket is from, and lets it in. It runs in a
 	// goroutine of its own and may block: 256 at once, the others wait their turn, all within
@@ -96,7 +97,7 @@ type ServerConfig struct {
 	// server it is the request's. A *RefusedError is answered as it says, any other error with 403
 	// and logged. nil lets everybody in as anonymous, without leaving the loop.
 	//
-	// ErrAuthLater lets a client in that offers agloop.v1.json, of a server with an Agent, and others
+	// ErrAuthLater lets a client in that offers agloop.v1, of a server with an Agent, and others
 	// are answered 401: for browsers, which cannot set Authorization. That subprotocol is chosen then,
 	// and the client's first message must be an auth with its token, accepted within 10 s and of at
 	// most 16 KiB with all that comes behind it meanwhile; else it is closed with 4010. Authorize is
@@ -106,7 +107,7 @@ type ServerConfig struct {
 	// told of it, and it counts for no quota by principal. What is no Grant, ErrAuthLater included,
 	// closes it with 1008 and the Reason of a RefusedError.
 	//
-	// A client of agloop.v1.json may send fresh tokens in the same way, such as before ExpiresAt: what
+	// A client of agloop.v1 may send fresh tokens in the same way, such as before ExpiresAt: what
 	// is granted replaces Principal and Values for that and for runs to come, within 5 s. The Key must
 	// stay. A token that is refused changes nothing then.
 	Authorize func(ctx context.Context, req *Request) (Grant, error)
@@ -361,8 +362,10 @@ func (c ServerConfig) parse() (_ ServerConfig, err error) {
 		if c.Limits.MaxMessage == 0 {
 			c.Limits.MaxMessage = maxInput
 		}
-		if !slices.Contains(c.Protocols, control.Protocol) {
-			c.Protocols = append([]string{control.Protocol}, c.Protocols...)
+		for _, protocol := range []string{control.Protocol, control.ProtocolProto} { // the latter is the first
+			if !slices.Contains(c.Protocols, protocol) {
+				c.Protocols = append([]string{protocol}, c.Protocols...)
+			}
 		}
 	}
 	if c.Limits, err = c.Limits.WithDefaults(); err != nil {

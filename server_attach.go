@@ -37,8 +37,7 @@ type attachment struct {
 // Offer implements run.Outlet.
 func (a *attachment) Offer(f *run.Frame) run.Offered {
 	a.frame = f
-	s := a.session
-	result := offered(s.conn.Offer(&s.selection, a, f.Alone(), f.Event, f.Terminal))
+	result := offered(a.session.offer(a, f))
 	a.told = a.told || result == run.OutletTook
 	return result
 }

@@ -19,7 +19,7 @@ import (
 func newNarrowViewer(t *testing.T, addr, key string) *viewer {
 	t.Helper()
 	p := testkit.Connect(t, addr, 4<<10)
-	p.Upgrade("Sec-WebSocket-Protocol: "+control.Protocol, "Authorization: "+key)
+	p.Upgrade("Sec-WebSocket-Protocol: "+wireProtocol(), "Authorization: "+key)
 	v := viewerOf(t, p)
 	v.into(v.next(), &v.hello)
 	return v

@@ -45,7 +45,7 @@ func TestR32AuthTwice(t *testing.T) {
 		v.HangUp()
 		l.empties()
 	}
-	const want = "+ann first agloop.v1.json, -ann second 1000, +ann first agloop.v1.json, -ann first 1000"
+	want := strings.ReplaceAll("+ann first agloop.v1.json, -ann second 1000, +ann first agloop.v1.json, -ann first 1000", control.Protocol, wireProtocol())
 	testkit.Await(t, "hooks are told", func() bool { return l.hooks() == want })
 }
 
@@ -82,7 +82,7 @@ func TestR32AuthWhileItEnds(t *testing.T) {
 				var want []string
 				if refresh {
 					v = l.joins("ann", "first")
-					want = append(want, "+ann first agloop.v1.json", fmt.Sprint("-ann first ", tt.code))
+					want = append(want, "+ann first "+wireProtocol(), fmt.Sprint("-ann first ", tt.code))
 				} else {
 					v = l.comes()
 				}
@@ -106,7 +106,7 @@ func TestR32AuthWhileItEnds(t *testing.T) {
 				if name != "Shutdown" {
 					l.joins("ann", "third").HangUp() // her place is free
 					l.empties()
-					want = append(want, "+ann third agloop.v1.json", "-ann third 1000")
+					want = append(want, "+ann third "+wireProtocol(), "-ann third 1000")
 				}
 				testkit.Await(t, "hooks are told", func() bool { return l.hooks() == strings.Join(want, ", ") })
 				if l.srv.RunsTaken() != 0 || l.log.count("level=ERROR") != 0 {
@@ -132,7 +132,7 @@ func TestR32AuthKick(t *testing.T) {
 		t.Errorf("reason %q", reason)
 	}
 	l.empties()
-	const want = "+ann first agloop.v1.json, -ann first 1008"
+	want := strings.ReplaceAll("+ann first agloop.v1.json, -ann first 1008", control.Protocol, wireProtocol())
 	testkit.Await(t, "hooks are told", func() bool { return l.hooks() == want })
 }
 
@@ -190,7 +190,7 @@ func TestR32AuthRefresh(t *testing.T) {
 		t.Errorf("reason %q", reason)
 	}
 	l.empties()
-	const want = "+ann one agloop.v1.json, -ann four 4011"
+	want := strings.ReplaceAll("+ann one agloop.v1.json, -ann four 4011", control.Protocol, wireProtocol())
 	testkit.Await(t, "hooks are told", func() bool { return l.hooks() == want })
 }
 
@@ -313,10 +313,10 @@ func TestR32AuthMounted(t *testing.T) {
 	l, cfg := later(t, agloop.ServerConfig{})
 	l.srv = closing(t, agloop.NewServer(cfg))
 	l.addr = mount(t, l.srv)
-	auth := testkit.Text(`["auth",{"ref":"a","token":"x"}]`)
+	auth := testkit.Message(wireOpcode(), []byte(`["auth",{"ref":"a","token":"x"}]`))
 	for _, early := range []int{0, 5, len(auth)} {
 		p := testkit.Connect(t, l.addr, 0)
-		p.Put(testkit.Request("Sec-WebSocket-Protocol: "+control.Protocol), auth[:early])
+		p.Put(testkit.Request("Sec-WebSocket-Protocol: "+wireProtocol()), auth[:early])
 		p.WantSwitch()
 		p.Put(auth[early:])
 		v := viewerOf(t, p)

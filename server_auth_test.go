@@ -152,7 +152,7 @@ func (v *viewer) alive() {
 func TestR32Auth(t *testing.T) {
 	principals := make(chan string, 1)
 	l := serveLater(t, agloop.ServerConfig{
-		Protocols: []string{"other", control.Protocol},
+		Protocols: []string{"other", wireProtocol()},
 		Quotas:    agloop.Quotas{ConnsPerPrincipal: 1},
 		Agent: agloop.AgentFunc(func(ctx context.Context, r *agloop.Run) error {
 			principals <- fmt.Sprint(r.Principal.Key, " ", r.Principal.Value, " ", r.Value("token"))
@@ -160,8 +160,8 @@ func TestR32Auth(t *testing.T) {
 		}),
 	})
 	p := testkit.Connect(t, l.addr, 0)
-	p.Put(at("/ws?x=1", "Sec-WebSocket-Protocol: other, "+control.Protocol, "X-Kept: yes"))
-	if got := p.WantSwitch()["Sec-WebSocket-Protocol"]; got != control.Protocol {
+	p.Put(at("/ws?x=1", "Sec-WebSocket-Protocol: other, "+wireProtocol(), "X-Kept: yes"))
+	if got := p.WantSwitch()["Sec-WebSocket-Protocol"]; got != wireProtocol() {
 		t.Errorf("subprotocol %q", got)
 	}
 	v := viewerOf(t, p)
@@ -202,7 +202,7 @@ func TestR32Auth(t *testing.T) {
 	l.empties()
 	l.joins("ann", "again").HangUp()
 	l.empties()
-	const want = "+ann secret agloop.v1.json, -ann secret 1000, +ann again agloop.v1.json, -ann again 1000"
+	want := strings.ReplaceAll("+ann secret agloop.v1.json, -ann secret 1000, +ann again agloop.v1.json, -ann again 1000", control.Protocol, wireProtocol())
 	testkit.Await(t, "hooks are told", func() bool { return l.hooks() == want })
 	if r := l.srv.Stats().Refusals; r.Authorize != 0 || r.ConnQuota != 1 {
 		t.Errorf("%+v", r)

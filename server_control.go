@@ -32,6 +32,7 @@ type controlSession struct {
 	// Immutable.
 	srv       *Server
 	conn      *Conn
+	proto     bool         // events are protobuf, and all frames binary
 	network   netip.Prefix // the client's, for quotas
 	startRate *loop.Bucket
 
@@ -97,14 +98,23 @@ func (l *controlSessions) list() (list []*controlSession) {
 	return list
 }
 
+// opcode is that of all frames. s is nil for a connection without a subprotocol.
+func (s *controlSession) opcode() Opcode {
+	if s != nil && s.proto {
+		return Binary
+	}
+	return Text
+}
+
 // openControl makes the session of a connection that speaks agloop.v1, and greets. On the loop.
-func openControl(srv *Server, c *Conn) *controlSession {
+func openControl(srv *Server, c *Conn, proto bool) *controlSession {
 	info, rates := c.Info(), &srv.cfg.Rates
 	s := &controlSession{
-		srv: srv, conn: c, network: loop.NetworkOf(info.Remote.Addr()),
+		srv: srv, conn: c, proto: proto, network: loop.NetworkOf(info.Remote.Addr()),
 		startRate:   loop.NewBucket(rates.Runs, rates.RunsBurst),
 		attachments: make(map[uint64]*attachment), byKey: make(map[RunKey]*attachment),
 		follows: make(map[string]*follow), own: make(map[RunKey]struct{}),
+		selection: loop.Selection{Binary: proto},
 	}
 	hello := control.Hello{
 		Version: control.Version, Resumable: control.ResumableProcess,
@@ -134,7 +144,7 @@ func (s *controlSession) tell(name string, body any) {
 		s.srv.log.Error("agloop: a control could not be encoded", "name", name, "err", err)
 		return
 	}
-	s.conn.SendNow(Text, b)
+	s.conn.SendNow(s.opcode(), b)
 }
 
 // retryAfter is after how many seconds the clients of a server that shuts down are to come back.

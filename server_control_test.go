@@ -342,11 +342,12 @@ func TestR30BareInput(t *testing.T) {
 	}
 }
 
-// TestR30ProtobufIsNotChosen: nobody speaks it yet, so who offers it alone has the bare wire.
-func TestR30ProtobufIsNotChosen(t *testing.T) {
+// TestR30ProtobufIsChosen: of who offers both, wants it; who offers neither has the bare wire.
+func TestR30ProtobufIsChosen(t *testing.T) {
 	_, addr := serve(t, agloop.ServerConfig{Agent: quick})
 	for offer, want := range map[string]string{
-		"agloop.v1.proto": "", "agloop.v2.json": "", "agloop.v1.proto, agloop.v1.json": control.Protocol, "other, agloop.v1.json": control.Protocol,
+		"agloop.v1.proto": control.ProtocolProto, "agloop.v2.json": "", "agloop.v2.proto": "", "other, agloop.v1.json": control.Protocol,
+		"agloop.v1.proto, agloop.v1.json": control.ProtocolProto, "agloop.v1.json, agloop.v1.proto": control.ProtocolProto,
 	} {
 		p := testkit.Connect(t, addr, 0)
 		if got := p.Upgrade("Sec-WebSocket-Protocol: " + offer)["Sec-WebSocket-Protocol"]; got != want {

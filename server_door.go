@@ -96,7 +96,7 @@ func (s *Server) doorConfig() loop.DoorConfig {
 	}
 	if s.cfg.Agent != nil {
 		cfg.Compression.Plain = plainControls(s.cfg.Compression.Plain)
-		cfg.Later = control.Protocol
+		cfg.Later = []string{control.ProtocolProto, control.Protocol}
 		tooLarge := s.tooLarge()
 		cfg.TooBig = run.Refusal(tooLarge.code, tooLarge.message)
 	}

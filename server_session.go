@@ -26,16 +26,20 @@ func (h agentHandler) OnOpen(c *Conn) {
 		s.opened(c)
 		return
 	}
-	if info := loop.InfoOf(c); info != nil && info.Protocol == control.Protocol {
-		c.SetUser(openControl(h.srv, c))
+	if info := loop.InfoOf(c); info != nil && control.Speaks(info.Protocol) {
+		c.SetUser(openControl(h.srv, c, info.Protocol == control.ProtocolProto))
 	}
 }
 
 func (h agentHandler) OnMessage(c *Conn, op Opcode, payload []byte) {
+	ctl, _ := c.User().(*controlSession)
 	switch {
-	case op == Text:
+	case op == ctl.opcode():
 	case loop.AwaitsToken(c):
 		c.Close(CloseAuthTimeout, noAuth)
+		return
+	case ctl != nil && ctl.proto:
+		c.Close(frame.CloseUnsupported, "frames of agloop.v1.proto are binary")
 		return
 	default:
 		c.Close(frame.CloseUnsupported, "inputs are text")

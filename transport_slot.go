@@ -145,11 +145,11 @@ func (s *slot) dial(life *lifetime) (*link, error) {
 		return nil, err
 	}
 	l.conn, l.since = conn, time.Now()
-	if protocol != control.Protocol || l.bare.Load() {
+	if !control.Speaks(protocol) || l.bare.Load() {
 		l.bare.Store(true)
 		return l, nil
 	}
-	if err := l.wire.awaitHello(ctx, t.cfg.Client.Limits.HandshakeTimeout); err != nil {
+	if err := l.wire.awaitHello(ctx, protocol, t.cfg.Client.Limits.HandshakeTimeout); err != nil {
 		abandon(conn, err)
 		return nil, err
 	}

@@ -106,7 +106,7 @@ func (c *Conn) fail(err error) {
 	}
 	c.setCloseError(&CloseError{Code: code, Reason: reason, Cause: err})
 	var last []byte
-	if code == frame.CloseTooBig {
+	if code == frame.CloseTooBig && !c.speaksLater() {
 		last = c.endpoint.tooBig
 	}
 	c.closeAndDrain(code, reason, last)

@@ -36,9 +36,9 @@ type DoorConfig struct {
 	// Authorize judges a flawless request in a goroutine of its own. An *auth.RefusedError is
 	// answered as it says, other errors with 403. nil lets everybody in, on the loop.
 	Authorize func(context.Context, *auth.Request) (auth.Grant, error)
-	// Later is the subprotocol whose clients Authorize may let in by auth.ErrAuthLater, and whose
-	// handler calls Present. "" for none.
-	Later string
+	// Later are the subprotocols whose clients Authorize may let in by auth.ErrAuthLater, and whose
+	// handler calls Present.
+	Later []string
 	// TLS has every connection that Accept takes speak TLS. It must come from NewTLSConfig. nil is plain.
 	TLS *tls.Config
 	// TrimTLS and Compression: see EndpointConfig.
@@ -52,7 +52,7 @@ type DoorConfig struct {
 	// Rates must come from Rates.WithDefaults.
 	Rates Rates
 	// TooBig is a text that a peer whose message is larger than Limits.MaxMessage gets before the
-	// close frame. nil for none.
+	// close frame, unless it speaks a subprotocol of Later. nil for none.
 	TooBig []byte
 	// HTTP receives connections that ask for no WebSocket here, in a goroutine of their own, with
 	// the bytes read so far still to be read.
@@ -73,7 +73,7 @@ type Door struct {
 	proxies       handshake.Proxies
 	proxyProtocol bool
 	authorize     func(context.Context, *auth.Request) (auth.Grant, error)
-	later         string             // subprotocol whose clients may send tokens
+	later         []string           // subprotocols whose clients may send tokens
 	early         frame.Limits       // of connections that await one
 	base          context.Context    // ends with StopAccepting
 	endBase       context.CancelFunc // ends base

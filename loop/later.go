@@ -60,16 +60,25 @@ type identity struct {
 // mayComeLater notes that the client of a request that is let in may send tokens, if the subprotocol
 // has them.
 func (j *judgement) mayComeLater() {
-	if e := j.conn.entry(); e.info.Protocol != "" && e.info.Protocol == j.conn.endpoint.door.later {
+	if e := j.conn.entry(); j.conn.endpoint.door.tokens(e.info.Protocol) {
 		e.later = &later{request: j.request}
 	}
 }
 
+// speaksLater reports whether the connection has a subprotocol with tokens.
+func (c *Conn) speaksLater() bool {
+	e := c.entry()
+	return e != nil && c.endpoint.door != nil && c.endpoint.door.tokens(e.info.Protocol)
+}
+
+// tokens reports whether clients of a subprotocol may send tokens.
+func (d *Door) tokens(protocol string) bool { return slices.Contains(d.later, protocol) }
+
 // welcomeLater makes the response that lets a request in whose client is to send a token.
 func (j *judgement) welcomeLater() ([]byte, error) {
 	c := j.conn
-	protocol := c.endpoint.door.later
-	if protocol == "" || !slices.Contains(j.request.Protocols, protocol) {
+	protocol := handshake.SelectProtocol(c.endpoint.door.later, j.request.Protocols)
+	if protocol == "" {
 		c.endpoint.door.refused.authorize.Add(1)
 		return nil, errNeedsToken
 	}

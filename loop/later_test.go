@@ -22,7 +22,7 @@ import (
 // them. The handler says what became of each; "?" asks who a connection is.
 func awaiting(t *testing.T, loops int, change func(*loop.DoorConfig)) (*house, <-chan question) {
 	t.Helper()
-	cfg := loop.DoorConfig{Later: "later", Protocols: []string{"other"}, Handler: &handler{message: func(c *loop.Conn, op frame.Opcode, p []byte) {
+	cfg := loop.DoorConfig{Later: []string{"later"}, Protocols: []string{"other"}, Handler: &handler{message: func(c *loop.Conn, op frame.Opcode, p []byte) {
 		if string(p) == "?" {
 			who, values := loop.GrantOf(c)
 			c.Send(op, fmt.Appendf(nil, "%s %v %v %t", who.Key, who.Value, values, loop.AwaitsToken(c)))

@@ -14,12 +14,15 @@ type Stream interface {
 // Selection is at which stream the messages of one connection stand. The host keeps it, since most
 // connections have a single stream and need none. The zero value stands at none.
 type Selection struct {
+	// Binary is set before the first message where messages and selectors are binary, and not Text.
+	Binary bool
+
 	// Any goroutine, under the connection's mu.
 	at      uint64 // the Number of that stream; 0: none
 	scratch []byte // the selector
 }
 
-// Offer queues one message, Text, of the stream s, if there is room: while more waits than the soft
+// Offer queues one message of the stream s, Text unless sel says otherwise, if there is room: while more waits than the soft
 // limit it queues nothing, answers Backpressure, and OnDrain is owed. Unless the messages so far
 // were of s too, the selector of s goes before it; both are queued or none. A message that is alone
 // has its selector in any case, and so has what follows it. sel may be nil: then there are no
@@ -63,7 +66,11 @@ func (c *Conn) offer(sel *Selection, s Stream, alone bool, payload []byte, u urg
 	if payload == nil {
 		selector, payload = nil, selector
 	}
-	act, at := c.queue(frame.Text, selector, payload, u, marks)
+	op := frame.Text
+	if sel != nil && sel.Binary {
+		op = frame.Binary
+	}
+	act, at := c.queue(op, selector, payload, u, marks)
 	if marks&markCorked != 0 {
 		c.loop.gathered.Add(int64(len(payload)))
 	} else {

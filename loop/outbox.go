@@ -268,7 +268,7 @@ func (c *Conn) put(op frame.Opcode, selector, payload []byte) {
 		compressed = ly.deflating.wants(c.endpoint, op, payload)
 	}
 	if len(selector) > 0 {
-		putFrame(o.Extend(frame.HeaderSize(len(selector), masks != nil)+len(selector)), frame.Text, selector, masks)
+		putFrame(o.Extend(frame.HeaderSize(len(selector), masks != nil)+len(selector)), op, selector, masks)
 	}
 	head := frame.HeaderSize(len(payload), masks != nil)
 	o.AddFrame()

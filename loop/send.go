@@ -103,7 +103,7 @@ func (c *Conn) writeLarge(op frame.Opcode, selector, payload []byte) error {
 		if n > maxSelector-frame.MaxHeader {
 			room = make([]byte, 0, n+2*frame.MaxHeader)
 		}
-		head = putFrame(room[:cap(room)], frame.Text, selector, nil)
+		head = putFrame(room[:cap(room)], op, selector, nil)
 	}
 	at := len(head)
 	head = head[:at+frame.HeaderSize(len(payload), false)]

@@ -230,7 +230,7 @@ func TestDeflateBombs(t *testing.T) {
 // TestDeflateWhenAuthorized: who is let in to say later who it is gets no compression.
 func TestDeflateWhenAuthorized(t *testing.T) {
 	h := serveDeflate(t, &handler{}, func(cfg *loop.DoorConfig) {
-		cfg.Later, cfg.Protocols = "later", []string{"later"}
+		cfg.Later, cfg.Protocols = []string{"later"}, []string{"later"}
 		cfg.Authorize = func(_ context.Context, r *auth.Request) (auth.Grant, error) {
 			if r.Header.Get("Authorization") == "" {
 				return auth.Grant{}, auth.ErrAuthLater

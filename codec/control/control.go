@@ -6,12 +6,16 @@ import (
 	"errors"
 )
 
-// Protocol is the subprotocol. ProtocolProto is the same with events in protobuf, which nobody
-// speaks yet.
+// The subprotocols. Both have the same control: frames are text with Protocol and binary with
+// ProtocolProto, whose events are protobuf.
 const (
-	Protocol = "agloop.v1.json"
-	Version  = 1
+	Protocol      = "agloop.v1.json"
+	ProtocolProto = "agloop.v1.proto"
+	Version       = 1
 )
+
+// Speaks reports whether a subprotocol has control.
+func Speaks(protocol string) bool { return protocol == Protocol || protocol == ProtocolProto }
 
 // Names of what a server sends.
 const (

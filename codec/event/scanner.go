@@ -44,14 +44,23 @@ func (s *Scanner) Key() (Text, bool) {
 // Next reads what follows a member or an element: a comma (more), or the end of the container.
 func (s *Scanner) Next(end byte) (more, ok bool) { return s.scan.next(end) }
 
-// Value reads any value and returns its bytes.
-func (s *Scanner) Value() ([]byte, bool) {
-	s.scan.peek()
+// Value is any value within the data of a [Scanner].
+type Value struct {
+	Raw  []byte
+	Text Text // of a string
+}
+
+// Value reads any value.
+func (s *Scanner) Value() (v Value, ok bool) {
+	c := s.scan.peek()
 	at := s.scan.pos
-	if !s.scan.skipValue() {
-		return nil, false
+	if c == '"' {
+		v.Text, ok = s.Text()
+	} else {
+		ok = s.scan.skipValue()
 	}
-	return s.scan.data[at:s.scan.pos], true
+	v.Raw = s.scan.data[at:s.scan.pos]
+	return v, ok
 }
 
 // Text reads a string, at which Peek stands.

@@ -25,8 +25,8 @@ const (
 	// times as much over all types, and ten times and more for some. An event that it refuses to
 	// write also goes through [Append], for the error.
 	JSON
-	// Protobuf is reserved. There is no such serializer yet: asking for one is
-	// [ErrSerializerUnavailable].
+	// Protobuf is the protobuf encoding of package eventpb, which makes its serializer. Of
+	// NewSerializer, which is below that package, it is [ErrSerializerUnavailable].
 	Protobuf
 
 	serializerTypes = iota
@@ -66,8 +66,8 @@ type Serializer interface {
 	Type() SerializerType
 }
 
-// NewSerializer returns a serializer for a new stream. The error is [ErrSerializerUnavailable] and
-// names t.
+// NewSerializer returns a serializer of JSON for a new stream. The error is
+// [ErrSerializerUnavailable] and names t.
 func NewSerializer(t SerializerType) (Serializer, error) { return newSerializer(t, Limits{}) }
 
 func newSerializer(t SerializerType, limits Limits) (Serializer, error) {
@@ -93,25 +93,25 @@ type Pooled interface {
 
 // optimizedSerializer is the encoder and the decoder of this package, as one.
 type optimizedSerializer struct {
-	loan    serializerLoan
+	loan    Loan
 	decoder Decoder
 }
 
 func (*optimizedSerializer) Type() SerializerType { return OptimizedJSON }
 
 func (s *optimizedSerializer) AppendEvent(dst []byte, ev agui.Event) ([]byte, error) {
-	s.loan.check()
+	s.loan.Check()
 	return appendEvent(dst, ev, s.decoder.Limits)
 }
 
 func (s *optimizedSerializer) DecodeEvent(data []byte) (agui.Event, []Note, error) {
-	s.loan.check()
+	s.loan.Check()
 	return s.decoder.DecodeEvent(data)
 }
 
-func (s *optimizedSerializer) Lend() { s.loan.begin() }
+func (s *optimizedSerializer) Lend() { s.loan.Begin() }
 
 func (s *optimizedSerializer) TakeBack() {
-	s.loan.end()
+	s.loan.End()
 	s.decoder = Decoder{Limits: s.decoder.Limits}
 }

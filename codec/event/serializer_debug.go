@@ -4,19 +4,22 @@ package event
 
 import "sync/atomic"
 
-// serializerLoan checks that a serializer is used only while it is lent. The zero value is lent,
-// because what NewSerializer returns belongs to the caller.
-type serializerLoan struct{ over atomic.Bool }
+// Loan checks that a serializer is used only while it is lent. The zero value is lent, because a new
+// serializer belongs to the caller. Without the build tag aguidebug it checks nothing.
+type Loan struct{ over atomic.Bool }
 
-func (l *serializerLoan) begin() { l.over.Store(false) }
+// Begin lends.
+func (l *Loan) Begin() { l.over.Store(false) }
 
-func (l *serializerLoan) end() {
+// End takes back. It panics when that was done already.
+func (l *Loan) End() {
 	if l.over.Swap(true) {
 		panic("event: serializer put twice")
 	}
 }
 
-func (l *serializerLoan) check() {
+// Check panics when nothing is lent.
+func (l *Loan) Check() {
 	if l.over.Load() {
 		panic("event: use of a serializer after Put")
 	}

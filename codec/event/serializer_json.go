@@ -9,14 +9,14 @@ import (
 
 // jsonSerializer encodes and decodes by encoding/json and checks by the schema.
 type jsonSerializer struct {
-	loan    serializerLoan
+	loan    Loan
 	decoder Decoder // its walk also checks what was written
 }
 
 func (*jsonSerializer) Type() SerializerType { return JSON }
 
 func (s *jsonSerializer) AppendEvent(dst []byte, ev agui.Event) ([]byte, error) {
-	s.loan.check()
+	s.loan.Check()
 	if ev == nil || isNil(ev) {
 		return appendEvent(dst, ev, s.decoder.Limits)
 	}
@@ -96,7 +96,7 @@ func jsonOddPatch(ops []agui.PatchOp) bool {
 }
 
 func (s *jsonSerializer) DecodeEvent(data []byte) (agui.Event, []Note, error) {
-	s.loan.check()
+	s.loan.Check()
 	d := &s.decoder
 	w := &d.walk
 	defer w.release()
@@ -133,9 +133,9 @@ func (s *jsonSerializer) build(shape *schemaShape) (agui.Event, error) {
 	return ev, nil
 }
 
-func (s *jsonSerializer) Lend() { s.loan.begin() }
+func (s *jsonSerializer) Lend() { s.loan.Begin() }
 
 func (s *jsonSerializer) TakeBack() {
-	s.loan.end()
+	s.loan.End()
 	s.decoder = Decoder{Limits: s.decoder.Limits}
 }

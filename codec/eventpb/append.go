@@ -14,13 +14,15 @@ import (
 // the same error; then dst is returned as it was, though its spare capacity may have been written
 // to. ev is not changed. Texts, tool calls and reasoning are written without an allocation when dst
 // has room.
-func Append(dst []byte, ev agui.Event) ([]byte, error) {
+func Append(dst []byte, ev agui.Event) ([]byte, error) { return appendWithin(dst, ev, event.Limits{}) }
+
+func appendWithin(dst []byte, ev agui.Event, limits event.Limits) ([]byte, error) {
 	if out, ok := appendFrequent(dst, ev); ok {
 		return out, nil
 	}
 	room := rooms.Get().(*[]byte)
 	defer rooms.Put(room)
-	text, err := event.Append((*room)[:0], ev)
+	text, err := limits.AppendEvent((*room)[:0], ev)
 	if cap(text) <= keptText {
 		*room = text
 	}

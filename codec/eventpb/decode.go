@@ -12,6 +12,9 @@ import (
 // Decoder decodes the events of one stream. The zero value is ready. It keeps a buffer. Only one
 // goroutine may use a Decoder at a time, and it must not be copied after first use.
 type Decoder struct {
+	// Limits are those of [event.Decoder].
+	Limits event.Limits
+
 	json   event.Decoder
 	text   []byte // the JSON of an event, between two calls for its room
 	lastID string // most events name the same message as the one before
@@ -46,6 +49,7 @@ func (d *Decoder) DecodeEvent(data []byte) (ev agui.Event, notes []event.Note, e
 	case shape == nil:
 		return nil, []event.Note{{Kind: event.NoteDropped, Event: w.name}}, nil
 	}
+	d.json.Limits = d.Limits
 	ev, notes, err = d.json.DecodeEvent(w.dst)
 	if err == nil && w.kindless != "" {
 		notes = append(notes, event.Note{Kind: event.NoteStripped, Event: w.name, Path: w.kindless})
@@ -84,6 +88,7 @@ func (w *textWriter) envelope(data []byte) (found *shape, body []byte) {
 		return found, arm.payload
 	case unknown == 0:
 		w.fail("no event")
+		return nil, nil
 	}
 	w.name = "#" + strconv.Itoa(int(unknown))
 	return nil, nil

@@ -3,6 +3,9 @@
 // length before it. What is legal is decided by package event, so the verdict on an event does not
 // depend on its encoding.
 //
+// States and other values cost several times what they do as JSON, in bytes and in time; texts, tool
+// calls and reasoning cost less.
+//
 // The encoding cannot carry everything that JSON can. Numbers inside values become doubles: integers
 // beyond 2^53 are rounded, and what is beyond the largest double is infinite. Unknown members are
 // lost, extra members of patch operations too (but for a leftover from or value), and an empty list

@@ -106,7 +106,10 @@ var (
 
 	partMessage = &message{union: []variant{
 		{"text", 1, newMessage(text(1, "text"), optional(2, "id"), of(kindValue, 3, "metadata"))},
-		{"image", 2, mediaMessage}, {"audio", 3, mediaMessage}, {"video", 4, mediaMessage}, {"document", 5, mediaMessage},
+		{"image", 2, mediaMessage},
+		{"audio", 3, mediaMessage},
+		{"video", 4, mediaMessage},
+		{"document", 5, mediaMessage},
 	}}
 
 	functionMessage = newMessage(text(1, "name"), text(2, "arguments"))
@@ -152,7 +155,14 @@ const (
 )
 
 // baseFields are those of the message that every event begins with, behind its type.
-var baseFields = []field{of(kindInteger, 2, "timestamp"), of(kindValue, 3, "rawEvent"), of(kindStruct, 4, "metadata")}
+var baseFields = commonFields[:commonCount-1]
+
+// commonFields are those and the type.
+var commonFields = [commonCount]field{
+	of(kindInteger, 2, "timestamp"), of(kindValue, 3, "rawEvent"), of(kindStruct, 4, "metadata"), {name: "type"},
+}
+
+const commonCount = 4
 
 const (
 	baseNumber protowire.Number = 1 // of the base, in every event

@@ -48,7 +48,7 @@ type wireField struct {
 // next reads the next field of b and moves b behind it.
 func (w *textWriter) next(b *[]byte) (f wireField, ok bool) {
 	number, typ, n := protowire.ConsumeTag(*b)
-	if n < 0 {
+	if n < 0 || number > protowire.MaxValidNumber {
 		w.fail("not valid protobuf")
 		return f, false
 	}
@@ -393,7 +393,7 @@ func (w *textWriter) value(data []byte) bool {
 	for len(data) > 0 {
 		f, ok := w.next(&data)
 		if !ok {
-			return true
+			return true // what is written does not matter any more
 		}
 		if f.number > valueList || f.typ != valueTypes[f.number] {
 			continue

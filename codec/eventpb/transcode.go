@@ -4,61 +4,81 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/agloop/agloop/codec/event"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // AppendJSON appends the protobuf encoding of an event to dst, given its JSON as [event.Append]
-// writes it or [event.Decoder] has accepted it: what is not checked before is not checked here.
-// Members may stand in any order; those that the wire has no field for are left out. It allocates
-// nothing for events without numbers of more than 15 digits, when dst has room. jsonEvent is
-// borrowed.
+// writes it or [event.Decoder] has accepted it: what was checked before is not checked here. Members
+// may stand in any order, of doubled ones the last counts, and those that the wire has no field for
+// are left out. It allocates nothing when dst has room, but for numbers of more than 32 digits.
+// jsonEvent is borrowed.
 //
 // The error is a [*event.FieldError], for what is no JSON or of no known type; then dst is returned
 // as it was.
 func AppendJSON(dst, jsonEvent []byte) ([]byte, error) {
-	t, ok := tag(jsonEvent)
-	if !ok {
-		return dst, &event.FieldError{Reason: "not the JSON of an event"}
+	for _, last := range [...]bool{false, true} {
+		t, ok := tag(jsonEvent, last)
+		if !ok {
+			return dst, &event.FieldError{Reason: "not the JSON of an event"}
+		}
+		shape := shapeOfType(t)
+		if shape == nil && !last {
+			continue
+		}
+		if shape == nil {
+			return dst, &event.FieldError{Event: string(t.Inside[:min(len(t.Inside), 64)]), Reason: "not an event type"}
+		}
+		e := encoder{dst: dst}
+		other, ok := e.event(shape, jsonEvent)
+		switch {
+		case !ok:
+			return dst, &event.FieldError{Event: string(shape.event), Reason: "not valid JSON"}
+		case !other:
+			return e.dst, nil
+		}
 	}
-	shape := shapeOf[string(t.Inside)]
-	if shape == nil {
-		return dst, &event.FieldError{Event: string(t.Inside[:min(len(t.Inside), 64)]), Reason: "not an event type"}
-	}
-	e := encoder{dst: dst}
-	if !e.event(shape, jsonEvent) {
-		return dst, &event.FieldError{Event: string(shape.event), Reason: "not valid JSON"}
-	}
-	return e.dst, nil
+	return dst, &event.FieldError{Field: "type", Reason: "must be a string"}
 }
 
-// tag finds the type of an event, or of one of a union.
-func tag(data []byte) (t event.Text, ok bool) {
+func shapeOfType(t event.Text) *shape {
+	if t.Escaped {
+		return shapeOf[string(t.Append(nil))]
+	}
+	return shapeOf[string(t.Inside)]
+}
+
+// tag finds the type of an event, or of one of a union: the first member of that name, or the last.
+func tag(data []byte, last bool) (t event.Text, found bool) {
 	s := event.NewScanner(data)
 	if s.Peek() != '{' {
 		return t, false
 	}
 	for more, _ := s.Enter('}'); more; more, _ = s.Next('}') {
 		key, ok := s.Key()
-		if !ok {
+		switch {
+		case !ok:
 			return t, false
-		}
-		if key.Is("type") && s.Peek() == '"' {
-			return s.Text()
-		}
-		if _, ok = s.Value(); !ok {
-			return t, false
+		case key.Is("type") && s.Peek() == '"':
+			if t, found = s.Text(); !last || !found {
+				return t, found
+			}
+		default:
+			if _, ok = s.Value(); !ok {
+				return t, false
+			}
 		}
 	}
-	return t, false
+	return t, found
 }
 
 // encoder appends an event to dst, from JSON. A method returns false where that is none.
 type encoder struct{ dst []byte }
 
 // members are the values of an object in JSON, by the fields that they stand for.
-type members [maxFields][]byte
+type members [maxFields]event.Value
 
 // begin begins what has its length before it, of about hint bytes.
 func (e *encoder) begin(number protowire.Number, hint int) (start int) {
@@ -70,6 +90,10 @@ func (e *encoder) begin(number protowire.Number, hint int) (start int) {
 // end puts the length in.
 func (e *encoder) end(start, hint int) {
 	n := len(e.dst) - start
+	if n < 0x80 && hint < 0x80 { // as most are
+		e.dst[start-1] = byte(n)
+		return
+	}
 	was, is := protowire.SizeVarint(uint64(hint)), protowire.SizeVarint(uint64(n))
 	if is > was {
 		e.dst = append(e.dst, make([]byte, is-was)...)
@@ -81,12 +105,16 @@ func (e *encoder) end(start, hint int) {
 	protowire.AppendVarint(e.dst[:start-was], uint64(n))
 }
 
-// event appends the envelope of an event.
-func (e *encoder) event(shape *shape, data []byte) bool {
-	var base, own members
+// event appends the envelope of an event, unless the type stands twice and the last one is another.
+func (e *encoder) event(shape *shape, data []byte) (other, ok bool) {
+	var base [commonCount]event.Value
+	var own members
 	s := event.NewScanner(data)
-	if !read(&s, "", &shape.message, &own, baseFields, &base) || s.Peek() != 0 {
-		return false
+	if !read(&s, "", &shape.message, own[:], commonFields[:], base[:]) || s.Peek() != 0 {
+		return false, false
+	}
+	if !base[len(baseFields)].Text.Is(string(shape.event)) {
+		return true, true
 	}
 	arm := e.begin(shape.arm, len(data))
 	start := e.begin(baseNumber, 0)
@@ -94,20 +122,20 @@ func (e *encoder) event(shape *shape, data []byte) bool {
 		e.dst = protowire.AppendTag(e.dst, typeNumber, protowire.VarintType)
 		e.dst = protowire.AppendVarint(e.dst, shape.enum)
 	}
-	if !e.fields(baseFields, &base) {
-		return false
+	if !e.fields(baseFields, base[:]) {
+		return false, false
 	}
 	e.end(start, 0)
-	if !e.fields(shape.fields, &own) {
-		return false
+	if !e.fields(shape.fields, own[:]) {
+		return false, false
 	}
 	e.end(arm, len(data))
-	return true
+	return false, true
 }
 
 // read notes the members of the object at which s stands. Those of the message's outer object are
 // read as its own, and so is more.
-func read(s *event.Scanner, prefix string, m *message, own *members, more []field, others *members) bool {
+func read(s *event.Scanner, prefix string, m *message, own []event.Value, more []field, others []event.Value) bool {
 	if s.Peek() != '{' {
 		return false
 	}
@@ -117,7 +145,13 @@ func read(s *event.Scanner, prefix string, m *message, own *members, more []fiel
 		if !isKey {
 			return false
 		}
-		if m.outer != "" && prefix == "" && key.Is(m.outer) && s.Peek() == '{' {
+		isOuter := m.outer != "" && prefix == "" && key.Is(m.outer)
+		for i := range m.fields { // of two of that name the last counts
+			if isOuter && strings.HasPrefix(m.fields[i].name, m.outer) {
+				own[i] = event.Value{}
+			}
+		}
+		if isOuter && s.Peek() == '{' {
 			if !read(s, m.outer, m, own, nil, nil) {
 				return false
 			}
@@ -135,7 +169,7 @@ func read(s *event.Scanner, prefix string, m *message, own *members, more []fiel
 }
 
 // note keeps a value for the fields that it stands for.
-func note(fields []field, values *members, prefix string, key event.Text, value []byte) {
+func note(fields []field, values []event.Value, prefix string, key event.Text, value event.Value) {
 	for i := range fields {
 		name := fields[i].name
 		if prefix != "" {
@@ -150,27 +184,28 @@ func note(fields []field, values *members, prefix string, key event.Text, value 
 	}
 }
 
-func (e *encoder) fields(fields []field, values *members) bool {
+func (e *encoder) fields(fields []field, values []event.Value) bool {
 	for i := range fields {
-		if len(values[i]) > 0 && !e.field(&fields[i], values[i]) {
+		if len(values[i].Raw) > 0 && !e.field(&fields[i], values[i]) {
 			return false
 		}
 	}
 	return true
 }
 
-func (e *encoder) field(f *field, value []byte) bool {
+func (e *encoder) field(f *field, v event.Value) bool {
+	value := v.Raw
 	c := value[0]
 	if c == 'n' && f.kind != kindValue {
 		return true
 	}
 	switch f.kind {
 	case kindText, kindOptional:
-		return e.text(f.number, value, f.kind == kindText)
+		e.text(f.number, v, f.kind == kindText)
 	case kindPlain:
-		return c != '"' || e.text(f.number, value, false)
+		e.text(f.number, v, false)
 	case kindVerb:
-		return e.verb(f.number, value)
+		return c == '"' && e.verb(f.number, v.Text)
 	case kindBool:
 		e.dst = protowire.AppendTag(e.dst, f.number, protowire.VarintType)
 		e.dst = protowire.AppendVarint(e.dst, protowire.EncodeBool(c == 't'))
@@ -200,17 +235,12 @@ func (e *encoder) field(f *field, value []byte) bool {
 	return true
 }
 
-// text appends a string; an empty one only if it has presence.
-func (e *encoder) text(number protowire.Number, value []byte, omitEmpty bool) bool {
-	s := event.NewScanner(value)
-	if s.Peek() != '"' {
-		return false
+// text appends a string; an empty one only if it has presence. What is no string is an extra member of
+// a patch operation, and left out.
+func (e *encoder) text(number protowire.Number, v event.Value, omitEmpty bool) {
+	if v.Raw[0] == '"' && (len(v.Text.Inside) > 0 || !omitEmpty) {
+		e.plain(number, v.Text)
 	}
-	t, ok := s.Text()
-	if ok && (len(t.Inside) > 0 || !omitEmpty) {
-		e.plain(number, t)
-	}
-	return ok
 }
 
 func (e *encoder) plain(number protowire.Number, t event.Text) {
@@ -221,19 +251,17 @@ func (e *encoder) plain(number protowire.Number, t event.Text) {
 	}
 }
 
-func (e *encoder) verb(number protowire.Number, value []byte) bool {
-	s := event.NewScanner(value)
-	if s.Peek() != '"' {
-		return false
-	}
-	t, ok := s.Text()
+func (e *encoder) verb(number protowire.Number, t event.Text) bool {
 	for i, verb := range verbs {
-		if ok && i > 0 && t.Is(verb) { // the first is 0, which is left out
-			e.dst = protowire.AppendTag(e.dst, number, protowire.VarintType)
-			e.dst = protowire.AppendVarint(e.dst, uint64(i))
+		if t.Is(verb) {
+			if i > 0 { // the first is 0, which is left out
+				e.dst = protowire.AppendTag(e.dst, number, protowire.VarintType)
+				e.dst = protowire.AppendVarint(e.dst, uint64(i))
+			}
+			return true
 		}
 	}
-	return ok
+	return false
 }
 
 func (e *encoder) list(f *field, value []byte) bool {
@@ -247,9 +275,9 @@ func (e *encoder) list(f *field, value []byte) bool {
 		switch {
 		case !isValue:
 			return false
-		case f.kind == kindTexts && !e.text(f.number, item, false):
-			return false
-		case f.kind != kindTexts && !e.message(f, item):
+		case f.kind == kindTexts:
+			e.text(f.number, item, false)
+		case !e.message(f, item.Raw):
 			return false
 		}
 		again, ok = s.Next(']')
@@ -263,7 +291,7 @@ func (e *encoder) message(f *field, value []byte) bool {
 	s := event.NewScanner(value)
 	m := f.message
 	if len(m.union) > 0 {
-		t, ok := tag(value)
+		t, ok := tag(value, true)
 		i := slices.IndexFunc(m.union, func(v variant) bool { return t.Is(v.name) })
 		if i < 0 {
 			return ok
@@ -276,11 +304,11 @@ func (e *encoder) message(f *field, value []byte) bool {
 		e.end(start, len(value))
 		return true
 	}
-	if !read(&s, "", m, &values, nil, nil) {
+	if !read(&s, "", m, values[:], nil, nil) {
 		return false
 	}
 	start := e.begin(f.number, len(value))
-	if !e.fields(m.fields, &values) {
+	if !e.fields(m.fields, values[:]) {
 		return false
 	}
 	e.end(start, len(value))
@@ -339,12 +367,12 @@ func (e *encoder) value(s *event.Scanner) bool {
 		e.dst = protowire.AppendTag(e.dst, valueNull, protowire.VarintType)
 		e.dst = protowire.AppendVarint(e.dst, 0)
 	default:
-		text, ok := s.Value()
+		v, ok := s.Value()
 		if !ok {
 			return false
 		}
 		e.dst = protowire.AppendTag(e.dst, valueNumber, protowire.Fixed64Type)
-		e.dst = protowire.AppendFixed64(e.dst, math.Float64bits(number(text)))
+		e.dst = protowire.AppendFixed64(e.dst, math.Float64bits(number(v.Raw)))
 	}
 	return true
 }

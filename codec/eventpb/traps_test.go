@@ -134,6 +134,10 @@ func TestWhatIsLost(t *testing.T) {
 			`{"type":"STATE_DELTA","delta":[{"op":"remove","path":"/a","x":1,"value":2,"from":"/b"}]}`,
 			`{"type":"STATE_DELTA","delta":[{"op":"remove","path":"/a","from":"/b","value":2}]}`,
 		},
+		"a leftover from that is no string": {
+			`{"type":"STATE_DELTA","delta":[{"op":"remove","path":"/a","from":1}]}`,
+			`{"type":"STATE_DELTA","delta":[{"op":"remove","path":"/a"}]}`,
+		},
 		"an empty list of tool calls": {
 			`{"type":"MESSAGES_SNAPSHOT","messages":[{"id":"1","role":"assistant","toolCalls":[]}]}`,
 			`{"type":"MESSAGES_SNAPSHOT","messages":[{"id":"1","role":"assistant"}]}`,
