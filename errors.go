@@ -71,6 +71,7 @@ var (
 	ErrEngineClosed = loop.ErrEngineClosed // a loop was needed after its engine stopped
 	ErrEventTooBig  = run.ErrEventTooBig   // Emit, SendEvent: the encoded event exceeds Limits.MaxEvent
 	ErrRunEnded     = run.ErrRunEnded      // Emit: the run has had its terminal event
+	ErrStateNested  = agui.ErrStateNested  // State.Update: within a change of the same State
 
 	// ErrSerializerUnavailable is a serializer asked for that is not there.
 	ErrSerializerUnavailable = event.ErrSerializerUnavailable
@@ -93,6 +94,8 @@ type (
 	OrderError = agui.OrderError
 	// PublicError is an agent's error whose code and message the client may read.
 	PublicError = agui.PublicError
+	// ToolError is a call of a tool that AllowTools does not allow; see run.ToolError.
+	ToolError = run.ToolError
 	// PanicError is what a run panicked with: its agent, or what is below it.
 	PanicError = run.PanicError
 )

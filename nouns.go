@@ -1,6 +1,10 @@
 package agloop
 
 import (
+	"context"
+	"time"
+
+	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/auth"
 	"github.com/agloop/agloop/codec/frame"
 	"github.com/agloop/agloop/loop"
@@ -24,6 +28,11 @@ type (
 	Step        = run.Step
 	Activity    = run.Activity
 	Subagent    = run.Subagent
+
+	Middleware  = run.Middleware
+	EventFilter = run.EventFilter
+	Tracer      = run.Tracer
+	TraceSum    = run.TraceSum
 
 	Conn        = loop.Conn
 	ConnID      = loop.ID
@@ -78,3 +87,23 @@ func ParseCursor(s string) (Cursor, error) { return run.ParseCursor(s) }
 
 // PublicRates are Rates for a server on the open internet; see loop.PublicRates.
 func PublicRates() Rates { return loop.PublicRates() }
+
+// Chain puts an agent within middleware; see run.Chain.
+func Chain(agent Agent, around ...Middleware) Agent { return run.Chain(agent, around...) }
+
+// Timeout ends the run of an agent that takes too long; see run.Timeout.
+func Timeout(after time.Duration) Middleware { return run.Timeout(after) }
+
+// Recover decides what a panic of an agent comes to; see run.Recover.
+func Recover(f func(context.Context, *PanicError) error) Middleware { return run.Recover(f) }
+
+// AllowTools lets an agent have some tools only; see run.AllowTools.
+func AllowTools(allow func(name string) bool) Middleware { return run.AllowTools(allow) }
+
+// FilterInput changes or refuses what an agent sees of its input; see run.FilterInput.
+func FilterInput(f func(context.Context, Principal, *agui.RunAgentInput) error) Middleware {
+	return run.FilterInput(f)
+}
+
+// Trace tells a Tracer of the runs of an agent; see run.Trace.
+func Trace(t Tracer) Middleware { return run.Trace(t) }

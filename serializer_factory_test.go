@@ -148,8 +148,9 @@ func TestSerializerFactoryDoesNotAllocate(t *testing.T) {
 			t.Errorf("%v: Get and Put: %v allocations", typ, n)
 		}
 		s := f.Get()
+		// MarshalJSON takes a copy of the event, and makes a buffer and an encoder.
 		n := testing.AllocsPerRun(1000, func() { _, _ = s.AppendEvent(buf, ev) })
-		if ceiling := map[agloop.SerializerType]float64{agloop.OptimizedJSON: 0, agloop.JSON: 1}[typ]; n > ceiling {
+		if ceiling := map[agloop.SerializerType]float64{agloop.OptimizedJSON: 0, agloop.JSON: 3}[typ]; n > ceiling {
 			t.Errorf("%v: AppendEvent: %v allocations, ceiling %v", typ, n, ceiling)
 		}
 	}

@@ -22,4 +22,10 @@
 // [Order.Done] reports whether the run has ended or was truncated. Whoever wants to know what a
 // conversation has come to gives the events to [Thread.Apply]. None of the three may be used by two
 // goroutines at once.
+//
+// # State
+//
+// An agent keeps the state that it shares with its client in a [State], a Go value of any type that
+// comes back from JSON. It begins by [StateOf] with what the client has, or by [NewState]; each
+// [State.Update] sends what has changed. [Diff] is the patch between any two documents.
 package agui

@@ -95,3 +95,37 @@ func ExampleThread() {
 	// agloop: resume does not fit the pending interrupts: no answer to ["i1"]
 	// 2 {"asked":true} <nil>
 }
+
+// An event that a host keeps or prints has its type.
+func ExampleTextMessageContent_MarshalJSON() {
+	out, err := json.Marshal(agui.TextMessageContent{MessageID: "m", Delta: "Hello"})
+	fmt.Println(string(out), err)
+	// Output:
+	// {"type":"TEXT_MESSAGE_CONTENT","messageId":"m","delta":"Hello"} <nil>
+}
+
+func ExampleDiff() {
+	ops, err := agui.Diff(
+		json.RawMessage(`{"id":9007199254740992,"tags":["a tag that is longer than an operation on the others, so that it is not sent again"]}`),
+		json.RawMessage(`{"id":9007199254740993,"tags":["a tag that is longer than an operation on the others, so that it is not sent again","b"]}`),
+	)
+	if err != nil {
+		fmt.Println(err)
+	}
+	for _, op := range ops {
+		fmt.Println(op.Op, op.Path, string(op.Value))
+	}
+	// Output:
+	// replace /id 9007199254740993
+	// add /tags/1 "b"
+}
+
+func ExampleAgentCapabilities() {
+	out, err := json.Marshal(agui.AgentCapabilities{
+		Transport: &agui.TransportCapabilities{Websocket: new(true), Resumable: new(true)},
+		State:     &agui.StateCapabilities{Deltas: new(true), Memory: new(false)}, // false is not the same as not declared
+	})
+	fmt.Println(string(out), err)
+	// Output:
+	// {"transport":{"websocket":true,"resumable":true},"state":{"deltas":true,"memory":false}} <nil>
+}

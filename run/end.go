@@ -29,6 +29,7 @@ const (
 	CodeGone       = "gone"           // the run is not there any more, or not for this client
 	CodeThreadBusy = "thread_busy"    // the thread has a run, and as many wait as may
 	CodeIncomplete = "incomplete_run" // the agent returned with something still open
+	CodeTimeout    = "timeout"        // the agent took longer than Timeout lets it
 )
 
 // Refuse sends the RUN_ERROR for an input for which no run is started.

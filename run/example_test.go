@@ -11,8 +11,8 @@ import (
 
 // printRun runs an agent and prints what it sends behind RUN_STARTED. A host gives the agent to a server.
 func printRun(agent run.AgentFunc) {
-	s, err := do(agent)
-	if err != nil {
+	s, in := &sink{}, *input
+	if err := run.Do(context.Background(), &in, setup(agent, s)); err != nil {
 		fmt.Println("the run failed:", err)
 	}
 	for _, e := range s.events[1:] {
@@ -203,4 +203,30 @@ func ExampleRun_Usage() {
 	})
 	// Output:
 	// {"type":"RUN_FINISHED","threadId":"t","runId":"r","result":{"found":true},"usage":[{"model":"large","inputTokens":200,"outputTokens":40}]}
+}
+
+// A state that the agent shares with its client: it begins as the client has it, and each change is sent.
+func Example_state() {
+	type trip struct {
+		Goal  string   `json:"goal"`
+		Stops []string `json:"stops"`
+	}
+	printRun(func(_ context.Context, r *run.Run) error {
+		r.Input.State = json.RawMessage(`{"goal":"from Oslo to Bergen by train, with as many stops as there are","stops":[]}`)
+		state, err := agui.StateOf[trip](r, r.Input)
+		if err != nil {
+			return err
+		}
+		for _, stop := range []string{"Drammen", "Finse"} {
+			if err := state.Update(func(t *trip) { t.Stops = append(t.Stops, stop) }); err != nil {
+				return err
+			}
+		}
+		return state.Set(trip{Goal: "none"})
+	})
+	// Output:
+	// {"type":"STATE_DELTA","delta":[{"op":"add","path":"/stops/0","value":"Drammen"}]}
+	// {"type":"STATE_DELTA","delta":[{"op":"add","path":"/stops/1","value":"Finse"}]}
+	// {"type":"STATE_SNAPSHOT","snapshot":{"goal":"none","stops":null}}
+	// {"type":"RUN_FINISHED","threadId":"t","runId":"r"}
 }

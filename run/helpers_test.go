@@ -164,6 +164,27 @@ func TestHelpers(t *testing.T) {
 			},
 		},
 		{
+			"activity that changes", func(r *run.Run) error {
+				type plan struct {
+					Goal string `json:"goal"`
+					Done int    `json:"done"`
+				}
+				const goal = "a goal that takes more bytes than a patch does beside it"
+				a, err := r.Activity("PLAN", plan{goal, 1})
+				return errors.Join(err, a.Set(plan{goal, 2}), a.Set(plan{goal, 2}), a.Set(plan{}), a.Set(plan{goal, 3}),
+					failing(a.Set([]int{1})), a.Set(plan{goal, 4}), a.Patch(), a.Set(plan{goal, 4}))
+			},
+			[]string{
+				`{"type":"ACTIVITY_SNAPSHOT","messageId":"a1","activityType":"PLAN","content":{"goal":"a goal that takes more bytes than a patch does beside it","done":1}}`,
+				`{"type":"ACTIVITY_DELTA","messageId":"a1","activityType":"PLAN","patch":[{"op":"replace","path":"/done","value":2}]}`,
+				`{"type":"ACTIVITY_SNAPSHOT","messageId":"a1","activityType":"PLAN","content":{"goal":"","done":0}}`,
+				`{"type":"ACTIVITY_SNAPSHOT","messageId":"a1","activityType":"PLAN","content":{"goal":"a goal that takes more bytes than a patch does beside it","done":3}}`,
+				`{"type":"ACTIVITY_DELTA","messageId":"a1","activityType":"PLAN","patch":[{"op":"replace","path":"/done","value":4}]}`,
+				`{"type":"ACTIVITY_DELTA","messageId":"a1","activityType":"PLAN","patch":[]}`,
+				`{"type":"ACTIVITY_SNAPSHOT","messageId":"a1","activityType":"PLAN","content":{"goal":"a goal that takes more bytes than a patch does beside it","done":4}}`,
+			},
+		},
+		{
 			"subagent", func(r *run.Run) error {
 				s, err := r.Subagent("helper")
 				m, err2 := s.TextMessage()
@@ -320,6 +341,14 @@ func TestHelpersRefuse(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
+// failing wants an error.
+func failing(err error) error {
+	if err == nil {
+		return errors.New("there was no error")
+	}
+	return nil
+}
+
 // TestUsageStandsOnTheEnd: whoever sends that, one sum for each model.
 func TestUsageStandsOnTheEnd(t *testing.T) {
 	count := func(r *run.Run) error {
@@ -399,7 +428,7 @@ func TestHelpersOfARunThatEnds(t *testing.T) {
 		return []func() error{
 			func() error { return m.Write("x") }, m.Close, c.Close, func() error { return c.Result("") }, th.Close, st.Close,
 			func() error { return sub.Finish(nil) }, func() error { return sub.Fail(nil) }, func() error { return sub.Suspend() },
-			func() error { return a.Set(struct{}{}) }, func() error { return a.Patch() },
+			func() error { return a.Set(map[string]int{"n": 1}) }, func() error { return a.Patch() },
 		}
 	}
 	for name, end := range map[string]struct {

@@ -33,15 +33,19 @@ func logged(t *testing.T, with *run.Setup, agent func(cancel func(), r *run.Run)
 		_ = run.Do(ctx, input, with)
 	}()
 	<-over
-	var records []record
-	for dec := json.NewDecoder(&log); dec.More(); {
+	return s, readLog(t, &log)
+}
+
+func readLog(t *testing.T, log *bytes.Buffer) (records []record) {
+	t.Helper()
+	for dec := json.NewDecoder(log); dec.More(); {
 		var r record
 		if err := dec.Decode(&r); err != nil {
 			t.Fatal(err)
 		}
 		records = append(records, r)
 	}
-	return s, records
+	return records
 }
 
 // readError is the RUN_ERROR at the end of what was sent.

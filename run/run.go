@@ -1,6 +1,12 @@
 // Package run runs an agent on one input, from RUN_STARTED to the terminal event. Hosts may rely on
 // its API.
 //
+// An agent emits events by Run.Emit, or by the helpers: Run.TextMessage, ToolCall, Reasoning, Step,
+// Activity and Subagent return something to write to and to close; Interrupt and PendingToolCalls end
+// the run; Result and Usage stand on its end. What is open when a run is cancelled is closed by the
+// run; an agent that returns nil and leaves something open has failed. Middleware stands around an
+// agent, see Chain.
+//
 // It knows an agent and a sink, and no socket. It enforces the order of events, slows an agent that
 // is faster than its reader, and ends every run with exactly one terminal event, whatever the agent
 // does.

@@ -18,15 +18,12 @@ import (
 type EventFilter func(ev agui.Event, emit func(agui.Event) error) error
 
 // With returns a view of the run, for an agent within another one, as a Middleware has it. The view's
-// Emit waits until ctx ends, nil is that of r; it should be the context that the agent gets, and
-// descend from that of r. Its events pass through filter, nil is none, and then through what r has.
+// Emit waits until ctx ends, which should be the context that the agent gets and descend from that of
+// r. Its events pass through filter, nil is none, and then through what r has.
 //
 // All else is the run's own. Input and Principal of the view may be set before it is used. The view
 // is of use as long as the run.
 func (r *Run) With(ctx context.Context, filter EventFilter) *Run {
-	if ctx == nil {
-		ctx = r.ctx
-	}
 	view := &Run{Input: r.Input, Principal: r.Principal, ctx: ctx, up: r, via: filter, core: r.core}
 	view.emitting.pass = make(chan struct{}, 1)
 	return view

@@ -49,6 +49,14 @@ type (
 	Subagent    = agloop.Subagent
 )
 
+// What stands around an agent.
+type (
+	Middleware  = agloop.Middleware
+	EventFilter = agloop.EventFilter
+	Tracer      = agloop.Tracer
+	TraceSum    = agloop.TraceSum
+)
+
 // Runs that have a log: what becomes of them, who may what, and where their logs are.
 type (
 	RunHandle  = agloop.RunHandle
@@ -148,6 +156,7 @@ type (
 	OrderError    = agloop.OrderError
 	PublicError   = agloop.PublicError
 	PanicError    = agloop.PanicError
+	ToolError     = agloop.ToolError
 )
 
 var (
@@ -156,6 +165,7 @@ var (
 	ErrEngineClosed          = agloop.ErrEngineClosed
 	ErrEventTooBig           = agloop.ErrEventTooBig
 	ErrRunEnded              = agloop.ErrRunEnded
+	ErrStateNested           = agloop.ErrStateNested
 	ErrGone                  = agloop.ErrGone
 	ErrConflict              = agloop.ErrConflict
 	ErrThreadBusy            = agloop.ErrThreadBusy
@@ -171,6 +181,16 @@ var DefaultHTTP = agloop.DefaultHTTP
 
 // PublicRates are Rates for a server on the open internet; see agloop.PublicRates.
 func PublicRates() Rates { return agloop.PublicRates() }
+
+// Middleware that there is, and Chain, which puts an agent within it; see agloop.
+var (
+	Chain       = agloop.Chain
+	Timeout     = agloop.Timeout
+	Recover     = agloop.Recover
+	AllowTools  = agloop.AllowTools
+	FilterInput = agloop.FilterInput
+	Trace       = agloop.Trace
+)
 
 // New returns a server; see agloop.NewServer.
 func New(cfg Config) *Server { return agloop.NewServer(cfg) }

@@ -136,12 +136,7 @@ func (s *stage) tool(name string, args, result any) error {
 	if err := s.pause(8); err != nil { // the time that the tool takes
 		return err
 	}
-	return s.run.Emit(&agui.ToolCallResult{
-		MessageID:  "result-" + call.ID(),
-		ToolCallID: call.ID(),
-		Content:    agui.Content{Text: string(resultJSON)},
-		Role:       agui.RoleTool,
-	})
+	return call.Result(string(resultJSON))
 }
 
 // pieces cuts text into pieces of n runes, the last of them shorter.

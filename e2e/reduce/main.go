@@ -1,7 +1,8 @@
 // Command reduce reads streams from standard input, one a line, and writes the conversation that
 // agui.Thread makes of each. A line is {"events": […]}, with "input", a RunAgentInput to begin with,
 // when there is one. "reduce fold" has each go through the log of a run and writes what viewers get,
-// see fold. The official client then judges the result.
+// see fold; "reduce diff" reads pairs of documents and writes their patches, see diff. The official
+// client then judges the result.
 package main
 
 import (
@@ -19,8 +20,13 @@ import (
 
 func main() {
 	do := reduce
-	if len(os.Args) == 2 && os.Args[1] == "fold" {
-		do = fold
+	if len(os.Args) == 2 {
+		switch os.Args[1] {
+		case "fold":
+			do = fold
+		case "diff":
+			do = diff
+		}
 	}
 	if err := each(os.Stdin, os.Stdout, do); err != nil {
 		fmt.Fprintln(os.Stderr, "reduce:", err)
