@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/agloop/agloop/agui"
@@ -33,8 +34,10 @@ func TestBytesAreThoseOfTheReference(t *testing.T) {
 			t.Errorf("%v, %s\n got %x\nwant %s", err, c.Event, fromEvent, c.Hex)
 		}
 	}
-	if len(seen) != len(agui.EventTypes()) {
-		t.Errorf("%d types", len(seen))
+	for _, typ := range agui.EventTypes() {
+		if !seen[typ] {
+			t.Errorf("%s does not occur in the data", typ)
+		}
 	}
 }
 
@@ -65,11 +68,8 @@ func TestDecodesWhatTheReferenceDecodes(t *testing.T) {
 // The events with every member set arrive with all that the wire carries: what they become is then
 // stable.
 func TestEventsWithEveryMember(t *testing.T) {
-	paths, err := filepath.Glob(filepath.Join("..", "event", "testdata", "golden", "*.json"))
-	if err != nil || len(paths) != len(agui.EventTypes()) {
-		t.Fatalf("%d events, %v", len(paths), err)
-	}
-	for _, path := range paths {
+	for _, typ := range agui.EventTypes() {
+		path := filepath.Join("..", "event", "testdata", "golden", strings.ToLower(string(typ))+".json")
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
