@@ -28,6 +28,15 @@ const NoPath = "-"
 // that session.
 const SecretHeader = "Agloop-Secret"
 
+// LastHeader is in the response to a client that joins a run: the offset of the log's last event then. What
+// comes up to there is history. A run that has just been started has 1.
+const LastHeader = "Agloop-Last"
+
+// DisconnectHeader with the value "continue" in a POST says that the client comes back when its response
+// breaks off: the run goes on as one of agloop.v1 does, see RunsConfig.OnDisconnect. Without it a closed
+// response cancels the run, which is how stock clients stop one.
+const DisconnectHeader = "Agloop-Disconnect"
+
 const (
 	typeSSE   = "text/event-stream"
 	typeProto = "application/vnd.ag-ui.event+proto"
@@ -189,7 +198,7 @@ func (v *visit) enterScope(fresh bool) (name string, ok bool) {
 	switch {
 	case secret != "":
 		if v.scope = v.srv.scopes.bind(secret); v.scope == nil {
-			v.gone(run.ErrGone)
+			v.goneFor(run.ErrGone, reasonSession)
 			return "", false
 		}
 	case fresh:
@@ -230,18 +239,26 @@ func (v *visit) key(action Action, name RunKey, fresh bool) (_ RunKey, ok bool) 
 }
 
 // gone says that a run is not there, or not for this client, and counts a guess where that may be one.
-func (v *visit) gone(why error) {
+func (v *visit) gone(why error) { v.goneFor(why, run.GoneReason(why)) }
+
+// reasonSession is told to who names a session that is not there: a run is not looked for, and the client
+// may begin another session.
+const reasonSession = "session"
+
+// goneFor is gone with the reason that the client is told.
+func (v *visit) goneFor(why error, reason string) {
 	if run.GoneReason(why) == "" && v.srv.door.Guessed(v.info.Remote.Addr()) {
 		v.srv.log.Warn("agloop: a network asks too often for runs or sessions that are not there, and is kept out for a while; "+
 			"if it is a proxy, name it in TrustedProxies, see also Rates.Guesses", "remote", v.info.Remote)
 	}
-	v.tellGone(why)
+	v.tellGoneFor(why, reason)
 }
 
 // tellGone is gone for what was no guess.
-func (v *visit) tellGone(why error) {
-	reason := run.GoneReason(why)
-	v.srv.gone.note(reason)
+func (v *visit) tellGone(why error) { v.tellGoneFor(why, run.GoneReason(why)) }
+
+func (v *visit) tellGoneFor(why error, reason string) {
+	v.srv.gone.note(run.GoneReason(why))
 	message := "the run is gone, or not for you"
 	if reason != "" {
 		message = "the run, or what is behind the cursor, is gone: " + reason
@@ -284,7 +301,10 @@ func (v *visit) network() netip.Prefix { return loop.NetworkOf(v.info.Remote.Add
 
 // asker is who asks for a run.
 func (v *visit) asker() asker {
-	return asker{principal: v.info.Principal, values: v.guest.Values(), network: v.network()}
+	return asker{
+		principal: v.info.Principal, values: v.guest.Values(), network: v.network(),
+		returns: v.r.Header.Get(DisconnectHeader) == "continue",
+	}
 }
 
 // httpProblem is the body of a response that is no success.
@@ -311,6 +331,7 @@ type asker struct {
 	principal auth.Principal
 	values    []any // of the Grant
 	network   netip.Prefix
+	returns   bool // it comes back to the run when its connection ends
 }
 
 // tellCapabilities tells what the agent can do.

@@ -56,7 +56,11 @@ func (srv *Server) startLogged(ctx context.Context, a asker, key RunKey, at Curs
 	}
 	within, cancel := context.WithTimeout(ctx, srv.controlTime)
 	defer cancel()
-	start := srv.newStart(key, a.principal, a.values, input, hash, DisconnectCancel)
+	onDisconnect := DisconnectCancel
+	if a.returns {
+		onDisconnect = DisconnectContinue
+	}
+	start := srv.newStart(key, a.principal, a.values, input, hash, onDisconnect)
 	start.Released, start.At = released, at
 	_, v, err := srv.hub.Start(within, start, out)
 	if err != nil {

@@ -182,6 +182,7 @@ func (v *visit) stream(h *httpStream) {
 	header.Set("Cache-Control", "no-cache, no-transform")
 	header.Set("X-Accel-Buffering", "no") // of nginx
 	header.Add("Vary", "Accept")
+	header.Set(LastHeader, strconv.FormatUint(h.viewer.Last(), 10))
 	v.began = true
 	v.w.WriteHeader(http.StatusOK)
 	end := h.srv.enter(v.r, h)

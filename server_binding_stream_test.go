@@ -79,6 +79,33 @@ func TestStreamThatIsLeft(t *testing.T) {
 	}
 }
 
+// TestStreamOfClientThatReturns: a run whose client has said that it comes back goes on without it, and is
+// there when it does.
+func TestStreamOfClientThatReturns(t *testing.T) {
+	values := make(chan string)
+	srv, addr := serve(t, agloop.ServerConfig{Agent: steps(values)})
+	c := newSSE(t, addr)
+	s := c.as("Agloop-Disconnect", "continue").open("POST", "", inputOf("r", 0))
+	first, err := s.next()
+	if err != nil || s.res.Header.Get("Agloop-Last") != "1" {
+		t.Fatalf("%+v, %v, %v", first, err, s.res.Header)
+	}
+	s.res.Body.Close()
+	testkit.Await(t, "the response has ended", func() bool { return srv.Stats().Streams == 0 })
+	for range 3 { // which a run that was cancelled does not take
+		values <- "step"
+	}
+	c = c.as("Agloop-Secret", s.res.Header.Get("Agloop-Secret"))
+	s = c.open("GET", "/t/r?after="+first.id, "")
+	if last := s.res.Header.Get("Agloop-Last"); last != "3" && last != "4" { // the last step may be on its way
+		t.Errorf("%s", last)
+	}
+	close(values)
+	if got := kindsOf(s.rest()); got != "CUSTOM CUSTOM CUSTOM RUN_FINISHED" {
+		t.Errorf("%s", got)
+	}
+}
+
 // TestStreamPings: a stream that has nothing to say says so.
 func TestStreamPings(t *testing.T) {
 	values := make(chan string)
