@@ -25,12 +25,18 @@ const NoPath = "-"
 
 // SecretHeader names the session of a client of the HTTP binding that has no principal: the server
 // tells it with the response to a POST that had none, and the client sends it to reach the runs of
-// that session.
+// that session. "new" asks for one with the capabilities, so that a POST whose response is lost can be sent
+// again.
 const SecretHeader = "Agloop-Secret"
 
 // LastHeader is in the response to a client that joins a run: the offset of the log's last event then. What
 // comes up to there is history. A run that has just been started has 1.
 const LastHeader = "Agloop-Last"
+
+// BootHeader names, in each response, the process, or the durable store, as a hello of agloop.v1 does. A POST
+// that had no response may be sent again, with the same bytes, to the same one: with BootHeader, another one
+// refuses it with 412 and begins nothing.
+const BootHeader = "Agloop-Boot"
 
 // DisconnectHeader with the value "continue" in a POST says that the client comes back when its response
 // breaks off: the run goes on as one of agloop.v1 does, see RunsConfig.OnDisconnect. Without it a closed
@@ -154,6 +160,7 @@ func (s *Server) serveBound(w http.ResponseWriter, r *http.Request, b bindingReq
 	for name, values := range guest.Header() {
 		w.Header()[http.CanonicalHeaderKey(name)] = values
 	}
+	w.Header().Set(BootHeader, s.hub.StoreInfo().Boot)
 	b.do(v, RunKey{Thread: b.thread, Run: b.run})
 }
 
@@ -188,6 +195,9 @@ func (v *visit) end() {
 	v.fail(&httpProblem{status: http.StatusInternalServerError, Code: run.CodeInternal, Message: "the server failed"})
 }
 
+// freshSecret as SecretHeader asks for a session, and so for a secret.
+const freshSecret = "new"
+
 // enterScope finds the scope of the client's runs: its principal's, or that of its secret. fresh makes
 // one where the client has neither.
 func (v *visit) enterScope(fresh bool) (name string, ok bool) {
@@ -196,7 +206,7 @@ func (v *visit) enterScope(fresh bool) (name string, ok bool) {
 	}
 	secret := v.r.Header.Get(SecretHeader)
 	switch {
-	case secret != "":
+	case secret != "" && !(fresh && secret == freshSecret):
 		if v.scope = v.srv.scopes.bind(secret); v.scope == nil {
 			v.goneFor(run.ErrGone, reasonSession)
 			return "", false
@@ -336,6 +346,9 @@ type asker struct {
 
 // tellCapabilities tells what the agent can do.
 func (v *visit) tellCapabilities(RunKey) {
+	if v.r.Header.Get(SecretHeader) == freshSecret {
+		v.enterScope(true)
+	}
 	v.began = true
 	v.w.Header().Set("Content-Type", typeJSON)
 	_, _ = v.w.Write([]byte(`{"transport":{"streaming":true,"websocket":true,"resumable":true}}` + "\n"))

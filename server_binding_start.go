@@ -17,10 +17,17 @@ func (v *visit) within() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(v.r.Context(), v.srv.controlTime)
 }
 
+// codeOtherServer refuses what is for another process alone.
+const codeOtherServer = "other_server"
+
 // start begins a run, or attaches to the one that there is of that name and input. Rules R15 to R19, R33.
 func (v *visit) start(RunKey) {
 	at, ok := v.cursor()
 	if !ok {
+		return
+	}
+	if boot := v.r.Header.Get(BootHeader); boot != "" && boot != v.w.Header().Get(BootHeader) {
+		v.fail(&httpProblem{status: http.StatusPreconditionFailed, Code: codeOtherServer, Field: BootHeader, Message: "this is another server"})
 		return
 	}
 	raw, ok := v.body()
