@@ -27,8 +27,23 @@ const NoPath = "-"
 
 // SecretHeader names the session of a client of the HTTP binding that has no principal: the server
 // tells it with the response to a POST that had none, and the client sends it to reach the runs of
-// that session.
+// that session. "new" asks for one with the capabilities, so that a POST whose response is lost can be sent
+// again.
 const SecretHeader = "Agloop-Secret"
+
+// LastHeader is in the response to a client that joins a run: the offset of the log's last event then. What
+// comes up to there is history. A run that has just been started has 1.
+const LastHeader = "Agloop-Last"
+
+// BootHeader names, in each response, the process, or the durable store, as a hello of agloop.v1 does. A POST
+// that had no response may be sent again, with the same bytes, to the same one: with BootHeader, another one
+// refuses it with 412 and begins nothing.
+const BootHeader = "Agloop-Boot"
+
+// DisconnectHeader with the value "continue" in a POST says that the client comes back when its response
+// breaks off: the run goes on as one of agloop.v1 does, see RunsConfig.OnDisconnect. Without it a closed
+// response cancels the run, which is how stock clients stop one.
+const DisconnectHeader = "Agloop-Disconnect"
 
 const (
 	typeSSE   = "text/event-stream"
@@ -138,6 +153,7 @@ func (s *Server) serveResource(w http.ResponseWriter, r *http.Request, res *reso
 	for name, values := range guest.Header() {
 		w.Header()[http.CanonicalHeaderKey(name)] = values
 	}
+	w.Header().Set(BootHeader, s.hub.StoreInfo().Boot)
 	do(v, name)
 }
 
@@ -162,6 +178,7 @@ type visit struct {
 	info  ConnInfo
 
 	scope *scope // of a client without a principal
+	used  bool   // something may have been begun in it
 	began bool   // the response has
 }
 
@@ -169,7 +186,7 @@ type visit struct {
 func (v *visit) end() {
 	cause := recover()
 	if v.scope != nil {
-		v.srv.scopes.leave(v.scope, true, v.srv.liveScopes)
+		v.srv.scopes.leave(v.scope, v.used, v.srv.liveScopes)
 	}
 	if v.guest != nil {
 		v.guest.Leave()
@@ -186,6 +203,9 @@ func (v *visit) end() {
 	v.fail(&httpProblem{status: http.StatusInternalServerError, Code: run.CodeInternal, Message: "the server failed"})
 }
 
+// freshSecret as SecretHeader asks for a session, and so for a secret.
+const freshSecret = "new"
+
 // enterScope finds the scope of the client's runs: its principal's, or that of its secret. fresh makes
 // one where the client has neither.
 func (v *visit) enterScope(fresh bool) (name string, ok bool) {
@@ -194,9 +214,9 @@ func (v *visit) enterScope(fresh bool) (name string, ok bool) {
 	}
 	secret := v.r.Header.Get(SecretHeader)
 	switch {
-	case secret != "":
+	case secret != "" && !(fresh && secret == freshSecret):
 		if v.scope = v.srv.scopes.bind(secret); v.scope == nil {
-			v.gone(run.ErrGone)
+			v.goneFor(run.ErrGone, reasonSession)
 			return "", false
 		}
 	case fresh:
@@ -237,18 +257,26 @@ func (v *visit) key(action Action, name RunKey, fresh bool) (_ RunKey, ok bool) 
 }
 
 // gone says that a run is not there, or not for this client, and counts a guess where that may be one.
-func (v *visit) gone(why error) {
+func (v *visit) gone(why error) { v.goneFor(why, run.GoneReason(why)) }
+
+// reasonSession is told to who names a session that is not there: a run is not looked for, and the client
+// may begin another session.
+const reasonSession = "session"
+
+// goneFor is gone with the reason that the client is told.
+func (v *visit) goneFor(why error, reason string) {
 	if run.GoneReason(why) == "" && v.srv.door.Guessed(v.info.Remote.Addr()) {
 		v.srv.log.Warn("agloop: a network asks too often for runs or sessions that are not there, and is kept out for a while; "+
 			"if it is a proxy, name it in TrustedProxies, see also Rates.Guesses", "remote", v.info.Remote)
 	}
-	v.tellGone(why)
+	v.tellGoneFor(why, reason)
 }
 
 // tellGone is gone for what was no guess.
-func (v *visit) tellGone(why error) {
-	reason := run.GoneReason(why)
-	v.srv.gone.note(reason)
+func (v *visit) tellGone(why error) { v.tellGoneFor(why, run.GoneReason(why)) }
+
+func (v *visit) tellGoneFor(why error, reason string) {
+	v.srv.gone.note(run.GoneReason(why))
 	message := "the run is gone, or not for you"
 	if reason != "" {
 		message = "the run, or what is behind the cursor, is gone: " + reason
@@ -291,7 +319,10 @@ func (v *visit) network() netip.Prefix { return loop.NetworkOf(v.info.Remote.Add
 
 // asker is who asks for a run.
 func (v *visit) asker() asker {
-	return asker{principal: v.info.Principal, values: v.guest.Values(), network: v.network()}
+	return asker{
+		principal: v.info.Principal, values: v.guest.Values(), network: v.network(),
+		returns: v.r.Header.Get(DisconnectHeader) == "continue",
+	}
 }
 
 // httpProblem is the body of a response that is no success.
@@ -318,10 +349,14 @@ type asker struct {
 	principal auth.Principal
 	values    []any // of the Grant
 	network   netip.Prefix
+	returns   bool // it comes back to the run when its connection ends
 }
 
 // tellCapabilities tells what the agent can do.
 func (v *visit) tellCapabilities(RunKey) {
+	if v.r.Header.Get(SecretHeader) == freshSecret {
+		v.enterScope(true)
+	}
 	var c agui.AgentCapabilities
 	if own := v.srv.cfg.Capabilities; own != nil {
 		c = *own

@@ -25,7 +25,7 @@ func (s *Server) allowOrigin(h http.Header, r *http.Request) {
 	default:
 		return
 	}
-	h.Set("Access-Control-Expose-Headers", SecretHeader+", Retry-After")
+	h.Set("Access-Control-Expose-Headers", SecretHeader+", "+LastHeader+", "+BootHeader+", Retry-After")
 }
 
 // preflightAge is how long a browser may keep the answer to a preflight, in seconds.

@@ -48,6 +48,10 @@ func TestBindingRefusals(t *testing.T) {
 	c.as("Content-Type", "text/plain").wants("POST", "", inputOf("r", 0), 415, "malformed", "Content-Type")
 	c.as("Last-Event-ID", "x").wants("POST", "", inputOf("r", 0), 400, "malformed", "Last-Event-ID")
 	c.as("Agloop-Secret", "nobody's").wants("POST", "", inputOf("r", 0), 404, "gone", "")
+	if text, _ := io.ReadAll(c.as("Agloop-Secret", "nobody's").do("GET", "/t/r", "").Body); !strings.Contains(string(text), `"reason":"session"`) {
+		t.Errorf("%s", text) // who has no session may begin another one
+	}
+	c.as("Agloop-Boot", "another").wants("POST", "", inputOf("r", 0), 412, "other_server", "Agloop-Boot")
 	chunked, err := http.NewRequestWithContext(t.Context(), "POST", c.base, io.MultiReader(strings.NewReader(inputOf("r", 5000))))
 	if err != nil {
 		t.Fatal(err)

@@ -17,10 +17,17 @@ func (v *visit) within() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(v.r.Context(), v.srv.controlTime)
 }
 
+// codeOtherServer refuses what is for another process alone.
+const codeOtherServer = "other_server"
+
 // start begins a run, or attaches to the one that there is of that name and input. Rules R15 to R19, R33.
 func (v *visit) start(RunKey) {
 	at, ok := v.cursor()
 	if !ok {
+		return
+	}
+	if boot := v.r.Header.Get(BootHeader); boot != "" && boot != v.w.Header().Get(BootHeader) {
+		v.fail(&httpProblem{status: http.StatusPreconditionFailed, Code: codeOtherServer, Field: BootHeader, Message: "this is another server"})
 		return
 	}
 	raw, ok := v.body()
@@ -43,7 +50,8 @@ func (v *visit) start(RunKey) {
 		v.refuse(refused)
 		return
 	}
-	v.setStreamFields()
+	v.used = true
+	v.setStreamFields(viewer)
 	out.answer(v, viewer)
 }
 
@@ -58,7 +66,11 @@ func (srv *Server) startLogged(ctx context.Context, a asker, key RunKey, at Curs
 	}
 	within, cancel := context.WithTimeout(ctx, srv.controlTime)
 	defer cancel()
-	start := srv.newStart(key, a.principal, a.values, input, hash, DisconnectCancel)
+	onDisconnect := DisconnectCancel
+	if a.returns {
+		onDisconnect = DisconnectContinue
+	}
+	start := srv.newStart(key, a.principal, a.values, input, hash, onDisconnect)
 	start.Released, start.At = released, at
 	_, viewer, err := srv.hub.Start(within, start, out)
 	if err != nil {
@@ -125,7 +137,7 @@ func (v *visit) join(name RunKey) {
 	_, viewer, err := v.srv.hub.Attach(ctx, key, at, out)
 	switch {
 	case err == nil:
-		v.setStreamFields()
+		v.setStreamFields(viewer)
 		out.answer(v, viewer)
 	case !errors.Is(err, run.ErrGone):
 		v.refuse(v.srv.refusalOf(ctx, &agui.RunAgentInput{ThreadID: key.Thread, RunID: key.Run}, err))
@@ -142,6 +154,7 @@ func (v *visit) cancel(name RunKey) {
 	if !ok {
 		return
 	}
+	v.used = true
 	ctx, cancel := v.within()
 	defer cancel()
 	if !v.srv.hub.Known(ctx, key) && v.srv.door.Guessed(v.info.Remote.Addr()) { // each name is kept for a day

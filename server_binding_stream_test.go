@@ -30,7 +30,7 @@ func TestR33PostAgain(t *testing.T) {
 	s := c.open("POST", "", inputOf("r", 0))
 	events := s.rest()
 	c = c.as("Agloop-Secret", s.res.Header.Get("Agloop-Secret"))
-	again := c.open("POST", "", inputOf("r", 0))
+	again := c.as("Agloop-Boot", s.res.Header.Get("Agloop-Boot")).open("POST", "", inputOf("r", 0))
 	if got := again.rest(); fmt.Sprint(got) != fmt.Sprint(events) || again.res.Header.Get("Agloop-Secret") != "" {
 		t.Errorf("got %v, %v", got, again.res.Header)
 	}
@@ -47,6 +47,15 @@ func TestR33PostAgain(t *testing.T) {
 	c.wants("POST", "", inputOf("r", 100), 409, "conflict", "")
 	c.as("Last-Event-ID", events[2].id).wants("POST", "", inputOf("r", 100), 409, "conflict", "")
 	if n := calls.Load(); n != 1 {
+		t.Errorf("the agent was called %d times", n)
+	}
+	// A session that was asked for before is that of the first POST, so that its response may be lost.
+	early := newSSE(t, addr).as("Agloop-Secret", "new").do("GET", "/capabilities", "")
+	c2 := newSSE(t, addr).as("Agloop-Secret", early.Header.Get("Agloop-Secret"))
+	for range 2 {
+		c2.open("POST", "", inputOf("r", 0)).rest()
+	}
+	if n := calls.Swap(1); n != 2 {
 		t.Errorf("the agent was called %d times", n)
 	}
 	// Two that are nobody have a run each.
@@ -77,6 +86,33 @@ func TestStreamThatIsLeft(t *testing.T) {
 	s.res.Body.Close()
 	if err := testkit.Receive(t, "the cause", ended); !errors.Is(err, agloop.ErrAbandoned) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestStreamOfClientThatReturns: a run whose client has said that it comes back goes on without it, and is
+// there when it does.
+func TestStreamOfClientThatReturns(t *testing.T) {
+	values := make(chan string)
+	srv, addr := serve(t, agloop.ServerConfig{Agent: steps(values)})
+	c := newSSE(t, addr)
+	s := c.as("Agloop-Disconnect", "continue").open("POST", "", inputOf("r", 0))
+	first, err := s.next()
+	if err != nil || s.res.Header.Get("Agloop-Last") != "1" {
+		t.Fatalf("%+v, %v, %v", first, err, s.res.Header)
+	}
+	s.res.Body.Close()
+	testkit.Await(t, "the response has ended", func() bool { return srv.Stats().Logged.Streams == 0 })
+	for range 3 { // which a run that was cancelled does not take
+		values <- "step"
+	}
+	c = c.as("Agloop-Secret", s.res.Header.Get("Agloop-Secret"))
+	s = c.open("GET", "/t/r?after="+first.id, "")
+	if last := s.res.Header.Get("Agloop-Last"); last != "3" && last != "4" { // the last step may be on its way
+		t.Errorf("%s", last)
+	}
+	close(values)
+	if got := kindsOf(s.rest()); got != "CUSTOM CUSTOM CUSTOM RUN_FINISHED" {
+		t.Errorf("%s", got)
 	}
 }
 

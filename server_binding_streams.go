@@ -1,6 +1,7 @@
 package agloop
 
 import (
+	"strconv"
 	"sync"
 
 	"github.com/agloop/agloop/run"
@@ -26,8 +27,9 @@ func (v *visit) newOutlet() streamOutlet {
 func (v *visit) acceptsProto() bool { return acceptsProto(v.r.Header["Accept"]) }
 
 // setStreamFields sets the fields of a response that is a stream.
-func (v *visit) setStreamFields() {
+func (v *visit) setStreamFields(viewer *run.Viewer) {
 	header := v.w.Header()
+	header.Set(LastHeader, strconv.FormatUint(viewer.Last(), 10))
 	header.Set("Content-Type", typeSSE)
 	if v.acceptsProto() {
 		header.Set("Content-Type", typeProto)

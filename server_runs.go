@@ -15,8 +15,8 @@ import (
 // either a run dies with its connection. Every zero is the default given beside it.
 type RunsConfig struct {
 	// OnDisconnect is what becomes of a run when its last viewer is gone. The zero value goes by the
-	// wire that started it: without a subprotocol it is cancelled, since a stock client stops a run
-	// by closing; with agloop.v1 it goes on for Grace.
+	// wire that started it: without a subprotocol and over HTTP it is cancelled, since a stock client
+	// stops a run by closing; with agloop.v1, and over HTTP with DisconnectHeader, it goes on for Grace.
 	OnDisconnect Disconnect
 	// Grace is how long a run goes on without a viewer. 0 is 120 s; negative: to its end.
 	Grace time.Duration

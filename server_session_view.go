@@ -44,7 +44,7 @@ func (s *session) viewRun(ctx context.Context, input *agui.RunAgentInput, hash [
 		return s.srv.refusalOf(ctx, input, err)
 	}
 	v := &bareViewer{conn: s.conn, over: make(chan struct{})}
-	asks := asker{s.principal, s.values, s.network}
+	asks := asker{principal: s.principal, values: s.values, network: s.network}
 	var refused refusal
 	if v.viewer, refused = s.srv.startLogged(ctx, asks, key, Cursor{}, input, hash, v); refused.code != "" {
 		return refused

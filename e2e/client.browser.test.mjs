@@ -12,7 +12,6 @@ import { relay } from "./lib/wire.mjs";
 let server;
 let web;
 before(async () => {
-  server = await scripted();
   // In a page: what a test calls, and what it waits for.
   web = await pages(
     await bundle(`
@@ -24,6 +23,7 @@ before(async () => {
       });
     `),
   );
+  server = await scripted("127.0.0.1:0", "--origin", web.origin);
 });
 after(async () => {
   await web?.close();
@@ -150,7 +150,7 @@ test("a cookie that the page has says who it is", async (t) => {
   assert.equal(await page.evaluate(() => a.connection.secret), undefined, "it is known to the server");
 
   // Each attempt asks anew: here the cookie is set by what is asked.
-  const refused = await web.open(t, { cookie: { name: "user", value: "nobody" }, expected: [/403|401/, /403|401/, /^Agent execution failed/] });
+  const refused = await web.open(t, { cookie: { name: "user", value: "nobody" }, expected: [/Authentication failed/, /Authentication failed/, /401/, /^Agent execution failed/] });
   await make(refused, { url: server.ws });
   await run(refused, play());
   assert.equal(await end(refused), "connection");
@@ -234,7 +234,7 @@ test("runs of a page whose connections are cut, held up, split and doubled", { t
     const proxy = await chaos(server.host, random(seed + n), {});
     t.after(() => proxy.close());
     const page = await web.open(t, { cookie, allowed: /^WebSocket connection to .* failed/ });
-    await make(page, { url: proxy.ws, threadId, live: true, retryFor: Infinity, silence: 150 });
+    await make(page, { url: proxy.ws, threadId, live: true, transport: "websocket", retryFor: Infinity, silence: 150 });
     // A user who does not wait long.
     await page.evaluate(() => a.connection.state.subscribe((s) => s.phase === "waiting" && s.attempt > 2 && setTimeout(() => a.connection.retry())));
     return page;

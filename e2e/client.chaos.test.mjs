@@ -32,6 +32,37 @@ function script(name, below) {
   return { steps, messages, gates };
 }
 
+test("12 runs over HTTP on connections that are cut, held up, split and doubled", { timeout: 60_000 }, async (t) => {
+  t.diagnostic(`CHAOS_SEED=${seed}`);
+  const counts = {};
+  let clients = 0;
+  const user = async (n) => {
+    const numbers = random(seed * 1000 + n);
+    const below = (k) => Math.floor(numbers() * k);
+    const threadId = thread();
+    const proxy = await chaos(server.host, random(seed * 1000 + 500 + ++clients), counts);
+    t.after(() => proxy.close());
+    const named = n % 3 > 0;
+    const a = agent(t, proxy.ws, {
+      transport: "sse", retryFor: Infinity, threadId, initialState: { seen: [] }, ...(named && { credentials: () => ({ token: threadId }) }),
+    });
+    a.connection.state.subscribe(({ phase, attempt }) => phase === "waiting" && attempt > 2 && setImmediate(() => a.connection.retry()));
+    for (let k = 0; k < 3; k++) {
+      const runId = `${threadId}-run-${k}`;
+      const { steps, messages, gates } = script(runId, below);
+      const held = [a.messages.length, a.state.seen.length];
+      for (const g of gates) await server.open(g);
+      await within(30_000, `run ${runId}`, a.runAgent({ ...play(steps), runId }));
+      assert.equal(await server.started(runId), 1);
+      assert.deepEqual(a.messages.slice(held[0]), messages);
+      assert.deepEqual(a.state.seen.slice(held[1]), gates.map((g) => g.replace(/-gate$/, "")));
+    }
+    assert.equal(a.connection.streams.size, 0);
+  };
+  await Promise.all(Array.from({ length: 4 }, (_, n) => user(n)));
+  t.diagnostic(`connections: ${Object.entries(counts).sort().map(([fate, n]) => `${n} ${fate}`).join(", ")}`);
+});
+
 test(`${users * runsOf} runs on connections that are cut, held up, split and doubled`, { timeout: 60_000 }, async (t) => {
   t.diagnostic(`CHAOS_SEED=${seed}`);
   const counts = {};
@@ -47,7 +78,7 @@ test(`${users * runsOf} runs on connections that are cut, held up, split and dou
     const threadId = thread();
     // Every third is anonymous: its viewers share its connection's secret, or its connection.
     const named = n % 3 > 0;
-    const options = { retryFor: Infinity, silence: 150, ...(named && { credentials: () => ({ query: { user: threadId } }) }) };
+    const options = { transport: "websocket", retryFor: Infinity, silence: 150, ...(named && { credentials: () => ({ query: { user: threadId } }) }) };
     const writer = agent(t, await way(), { ...options, threadId, initialState: { seen: [] }, live: n % 2 > 0 });
     const viewers = [writer];
     const follows = [];

@@ -9,7 +9,6 @@ import { relay } from "./lib/wire.mjs";
 let server;
 let web;
 before(async () => {
-  server = await scripted();
   const source = `
     import { StrictMode } from "react";
     import { createRoot } from "react-dom/client";
@@ -25,6 +24,7 @@ before(async () => {
     window.show = (what, props) => root.render(<StrictMode>{what === "Chat" ? <Chat {...props} /> : what === "Probe" && <Probe {...props} />}</StrictMode>);
   `;
   web = await pages(await bundle(source, new URL("../clients/ts/examples/react/", import.meta.url).pathname));
+  server = await scripted("127.0.0.1:0", "--origin", web.origin);
 });
 after(async () => {
   await web?.close();

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import http from "node:http";
 import http2 from "node:http2";
+import https from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -112,6 +113,34 @@ for (const way of Object.keys(ways)) describe(way, () => {
     own.say("");
     await wire.until("RUN_FINISHED");
     await finish(wire);
+  });
+
+  test("the events of a run over HTTP arrive one by one", async () => {
+    for (const base of [proxy.http, proxy.https]) {
+      const body = JSON.stringify(input("go"));
+      const options = { method: "POST", headers: { "Content-Type": "application/json", Accept: "text/event-stream" } };
+      const request = (base.startsWith("https") ? https : http).request(`${base}/agui`, asClient(options));
+      request.end(body);
+      const [response] = await within(5_000, "a response", once(request, "response"));
+      assert.deepEqual([response.statusCode, response.headers["content-type"]], [200, "text/event-stream"]);
+      let text = "";
+      let wake;
+      response.setEncoding("utf8").on("data", (piece) => {
+        text += piece;
+        wake?.();
+      });
+      const said = async (what) => {
+        while (!text.includes(what)) await new Promise((resolve) => (wake = resolve));
+      };
+      await within(5_000, "the start", said("TEXT_MESSAGE_START"));
+      for (const token of ["none", " of", " them", " waits"]) {
+        own.say(token); // the agent has it only when the one before has arrived
+        await within(5_000, token, said(`"delta":"${token}"`));
+      }
+      own.say("");
+      await within(5_000, "the end", once(response, "end"));
+      assert.match(text, /"RUN_FINISHED"/);
+    }
   });
 
   test("Authorize is told the client's address, and nobody can forge it", async (t) => {

@@ -35,6 +35,7 @@ for proxy in nginx haproxy; do
   $sudo systemctl disable -q "$proxy" 2>/dev/null || true # nor at the next start of the machine
 done
 command -v openssl >/dev/null || install openssl
+command -v curl >/dev/null || install curl
 
 # npm leaves this file behind when an installation is complete.
 packages() (

@@ -91,6 +91,13 @@ func (l *liveLog) attach(at Cursor, fromStart bool, out Outlet) (*Viewer, error)
 	return v, nil
 }
 
+// Last is the offset of the log's last event now.
+func (v *Viewer) Last() uint64 {
+	v.log.mu.Lock()
+	defer v.log.mu.Unlock()
+	return v.log.last()
+}
+
 // bytesFrom is how many bytes the newest events from an offset on have, all of them for what is
 // older. Under mu.
 func (l *liveLog) bytesFrom(offset uint64) (n int64) {

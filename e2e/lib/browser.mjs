@@ -9,8 +9,8 @@ export const out = new URL("../out/", import.meta.url).pathname;
 export const desktop = { viewport: { width: 1280, height: 720 } };
 export const phone = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true };
 
-// What the browser itself writes when nobody listens where a WebSocket is to go.
-const refused = /^WebSocket connection to '[^']*' failed: Error in connection establishment: net::ERR_CONNECTION_REFUSED/;
+// What the browser itself writes when nobody listens where a WebSocket is to go, and where it asks for HTTP instead.
+const refused = /^(WebSocket connection to '[^']*' failed: Error in connection establishment|Failed to load resource): net::ERR_CONNECTION_REFUSED/;
 
 // pages starts Chromium and a demo for the tests of a file.
 export function pages() {

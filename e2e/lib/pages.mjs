@@ -24,6 +24,7 @@ export async function pages(script) {
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   return {
+    origin: `http://127.0.0.1:${server.address().port}`,
     // open opens the page. What it complains of fails the test, unless it must be said (expected, each once), or may be (allowed).
     async open(t, { cookie, expected = [], allowed, ignoreHTTPSErrors } = {}) {
       const context = await browser.newContext({ ignoreHTTPSErrors });

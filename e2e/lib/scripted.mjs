@@ -1,7 +1,7 @@
 // The scripted host, and scripts for its agent.
 import { announced, start } from "./program.mjs";
 
-// scripted starts the host. open has a gate be open; stopped is why a run was stopped.
+// scripted starts the host. open has a gate be open; stopped is why a run was stopped, started how often it was.
 export async function scripted(addr = "127.0.0.1:0", ...args) {
   const { line, stop, kill } = await announced("scripted", start(binaryOf("SCRIPTED_BIN"), ["--addr", addr, ...args]));
   const host = /\/\/([^/]+)\//.exec(line)[1];
@@ -10,6 +10,7 @@ export async function scripted(addr = "127.0.0.1:0", ...args) {
     host, http: `http://${host}`, ws: `ws://${host}/ws`, stop, kill,
     open: (gate) => ask("open", gate),
     stopped: (run) => ask("stopped", run),
+    started: async (run) => Number(await ask("started", run)),
   };
 }
 

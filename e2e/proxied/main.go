@@ -138,6 +138,8 @@ func serveMounted(ln net.Listener, cfg server.Config) error {
 		ln = srv.Listener(ln, cfg.TLS)
 	}
 	mux.Handle("GET /ws", srv)
+	mux.Handle("/agui", srv) // runs over HTTP
+	mux.Handle("/agui/", srv)
 	routes(mux, srv)
 
 	hs := &http.Server{Handler: mux}

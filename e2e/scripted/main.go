@@ -26,10 +26,15 @@ import (
 func main() {
 	addr := flag.String("addr", "127.0.0.1:0", "`address` to listen on")
 	deflate := flag.Bool("deflate", false, "compress messages for clients that offer it")
+	origins := []string{"*"}
+	flag.Func("origin", "the one further `origin`, whose pages may send cookies over HTTP as well", func(s string) error {
+		origins = []string{s}
+		return nil
+	})
 	flag.Parse()
-	h := &host{gates: make(map[string]chan struct{}), stopped: make(map[string]string)}
+	h := &host{gates: make(map[string]chan struct{}), stopped: make(map[string]string), started: make(map[string]int)}
 	cfg := server.Config{
-		Agent: server.AgentFunc(h.run), Authorize: h.authorize, Origins: []string{"*"}, DrainTimeout: 10 * time.Second,
+		Agent: server.AgentFunc(h.run), Authorize: h.authorize, Origins: origins, DrainTimeout: 10 * time.Second,
 		Rates: server.Rates{Guesses: -1}, HTTP: http.HandlerFunc(h.serve),
 		Compression: server.Compression{Enabled: *deflate, Takeover: *deflate},
 	}
@@ -65,6 +70,7 @@ type host struct {
 	mu      sync.Mutex
 	gates   map[string]chan struct{}
 	stopped map[string]string // causes, by run
+	started map[string]int    // how often its agent was called, by run
 }
 
 func (h *host) gate(name string) chan struct{} {
@@ -76,7 +82,7 @@ func (h *host) gate(name string) chan struct{} {
 	return h.gates[name]
 }
 
-// serve opens a gate, or says why a run was stopped.
+// serve opens a gate, or says why a run was stopped, or how often one was started.
 func (h *host) serve(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Access-Control-Allow-Origin", "*")
 	switch name := r.URL.Query().Get("name"); r.URL.Path {
@@ -86,6 +92,10 @@ func (h *host) serve(w http.ResponseWriter, r *http.Request) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		fmt.Fprint(w, h.stopped[name])
+	case "/started":
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		fmt.Fprint(w, h.started[name])
 	default:
 		http.NotFound(w, r)
 	}
@@ -107,6 +117,9 @@ func (h *host) run(ctx context.Context, r *server.Run) error {
 	if err := json.Unmarshal(r.Input.ForwardedProps, &props); err != nil {
 		return err
 	}
+	h.mu.Lock()
+	h.started[r.Input.RunID]++
+	h.mu.Unlock()
 	steering := r.Steering()
 	var decoder event.Decoder
 	for _, s := range props.Script {
@@ -174,7 +187,7 @@ func (h *host) authorize(_ context.Context, req *server.Request) (server.Grant, 
 	}
 	switch {
 	case name == "nobody":
-		return server.Grant{}, errors.New("nobody may")
+		return server.Grant{}, &server.RefusedError{Status: http.StatusUnauthorized, Reason: "nobody may"}
 	case name == "" && query.Has("later"):
 		return server.Grant{}, server.ErrAuthLater
 	}

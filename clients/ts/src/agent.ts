@@ -96,12 +96,13 @@ export class AgloopAgent extends AbstractAgent {
       // A follow leaves out what this connection has started itself.
       const own = connection.ownRuns(threadId).filter((run) => !this.done.has(run));
       let leave = () => {};
+      let joined = false;
       const join = () => {
         const run = own.shift();
         let history: [BaseEvent, Place][] = [];
         const sink: Sink = {
           event: (event, place) => {
-            this.isRunning = true;
+            this.isRunning = joined = true;
             if (place.from === 1 || history.length) {
               history.push([event, place]);
               if (place.to < place.last) return;
@@ -120,8 +121,10 @@ export class AgloopAgent extends AbstractAgent {
             if (!following?.live) out.complete();
           },
           end: (error) => {
-            if (run && (!error || (error as AgloopError).code === "gone")) join();
-            else if (error) out.error(error);
+            const { code, reason } = (error ?? {}) as Partial<AgloopError>;
+            if (run && (!error || code === "gone")) join();
+            // Over HTTP these are all that it knows of.
+            else if (error && !(reason === "http" && joined && !following?.live)) out.error(error);
             else out.complete();
           },
         };

@@ -2,6 +2,7 @@ import { AGUIConnectNotImplementedError, type BaseEvent } from "@ag-ui/client";
 import { BehaviorSubject, Observable } from "rxjs";
 import { runBare } from "./bare.js";
 import { AgloopError } from "./errors.js";
+import { backoff, Http, HttpRun, needsSocket } from "./http.js";
 import { type Cursor, protocol } from "./protocol.js";
 import { type Place, type RunCursor, Sequence, type Sink } from "./sequence.js";
 import { Question, type Request, Wire } from "./wire.js";
@@ -12,13 +13,22 @@ export interface Credentials {
   query?: Record<string, string>;
   /** Subprotocols to offer besides agloop.v1.json, such as one that holds a token. */
   protocols?: string[];
-  /** A token that is sent as the first control, for a server that waits for it. */
+  /** A token that is sent as the first control, for a server that waits for it; over HTTP as Authorization: Bearer. */
   token?: string;
+  /** Fields of requests over HTTP. A page cannot set any for a WebSocket. */
+  headers?: Record<string, string>;
 }
 
 export interface ConnectionOptions {
-  /** Of the agent: ws, wss, http, https, or relative to the page. */
+  /** Of the agent's WebSocket: ws, wss, http, https, or relative to the page. */
   url: string | URL;
+  /** Where the agent is over HTTP, also relative to url. By default /agui there. */
+  http?: string | URL;
+  /**
+   * How runs come. `auto`, the default: over the WebSocket, and over HTTP while that cannot be had and HTTP is
+   * answered. Over HTTP there are no follows and no steers.
+   */
+  transport?: "auto" | "websocket" | "sse";
   /**
    * Asked before each attempt to connect, so that a token is never an old one. A cookie is set by it
    * as well, with a request of its own.
@@ -37,6 +47,8 @@ export interface ConnectionOptions {
   silence?: number;
   /** The class to use; by default the global one, which Node has from 22 on. */
   WebSocket?: new (url: string, protocols?: string[]) => Socket;
+  /** What requests over HTTP are made with, by default the global one. */
+  fetch?: typeof globalThis.fetch;
 }
 
 /** Enough of a WebSocket that one of the package ws is one, whose other members have other types. */
@@ -51,11 +63,14 @@ export interface ConnectionState {
   retryAt?: number;
   /** Why there is no connection. */
   error?: Error;
+  /** Of `open`: over what. */
+  transport?: "websocket" | "sse";
 }
 
 const minute = 60_000;
 const settleWithin = 10_000; // for a socket to open, a hello, an answer to a probe
 const stableAfter = 10_000; // a connection that lasts so long is no failure
+const tryAgainAfter = minute; // before a WebSocket that could not be had is tried again
 const maxOwn = 1024; // as many runs of its own as a connection remembers
 const nothing = () => {};
 const nameOf = (threadId: string, runId: string) => JSON.stringify([threadId, runId]);
@@ -78,6 +93,10 @@ export class AgloopConnection {
   private states = new BehaviorSubject<ConnectionState>({ phase: "idle", attempt: 0 });
   private own = new Set<string>();
   private sockets = new Map<Sequence, WebSocket>(); // of bare runs
+  private streams = new Map<Sequence, HttpRun>(); // of runs over HTTP
+  private http: Http;
+  private answered = false; // HTTP was, before this attempt
+  private blocked = 0; // since then no WebSocket can be had
   private socket?: WebSocket;
   private wire?: Wire;
   private timer?: ReturnType<typeof setTimeout>;
@@ -87,12 +106,14 @@ export class AgloopConnection {
   private openedAt = 0;
   private outage = 0;
   private dialling = false;
+  private pausing = false; // before the next attempt
   private plain = 0; // how often the server was there without agloop.v1: once may be a handshake that was cut
   private refs = 0;
 
   constructor(private options: ConnectionOptions) {
     this.state = this.states.asObservable();
     this.secret = options.secret;
+    this.http = new Http(options, this);
     globalThis.addEventListener?.("online", this.online);
     globalThis.addEventListener?.("offline", this.offline);
   }
@@ -105,13 +126,19 @@ export class AgloopConnection {
     clearTimeout(this.timer);
     this.drop(1000);
     for (const socket of this.sockets.values()) socket.close(1000);
+    for (const [s, run] of this.streams) {
+      this.requests.add(s); // which fails below
+      run.stop();
+    }
+    this.streams.clear();
     this.fail(new AgloopError("closed", "the connection was closed"));
     this.states.complete();
   }
 
   /** Tries to connect now, if that is waited for. */
   retry() {
-    if (this.states.value.phase === "waiting") void this.dial();
+    if (this.pausing) void this.dial();
+    for (const run of this.streams.values()) run.retry();
   }
 
   /** @internal */
@@ -123,7 +150,7 @@ export class AgloopConnection {
 
   /** @internal The runs of a thread that were started here and that nobody sees now. */
   ownRuns(threadId: string) {
-    const seen = [...this.requests].map((r) => r instanceof Sequence && nameOf(r.threadId, r.runId));
+    const seen = [...this.requests, ...this.streams.keys()].map((r) => r instanceof Sequence && nameOf(r.threadId, r.runId));
     const runs = [...this.own].filter((name) => !seen.includes(name)).map((name): [string, string] => JSON.parse(name));
     return runs.filter(([thread]) => thread === threadId).map(([, run]) => run);
   }
@@ -167,6 +194,9 @@ export class AgloopConnection {
     this.wire?.leave(s);
     this.requests.delete(s);
     socket?.close(1000);
+    const run = this.streams.get(s);
+    if (this.streams.delete(s)) this.changed();
+    run?.stop();
     this.settle();
   }
 
@@ -178,7 +208,9 @@ export class AgloopConnection {
       return s.sink.end(abortError());
     }
     s.cancelled = true;
-    if (this.wire?.hello) this.wire.cancel(s.threadId, s.current);
+    const run = this.streams.get(s);
+    if (run) run.cancel();
+    else if (this.wire?.hello) this.wire.cancel(s.threadId, s.current);
   }
 
   /** @internal Says something to a run. */
@@ -207,6 +239,18 @@ export class AgloopConnection {
     if (!needed) this.socket?.close(1000);
   }
 
+  /** @internal */
+  changed() {
+    if (!this.wire?.hello) this.set("idle");
+  }
+
+  /** @internal */
+  done(s: Sequence, error?: Error) {
+    this.streams.delete(s);
+    s.end(error);
+    this.changed();
+  }
+
   private add<R extends Request>(r: R): R {
     if (this.states.value.phase === "closed") r.end(new AgloopError("closed", "the connection was closed"));
     else {
@@ -219,40 +263,78 @@ export class AgloopConnection {
 
   /** Connects if there is something to connect for. */
   private need() {
-    const { phase } = this.states.value;
-    if (phase === "closed" || phase === "waiting" || this.socket || this.dialling) return;
+    if (this.states.value.phase === "closed") return;
+    if (this.blocked || this.options.transport === "sse") this.carry();
+    if (this.pausing || this.socket || this.dialling) return;
     if (this.requests.size) void this.dial();
     else this.set("idle");
   }
 
   private set(phase: ConnectionState["phase"], more?: Partial<ConnectionState>) {
-    if (this.states.value.phase !== "closed") this.states.next({ phase, attempt: this.failures, ...more });
+    if (this.states.value.phase === "closed") return;
+    const runs = [...this.streams.values()];
+    const run = runs.find((r) => r.phase === "open") ?? runs.find((r) => r.phase === "connecting") ?? runs[0];
+    if (!run || phase === "open" || phase === "closed") return this.states.next({ phase, attempt: this.failures, ...more });
+    const { attempt, error } = run;
+    const [transport, retryAt] = [run.phase === "open" ? "sse" as const : undefined, run.phase === "waiting" ? run.retryAt : undefined];
+    this.states.next({ phase: run.phase, attempt, transport, retryAt, error: run.phase === "open" ? undefined : error });
   }
 
-  private online = () => this.retry();
-  private offline = () => this.socket && this.lost(1006);
+  /** Has runs over HTTP. What began over a WebSocket goes on where it was. */
+  private carry() {
+    const requests = [...this.requests];
+    this.requests.clear();
+    for (const r of requests) {
+      if (!(r instanceof Sequence && (!r.follows || r.current))) {
+        r.end(needsSocket());
+        continue;
+      }
+      const run = new HttpRun(this.http, r);
+      this.streams.set(r, run);
+      void run.go();
+    }
+    // Beside a run, so that none waits for it.
+    if (!requests.length || !this.blocked || Date.now() - this.blocked < tryAgainAfter || this.socket || this.dialling) return;
+    this.blocked = Date.now();
+    void this.dial();
+  }
+
+  private online = () => {
+    if (this.blocked) this.blocked = 1; // perhaps another network
+    this.retry();
+  };
+  private offline = () => {
+    if (this.socket) this.lost(1006);
+    for (const run of this.streams.values()) run.lose();
+  };
 
   /** A browser takes no socket from a server that does not choose a subprotocol, so `bare` offers none. */
   private async dial(bare = this.options.bare || this.plain > 1) {
     clearTimeout(this.timer);
+    this.pausing = false;
     this.dialling = true;
     this.set("connecting", { error: this.states.value.error });
+    let asked = false;
+    let failure: { error: unknown } | undefined;
     try {
       const { url, credentials } = this.options;
       const { query, protocols = [], token } = (credentials && (await this.ask(credentials))) ?? {};
-      if (this.states.value.phase === "closed") return;
+      asked = true;
       const target = new URL(url, globalThis.location?.href);
       target.protocol = target.protocol.replace(/^http/, "ws");
       for (const [name, value] of Object.entries(query ?? {})) target.searchParams.set(name, value);
       this.token = token;
       const Socket = (this.options.WebSocket ?? globalThis.WebSocket) as typeof WebSocket;
       if (!Socket) throw new TypeError("there is no WebSocket here: give one in the options, such as that of the package ws");
-      this.take(new Socket(target.href, bare ? protocols : [protocol, ...protocols]), bare);
+      if (this.states.value.phase !== "closed") this.take(new Socket(target.href, bare ? protocols : [protocol, ...protocols]), bare);
     } catch (error) {
-      this.failed(error instanceof Error ? error : new Error(String(error)));
-    } finally {
-      this.dialling = false;
+      failure = { error };
     }
+    this.dialling = false;
+    if (!failure) return;
+    const error = failure.error instanceof Error ? failure.error : new Error(String(failure.error));
+    if (asked) this.refused(error);
+    else this.failed(error);
   }
 
   /** Asks for credentials, and not for ever. */
@@ -269,11 +351,11 @@ export class AgloopConnection {
     socket.binaryType = "arraybuffer"; // before anything can arrive
     this.socket = socket;
     this.outage ||= Date.now();
-    this.expect(settleWithin);
+    this.expect(this.answered ? settleWithin / 2 : settleWithin);
     socket.onerror = nothing; // close follows
     socket.onclose = ({ code }) => {
       if (bare) this.plain = 0;
-      if (bare || this.wasOpen) return this.lost(code);
+      if (bare || this.wasOpen || this.answered) return this.lost(code);
       this.drop(code); // perhaps the server is one without agloop.v1
       void this.dial(true);
     };
@@ -305,7 +387,9 @@ export class AgloopConnection {
       if (!greeted) {
         this.wasOpen = true;
         this.openedAt = Date.now();
-        this.set("open");
+        this.blocked = 0;
+        this.answered = false;
+        this.set("open", { transport: "websocket" });
       }
     };
   }
@@ -315,7 +399,7 @@ export class AgloopConnection {
     clearTimeout(this.watch);
     this.socket = undefined;
     this.failures = this.outage = 0;
-    this.set("open");
+    this.set("open", { transport: "websocket" });
     socket.onclose = nothing;
     let taken = false;
     for (const r of [...this.requests]) {
@@ -376,15 +460,39 @@ export class AgloopConnection {
     if (useful) this.failures = this.outage = 0;
     this.openedAt = 0;
     if (wire?.going !== undefined && !this.requests.size) return this.set("idle");
-    this.failed(new AgloopError("connection", `the connection ended with ${code}`), false, wire?.going);
+    this.refused(new AgloopError("connection", `the connection ended with ${code}`), wire?.going);
+  }
+
+  /** No connection was made, or it was of no use. When that happens once more behind an answer over HTTP, there can be none. */
+  private refused(error: Error, retryAfter = 0) {
+    const { transport = "auto", bare } = this.options;
+    const asks = transport === "auto" && !bare && !retryAfter && !this.blocked && this.requests.size > 0;
+    if (!asks || (this.wasOpen && !this.failures)) return this.failed(error, false, retryAfter);
+    this.outage ||= Date.now();
+    if (this.answered) {
+      this.failures = this.outage = 0;
+      this.answered = false;
+      this.blocked = Date.now();
+      return this.need();
+    }
+    this.dialling = true;
+    void this.http
+      .probe()
+      .catch(() => false)
+      .then((answered) => {
+        this.dialling = false;
+        this.answered = answered;
+        if (this.states.value.phase === "closed") return;
+        if (answered) void this.dial();
+        else this.failed(error);
+      });
   }
 
   /** Waits and connects again, or gives up. */
   private failed(error: Error, broken = false, retryAfter = 0) {
     this.outage ||= Date.now();
     if (broken) this.fail(error);
-    const after = Math.min(retryAfter * 1000, 5 * minute);
-    const wait = after + Math.random() * Math.min(30_000, 100 * 2 ** this.failures++);
+    const wait = backoff(this.failures++, retryAfter * 1000);
     const { retryFor = this.wasOpen ? 10 * minute : 0 } = this.options;
     if (!broken && Date.now() - this.outage + wait > retryFor) {
       this.fail(new AgloopError("connection", error.message, undefined, { cause: error }));
@@ -393,8 +501,13 @@ export class AgloopConnection {
       this.failures = this.outage = 0;
       return this.set("idle", { error });
     }
+    this.pausing = true;
     this.set("waiting", { retryAt: Date.now() + wait, error });
-    this.timer = setTimeout(() => (this.requests.size ? void this.dial() : this.set("idle")), wait);
+    this.timer = setTimeout(() => {
+      this.pausing = false;
+      if (this.requests.size) void this.dial();
+      else this.set("idle");
+    }, wait);
   }
 
   /** Ends what was asked for. */

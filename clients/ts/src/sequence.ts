@@ -94,12 +94,17 @@ export class Sequence {
     return this.follows && !this.underWay ? "" : this.runId;
   }
 
+  /** Begins to ask for it, and returns behind which offset. */
+  begin() {
+    // The prelude of a run that was joined may not have come whole.
+    const offset = this.position === 1 && this.joined && !this.prelude ? 0 : this.position;
+    return (this.base = this.received = offset);
+  }
+
   /** Returns the name and the body of the control that asks for it. */
   request(hello: Hello): [string, object] {
     const { threadId, runId, epoch } = this;
-    // The prelude of a run that was joined may not have come whole.
-    const offset = this.position === 1 && this.joined && !this.prelude ? 0 : this.position;
-    this.base = this.received = offset;
+    const offset = this.begin();
     if (this.follows) return ["follow", { threadId, ...(runId && { after: { runId, epoch, offset } }) }];
     if (this.seen) return ["attach", { threadId, runId, ...(offset && { epoch, offset }) }];
     this.sentTo = hello.boot;

@@ -2,7 +2,7 @@
 import { Conversation } from "./conversation.mjs";
 import { drawLink } from "./link.mjs";
 import { draw, followEnd } from "./log.mjs";
-import { PageSocket, cut, watch } from "./network.mjs";
+import { PageSocket, cut, pageFetch, watch } from "./network.mjs";
 import { drawPlan } from "./plan.mjs";
 import { drawRaw, takeFrame } from "./raw.mjs";
 import { watchServer } from "./server.mjs";
@@ -17,7 +17,7 @@ const narrow = matchMedia("(max-width: 60rem)");
 const words = $("words");
 
 watch(takeFrame);
-const conversation = new Conversation(load(), { url: "ws", WebSocket: PageSocket, changed, spoken: announce });
+const conversation = new Conversation(load(), { url: "ws", WebSocket: PageSocket, fetch: pageFetch, changed, spoken: announce });
 
 // announce is for those who listen to the page instead of looking at it.
 function announce(text) {

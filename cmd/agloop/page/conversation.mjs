@@ -18,16 +18,17 @@ export class Conversation {
   #starting; // a run of our own, until its promise settles
   #next; // what may be said next waits for this: the begin of that run, then its end
   #begun;
+  #blocked = false; // no thread can be followed
   #answers = new Map(); // by interrupt, until all of a run have one
   #changed;
   #spoken;
 
-  constructor(kept, { url, WebSocket, changed, spoken }) {
+  constructor(kept, { url, WebSocket, fetch, changed, spoken }) {
     this.#changed = changed;
     this.#spoken = spoken;
     this.notes = kept.notes ?? [];
     this.agent = new AgloopAgent({
-      url, WebSocket, live: true, retryFor: Infinity,
+      url, WebSocket, fetch, live: true, retryFor: Infinity,
       threadId: kept.threadId, secret: kept.secret, initialMessages: kept.messages, initialState: kept.state,
     });
     this.agent.pendingInterrupts = kept.interrupts ?? [];
@@ -55,9 +56,22 @@ export class Conversation {
     for (;;) {
       await this.agent.connectAgent().catch((error) => this.#failed(error));
       this.#over();
+      if (this.#blocked) await this.#socket();
       await new Promise((resolve) => setTimeout(resolve, followAgain));
       await this.#starting;
     }
+  }
+
+  // A thread is followed over a WebSocket alone. While there can be none, runs of this page go over HTTP.
+  #socket() {
+    return new Promise((resolve) => {
+      const states = this.connection.state.subscribe(({ transport }) => {
+        if (transport !== "websocket") return;
+        this.#blocked = false;
+        resolve();
+        queueMicrotask(() => states.unsubscribe());
+      });
+    });
   }
 
   // say starts a run, or steers the one that goes on.
@@ -172,7 +186,8 @@ export class Conversation {
 
   #failed(error) {
     this.#over();
-    if (error.name !== "AbortError") this.noteError(describe(error));
+    if (error.reason === "http") this.#blocked = true;
+    else if (error.name !== "AbortError") this.noteError(describe(error));
   }
 
   noteError(text) {

@@ -32,6 +32,12 @@ export class PageSocket extends WebSocket {
   }
 }
 
+// pageFetch is the fetch that the page's connection uses.
+export async function pageFetch(...args) {
+  if (back) throw new TypeError("the network is cut");
+  return fetch(...args);
+}
+
 // unreachable is a socket that does not open.
 function unreachable() {
   const socket = { readyState: WebSocket.CLOSED, protocol: "", close() {}, send() {} };

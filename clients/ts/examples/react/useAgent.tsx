@@ -1,6 +1,6 @@
 // A hook over @agloop/client. Copy it, and change what you like.
 import type { Interrupt, Message, RunAgentParameters, State } from "@ag-ui/client";
-import { AgloopAgent, type AgloopAgentConfig, type ConnectionState } from "@agloop/client";
+import { AgloopAgent, AgloopError, type AgloopAgentConfig, type ConnectionState } from "@agloop/client";
 import { useEffect, useRef, useState } from "react";
 
 export interface View {
@@ -51,6 +51,7 @@ function open(config: AgloopAgentConfig, setView: (view: View) => void) {
   let own = 0; // runs of this page
   let seen = false; // a run that is followed
   let following = false;
+  let blocked = false;
   let closed = false;
   let due: ReturnType<typeof setTimeout> | undefined;
 
@@ -73,16 +74,19 @@ function open(config: AgloopAgentConfig, setView: (view: View) => void) {
   });
   const states = agent.connection.state.subscribe((s) => {
     connection = s;
+    if (blocked && s.transport === "websocket") follow();
     show();
   });
 
   const tell = (e: unknown) => {
-    error = e as Error;
+    if (e instanceof AgloopError && e.reason === "http") blocked = true; // there is no WebSocket now: only runs of this page are seen
+    else error = e as Error;
     show();
   };
   const follow = () => {
     if (following) return;
     following = true;
+    blocked = false;
     agent.connectAgent().catch(tell).finally(() => (following = false));
   };
   follow();
