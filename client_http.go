@@ -102,19 +102,27 @@ func (h *httpClient) do(ctx context.Context, method, target string, body []byte,
 	if err != nil {
 		return nil, written.Load(), err
 	}
-	if secret := res.Header.Get(SecretHeader); secret != "" {
-		h.client.mux.noteSecret(secret)
-	}
+	h.client.mux.noteServer(res.Header)
 	return res, true, nil
 }
 
-// noteSecret keeps the first secret that a server has told.
-func (m *mux) noteSecret(secret string) {
+// noteServer keeps who has answered, and the first secret that was told.
+func (m *mux) noteServer(header http.Header) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.secret == "" {
-		m.secret = secret
+	if boot := header.Get(BootHeader); boot != "" {
+		m.boot = boot
 	}
+	if m.secret == "" {
+		m.secret = header.Get(SecretHeader)
+	}
+}
+
+// known is the server that has answered last; "" for one that is not agloop's, and before an answer.
+func (m *mux) known() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.boot
 }
 
 // maxProblem is how much of the body of a refusal is read, in bytes.

@@ -24,6 +24,7 @@ type httpRun struct {
 
 	// The caller's goroutine.
 	at       run.Cursor // behind the last event that was received
+	sentTo   string     // boot of the server that a start was sent to and did not answer
 	whole    bool       // it is joined from its start, so a prelude may come
 	prelude  bool       // and has
 	failures int        // in a row
@@ -153,13 +154,21 @@ func (r *httpRun) pause(ctx context.Context, why error, after time.Duration) err
 	wait := c.backoff.delay(r.failures, after)
 	r.failures++
 	if most := c.cfg.Resume.MaxElapsed; most >= 0 && time.Since(r.outage)+wait > most {
-		return joinErrors(ErrTruncated, why)
+		return joinErrors(r.unfinished(), why)
 	}
 	c.states.set(ConnState{Phase: ConnReconnecting, Attempt: r.failures, At: time.Now().Add(wait), Err: why})
 	if !c.pause(ctx, wait) {
 		return ctx.Err()
 	}
 	return nil
+}
+
+// unfinished is the error of a run that ends before its terminal event.
+func (r *httpRun) unfinished() error {
+	if r.at.Offset == 0 && r.input != nil {
+		return ErrStartUnknown
+	}
+	return ErrTruncated
 }
 
 // open asks for the run: it is started, joined, or gone on with.
@@ -208,14 +217,23 @@ func (r *httpRun) request(ctx context.Context) (*httpResponse, error) {
 	if from.Offset > 0 {
 		fields.Set("Last-Event-ID", from.String())
 	}
+	if !r.http.client.cfg.Resume.Off {
+		fields.Set(DisconnectHeader, disconnectContinue)
+	}
+	if method == http.MethodPost && r.sentTo != "" {
+		fields.Set(BootHeader, r.sentTo)
+	}
 	res, sent, err := r.http.do(ctx, method, target, body, fields)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, ctx.Err()
-	case err != nil && seen:
+	case err != nil && (seen || r.sentTo != ""):
 		return nil, &retryError{err: err}
 	case err != nil && method == http.MethodPost && sent:
-		return nil, joinErrors(ErrStartUnknown, err)
+		if r.sentTo = r.http.client.mux.known(); r.sentTo == "" || r.http.client.cfg.Resume.Off {
+			return nil, joinErrors(ErrStartUnknown, err)
+		}
+		return nil, &retryError{err: err} // of the same server, which begins it once
 	case err != nil:
 		return nil, err
 	}
@@ -223,6 +241,10 @@ func (r *httpRun) request(ctx context.Context) (*httpResponse, error) {
 		err, retry, after := problemOf(res, r.thread, r.id)
 		switch {
 		case retry && seen:
+			return nil, &retryError{err, after}
+		case res.StatusCode == http.StatusPreconditionFailed && r.sentTo != "":
+			err = joinErrors(ErrStartUnknown, err)
+		case retry && r.sentTo != "":
 			return nil, &retryError{err, after}
 		case seen:
 			err = joinErrors(ErrTruncated, err)

@@ -128,9 +128,7 @@ func TestClientOverHTTPS(t *testing.T) {
 // nothing is lost or doubled, also where the server has folded what was missed.
 func TestClientOverHTTPGoesOn(t *testing.T) {
 	s := newTeller(20, 0)
-	_, addr := serve(t, agloop.ServerConfig{Agent: s, Runs: agloop.RunsConfig{
-		WindowEvents: 8, OnDisconnect: agloop.DisconnectContinue,
-	}})
+	_, addr := serve(t, agloop.ServerConfig{Agent: s, Runs: folding()})
 	var k cutter
 	c := httpClient(t, addr, agloop.ClientConfig{Dial: k.dial})
 	var got chronicle
@@ -151,6 +149,56 @@ func TestClientOverHTTPGoesOn(t *testing.T) {
 	if n := s.calls("t", "r"); n != 1 {
 		t.Errorf("the agent was called %d times", n)
 	}
+}
+
+// TestClientOverHTTPStartsOnce: a start whose response is lost is sent again to the server that has it, and
+// to no other one.
+func TestClientOverHTTPStartsOnce(t *testing.T) {
+	s := newTeller(2, 0)
+	asked, answer := make(chan string, 4), make(chan bool, 4)
+	cfg := agloop.ServerConfig{Agent: s, Runs: agloop.RunsConfig{
+		FilterInput: func(_ context.Context, _ agloop.Principal, in *agui.RunAgentInput) error {
+			if in.ThreadID == "lost" {
+				asked <- in.RunID
+				<-answer
+			}
+			return nil
+		},
+	}}
+	_, addr := serve(t, cfg)
+	var k cutter
+	c := httpClient(t, addr, agloop.ClientConfig{Dial: k.dial})
+	s.runWhole(t, c, "first", "r") // so that the server is known
+	ended := make(chan error, 1)
+	go func() {
+		got, err := s.hear("lost", "r", c.Run(t.Context(), inThread("lost", "r")))
+		s.wantWhole(t, "lost", "r", got, err)
+		ended <- err
+	}()
+	testkit.Receive(t, "the start", asked)
+	k.cut()
+	answer <- true
+	close(answer) // for one that comes before the first is through
+	if err := testkit.Receive(t, "the end of the run", ended); err != nil {
+		t.Error(err)
+	}
+	if n := s.calls("lost", "r"); n != 1 {
+		t.Errorf("the agent was called %d times", n)
+	}
+	// Before anything is known of the server, nobody knows whether it has begun.
+	asked, answer = make(chan string, 4), make(chan bool)
+	_, addr = serve(t, cfg)
+	c = httpClient(t, addr, agloop.ClientConfig{Dial: k.dial})
+	go func() {
+		_, err := s.hear("lost", "u", c.Run(t.Context(), inThread("lost", "u")))
+		ended <- err
+	}()
+	testkit.Receive(t, "the start", asked)
+	k.cut()
+	if err := testkit.Receive(t, "the end of the run", ended); !errors.Is(err, agloop.ErrStartUnknown) {
+		t.Errorf("%v", err)
+	}
+	close(answer)
 }
 
 // TestClientOverHTTPJoins: Attach sees what another client has started, from its start or a cursor, and

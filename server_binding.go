@@ -45,6 +45,8 @@ const BootHeader = "Agloop-Boot"
 // response cancels the run, which is how stock clients stop one.
 const DisconnectHeader = "Agloop-Disconnect"
 
+const disconnectContinue = "continue"
+
 const (
 	typeSSE   = "text/event-stream"
 	typeProto = "application/vnd.ag-ui.event+proto"
@@ -321,7 +323,7 @@ func (v *visit) network() netip.Prefix { return loop.NetworkOf(v.info.Remote.Add
 func (v *visit) asker() asker {
 	return asker{
 		principal: v.info.Principal, values: v.guest.Values(), network: v.network(),
-		returns: v.r.Header.Get(DisconnectHeader) == "continue",
+		returns: v.r.Header.Get(DisconnectHeader) == disconnectContinue,
 	}
 }
 

@@ -26,7 +26,7 @@ func TestNestingIsBoundedAsInJSON(t *testing.T) {
 	if text, _ := decoded(t, deepest); strings.Count(text, "[") != 63 {
 		t.Error(text)
 	}
-	if why := refused(t, envelope(7, 6, length(2, nest(64, length(3, "x"))))); !strings.Contains(why, "snapshot: nested deeper than 64 levels") {
+	if why := refused(t, envelope(7, 6, length(2, nest(64, length(3, "x"))))); !strings.Contains(why, "nested deeper than 64 levels") {
 		t.Error(why)
 	}
 	if why := refused(t, envelope(7, 6, length(2, nest(1_500, length(3, "x"))))); !strings.Contains(why, "nested deeper than 1000 levels") {
