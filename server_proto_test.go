@@ -210,7 +210,6 @@ func TestProtoCompressed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close()
 		before, states := srv.Stats().BytesOut, 0
 		for ev, err := range c.Run(t.Context(), inputFor(id)) {
 			if err != nil {
@@ -226,6 +225,8 @@ func TestProtoCompressed(t *testing.T) {
 		if states != lines {
 			t.Errorf("%d states", states)
 		}
+		c.Close()
+		testkit.Await(t, "the connection is gone, and all of it is counted", func() bool { return srv.Stats().Connections == 0 })
 		return srv.Stats().BytesOut - before
 	}
 	cfg := overBoth()
