@@ -56,6 +56,8 @@
 //	Run.mu → Conn.mu                                        the events of one run without a log
 //	Run.mu → the log's → controlSession.mu → Conn.mu        the events of one run with a log, see run.Hub
 //	run.Hub's → controlSession.mu                           a run begins whose thread is followed
+//	the log's → httpStream.mu, loopStream.mu → Conn.mu      the events of a stream over HTTP
+//	httpStreams.mu → httpStream.mu                          all streams are closed
 //	scopes.mu, controlSessions.mu                           alone
 //	Client.mu → mux.mu, states.mu                           the connection of a client changes
 //	Transport.mu → mux.mu                                   a connection of a Transport has ended
@@ -81,5 +83,5 @@
 // # Where to start reading
 //
 // server.go and server_session.go here, then run/run.go for a run's life, run/hub.go and run/log.go
-// for one that has a log, server_control.go for the wire of those; loop/doc.go for the reactor, codec/frame, codec/handshake and codec/event for the wire, agui/doc.go for the nouns.
+// for one that has a log, server_control.go for the wire of those, server_binding.go for runs over HTTP; loop/doc.go for the reactor, codec/frame, codec/handshake and codec/event for the wire, agui/doc.go for the nouns.
 package agloop

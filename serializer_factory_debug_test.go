@@ -36,7 +36,7 @@ func TestSerializerMisusePanics(t *testing.T) {
 		panics("encode after Put", func() { _, _ = s.AppendEvent(nil, &agui.StepStarted{}) })
 		panics("decode after Put", func() { _, _, _ = s.DecodeEvent([]byte(`{}`)) })
 
-		var own event.Serializer = eventpb.NewSerializer() // by nobody's factory, but of ours
+		var own event.Serializer = eventpb.NewSerializer(event.Limits{}) // by nobody's factory, but of ours
 		if typ != event.Protobuf {
 			if own, err = event.NewSerializer(typ); err != nil {
 				t.Fatal(err)

@@ -91,7 +91,7 @@ type ServerConfig struct {
 	// agloop.v1.proto and agloop.v1.json besides, see docs/protocol.md: first, and in this order, since
 	// clients that offer both want the former; unless they are named here.
 	Protocols []string
-	// Authorize says who a request that asks for a WebSocket is from, and lets it in. It runs in a
+	// Authorize says who a request that asks for a WebSocket, or for a run over HTTP, is from, and lets it in. It runs in a
 	// goroutine of its own and may block: 256 at once, the others wait their turn, all within
 	// Limits.HandshakeTimeout. ctx ends when nobody waits for the answer any more; of a mounted
 	// server it is the request's. A *RefusedError is answered as it says, any other error with 403

@@ -24,7 +24,7 @@ type Principal struct {
 	Value any
 }
 
-// Request is the head of a request that asks for a WebSocket. It is a copy and may be kept, but not
+// Request is the head of a request that asks for a WebSocket, or over HTTP for a run. It is a copy and may be kept, but not
 // changed once Authorize has returned: the server may have to ask again. The request that comes with a
 // token has the same head, but for the field Authorization.
 type Request struct {
