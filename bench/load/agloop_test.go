@@ -56,6 +56,17 @@ func TestAgloop(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 
+	t.Run("stream over HTTP", func(t *testing.T) {
+		t.Parallel()
+		c := startMode(t, program, "stream", "/agui")
+		c.url, c.protocol = "http"+strings.TrimPrefix(c.url, "ws"), ""
+		m := &streamMode{rate: 20, burst: 2, delta: 48, length: 2, exact: true}
+		r, err := streamRun(&c, m, 30, 200*time.Millisecond, 20*time.Second)
+		check(t, err, "")
+		if err == nil && (value[int](t, r, "finished") != 30 || value[uint64](t, r, "content_events") != 30*80) {
+			t.Errorf("report %s", r.text())
+		}
+	})
 	for _, tt := range []struct {
 		name          string
 		viewers       int

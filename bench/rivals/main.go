@@ -131,10 +131,9 @@ func printVersions(stdout, stderr io.Writer) int {
 		versions[m.Path] = m.Version
 	}
 	for _, r := range rivals {
-		if r.module == "" { // it is Go's own
-			versions[""] = info.GoVersion
+		if r.module != "" { // else it is Go's own
+			fmt.Fprintln(stdout, r.name, versions[r.module])
 		}
-		fmt.Fprintln(stdout, r.name, versions[r.module])
 	}
 	return 0
 }

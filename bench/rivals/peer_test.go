@@ -14,10 +14,15 @@ import (
 	gorilla "github.com/gorilla/websocket"
 )
 
-// peer is a client whose library checks what the server sends.
-type peer interface {
+// speaker takes messages and gives some.
+type speaker interface {
 	write(op int, p []byte) error
 	read() (op int, p []byte, err error)
+}
+
+// peer is a client whose library checks what the server sends.
+type peer interface {
+	speaker
 	// ping succeeds once the pong has come. Nothing else may be under way.
 	ping() error
 	// leave succeeds when the server has answered the close frame and ended the connection.

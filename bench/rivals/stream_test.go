@@ -1,7 +1,11 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
+	"io"
+	"net/http"
 	"testing"
 
 	"github.com/coder/websocket"
@@ -24,6 +28,38 @@ func TestStream(t *testing.T) {
 	}
 }
 
+// The server of Server-Sent Events says the same, for a POST.
+func TestSSE(t *testing.T) {
+	addr := startRival(t, "nethttp")
+	testStream(t, &ssePeer{t: t, url: "http://" + addr + ssePath})
+}
+
+// ssePeer reads a response as a peer reads messages.
+type ssePeer struct {
+	t   *testing.T
+	url string
+	r   *bufio.Scanner
+}
+
+func (p *ssePeer) write(_ int, b []byte) error {
+	res, err := http.Post(p.url, "application/json", bytes.NewReader(b))
+	if err != nil {
+		return err
+	}
+	p.t.Cleanup(func() { res.Body.Close() })
+	p.r = bufio.NewScanner(res.Body)
+	return nil
+}
+
+func (p *ssePeer) read() (int, []byte, error) {
+	for p.r.Scan() {
+		if data, ok := bytes.CutPrefix(p.r.Bytes(), []byte("data: ")); ok {
+			return int(websocket.MessageText), data, nil
+		}
+	}
+	return 0, nil, io.ErrUnexpectedEOF
+}
+
 // What is compressed says the same, in fewer bytes; with a context far fewer.
 func TestDeflatedStream(t *testing.T) {
 	for _, r := range rivals {
@@ -44,7 +80,7 @@ func TestDeflatedStream(t *testing.T) {
 	}
 }
 
-func testStream(t *testing.T, p peer) {
+func testStream(t *testing.T, p speaker) {
 	const rate, burst, delta, seconds = 20, 3, 48, 1
 	in := runInput{ThreadID: "thread", RunID: "run"}
 	in.ForwardedProps.Rate, in.ForwardedProps.Burst = rate, burst
