@@ -130,7 +130,7 @@ const maxProblem = 4 << 10
 
 // problemOf is the error of a response that is no success, which it closes. retry says that the same
 // request may succeed later, and after how long.
-func problemOf(res *http.Response, thread, id string) (err error, retry bool, after time.Duration) {
+func problemOf(res *http.Response, thread, id string) (retry bool, after time.Duration, err error) {
 	defer res.Body.Close()
 	text, _ := io.ReadAll(io.LimitReader(res.Body, maxProblem))
 	var p httpProblem
@@ -142,14 +142,14 @@ func problemOf(res *http.Response, thread, id string) (err error, retry bool, af
 	}
 	switch {
 	case res.StatusCode == http.StatusNotFound && p.Code == run.CodeGone:
-		return &GoneError{Thread: thread, Run: id, Reason: p.Reason}, false, 0
+		return false, 0, &GoneError{Thread: thread, Run: id, Reason: p.Reason}
 	case res.StatusCode == http.StatusConflict && p.Code == run.CodeConflict:
-		return ErrConflict, false, 0
+		return false, 0, ErrConflict
 	case res.StatusCode == http.StatusRequestEntityTooLarge && p.Code == run.CodeTooLarge:
-		return fmt.Errorf("%w: %s", ErrInputTooBig, p.Message), false, 0
+		return false, 0, fmt.Errorf("%w: %s", ErrInputTooBig, p.Message)
 	}
 	retry = res.StatusCode >= 500 || res.StatusCode == http.StatusTooManyRequests
-	return &RejectedError{Status: res.StatusCode, Code: p.Code, Field: p.Field, Message: p.Message}, retry, after
+	return retry, after, &RejectedError{Status: res.StatusCode, Code: p.Code, Field: p.Field, Message: p.Message}
 }
 
 // firstLine is what of a body stands in an error's text.
@@ -170,7 +170,7 @@ func (h *httpClient) cancel(ctx context.Context, thread, id string) error {
 	if res.StatusCode < 300 {
 		return res.Body.Close()
 	}
-	err, _, _ = problemOf(res, thread, id)
+	_, _, err = problemOf(res, thread, id)
 	if rejected, ok := errors.AsType[*RejectedError](err); ok && rejected.Code == "" &&
 		slices.Contains([]int{http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented}, res.StatusCode) {
 		return ErrNoResume // a server of AG-UI that is not ours

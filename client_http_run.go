@@ -238,7 +238,7 @@ func (r *httpRun) request(ctx context.Context) (*httpResponse, error) {
 		return nil, err
 	}
 	if res.StatusCode != http.StatusOK {
-		err, retry, after := problemOf(res, r.thread, r.id)
+		retry, after, err := problemOf(res, r.thread, r.id)
 		switch {
 		case retry && seen:
 			return nil, &retryError{err, after}
