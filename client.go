@@ -108,11 +108,11 @@ type Client struct {
 //
 // A client of an http or https URL speaks the HTTP binding of AG-UI, to any server of that: each run is
 // a POST whose response has the events, over HTTP/1.1 or HTTP/2, and nothing is dialled before. Its runs
-// go on at once, and end when the loop is left. Events are read as they are taken, so that none waits;
-// one larger than Limits.MaxMessage ends its run. At a server of agloop a response that breaks off is
-// asked for again at the cursor, as Resume says, and Attach and Cancel work as well; another one has
-// neither (ErrNoResume), and a run that breaks off there is truncated. Follow and Steer need agloop.v1,
-// and Conn is nil.
+// go on at once. Events are read as they are taken, so that none waits; one larger than Limits.MaxMessage
+// ends its run. At a server of agloop a response that breaks off is asked for again at the cursor, as Resume
+// says, and Attach and Cancel work as well: there leaving the loop stops no run, unless Resume.Off.
+// Another one has neither (ErrNoResume): a run that is left ends, and one that breaks off is truncated.
+// Follow and Steer need agloop.v1, and Conn is nil.
 func Dial(ctx context.Context, rawURL string, cfg ClientConfig) (*Client, error) {
 	u, err := parseURL(rawURL, "ws", "wss", "http", "https")
 	if err != nil {

@@ -128,9 +128,7 @@ func TestClientOverHTTPS(t *testing.T) {
 // nothing is lost or doubled, also where the server has folded what was missed.
 func TestClientOverHTTPGoesOn(t *testing.T) {
 	s := newTeller(20, 0)
-	_, addr := serve(t, agloop.ServerConfig{Agent: s, Runs: agloop.RunsConfig{
-		WindowEvents: 8, OnDisconnect: agloop.DisconnectContinue,
-	}})
+	_, addr := serve(t, agloop.ServerConfig{Agent: s, Runs: agloop.RunsConfig{WindowEvents: 8}})
 	var k cutter
 	c := httpClient(t, addr, agloop.ClientConfig{Dial: k.dial})
 	var got chronicle
@@ -225,6 +223,35 @@ func TestClientOverHTTPJoins(t *testing.T) {
 	for _, err := range b.Follow(t.Context(), "t") {
 		if !errors.Is(err, agloop.ErrNoResume) {
 			t.Errorf("%v", err)
+		}
+	}
+}
+
+// TestClientOverHTTPLeaves: a run whose loop was left goes on, and with Resume.Off it ends.
+func TestClientOverHTTPLeaves(t *testing.T) {
+	values := make(chan string)
+	ends := make(chan agloop.RunEnd, 2)
+	cfg := agloop.ServerConfig{Agent: steps(values)}
+	cfg.Hooks.RunEnded = func(end agloop.RunEnd) { ends <- end }
+	srv, addr := serve(t, cfg)
+	for _, off := range []bool{false, true} {
+		c := httpClient(t, addr, agloop.ClientConfig{Resume: agloop.Resume{Off: off}})
+		for range c.Run(t.Context(), inThread("t", fmt.Sprint("r", off))) {
+			break
+		}
+		testkit.Await(t, "the response has ended", func() bool { return srv.Stats().Streams == 0 })
+		if !off {
+			values <- "step" // which a run that was cancelled does not take
+			if err := c.Cancel(t.Context(), "t", fmt.Sprint("r", off)); err != nil {
+				t.Error(err)
+			}
+		}
+		want := agloop.ErrCancelled
+		if off {
+			want = agloop.ErrAbandoned
+		}
+		if end := testkit.Receive(t, "an end", ends); !errors.Is(end.Err, want) {
+			t.Errorf("%v, want %v", end.Err, want)
 		}
 	}
 }
