@@ -213,6 +213,9 @@ func (r *httpRun) request(ctx context.Context) (*httpResponse, error) {
 		method, target, body = http.MethodGet, r.http.runURL(r.thread, r.id), nil
 	} else {
 		fields.Set("Content-Type", typeJSON)
+		if !r.http.client.cfg.Resume.Off {
+			fields.Set(DisconnectHeader, "continue")
+		}
 	}
 	if from.Offset > 0 {
 		fields.Set("Last-Event-ID", from.String())

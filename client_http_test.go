@@ -277,6 +277,35 @@ func TestClientOverHTTPJoins(t *testing.T) {
 	}
 }
 
+// TestClientOverHTTPLeaves: a run whose loop was left goes on, and with Resume.Off it ends.
+func TestClientOverHTTPLeaves(t *testing.T) {
+	values := make(chan string)
+	ends := make(chan agloop.RunEnd, 2)
+	cfg := agloop.ServerConfig{Agent: steps(values)}
+	cfg.Hooks.RunEnded = func(end agloop.RunEnd) { ends <- end }
+	srv, addr := serve(t, cfg)
+	for _, off := range []bool{false, true} {
+		c := httpClient(t, addr, agloop.ClientConfig{Resume: agloop.Resume{Off: off}})
+		for range c.Run(t.Context(), inThread("t", fmt.Sprint("r", off))) {
+			break
+		}
+		testkit.Await(t, "the response has ended", func() bool { return srv.Stats().Streams == 0 })
+		if !off {
+			values <- "step" // which a run that was cancelled does not take
+			if err := c.Cancel(t.Context(), "t", fmt.Sprint("r", off)); err != nil {
+				t.Error(err)
+			}
+		}
+		want := agloop.ErrCancelled
+		if off {
+			want = agloop.ErrAbandoned
+		}
+		if end := testkit.Receive(t, "an end", ends); !errors.Is(end.Err, want) {
+			t.Errorf("%v, want %v", end.Err, want)
+		}
+	}
+}
+
 // foreign is a server of AG-UI that is not ours.
 func foreign(t *testing.T, answer func(w http.ResponseWriter, r *http.Request)) *agloop.Client {
 	t.Helper()

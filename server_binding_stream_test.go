@@ -73,8 +73,9 @@ func TestR33PostAgain(t *testing.T) {
 
 // TestStreamThatIsLeft: a client that closes the response stops the run, as stock clients do.
 func TestStreamThatIsLeft(t *testing.T) {
-	ended := make(chan error, 1)
+	began, ended := make(chan struct{}), make(chan error, 1)
 	_, addr := serve(t, agloop.ServerConfig{Agent: agloop.AgentFunc(func(ctx context.Context, _ *agloop.Run) error {
+		close(began)
 		<-ctx.Done()
 		ended <- context.Cause(ctx)
 		return nil
@@ -83,6 +84,7 @@ func TestStreamThatIsLeft(t *testing.T) {
 	if e, err := s.next(); err != nil || e.kind != "RUN_STARTED" {
 		t.Fatalf("%+v, %v", e, err)
 	}
+	testkit.Receive(t, "the agent", began) // which is not called for a run that nobody waits for any more
 	s.res.Body.Close()
 	if err := testkit.Receive(t, "the cause", ended); !errors.Is(err, agloop.ErrAbandoned) {
 		t.Errorf("%v", err)

@@ -10,7 +10,7 @@ import { promisify } from "node:util";
 import { ask } from "./lib/agent.mjs";
 import { agent as agloop, say, texts, when } from "./lib/agloop.mjs";
 import { judge } from "./lib/judge.mjs";
-import { serve, within } from "./lib/program.mjs";
+import { launch, serve, within } from "./lib/program.mjs";
 import { asks, calls, event, gate, play, says, scripted } from "./lib/scripted.mjs";
 
 let server;
@@ -138,8 +138,21 @@ test("abortRun, a controller that is given, and a response that is closed stop t
   const runId = name("run");
   const body = JSON.stringify({ threadId: name("thread"), runId, messages: [], ...steps });
   const response = await fetch(a.url, { method: "POST", headers: { ...headers, "Content-Type": "application/json" }, body });
-  await response.body.cancel();
+  const reader = response.body.getReader();
+  for (let text = ""; !text.includes("on and on"); ) text += new TextDecoder().decode((await reader.read()).value);
+  await reader.cancel();
   assert.match(await ended(runId), /nobody follows/);
+});
+
+test("agloop run prints a run over HTTP, and stops it when it is stopped itself", async () => {
+  const props = JSON.stringify(play(says("m1", "good ", "day"), { wait: true }).forwardedProps);
+  const run = launch("run", "--url", `${server.http}/agui`, "--props", props);
+  await run.printed(5);
+  run.signal("SIGINT");
+  const { code, stdout } = await run.end();
+  const events = stdout.trim().split("\n").map((line) => judge(JSON.parse(line)));
+  assert.deepEqual([code === 0, events[2].delta + events[3].delta], [false, "good day"]);
+  assert.match(await ended(events[0].runId), /cancelled/);
 });
 
 test("several runs at once", async () => {

@@ -17,7 +17,7 @@ import (
 
 func runOnce(args []string, stdout, stderr io.Writer) int {
 	flags := newFlags("run", stderr)
-	url := flags.String("url", "ws://127.0.0.1:8080/ws", "WebSocket `address` of the agent")
+	url := flags.String("url", "ws://127.0.0.1:8080/ws", "`address` of the agent: ws, wss, http or https")
 	message := flags.String("message", "", "what the user says")
 	thread := flags.String("thread", "", "`id` of the conversation; a new one by default")
 	props := flags.String("props", "", "forwardedProps of the input, as `JSON`")
@@ -95,9 +95,11 @@ func printRun(ctx context.Context, url string, in *agui.RunAgentInput, out io.Wr
 const cancelTimeout = 2 * time.Second
 
 // cancelRun stops a run that nobody reads any more, and waits for its end: a server drops what a
-// client has asked for that is gone. On a bare wire it has ended with its connection.
+// client has asked for that is gone. On a bare wire, and over HTTP at a server that keeps no log, it has
+// ended with its connection.
 func cancelRun(c *client.Client, in *agui.RunAgentInput) {
-	if c.Protocol() == "" {
+	at := c.Cursor(in.ThreadID, in.RunID)
+	if c.Protocol() == "" && at.Offset == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), cancelTimeout)
@@ -105,7 +107,7 @@ func cancelRun(c *client.Client, in *agui.RunAgentInput) {
 	if c.Cancel(ctx, in.ThreadID, in.RunID) != nil { // whoever is told that it failed has no use for that
 		return
 	}
-	for range c.Attach(ctx, in.ThreadID, in.RunID, c.Cursor(in.ThreadID, in.RunID)) { // up to the last event
+	for range c.Attach(ctx, in.ThreadID, in.RunID, at) { // up to the last event
 	}
 }
 
