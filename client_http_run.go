@@ -214,14 +214,11 @@ func (r *httpRun) request(ctx context.Context) (*httpResponse, error) {
 	} else {
 		fields.Set("Content-Type", typeJSON)
 		if !r.http.client.cfg.Resume.Off {
-			fields.Set(DisconnectHeader, "continue")
+			fields.Set(DisconnectHeader, disconnectContinue)
 		}
 	}
 	if from.Offset > 0 {
 		fields.Set("Last-Event-ID", from.String())
-	}
-	if !r.http.client.cfg.Resume.Off {
-		fields.Set(DisconnectHeader, disconnectContinue)
 	}
 	if method == http.MethodPost && r.sentTo != "" {
 		fields.Set(BootHeader, r.sentTo)

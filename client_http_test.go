@@ -289,7 +289,7 @@ func TestClientOverHTTPLeaves(t *testing.T) {
 		for range c.Run(t.Context(), inThread("t", fmt.Sprint("r", off))) {
 			break
 		}
-		testkit.Await(t, "the response has ended", func() bool { return srv.Stats().Streams == 0 })
+		testkit.Await(t, "the response has ended", func() bool { return srv.Stats().Logged.Streams == 0 })
 		if !off {
 			values <- "step" // which a run that was cancelled does not take
 			if err := c.Cancel(t.Context(), "t", fmt.Sprint("r", off)); err != nil {
