@@ -211,7 +211,9 @@ test("R41 credentials are asked at each request, and a token that has expired is
 
 test("R17 a start whose answer was lost is sent again to the same server, and to no other", async (t) => {
   const between = await front(t, server.host);
-  const a = agent(t, between.ws, { transport: "sse" });
+  const c = connection(t, between.ws, { transport: "sse" });
+  await assert.rejects(new Promise((_, error) => c.events("no", "run").subscribe({ error })), { code: "gone" }); // which asks for no session
+  const a = agent(t, "", { connection: c });
   for (const [id, content] of [["m1", "one"], ["m2", "two"]]) {
     between.loses.POST = 2;
     await a.runAgent({ ...play(says(id, content)), runId: `sse-lost-${id}` });

@@ -4,9 +4,10 @@ import {
   type RunAgentResult, type RunStartedEvent,
 } from "@ag-ui/client";
 import { catchError, concat, defer, EMPTY, Observable, tap, throwError, type Subscriber } from "rxjs";
-import { abortError, AgloopConnection, type ConnectionOptions } from "./connection.js";
+import { abortError, AgloopConnection } from "./connection.js";
 import { AgloopError } from "./errors.js";
 import { beforeReplay } from "./history.js";
+import type { ConnectionOptions } from "./options.js";
 import { isTerminal, type Place, type RunCursor, type Sequence, type Sink } from "./sequence.js";
 
 export type AgloopAgentConfig = AgentConfig & {

@@ -1,7 +1,7 @@
 import type { BaseEvent } from "@ag-ui/client";
-import type { ConnectionOptions } from "./connection.js";
 import { AgloopError, fault } from "./errors.js";
 import { served } from "./events.js";
+import type { ConnectionOptions } from "./options.js";
 import { isTerminal, type Sequence } from "./sequence.js";
 
 /** What is known over requests, see AgloopConnection. */
@@ -37,6 +37,7 @@ export class Http {
   /** Names the process that answered last, "" if it has no name. */
   boot = "";
   private answers = false; // one has, and no request has failed since
+  private met = false; // its session is known, if there is one
   private meeting?: Promise<unknown>;
 
   constructor(
@@ -76,18 +77,19 @@ export class Http {
     const headers: Record<string, string> = this.owner.secret ? {} : { "Agloop-Secret": "new" };
     const response = await this.request("GET", "/capabilities", AbortSignal.timeout(settleWithin / 2), { headers });
     const text = await response.text();
+    this.met = true;
     return response.ok && /json/.test(response.headers.get("Content-Type") ?? "") && text[0] === "{";
   }
 
   /** Has a server answer before something is begun there that is not to be begun twice. */
   async meet(signal: AbortSignal) {
-    if (!this.answers) await unless(signal, () => (this.meeting ??= this.probe().finally(() => (this.meeting = undefined))));
+    if (!this.answers || !this.met) await unless(signal, () => (this.meeting ??= this.probe().finally(() => (this.meeting = undefined))));
   }
 
   /** Forgets a session that is no more. */
   forget() {
     this.owner.secret = undefined;
-    this.answers = false; // so that it is asked for another one
+    this.met = false;
   }
 }
 
