@@ -241,8 +241,8 @@ func TestClientRefused(t *testing.T) {
 	if _, err := client.Dial(within(t), rawServer(t, ""), client.Config{Limits: client.Limits{HandshakeTimeout: 50 * time.Millisecond}}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("no response: %v", err)
 	}
-	if _, err := client.Dial(within(t), "http://127.0.0.1:1/", clientConfig()); err == nil {
-		t.Error("http: no error")
+	if _, err := client.Dial(within(t), "ftp://127.0.0.1:1/", clientConfig()); err == nil {
+		t.Error("ftp: no error")
 	}
 }
 
