@@ -126,7 +126,8 @@ func (c *Conn) closeAndDrain(code frame.CloseCode, reason string, last []byte) {
 // finishClosing ends the connection when the last byte has left. After the peer's close frame the
 // server closes first (RFC 6455 §7.1.1). Otherwise our side is shut down, and the descriptor is
 // closed when the peer ends too: closing it while bytes are unread would reset the connection, and
-// the close frame might never arrive. The peer of a response has said all it has to say.
+// the close frame might never arrive. The peer of a response has said all it has to say, so that is not
+// awaited for long.
 func (c *Conn) finishClosing() {
 	if c.state != draining || c.out.Load() != nil {
 		return
@@ -134,12 +135,15 @@ func (c *Conn) finishClosing() {
 	if !c.sayGoodbye() {
 		return
 	}
-	if c.marked(loopPeerDone) && c.endpoint.door != nil || c.layers().heardGoodbye() || c.marked(markResponse) {
+	if c.marked(loopPeerDone) && c.endpoint.door != nil || c.layers().heardGoodbye() {
 		c.closeNow()
 		return
 	}
 	c.state = lingering
 	_ = syscall.Shutdown(int(c.fd), syscall.SHUT_WR)
+	if c.marked(markResponse) {
+		c.deadlineBy(after(c.loop.nowTick(), ticks(lastFrameTime)))
+	}
 }
 
 // lastFrameTime bounds how long a connection that is cut may take to read why, and lastFrameRoom
