@@ -167,7 +167,10 @@ func (h *httpStream) closeError(err error) *CloseError {
 func (h *httpStream) serve(ctx context.Context) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	defer h.drop()
+	defer func() { // in this order: a viewer that has left is offered nothing
+		h.viewer.Leave()
+		h.drop()
+	}()
 	for first := true; ; first = false {
 		if h.isBehind() || first {
 			for h.viewer.Pull() {
