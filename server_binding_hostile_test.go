@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/agui"
@@ -52,6 +53,29 @@ func TestStreamsThatAreCut(t *testing.T) {
 				return st.Logged.Streams == 0 && st.Connections == 0 && st.Logged.Viewers == 0 && st.Runs == 0
 			})
 			testkit.Await(t, "nothing is held", func() bool { return s.srv.Stats().Memory.Held == 0 })
+		})
+	}
+}
+
+// TestStuckStreamExpires: a stream ends with its principal also while a write waits for its reader.
+func TestStuckStreamExpires(t *testing.T) {
+	ends := make(chan agloop.CloseCode, 1)
+	cfg := agloop.ServerConfig{
+		Agent:  chatter(64 << 10),
+		Limits: agloop.Limits{WriteTimeout: time.Hour},
+		Authorize: func(context.Context, *agloop.Request) (agloop.Grant, error) {
+			return agloop.Grant{Principal: agloop.Principal{Key: "ann", ExpiresAt: time.Now().Add(time.Second)}}, nil
+		},
+		Hooks: agloop.Hooks{Disconnected: func(_ agloop.ConnInfo, why *agloop.CloseError) { ends <- why.Code }},
+	}
+	_, own := serve(t, cfg)
+	for name, addr := range map[string]string{"own": own, "mounted": mount(t, closing(t, agloop.NewServer(cfg)))} {
+		t.Run(name, func(t *testing.T) {
+			p := testkit.Connect(t, addr, 8<<10)
+			p.Put(post("r"))
+			if code := testkit.Receive(t, "the end", ends); code != agloop.CloseExpired {
+				t.Errorf("%v", code)
+			}
 		})
 	}
 }

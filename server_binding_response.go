@@ -64,19 +64,20 @@ func (rw *responseWriter) flushes() bool {
 	}
 }
 
-func (rw *responseWriter) write(b []byte) error {
-	for len(b) > 0 {
-		n := len(b)
-		if rw.stall > 0 {
-			n = min(n, http2Piece)
-			if err := rw.control.SetWriteDeadline(time.Now().Add(rw.stall)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-				return err
-			}
-		}
-		if _, err := rw.w.Write(b[:n]); err != nil {
+// piece is how much of so many bytes is to be written at once.
+func (rw *responseWriter) piece(n int) int {
+	if rw.stall > 0 {
+		return min(n, http2Piece)
+	}
+	return n
+}
+
+// bound gives the next piece its time.
+func (rw *responseWriter) bound() error {
+	if rw.stall > 0 {
+		if err := rw.control.SetWriteDeadline(time.Now().Add(rw.stall)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 			return err
 		}
-		b = b[n:]
 	}
 	return nil
 }

@@ -136,10 +136,12 @@ func (s *Server) enter(r *http.Request, h *httpStream) (leave func(error)) {
 	s.peers.add(key, h)
 	nc := loop.HTTPConnOf(r.Context())
 	nc.Lend(1)
+	expires := h.closeAt(h.info.Principal.ExpiresAt)
 	if hook := s.cfg.Hooks.Connected; hook != nil {
 		s.hooks.call(h, func() { hook(h.info) })
 	}
 	return func(err error) {
+		expires()
 		nc.Lend(-1)
 		s.peers.remove(key, h)
 		s.streams.remove(h)
@@ -148,6 +150,15 @@ func (s *Server) enter(r *http.Request, h *httpStream) (leave func(error)) {
 			s.hooks.call(h, func() { hook(h.info, why) })
 		}
 	}
+}
+
+// closeAt closes the stream when its principal expires, also while a write waits for its reader.
+func (h *httpStream) closeAt(expires time.Time) (stop func()) {
+	if expires.IsZero() {
+		return func() {}
+	}
+	timer := time.AfterFunc(time.Until(expires), func() { h.Close(CloseExpired, "authorization expired") })
+	return func() { timer.Stop() }
 }
 
 // closeError is how a stream ended.
@@ -230,22 +241,35 @@ func (h *httpStream) drop() {
 // write sends one piece of the response.
 func (h *httpStream) write(b []byte) error {
 	h.lastWrite = time.Now()
-	if !h.setWrites(true) {
-		return errStreamClosed
-	}
-	defer h.setWrites(false)
-	if err := h.out.write(b); err != nil {
-		return err
+	defer h.endWrite()
+	for len(b) > 0 {
+		n := h.out.piece(len(b))
+		if err := h.beginWrite(); err != nil {
+			return err
+		}
+		if _, err := h.out.w.Write(b[:n]); err != nil {
+			return err
+		}
+		b = b[n:]
 	}
 	return h.out.flush()
 }
 
-// setWrites notes whether a write is under way. It reports whether there may be one.
-func (h *httpStream) setWrites(on bool) bool {
+// beginWrite notes that a write is under way, unless the stream was closed, and gives it its time.
+func (h *httpStream) beginWrite() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.writes = on
-	return h.closed == nil
+	if h.closed != nil {
+		return errStreamClosed
+	}
+	h.writes = true
+	return h.out.bound()
+}
+
+func (h *httpStream) endWrite() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.writes = false
 }
 
 // await waits until there is something to write. It pings.
@@ -257,10 +281,6 @@ func (h *httpStream) await(ctx context.Context, timer *time.Timer) error {
 		if ping > 0 && !h.proto {
 			wait = ping
 		}
-		expires := h.info.Principal.ExpiresAt
-		if !expires.IsZero() {
-			wait = min(wait, time.Until(expires))
-		}
 		timer.Reset(wait)
 		select {
 		case <-h.wake:
@@ -270,10 +290,6 @@ func (h *httpStream) await(ctx context.Context, timer *time.Timer) error {
 		case <-h.end:
 			return errStreamClosed
 		case <-timer.C:
-		}
-		if !expires.IsZero() && !time.Now().Before(expires) {
-			h.Close(CloseExpired, "authorization expired")
-			return errStreamClosed
 		}
 		if ping > 0 && !h.proto {
 			if err := h.write(ssePing); err != nil {
