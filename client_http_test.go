@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -373,5 +374,38 @@ func TestClientOverHTTPForeignAnswers(t *testing.T) {
 	client := foreign(t, http.NotFound)
 	if err := client.Cancel(t.Context(), "t", "r"); !errors.Is(err, agloop.ErrNoResume) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestClientOverHTTPRedirects: a redirect is followed on the same server; what the host and the user say is
+// for no other one.
+func TestClientOverHTTPRedirects(t *testing.T) {
+	s := newTeller(2, 0)
+	var seen []http.Header
+	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = append(seen, r.Header) }))
+	t.Cleanup(other.Close)
+	srv, away := closing(t, agloop.NewServer(agloop.ServerConfig{Agent: s})), false
+	addr := mount(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case away:
+			http.Redirect(w, r, other.URL+r.URL.Path, http.StatusTemporaryRedirect)
+		case strings.HasPrefix(r.URL.Path, "/agui"):
+			http.Redirect(w, r, "/new"+r.URL.EscapedPath(), http.StatusPermanentRedirect)
+		default:
+			http.StripPrefix("/new", srv).ServeHTTP(w, r)
+		}
+	}))
+	c := httpClient(t, addr, agloop.ClientConfig{Header: http.Header{"Authorization": {"Bearer x"}, "X-Api-Key": {"y"}}})
+	s.runWhole(t, c, "t", "r")
+	away = true
+	for _, run := range []iter.Seq2[agui.Event, error]{c.Run(t.Context(), inThread("t", "other")), c.Attach(t.Context(), "t", "r", agloop.Cursor{})} {
+		for _, err := range run {
+			if rejected, ok := errors.AsType[*agloop.RejectedError](err); !ok || rejected.Status != 307 {
+				t.Errorf("%v", err)
+			}
+		}
+	}
+	if len(seen) > 0 || c.Secret() == "" {
+		t.Errorf("another server was told %v", seen)
 	}
 }
