@@ -2,6 +2,7 @@ package agloop_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -407,5 +408,42 @@ func TestClientOverHTTPRedirects(t *testing.T) {
 	}
 	if len(seen) > 0 || c.Secret() == "" {
 		t.Errorf("another server was told %v", seen)
+	}
+}
+
+// TestClientOverHTTPStartsOnceWithoutSession: a client that knows the server, but had no session when its
+// start was lost, does not have the run begun a second time in another one.
+func TestClientOverHTTPStartsOnceWithoutSession(t *testing.T) {
+	s := newTeller(2, 0)
+	asked, answer := make(chan string, 4), make(chan bool)
+	_, addr := serve(t, agloop.ServerConfig{Agent: s, Limits: agloop.Limits{MaxMessage: 4 << 10}, Runs: agloop.RunsConfig{
+		FilterInput: func(_ context.Context, _ agloop.Principal, in *agui.RunAgentInput) error {
+			asked <- in.RunID
+			<-answer
+			return nil
+		},
+	}})
+	var k cutter
+	c := httpClient(t, addr, agloop.ClientConfig{Dial: k.dial})
+	large := inThread("t", "large")
+	large.State = json.RawMessage(`"` + strings.Repeat("x", 8<<10) + `"`)
+	for _, err := range c.Run(t.Context(), large) { // its refusal says which server that is
+		if !errors.Is(err, agloop.ErrInputTooBig) {
+			t.Errorf("%v", err)
+		}
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := s.hear("lost", "r", c.Run(t.Context(), inThread("lost", "r")))
+		ended <- err
+	}()
+	testkit.Receive(t, "the start", asked)
+	k.cut()
+	close(answer)
+	if err := testkit.Receive(t, "the end of the run", ended); !errors.Is(err, agloop.ErrStartUnknown) {
+		t.Errorf("%v", err)
+	}
+	if n := s.calls("lost", "r"); n > 1 || len(asked) > 0 {
+		t.Errorf("the agent was called %d times, the filter %d", n, 1+len(asked))
 	}
 }

@@ -28,8 +28,8 @@ const SecretHeader = "Agloop-Secret"
 const LastHeader = "Agloop-Last"
 
 // BootHeader names, in each response, the process, or the durable store, as a hello of agloop.v1 does. A POST
-// that had no response may be sent again, with the same bytes, to the same one: with BootHeader, another one
-// refuses it with 412 and begins nothing.
+// that had no response may be sent again, with the same bytes, in the same session, to the same one: with
+// BootHeader, another one refuses it with 412 and begins nothing, and so does one to whom the client is new.
 const BootHeader = "Agloop-Boot"
 
 // DisconnectHeader with the value "continue" in a POST says that the client comes back when its response

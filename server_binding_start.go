@@ -26,8 +26,8 @@ func (v *visit) start(RunKey) {
 	if !ok {
 		return
 	}
-	if boot := v.r.Header.Get(BootHeader); boot != "" && boot != v.w.Header().Get(BootHeader) {
-		v.fail(&httpProblem{status: http.StatusPreconditionFailed, Code: codeOtherServer, Field: BootHeader, Message: "this is another server"})
+	if boot := v.r.Header.Get(BootHeader); boot != "" && (boot != v.w.Header().Get(BootHeader) || v.isNew()) {
+		v.fail(&httpProblem{status: http.StatusPreconditionFailed, Code: codeOtherServer, Field: BootHeader, Message: "this is another server, or another session"})
 		return
 	}
 	raw, ok := v.body()

@@ -53,6 +53,12 @@ func (v *visit) end() {
 // freshSecret as SecretHeader asks for a session, and so for a secret.
 const freshSecret = "new"
 
+// isNew reports whether the client has had neither a principal nor a session.
+func (v *visit) isNew() bool {
+	secret := v.r.Header.Get(SecretHeader)
+	return v.info.Principal.Key == "" && (secret == "" || secret == freshSecret)
+}
+
 // enterScope finds the scope of the client's runs: its principal's, or that of its secret. fresh makes
 // one where the client has neither.
 func (v *visit) enterScope(fresh bool) (name string, ok bool) {
@@ -61,14 +67,14 @@ func (v *visit) enterScope(fresh bool) (name string, ok bool) {
 	}
 	secret := v.r.Header.Get(SecretHeader)
 	switch {
-	case secret != "" && !(fresh && secret == freshSecret):
+	case fresh && v.isNew():
+		v.scope, secret = v.srv.scopes.create()
+		v.w.Header().Set(SecretHeader, secret)
+	case secret != "":
 		if v.scope = v.srv.scopes.bind(secret); v.scope == nil {
 			v.goneFor(run.ErrGone, reasonSession)
 			return "", false
 		}
-	case fresh:
-		v.scope, secret = v.srv.scopes.create()
-		v.w.Header().Set(SecretHeader, secret)
 	default:
 		v.gone(run.ErrGone)
 		return "", false
