@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/agloop/agloop"
 	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/internal/testkit"
+	"github.com/agloop/agloop/run"
 )
 
 // chatter is an agent that emits events of so many bytes until its run is cancelled.
@@ -77,5 +80,49 @@ func TestStuckStreamExpires(t *testing.T) {
 				t.Errorf("%v", code)
 			}
 		})
+	}
+}
+
+// slowStore opens a log when it is told to.
+type slowStore struct {
+	agloop.Store
+	opens, begin chan struct{}
+}
+
+func (s *slowStore) Open(ctx context.Context, k agloop.RunKey, o run.Opening) (run.Log, error) {
+	s.opens <- struct{}{}
+	<-s.begin
+	return s.Store.Open(ctx, k, o)
+}
+
+// TestStreamThatBeginsWhileTheServerEnds: a run that was on its way when the server was told to end has its
+// stream, and DrainTimeout.
+func TestStreamThatBeginsWhileTheServerEnds(t *testing.T) {
+	values := make(chan string)
+	store := &slowStore{run.NewMemoryStore(nil), make(chan struct{}), make(chan struct{})}
+	srv, addr := serve(t, agloop.ServerConfig{Agent: steps(values), Store: store, DrainTimeout: time.Minute})
+	p := testkit.Connect(t, addr, 0)
+	p.Put(post("r"))
+	testkit.Receive(t, "the run is opened", store.opens)
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Shutdown(t.Context()) }()
+	testkit.Await(t, "the server ends", func() bool {
+		nc, err := net.Dial("tcp", addr)
+		if err == nil {
+			nc.Close()
+		}
+		return err != nil
+	})
+	close(store.begin)
+	if status, _ := p.Head(); status != 200 {
+		t.Errorf("status %d", status)
+	}
+	values <- "one"
+	close(values)
+	if text, err := io.ReadAll(p); err != nil || !strings.HasSuffix(string(text), "\r\n0\r\n\r\n") || !strings.Contains(string(text), "RUN_FINISHED") {
+		t.Errorf("%q, %v", text, err)
+	}
+	if err := testkit.Receive(t, "the end of the server", ended); err != nil {
+		t.Error(err)
 	}
 }

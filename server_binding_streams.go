@@ -75,10 +75,3 @@ func (l *httpStreams) count() int {
 	defer l.mu.Unlock()
 	return len(l.all)
 }
-
-func (l *httpStreams) has(c peerConn) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	_, has := l.all[c]
-	return has
-}
