@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -124,5 +126,20 @@ func TestStreamThatBeginsWhileTheServerEnds(t *testing.T) {
 	}
 	if err := testkit.Receive(t, "the end of the server", ended); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestStreamThatCannotFlush: where middleware keeps the response back no run is begun for it.
+func TestStreamThatCannotFlush(t *testing.T) {
+	var calls atomic.Int64
+	srv := closing(t, agloop.NewServer(agloop.ServerConfig{Agent: agloop.AgentFunc(func(context.Context, *agloop.Run) error {
+		calls.Add(1)
+		return nil
+	})}))
+	c := newSSE(t, mount(t, http.TimeoutHandler(srv, time.Minute, "")))
+	c.wants("POST", "", inputOf("r", 0), 500, "internal_error", "")
+	testkit.Await(t, "no run is left", func() bool { st := srv.Stats(); return st.Runs == 0 && st.Connections == 0 })
+	if n := calls.Load(); n != 0 || srv.Stats().Logged.Started != 0 {
+		t.Errorf("the agent was called %d times", n)
 	}
 }

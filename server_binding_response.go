@@ -50,9 +50,9 @@ func newResponseWriter(w http.ResponseWriter, r *http.Request, stall time.Durati
 	return rw
 }
 
-// flushes reports whether the response can be sent piece by piece.
-func (rw *responseWriter) flushes() bool {
-	for w := rw.w; ; {
+// flushes reports whether a response can be sent piece by piece.
+func flushes(w http.ResponseWriter) bool {
+	for {
 		switch t := w.(type) {
 		case interface{ FlushError() error }, http.Flusher:
 			return true

@@ -44,7 +44,10 @@ func (v *visit) start(RunKey) {
 	if !ok {
 		return
 	}
-	out := v.newOutlet()
+	out, ok := v.newOutlet()
+	if !ok {
+		return
+	}
 	viewer, refused := v.srv.startLogged(v.r.Context(), v.asker(), key, at, input, hashInput(raw), out)
 	if refused.code != "" {
 		v.refuse(refused)
@@ -131,7 +134,10 @@ func (v *visit) join(name RunKey) {
 	if !ok {
 		return
 	}
-	out := v.newOutlet()
+	out, ok := v.newOutlet()
+	if !ok {
+		return
+	}
 	ctx, cancel := v.within()
 	defer cancel()
 	_, viewer, err := v.srv.hub.Attach(ctx, key, at, out)

@@ -114,11 +114,6 @@ func (h *httpStream) answer(v *visit, viewer *run.Viewer) {
 	h.viewer = viewer
 	defer viewer.Leave()
 	h.out = newResponseWriter(v.w, v.r, v.srv.cfg.Limits.WriteTimeout)
-	if !h.out.flushes() {
-		v.srv.log.Error("agloop: middleware wraps the response in something that cannot flush, which a stream needs")
-		v.fail(&httpProblem{status: http.StatusInternalServerError, Code: run.CodeInternal, Message: "the server failed"})
-		return
-	}
 	v.began = true
 	v.w.WriteHeader(http.StatusOK)
 	end := h.srv.enter(v.r, h)
