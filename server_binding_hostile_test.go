@@ -93,7 +93,11 @@ type slowStore struct {
 
 func (s *slowStore) Open(ctx context.Context, k agloop.RunKey, o run.Opening) (run.Log, error) {
 	s.opens <- struct{}{}
-	<-s.begin
+	select {
+	case <-s.begin:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	return s.Store.Open(ctx, k, o)
 }
 
@@ -141,5 +145,28 @@ func TestStreamThatCannotFlush(t *testing.T) {
 	testkit.Await(t, "no run is left", func() bool { st := srv.Stats(); return st.Runs == 0 && st.Connections == 0 })
 	if n := calls.Load(); n != 0 || srv.Stats().Logged.Started != 0 {
 		t.Errorf("the agent was called %d times", n)
+	}
+}
+
+// TestBindingOfSlowHosts: a store or a host that does not decide in time is no end of the server, and no
+// failure: the client may ask again.
+func TestBindingOfSlowHosts(t *testing.T) {
+	store := &slowStore{run.NewMemoryStore(nil), make(chan struct{}, 1), make(chan struct{})}
+	srv := agloop.NewServer(agloop.ServerConfig{
+		Agent: hello, Store: store,
+		Runs: agloop.RunsConfig{AuthorizeRun: func(ctx context.Context, _ agloop.Principal, _ agloop.Action, key agloop.RunKey) (agloop.RunKey, error) {
+			if key.Thread == "slow" {
+				<-ctx.Done()
+			}
+			return key, ctx.Err()
+		}},
+	})
+	srv.SetControlTime(50 * time.Millisecond)
+	c := newSSE(t, mount(t, closing(t, srv)))
+	for _, body := range []string{inputOf("r", 0), `{"threadId":"slow","runId":"r","messages":[]}`} {
+		res := c.wants("POST", "", body, 503, "timeout", "")
+		if res.Header.Get("Retry-After") == "" {
+			t.Errorf("%v", res.Header)
+		}
 	}
 }

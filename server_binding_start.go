@@ -77,7 +77,7 @@ func (srv *Server) startLogged(ctx context.Context, a asker, key RunKey, at Curs
 	start.Released, start.At = released, at
 	_, viewer, err := srv.hub.Start(within, start, out)
 	if err != nil {
-		return nil, srv.refusalOf(ctx, input, err)
+		return nil, srv.refusalOf(within, input, err)
 	}
 	return viewer, refusal{}
 }

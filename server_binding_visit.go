@@ -104,7 +104,7 @@ func (v *visit) key(action Action, name RunKey, fresh bool) (_ RunKey, ok bool) 
 			v.gone(run.ErrGone)
 		}
 	default:
-		v.fail(&httpProblem{status: http.StatusServiceUnavailable, Code: control.CodeTimeout, Message: "the server did not decide in time"})
+		v.refuse(undecided)
 	}
 	return name, false
 }
