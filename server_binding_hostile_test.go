@@ -170,3 +170,29 @@ func TestBindingOfSlowHosts(t *testing.T) {
 		}
 	}
 }
+
+// TestCursorsThatLeadNowhere: who asks behind a cursor is told why there is nothing, however it asks.
+func TestCursorsThatLeadNowhere(t *testing.T) {
+	_, addr := serveEach(t, agloop.ServerConfig{Agent: hello})
+	c := newSSE(t, addr).as("Authorization", "ann")
+	events := c.open("POST", "", inputOf("r", 0)).rest()
+	epoch, _, _ := strings.Cut(events[0].id, "-")
+	for cursor, reason := range map[string]string{
+		events[len(events)-1].id:  "ended",
+		epoch + "-9999":           "future",
+		"0123456789abcdef-1":      "epoch",
+		"0123456789abcdef-999999": "epoch",
+	} {
+		for _, method := range []string{"GET", "POST"} {
+			path, body := "/t/r", ""
+			if method == "POST" {
+				path, body = "", inputOf("r", 0)
+			}
+			res := c.as("Last-Event-ID", cursor).do(method, path, body)
+			var problem struct{ Code, Reason string }
+			if err := json.NewDecoder(res.Body).Decode(&problem); err != nil || res.StatusCode != 404 || problem.Code != "gone" || problem.Reason != reason {
+				t.Errorf("%s %s: %s %+v %v", method, cursor, res.Status, problem, err)
+			}
+		}
+	}
+}

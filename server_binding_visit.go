@@ -157,8 +157,9 @@ func (v *visit) refuse(r refusal) {
 		status = http.StatusConflict
 	case run.CodeGone:
 		status = http.StatusNotFound
+		v.srv.gone.note(r.reason)
 	}
-	v.fail(&httpProblem{status: status, Code: r.code, Field: r.field, Message: r.message})
+	v.fail(&httpProblem{status: status, Code: r.code, Field: r.field, Message: r.message, Reason: r.reason})
 }
 
 // fail answers that the request failed.

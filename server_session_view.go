@@ -71,7 +71,7 @@ func (srv *Server) refusalOf(ctx context.Context, input *agui.RunAgentInput, err
 	case errors.Is(err, run.ErrConflict):
 		return refusal{code: run.CodeConflict, message: "a run of that name was started with another input"}
 	case errors.Is(err, run.ErrGone), err == errNotAllowed:
-		return refusal{code: run.CodeGone, message: "the run is gone"}
+		return refusal{code: run.CodeGone, message: "the run is gone", reason: run.GoneReason(err)}
 	case errors.Is(err, run.ErrThreadBusy):
 		return refusal{code: run.CodeThreadBusy, message: "the thread has a run already"}
 	case errors.Is(err, run.ErrEventTooBig):
