@@ -196,3 +196,28 @@ func TestCursorsThatLeadNowhere(t *testing.T) {
 		}
 	}
 }
+
+// TestMountedBodyThatDoesNotCome: a request whose body stops gives back its slot, whatever the time limits of
+// the host's server are; a body that comes in time has no limit behind it.
+func TestMountedBodyThatDoesNotCome(t *testing.T) {
+	srv := closing(t, agloop.NewServer(agloop.ServerConfig{Agent: hello, Limits: agloop.Limits{MessageTimeout: 200 * time.Millisecond}, Runs: agloop.RunsConfig{
+		FilterInput: func(ctx context.Context, _ agloop.Principal, _ *agui.RunAgentInput) error {
+			select {
+			case <-ctx.Done():
+			case <-time.After(400 * time.Millisecond): // longer than MessageTimeout
+			}
+			return ctx.Err()
+		},
+	}}))
+	addr := mount(t, srv)
+	p := testkit.Connect(t, addr, 0)
+	whole := post("r")
+	p.Put(whole[:len(whole)-1])
+	if status, _ := p.Head(); status != 400 {
+		t.Errorf("status %d", status)
+	}
+	testkit.Await(t, "its slot is free", func() bool { return srv.Stats().Connections == 0 })
+	if got := kindsOf(newSSE(t, addr).open("POST", "", inputOf("r", 0)).rest()); got != helloTypes {
+		t.Errorf("got %s", got)
+	}
+}

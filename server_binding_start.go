@@ -6,9 +6,11 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"time"
 
 	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/codec/control"
+	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/run"
 )
 
@@ -94,6 +96,11 @@ func (v *visit) body() (raw []byte, ok bool) {
 		v.refuse(v.srv.tooLarge())
 		return nil, false
 	}
+	limit := v.srv.cfg.Limits.MessageTimeout
+	mounted := loop.HTTPConnOf(v.r.Context()) == nil // others have a deadline already
+	if mounted && limit > 0 {
+		_ = http.NewResponseController(v.w).SetReadDeadline(time.Now().Add(limit))
+	}
 	raw, err := io.ReadAll(http.MaxBytesReader(v.w, v.r.Body, most))
 	if _, big := errors.AsType[*http.MaxBytesError](err); big {
 		v.refuse(v.srv.tooLarge())
@@ -102,6 +109,9 @@ func (v *visit) body() (raw []byte, ok bool) {
 	if err != nil { // it did not come in time, or the client is gone
 		v.fail(&httpProblem{status: http.StatusBadRequest, Code: control.CodeMalformed, Message: "the body did not come whole"})
 		return nil, false
+	}
+	if mounted { // a deadline would end the context of the request
+		_ = http.NewResponseController(v.w).SetReadDeadline(time.Time{})
 	}
 	return raw, true
 }
