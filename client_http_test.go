@@ -447,3 +447,22 @@ func TestClientOverHTTPStartsOnceWithoutSession(t *testing.T) {
 		t.Errorf("the agent was called %d times, the filter %d", n, 1+len(asked))
 	}
 }
+
+// TestClientOverHTTPCloses: a client that is closed while it reads leaves no connection.
+func TestClientOverHTTPCloses(t *testing.T) {
+	srv, addr := serve(t, agloop.ServerConfig{Agent: steps(make(chan string)), TLS: testkit.ServerTLS(t)})
+	c, err := agloop.Dial(t.Context(), "https://"+addr+"/agui", agloop.ClientConfig{TLS: testkit.ClientTLS()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var last error
+	for _, last = range c.Run(t.Context(), inThread("t", "r")) {
+		if last == nil {
+			c.Close()
+		}
+	}
+	if !errors.Is(last, agloop.ErrClientClosed) {
+		t.Errorf("%v", last)
+	}
+	testkit.Await(t, "its connection is gone", func() bool { return srv.Stats().HTTP == 0 })
+}
