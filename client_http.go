@@ -49,12 +49,14 @@ func newHTTPClient(c *Client) *httpClient {
 	return &httpClient{client: c, http: &http.Client{Transport: transport, CheckRedirect: checkRedirect}}
 }
 
-// checkRedirect follows a redirect unless that would turn the POST of an input into a GET.
+// checkRedirect follows a redirect unless that would turn the POST of an input into a GET, or give the
+// input, the secret and the fields of the host to another server.
 func checkRedirect(r *http.Request, via []*http.Request) error {
-	if len(via) >= 10 {
+	first := via[0]
+	switch {
+	case len(via) >= 10:
 		return errors.New("agloop: stopped after 10 redirects")
-	}
-	if r.Method != via[0].Method {
+	case r.Method != first.Method, r.URL.Host != first.URL.Host, r.URL.Scheme != first.URL.Scheme && r.URL.Scheme != "https":
 		return http.ErrUseLastResponse
 	}
 	return nil

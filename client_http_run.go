@@ -68,6 +68,9 @@ func (r *httpRun) deliver(ctx context.Context, yield func(agui.Event, error) boo
 		if r.response != nil {
 			r.response.close()
 		}
+		if c.life.Err() != nil { // Close could not close what was in use
+			r.http.http.CloseIdleConnections()
+		}
 	}()
 	s := c.newStream(r.thread, r.id)
 	s.joined = r.at.Offset > 0

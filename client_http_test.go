@@ -2,9 +2,11 @@ package agloop_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -403,4 +405,93 @@ func TestClientOverHTTPForeignAnswers(t *testing.T) {
 	if err := client.Cancel(t.Context(), "t", "r"); !errors.Is(err, agloop.ErrNoResume) {
 		t.Errorf("%v", err)
 	}
+}
+
+// TestClientOverHTTPRedirects: a redirect is followed on the same server; what the host and the user say is
+// for no other one.
+func TestClientOverHTTPRedirects(t *testing.T) {
+	s := newTeller(2, 0)
+	var seen []http.Header
+	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = append(seen, r.Header) }))
+	t.Cleanup(other.Close)
+	srv, away := closing(t, agloop.NewServer(agloop.ServerConfig{Agent: s})), false
+	addr := mount(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case away:
+			http.Redirect(w, r, other.URL+r.URL.Path, http.StatusTemporaryRedirect)
+		case strings.HasPrefix(r.URL.Path, "/agui"):
+			http.Redirect(w, r, "/new"+r.URL.EscapedPath(), http.StatusPermanentRedirect)
+		default:
+			http.StripPrefix("/new", srv).ServeHTTP(w, r)
+		}
+	}))
+	c := httpClient(t, addr, agloop.ClientConfig{Header: http.Header{"Authorization": {"Bearer x"}, "X-Api-Key": {"y"}}})
+	s.runWhole(t, c, "t", "r")
+	away = true
+	for _, run := range []iter.Seq2[agui.Event, error]{c.Run(t.Context(), inThread("t", "other")), c.Attach(t.Context(), "t", "r", agloop.Cursor{})} {
+		for _, err := range run {
+			if rejected, ok := errors.AsType[*agloop.RejectedError](err); !ok || rejected.Status != 307 {
+				t.Errorf("%v", err)
+			}
+		}
+	}
+	if len(seen) > 0 || c.Secret() == "" {
+		t.Errorf("another server was told %v", seen)
+	}
+}
+
+// TestClientOverHTTPStartsOnceWithoutSession: a client that knows the server, but had no session when its
+// start was lost, does not have the run begun a second time in another one.
+func TestClientOverHTTPStartsOnceWithoutSession(t *testing.T) {
+	s := newTeller(2, 0)
+	asked, answer := make(chan string, 4), make(chan bool)
+	_, addr := serve(t, agloop.ServerConfig{Agent: s, Limits: agloop.Limits{MaxMessage: 4 << 10}, Runs: agloop.RunsConfig{
+		FilterInput: func(_ context.Context, _ agloop.Principal, in *agui.RunAgentInput) error {
+			asked <- in.RunID
+			<-answer
+			return nil
+		},
+	}})
+	var k cutter
+	c := httpClient(t, addr, agloop.ClientConfig{Dial: k.dial})
+	large := inThread("t", "large")
+	large.State = json.RawMessage(`"` + strings.Repeat("x", 8<<10) + `"`)
+	for _, err := range c.Run(t.Context(), large) { // its refusal says which server that is
+		if !errors.Is(err, agloop.ErrInputTooBig) {
+			t.Errorf("%v", err)
+		}
+	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := s.hear("lost", "r", c.Run(t.Context(), inThread("lost", "r")))
+		ended <- err
+	}()
+	testkit.Receive(t, "the start", asked)
+	k.cut()
+	close(answer)
+	if err := testkit.Receive(t, "the end of the run", ended); !errors.Is(err, agloop.ErrStartUnknown) {
+		t.Errorf("%v", err)
+	}
+	if n := s.calls("lost", "r"); n > 1 || len(asked) > 0 {
+		t.Errorf("the agent was called %d times, the filter %d", n, 1+len(asked))
+	}
+}
+
+// TestClientOverHTTPCloses: a client that is closed while it reads leaves no connection.
+func TestClientOverHTTPCloses(t *testing.T) {
+	srv, addr := serve(t, agloop.ServerConfig{Agent: steps(make(chan string)), TLS: testkit.ServerTLS(t)})
+	c, err := agloop.Dial(t.Context(), "https://"+addr+"/agui", agloop.ClientConfig{TLS: testkit.ClientTLS()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var last error
+	for _, last = range c.Run(t.Context(), inThread("t", "r")) {
+		if last == nil {
+			c.Close()
+		}
+	}
+	if !errors.Is(last, agloop.ErrClientClosed) {
+		t.Errorf("%v", last)
+	}
+	testkit.Await(t, "its connection is gone", func() bool { return srv.Stats().HTTP == 0 })
 }

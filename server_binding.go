@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/agloop/agloop/codec/control"
+	"github.com/agloop/agloop/run"
 )
 
 // The HTTP binding of AG-UI: a POST starts a run, or attaches to the one of its name, and is answered
@@ -28,8 +29,8 @@ const SecretHeader = "Agloop-Secret"
 const LastHeader = "Agloop-Last"
 
 // BootHeader names, in each response, the process, or the durable store, as a hello of agloop.v1 does. A POST
-// that had no response may be sent again, with the same bytes, to the same one: with BootHeader, another one
-// refuses it with 412 and begins nothing.
+// that had no response may be sent again, with the same bytes, in the same session, to the same one: with
+// BootHeader, another one refuses it with 412 and begins nothing, and so does one to whom the client is new.
 const BootHeader = "Agloop-Boot"
 
 // DisconnectHeader with the value "continue" in a POST says that the client comes back when its response
@@ -160,7 +161,11 @@ func (s *Server) refuseRequest(w http.ResponseWriter, err error) {
 	if after := refusal.RetryAfter; after > 0 && w.Header().Get("Retry-After") == "" {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(after.Seconds()))))
 	}
-	(&httpProblem{status: refusal.Status, Code: "refused", Message: refusal.Reason}).respond(w)
+	code := "refused"
+	if refusal.Status == http.StatusInternalServerError {
+		code = run.CodeInternal
+	}
+	(&httpProblem{status: refusal.Status, Code: code, Message: refusal.Reason}).respond(w)
 }
 
 // httpProblem is the body of a response that is no success.

@@ -84,6 +84,8 @@ func TestBindingAuthorizes(t *testing.T) {
 				return agloop.Grant{}, agloop.ErrAuthLater
 			case "":
 				return agloop.Grant{}, &agloop.RefusedError{Status: 401, Reason: "say who", Header: http.Header{"Www-Authenticate": {"Basic"}}}
+			case "panics":
+				panic("at the disco")
 			case "fails":
 				return agloop.Grant{}, errors.New("secret")
 			default:
@@ -99,6 +101,7 @@ func TestBindingAuthorizes(t *testing.T) {
 		t.Errorf("asked %q", asked)
 	}
 	c.as("Authorization", "later").wants("POST", "", inputOf("r", 0), 401, "refused", "")
+	c.as("Authorization", "panics").wants("POST", "", inputOf("r", 0), 500, "internal_error", "")
 	res := c.as("Authorization", "fails").do("POST", "", inputOf("r", 0))
 	if body, _ := io.ReadAll(res.Body); res.StatusCode != 403 || strings.Contains(string(body), "secret") {
 		t.Errorf("%s %s", res.Status, body)
@@ -108,7 +111,7 @@ func TestBindingAuthorizes(t *testing.T) {
 		t.Errorf("%v", s.res.Header)
 	}
 	s.rest()
-	if st := srv.Stats(); st.Refusals.Authorize != 3 {
+	if st := srv.Stats(); st.Refusals.Authorize != 4 {
 		t.Errorf("%+v", st.Refusals)
 	}
 }

@@ -50,9 +50,9 @@ func newResponseWriter(w http.ResponseWriter, r *http.Request, stall time.Durati
 	return rw
 }
 
-// flushes reports whether the response can be sent piece by piece.
-func (rw *responseWriter) flushes() bool {
-	for w := rw.w; ; {
+// flushes reports whether a response can be sent piece by piece.
+func flushes(w http.ResponseWriter) bool {
+	for {
 		switch t := w.(type) {
 		case interface{ FlushError() error }, http.Flusher:
 			return true
@@ -64,19 +64,20 @@ func (rw *responseWriter) flushes() bool {
 	}
 }
 
-func (rw *responseWriter) write(b []byte) error {
-	for len(b) > 0 {
-		n := len(b)
-		if rw.stall > 0 {
-			n = min(n, http2Piece)
-			if err := rw.control.SetWriteDeadline(time.Now().Add(rw.stall)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-				return err
-			}
-		}
-		if _, err := rw.w.Write(b[:n]); err != nil {
+// piece is how much of so many bytes is to be written at once.
+func (rw *responseWriter) piece(n int) int {
+	if rw.stall > 0 {
+		return min(n, http2Piece)
+	}
+	return n
+}
+
+// bound gives the next piece its time.
+func (rw *responseWriter) bound() error {
+	if rw.stall > 0 {
+		if err := rw.control.SetWriteDeadline(time.Now().Add(rw.stall)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 			return err
 		}
-		b = b[n:]
 	}
 	return nil
 }

@@ -6,9 +6,11 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"time"
 
 	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/codec/control"
+	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/run"
 )
 
@@ -26,8 +28,8 @@ func (v *visit) start(RunKey) {
 	if !ok {
 		return
 	}
-	if boot := v.r.Header.Get(BootHeader); boot != "" && boot != v.w.Header().Get(BootHeader) {
-		v.fail(&httpProblem{status: http.StatusPreconditionFailed, Code: codeOtherServer, Field: BootHeader, Message: "this is another server"})
+	if boot := v.r.Header.Get(BootHeader); boot != "" && (boot != v.w.Header().Get(BootHeader) || v.isNew()) {
+		v.fail(&httpProblem{status: http.StatusPreconditionFailed, Code: codeOtherServer, Field: BootHeader, Message: "this is another server, or another session"})
 		return
 	}
 	raw, ok := v.body()
@@ -44,7 +46,10 @@ func (v *visit) start(RunKey) {
 	if !ok {
 		return
 	}
-	out := v.newOutlet()
+	out, ok := v.newOutlet()
+	if !ok {
+		return
+	}
 	viewer, refused := v.srv.startLogged(v.r.Context(), v.asker(), key, at, input, hashInput(raw), out)
 	if refused.code != "" {
 		v.refuse(refused)
@@ -74,7 +79,7 @@ func (srv *Server) startLogged(ctx context.Context, a asker, key RunKey, at Curs
 	start.Released, start.At = released, at
 	_, viewer, err := srv.hub.Start(within, start, out)
 	if err != nil {
-		return nil, srv.refusalOf(ctx, input, err)
+		return nil, srv.refusalOf(within, input, err)
 	}
 	return viewer, refusal{}
 }
@@ -91,6 +96,11 @@ func (v *visit) body() (raw []byte, ok bool) {
 		v.refuse(v.srv.tooLarge())
 		return nil, false
 	}
+	limit := v.srv.cfg.Limits.MessageTimeout
+	mounted := loop.HTTPConnOf(v.r.Context()) == nil // others have a deadline already
+	if mounted && limit > 0 {
+		_ = http.NewResponseController(v.w).SetReadDeadline(time.Now().Add(limit))
+	}
 	raw, err := io.ReadAll(http.MaxBytesReader(v.w, v.r.Body, most))
 	if _, big := errors.AsType[*http.MaxBytesError](err); big {
 		v.refuse(v.srv.tooLarge())
@@ -99,6 +109,9 @@ func (v *visit) body() (raw []byte, ok bool) {
 	if err != nil { // it did not come in time, or the client is gone
 		v.fail(&httpProblem{status: http.StatusBadRequest, Code: control.CodeMalformed, Message: "the body did not come whole"})
 		return nil, false
+	}
+	if mounted { // a deadline would end the context of the request
+		_ = http.NewResponseController(v.w).SetReadDeadline(time.Time{})
 	}
 	return raw, true
 }
@@ -131,7 +144,10 @@ func (v *visit) join(name RunKey) {
 	if !ok {
 		return
 	}
-	out := v.newOutlet()
+	out, ok := v.newOutlet()
+	if !ok {
+		return
+	}
 	ctx, cancel := v.within()
 	defer cancel()
 	_, viewer, err := v.srv.hub.Attach(ctx, key, at, out)

@@ -114,11 +114,6 @@ func (h *httpStream) answer(v *visit, viewer *run.Viewer) {
 	h.viewer = viewer
 	defer viewer.Leave()
 	h.out = newResponseWriter(v.w, v.r, v.srv.cfg.Limits.WriteTimeout)
-	if !h.out.flushes() {
-		v.srv.log.Error("agloop: middleware wraps the response in something that cannot flush, which a stream needs")
-		v.fail(&httpProblem{status: http.StatusInternalServerError, Code: run.CodeInternal, Message: "the server failed"})
-		return
-	}
 	v.began = true
 	v.w.WriteHeader(http.StatusOK)
 	end := h.srv.enter(v.r, h)
@@ -136,10 +131,12 @@ func (s *Server) enter(r *http.Request, h *httpStream) (leave func(error)) {
 	s.peers.add(key, h)
 	nc := loop.HTTPConnOf(r.Context())
 	nc.Lend(1)
+	expires := h.closeAt(h.info.Principal.ExpiresAt)
 	if hook := s.cfg.Hooks.Connected; hook != nil {
 		s.hooks.call(h, func() { hook(h.info) })
 	}
 	return func(err error) {
+		expires()
 		nc.Lend(-1)
 		s.peers.remove(key, h)
 		s.streams.remove(h)
@@ -148,6 +145,15 @@ func (s *Server) enter(r *http.Request, h *httpStream) (leave func(error)) {
 			s.hooks.call(h, func() { hook(h.info, why) })
 		}
 	}
+}
+
+// closeAt closes the stream when its principal expires, also while a write waits for its reader.
+func (h *httpStream) closeAt(expires time.Time) (stop func()) {
+	if expires.IsZero() {
+		return func() {}
+	}
+	timer := time.AfterFunc(time.Until(expires), func() { h.Close(CloseExpired, "authorization expired") })
+	return func() { timer.Stop() }
 }
 
 // closeError is how a stream ended.
@@ -167,7 +173,10 @@ func (h *httpStream) closeError(err error) *CloseError {
 func (h *httpStream) serve(ctx context.Context) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	defer h.drop()
+	defer func() { // in this order: a viewer that has left is offered nothing
+		h.viewer.Leave()
+		h.drop()
+	}()
 	for first := true; ; first = false {
 		if h.isBehind() || first {
 			for h.viewer.Pull() {
@@ -227,22 +236,35 @@ func (h *httpStream) drop() {
 // write sends one piece of the response.
 func (h *httpStream) write(b []byte) error {
 	h.lastWrite = time.Now()
-	if !h.setWrites(true) {
-		return errStreamClosed
-	}
-	defer h.setWrites(false)
-	if err := h.out.write(b); err != nil {
-		return err
+	defer h.endWrite()
+	for len(b) > 0 {
+		n := h.out.piece(len(b))
+		if err := h.beginWrite(); err != nil {
+			return err
+		}
+		if _, err := h.out.w.Write(b[:n]); err != nil {
+			return err
+		}
+		b = b[n:]
 	}
 	return h.out.flush()
 }
 
-// setWrites notes whether a write is under way. It reports whether there may be one.
-func (h *httpStream) setWrites(on bool) bool {
+// beginWrite notes that a write is under way, unless the stream was closed, and gives it its time.
+func (h *httpStream) beginWrite() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.writes = on
-	return h.closed == nil
+	if h.closed != nil {
+		return errStreamClosed
+	}
+	h.writes = true
+	return h.out.bound()
+}
+
+func (h *httpStream) endWrite() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.writes = false
 }
 
 // await waits until there is something to write. It pings.
@@ -254,10 +276,6 @@ func (h *httpStream) await(ctx context.Context, timer *time.Timer) error {
 		if ping > 0 && !h.proto {
 			wait = ping
 		}
-		expires := h.info.Principal.ExpiresAt
-		if !expires.IsZero() {
-			wait = min(wait, time.Until(expires))
-		}
 		timer.Reset(wait)
 		select {
 		case <-h.wake:
@@ -267,10 +285,6 @@ func (h *httpStream) await(ctx context.Context, timer *time.Timer) error {
 		case <-h.end:
 			return errStreamClosed
 		case <-timer.C:
-		}
-		if !expires.IsZero() && !time.Now().Before(expires) {
-			h.Close(CloseExpired, "authorization expired")
-			return errStreamClosed
 		}
 		if ping > 0 && !h.proto {
 			if err := h.write(ssePing); err != nil {

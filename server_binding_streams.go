@@ -1,6 +1,7 @@
 package agloop
 
 import (
+	"net/http"
 	"strconv"
 	"sync"
 
@@ -15,12 +16,17 @@ type streamOutlet interface {
 }
 
 // newOutlet makes the outlet of a visit: a response on a loop, where that can be, for it takes less than
-// half of the memory there; else one that net/http keeps.
-func (v *visit) newOutlet() streamOutlet {
-	if v.srv.door.MayRespond(v.r) {
-		return v.newLoopStream()
+// half of the memory there; else one that net/http keeps. The client has been told when ok is false.
+func (v *visit) newOutlet() (out streamOutlet, ok bool) {
+	switch {
+	case v.srv.door.MayRespond(v.r):
+		return v.newLoopStream(), true
+	case flushes(v.w):
+		return v.newStream(), true
 	}
-	return v.newStream()
+	v.srv.log.Error("agloop: middleware wraps the response in something that cannot flush, which a stream needs")
+	v.fail(&httpProblem{status: http.StatusInternalServerError, Code: run.CodeInternal, Message: "the server failed"})
+	return nil, false
 }
 
 // acceptsProto reports whether the client asks for protobuf.
@@ -74,11 +80,4 @@ func (l *httpStreams) count() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.all)
-}
-
-func (l *httpStreams) has(c peerConn) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	_, has := l.all[c]
-	return has
 }

@@ -53,6 +53,12 @@ func (v *visit) end() {
 // freshSecret as SecretHeader asks for a session, and so for a secret.
 const freshSecret = "new"
 
+// isNew reports whether the client has had neither a principal nor a session.
+func (v *visit) isNew() bool {
+	secret := v.r.Header.Get(SecretHeader)
+	return v.info.Principal.Key == "" && (secret == "" || secret == freshSecret)
+}
+
 // enterScope finds the scope of the client's runs: its principal's, or that of its secret. fresh makes
 // one where the client has neither.
 func (v *visit) enterScope(fresh bool) (name string, ok bool) {
@@ -61,14 +67,14 @@ func (v *visit) enterScope(fresh bool) (name string, ok bool) {
 	}
 	secret := v.r.Header.Get(SecretHeader)
 	switch {
-	case secret != "" && !(fresh && secret == freshSecret):
+	case fresh && v.isNew():
+		v.scope, secret = v.srv.scopes.create()
+		v.w.Header().Set(SecretHeader, secret)
+	case secret != "":
 		if v.scope = v.srv.scopes.bind(secret); v.scope == nil {
 			v.goneFor(run.ErrGone, reasonSession)
 			return "", false
 		}
-	case fresh:
-		v.scope, secret = v.srv.scopes.create()
-		v.w.Header().Set(SecretHeader, secret)
 	default:
 		v.gone(run.ErrGone)
 		return "", false
@@ -98,7 +104,7 @@ func (v *visit) key(action Action, name RunKey, fresh bool) (_ RunKey, ok bool) 
 			v.gone(run.ErrGone)
 		}
 	default:
-		v.fail(&httpProblem{status: http.StatusServiceUnavailable, Code: control.CodeTimeout, Message: "the server did not decide in time"})
+		v.refuse(undecided)
 	}
 	return name, false
 }
@@ -151,8 +157,9 @@ func (v *visit) refuse(r refusal) {
 		status = http.StatusConflict
 	case run.CodeGone:
 		status = http.StatusNotFound
+		v.srv.gone.note(r.reason)
 	}
-	v.fail(&httpProblem{status: status, Code: r.code, Field: r.field, Message: r.message})
+	v.fail(&httpProblem{status: status, Code: r.code, Field: r.field, Message: r.message, Reason: r.reason})
 }
 
 // fail answers that the request failed.

@@ -22,6 +22,7 @@ import (
 type refusal struct {
 	code, message string
 	field         string // the member of the input that is wrong; "" for none
+	reason        string // why a run is gone, see run.GoneReason
 }
 
 // parseInput decodes an input, releases raw, and checks the limits of inputs. It returns an input,
@@ -56,11 +57,11 @@ func (srv *Server) parseInput(ctx context.Context, raw []byte, rate *loop.Bucket
 		}
 		return nil, nil, refused
 	case len(input.Messages) > limits.MaxInputMessages:
-		return nil, nil, refusal{run.CodeTooLarge, fmt.Sprintf("input has %d messages, at most %d are taken",
-			len(input.Messages), limits.MaxInputMessages), "messages"}
+		return nil, nil, refusal{code: run.CodeTooLarge, message: fmt.Sprintf("input has %d messages, at most %d are taken",
+			len(input.Messages), limits.MaxInputMessages), field: "messages"}
 	case len(input.Tools) > limits.MaxInputTools:
-		return nil, nil, refusal{run.CodeTooLarge, fmt.Sprintf("input has %d tools, at most %d are taken",
-			len(input.Tools), limits.MaxInputTools), "tools"}
+		return nil, nil, refusal{code: run.CodeTooLarge, message: fmt.Sprintf("input has %d tools, at most %d are taken",
+			len(input.Tools), limits.MaxInputTools), field: "tools"}
 	case !rate.Allow():
 		srv.door.RunRefused()
 		return nil, nil, refusal{code: run.CodeRate, message: "too many runs in a short time"}

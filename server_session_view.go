@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/agloop/agloop/agui"
+	"github.com/agloop/agloop/codec/control"
 	"github.com/agloop/agloop/run"
 )
 
@@ -70,11 +71,13 @@ func (srv *Server) refusalOf(ctx context.Context, input *agui.RunAgentInput, err
 	case errors.Is(err, run.ErrConflict):
 		return refusal{code: run.CodeConflict, message: "a run of that name was started with another input"}
 	case errors.Is(err, run.ErrGone), err == errNotAllowed:
-		return refusal{code: run.CodeGone, message: "the run is gone"}
+		return refusal{code: run.CodeGone, message: "the run is gone", reason: run.GoneReason(err)}
 	case errors.Is(err, run.ErrThreadBusy):
 		return refusal{code: run.CodeThreadBusy, message: "the thread has a run already"}
 	case errors.Is(err, run.ErrEventTooBig):
 		return refusal{code: run.CodeBadInput, message: err.Error()}
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return undecided
 	case errors.Is(err, run.ErrShutdown), ctx.Err() != nil:
 		return refusal{code: run.CodeShutdown, message: shuttingDown}
 	}
@@ -82,6 +85,9 @@ func (srv *Server) refusalOf(ctx context.Context, input *agui.RunAgentInput, err
 	srv.log.Error("agloop: a run could not be started", "id", id, "thread", input.ThreadID, "run", input.RunID, "err", err)
 	return refusal{code: run.CodeInternal, message: text}
 }
+
+// undecided is the refusal where the store or the host has not answered in time.
+var undecided = refusal{code: control.CodeTimeout, message: "the server did not decide in time"}
 
 // isGone reports whether the connection is.
 func (s *session) isGone() bool {

@@ -5,6 +5,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/agloop/agloop/loop"
 )
 
 // Shutdown ends the server in order: it stops accepting, lets active runs go on for DrainTimeout
@@ -110,7 +112,7 @@ func (s *Server) closeIdle() {
 		}
 	}
 	s.door.Slots().Each(func(c *Conn) {
-		if !busy[c] && !s.streams.has(c) {
+		if !busy[c] && !loop.IsResponse(c) {
 			c.Close(CloseGoingAway, "server shuts down")
 		}
 	})

@@ -140,7 +140,7 @@ func (c *Conn) onOpen(l *Loop, sock gnet.Conn) bool {
 	if d := c.endpoint.door; d != nil {
 		c.flushed = micros(l.eng.now()) // until the handshake is done: when it began
 		d.slots.bind(c)
-		if d.stopped() { // after bind: who closes those of a door that stopped finds c, or c finds that it stopped
+		if d.stopped() && !IsResponse(c) { // after bind: who closes those of a door that stopped finds c, or c finds that it stopped
 			return false
 		}
 		if c.transient == nil {

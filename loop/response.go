@@ -49,6 +49,10 @@ func (g *Guest) Respond(w http.ResponseWriter, r *http.Request, user Responder) 
 	return true
 }
 
+// IsResponse reports whether a connection carries a response of HTTP: its request was let in before, so it
+// is opened by a door that has stopped as well. Any goroutine.
+func IsResponse(c *Conn) bool { return c.marked(markResponse) }
+
 // lostResponse tells of a response whose connection is gone before its loop had it.
 func (c *Conn) lostResponse() {
 	if !c.marked(markResponse) {
