@@ -25,9 +25,6 @@ type httpClient struct {
 	// Immutable.
 	client *Client
 	http   *http.Client
-
-	// Any goroutine.
-	named atomic.Bool // a POST was answered, so that its session is known, or its principal
 }
 
 // newHTTPClient is the HTTP side of a client. cfg has its defaults.
@@ -123,13 +120,8 @@ func (m *mux) noteServer(header http.Header) {
 	}
 }
 
-// known is the server that may be sent a start again which it did not answer; "" for none: one that is not
-// agloop's, and one where that would be a start in another session.
-func (h *httpClient) known() string {
-	if !h.named.Load() {
-		return ""
-	}
-	m := h.client.mux
+// known is the server that has answered last; "" for one that is not agloop's, and before an answer.
+func (m *mux) known() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.boot

@@ -233,7 +233,7 @@ func (r *httpRun) request(ctx context.Context) (*httpResponse, error) {
 	case err != nil && (seen || r.sentTo != ""):
 		return nil, &retryError{err: err}
 	case err != nil && method == http.MethodPost && sent:
-		if r.sentTo = r.http.known(); r.sentTo == "" || r.http.client.cfg.Resume.Off {
+		if r.sentTo = r.http.client.mux.known(); r.sentTo == "" || r.http.client.cfg.Resume.Off {
 			return nil, joinErrors(ErrStartUnknown, err)
 		}
 		return nil, &retryError{err: err} // of the same server, which begins it once
@@ -253,9 +253,6 @@ func (r *httpRun) request(ctx context.Context) (*httpResponse, error) {
 			err = joinErrors(ErrTruncated, err)
 		}
 		return nil, err
-	}
-	if method == http.MethodPost {
-		r.http.named.Store(true)
 	}
 	most := r.http.client.cfg.Limits.MaxMessage
 	switch t, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); t {
