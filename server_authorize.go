@@ -51,20 +51,20 @@ func (s *Server) authorizeRun(ctx context.Context, p auth.Principal, action Acti
 
 // admitWithin is admitRun that waits for the host's filter no longer than ctx.
 func (s *Server) admitWithin(ctx context.Context, key RunKey, p auth.Principal, network netip.Prefix, input *agui.RunAgentInput) (
-	released func(), refused refusal,
+	released func(), refused *refusal,
 ) {
 	if s.cfg.Runs.FilterInput == nil {
 		return s.admitRun(ctx, key, p, network, input)
 	}
 	type admission struct {
 		released func()
-		refused  refusal
+		refused  *refusal
 	}
 	a, err := askHost(ctx, s, func() (a admission) {
 		a.released, a.refused = s.admitRun(ctx, key, p, network, input)
 		return a
 	}, func(late admission) {
-		if late.refused.code == "" {
+		if late.refused == nil {
 			late.released()
 		}
 	})
@@ -72,12 +72,12 @@ func (s *Server) admitWithin(ctx context.Context, key RunKey, p auth.Principal, 
 	case err == nil:
 		return a.released, a.refused
 	case err == ctx.Err():
-		return nil, refusal{code: control.CodeTimeout}
+		return nil, &refusal{code: control.CodeTimeout}
 	}
 	text, id := run.Hidden(inputRefused)
 	s.log.LogAttrs(ctx, slog.LevelError, "agloop: FilterInput failed", slog.String("id", id),
 		slog.String("thread", key.Thread), slog.String("run", key.Run), slog.Any("err", err))
-	return nil, refusal{code: run.CodeInternal, message: text}
+	return nil, &refusal{code: run.CodeInternal, message: text}
 }
 
 // askHost calls a function of the host's in a goroutine of its own, since it may block for ever, and

@@ -51,7 +51,7 @@ func (v *visit) start(RunKey) {
 		return
 	}
 	viewer, refused := v.srv.startLogged(v.r.Context(), v.asker(), key, at, input, hashInput(raw), out)
-	if refused.code != "" {
+	if refused != nil {
 		v.refuse(refused)
 		return
 	}
@@ -64,9 +64,9 @@ func (v *visit) start(RunKey) {
 // cursor. Otherwise it returns why it is refused. It waits for the host's filter as long as ctx lasts.
 func (srv *Server) startLogged(ctx context.Context, a asker, key RunKey, at Cursor, input *agui.RunAgentInput, hash [32]byte,
 	out run.Outlet,
-) (*run.Viewer, refusal) {
+) (*run.Viewer, *refusal) {
 	released, refused := srv.admitRun(ctx, key, a.principal, a.network, input)
-	if refused.code != "" {
+	if refused != nil {
 		return nil, refused
 	}
 	within, cancel := context.WithTimeout(ctx, srv.controlTime)
@@ -81,7 +81,7 @@ func (srv *Server) startLogged(ctx context.Context, a asker, key RunKey, at Curs
 	if err != nil {
 		return nil, srv.refusalOf(within, input, err)
 	}
-	return viewer, refusal{}
+	return viewer, nil
 }
 
 // body reads the input. The client has been told when ok is false.

@@ -138,7 +138,7 @@ func (v *visit) tellGoneFor(why error, reason string) {
 }
 
 // refuse says why no run is made of an input.
-func (v *visit) refuse(r refusal) {
+func (v *visit) refuse(r *refusal) {
 	status := http.StatusInternalServerError
 	switch r.code {
 	case run.CodeBadInput, control.CodeMalformed:

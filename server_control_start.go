@@ -31,9 +31,9 @@ func (s *controlSession) forgetOwn(key RunKey) {
 }
 
 // rejectStart says why no run is made of an input.
-func (s *controlSession) rejectStart(ctx context.Context, ref string, refused refusal) {
+func (s *controlSession) rejectStart(ctx context.Context, ref string, refused *refusal) {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) { // and not that the server shuts down
-		refused = refusal{code: control.CodeTimeout}
+		refused = &refusal{code: control.CodeTimeout}
 	}
 	s.reject(ref, refused.code, refused.message)
 }
@@ -57,7 +57,7 @@ func (s *controlSession) start(ctx context.Context, ref string, raw []byte) {
 	}
 	principal, values := loop.GrantOf(s.conn)
 	released, refused := s.srv.admitWithin(ctx, key, principal, s.network, input)
-	if refused.code != "" {
+	if refused != nil {
 		s.rejectStart(ctx, ref, refused)
 		return
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/agloop/agloop/agui"
 	"github.com/agloop/agloop/auth"
 	"github.com/agloop/agloop/bufpool"
 	"github.com/agloop/agloop/codec/control"
@@ -213,23 +214,37 @@ func (s *session) handleInput(ctx context.Context, raw *bufpool.Buffer) {
 			s.srv.log.Error("agloop: an input ended its goroutine, as FailNow of a test does")
 		}
 	}()
-	var hash [sha256.Size]byte
+	switch input, hash := s.takeInput(ctx, raw); {
+	case input == nil:
+	case hash != nil:
+		s.refuse(s.viewRun(ctx, input, *hash))
+	default:
+		s.startRun(ctx, input)
+	}
+	done = true
+}
+
+// takeInput decodes an input, and hashes it where its run is to have a log. The client has been told when
+// it is refused, and the input is nil then. Inlined, it would take room on the stacks of all runs.
+//
+//go:noinline
+func (s *session) takeInput(ctx context.Context, raw *bufpool.Buffer) (*agui.RunAgentInput, *[sha256.Size]byte) {
+	var hash *[sha256.Size]byte
 	if s.principal.Key != "" {
-		hash = hashInput(raw.B)
+		h := hashInput(raw.B)
+		hash = &h
 	}
 	input, notes, refused := s.parseInput(ctx, raw)
 	s.srv.tellNotes(s.conn, input, notes)
-	switch {
-	case input == nil:
-	case s.principal.Key != "":
-		refused = s.viewRun(ctx, input, hash)
-	default:
-		refused = s.startRun(ctx, input)
-	}
-	if refused.code != "" {
+	s.refuse(refused)
+	return input, hash
+}
+
+// refuse tells the client why no run is made of its input, if that is so.
+func (s *session) refuse(refused *refusal) {
+	if refused != nil {
 		run.Refuse(s, refused.code, refused.message)
 	}
-	done = true
 }
 
 // panicked logs a panic of the session's own and ends the connection. Call it where that was

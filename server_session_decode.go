@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// refusal is why no run is made of an input.
+// refusal is why no run is made of an input; nil: one is.
 type refusal struct {
 	code, message string
 	field         string // the member of the input that is wrong; "" for none
@@ -27,46 +27,46 @@ type refusal struct {
 
 // parseInput decodes an input, releases raw, and checks the limits of inputs. It returns an input,
 // with notes, or why it is refused; neither when it closes the connection.
-func (s *session) parseInput(ctx context.Context, raw *bufpool.Buffer) (*agui.RunAgentInput, []Note, refusal) {
+func (s *session) parseInput(ctx context.Context, raw *bufpool.Buffer) (*agui.RunAgentInput, []Note, *refusal) {
 	defer s.releaseInput(raw)
 	input, notes, refused := s.srv.parseInput(ctx, raw.B, s.startRate)
 	if refused == notJSON {
 		s.conn.Close(frame.CloseUnsupported, "input is not JSON")
-		return nil, nil, refusal{}
+		return nil, nil, nil
 	}
 	return input, notes, refused
 }
 
 // notJSON says that an input is none.
-var notJSON = refusal{code: run.CodeBadInput, message: "input is not JSON"}
+var notJSON = &refusal{code: run.CodeBadInput, message: "input is not JSON"}
 
 // parseInput decodes an input and checks the limits of inputs. It returns an input, with notes of what
 // it does not have any more, or why it is refused.
-func (srv *Server) parseInput(ctx context.Context, raw []byte, rate *loop.Bucket) (*agui.RunAgentInput, []Note, refusal) {
+func (srv *Server) parseInput(ctx context.Context, raw []byte, rate *loop.Bucket) (*agui.RunAgentInput, []Note, *refusal) {
 	input, notes, isJSON, err := srv.decodeInput(ctx, raw)
 	limits := &srv.cfg.Limits
 	switch {
 	case ctx.Err() != nil: // the server shuts down, or nobody is there to be told
-		return nil, nil, refusal{code: run.CodeShutdown, message: shuttingDown}
+		return nil, nil, &refusal{code: run.CodeShutdown, message: shuttingDown}
 	case !isJSON:
 		return nil, nil, notJSON
 	case err != nil:
-		refused := refusal{code: run.CodeBadInput, message: err.Error()}
+		refused := &refusal{code: run.CodeBadInput, message: err.Error()}
 		if wrong, ok := errors.AsType[*FieldError](err); ok {
 			refused.field = wrong.Field
 		}
 		return nil, nil, refused
 	case len(input.Messages) > limits.MaxInputMessages:
-		return nil, nil, refusal{code: run.CodeTooLarge, message: fmt.Sprintf("input has %d messages, at most %d are taken",
+		return nil, nil, &refusal{code: run.CodeTooLarge, message: fmt.Sprintf("input has %d messages, at most %d are taken",
 			len(input.Messages), limits.MaxInputMessages), field: "messages"}
 	case len(input.Tools) > limits.MaxInputTools:
-		return nil, nil, refusal{code: run.CodeTooLarge, message: fmt.Sprintf("input has %d tools, at most %d are taken",
+		return nil, nil, &refusal{code: run.CodeTooLarge, message: fmt.Sprintf("input has %d tools, at most %d are taken",
 			len(input.Tools), limits.MaxInputTools), field: "tools"}
 	case !rate.Allow():
 		srv.door.RunRefused()
-		return nil, nil, refusal{code: run.CodeRate, message: "too many runs in a short time"}
+		return nil, nil, &refusal{code: run.CodeRate, message: "too many runs in a short time"}
 	}
-	return input, notes, refusal{}
+	return input, notes, nil
 }
 
 // tellNotes logs what was noted of an input that came over c, and tells the hook. Inlined, it would
@@ -108,8 +108,8 @@ func (srv *Server) logNotes(info ConnInfo, key RunKey, notes []Note) {
 }
 
 // tooLarge refuses an input of too many bytes.
-func (srv *Server) tooLarge() refusal {
-	return refusal{code: run.CodeTooLarge, message: fmt.Sprintf("input has more than %d bytes", srv.cfg.Limits.MaxMessage)}
+func (srv *Server) tooLarge() *refusal {
+	return &refusal{code: run.CodeTooLarge, message: fmt.Sprintf("input has more than %d bytes", srv.cfg.Limits.MaxMessage)}
 }
 
 // decodeInput decodes raw. It waits until there is memory for that, or ctx ends.

@@ -12,34 +12,51 @@ import (
 	"github.com/agloop/agloop/run"
 )
 
-// startRun makes a run of an input, or returns why it is refused. The run has a place until its
-// goroutine is through with it.
-func (s *session) startRun(ctx context.Context, input *agui.RunAgentInput) refusal {
+// startRun makes a run of an input, unless that is refused. The run has a place until its goroutine is
+// through with it.
+func (s *session) startRun(ctx context.Context, input *agui.RunAgentInput) {
+	if !s.admit(ctx, input) {
+		return
+	}
+	defer s.srv.places.give(s.principal.Key, s.network)
+	s.answers = true
+	s.runAgent(ctx, input)
+}
+
+// admit takes a place for a run that has no log, and asks the host's filter. The client has been told when
+// it reports false. Inlined, it would take room on the stacks of all runs.
+//
+//go:noinline
+func (s *session) admit(ctx context.Context, input *agui.RunAgentInput) bool {
 	places := s.srv.places
 	if full := places.take(s.principal.Key, s.network); full != "" {
 		s.srv.door.RunOverQuota()
-		return refusal{code: run.CodeManyRuns, message: full}
+		s.refuse(&refusal{code: run.CodeManyRuns, message: full})
+		return false
 	}
-	defer places.give(s.principal.Key, s.network)
-	if refused := s.srv.filterInput(ctx, s.principal, input); refused.code != "" {
-		return refused
-	}
-	s.answers = true
-	s.runAgent(ctx, input)
-	return refusal{}
+	admitted := false
+	defer func() { // also when the filter panics
+		if !admitted {
+			places.give(s.principal.Key, s.network)
+		}
+	}()
+	refused := s.srv.filterInput(ctx, s.principal, input)
+	s.refuse(refused)
+	admitted = refused == nil
+	return admitted
 }
 
 // admitRun takes a place for a run that has a log, and asks the host's filter, or returns why it is
 // refused. released gives the place back. A run that there is already, or was, needs neither.
 func (srv *Server) admitRun(ctx context.Context, key RunKey, p auth.Principal, network netip.Prefix, input *agui.RunAgentInput) (
-	released func(), refused refusal,
+	released func(), refused *refusal,
 ) {
 	if srv.hub.Known(ctx, key) {
-		return func() {}, refusal{}
+		return func() {}, nil
 	}
 	if full := srv.places.take(p.Key, network); full != "" {
 		srv.door.RunOverQuota()
-		return nil, refusal{code: run.CodeManyRuns, message: full}
+		return nil, &refusal{code: run.CodeManyRuns, message: full}
 	}
 	released = func() { srv.places.give(p.Key, network) }
 	admitted := false
@@ -49,15 +66,15 @@ func (srv *Server) admitRun(ctx context.Context, key RunKey, p auth.Principal, n
 		}
 	}()
 	refused = srv.filterInput(ctx, p, input)
-	admitted = refused.code == ""
+	admitted = refused == nil
 	return released, refused
 }
 
 // filterInput asks the host's filter whether it takes an input, which that may change.
-func (srv *Server) filterInput(ctx context.Context, p auth.Principal, input *agui.RunAgentInput) refusal {
+func (srv *Server) filterInput(ctx context.Context, p auth.Principal, input *agui.RunAgentInput) *refusal {
 	filter := srv.cfg.Runs.FilterInput
 	if filter == nil {
-		return refusal{}
+		return nil
 	}
 	thread, id := slog.String("thread", input.ThreadID), slog.String("run", input.RunID)
 	err := filter(ctx, p, input)
@@ -68,18 +85,18 @@ func (srv *Server) filterInput(ctx context.Context, p auth.Principal, input *agu
 			srv.log.LogAttrs(ctx, slog.LevelWarn, "agloop: an input was refused", thread, id, slog.Any("err", err))
 		}
 		if refused.Reason == "" {
-			return refusal{code: run.CodeRefused, message: inputRefused}
+			return &refusal{code: run.CodeRefused, message: inputRefused}
 		}
-		return refusal{code: run.CodeRefused, message: refused.Reason}
+		return &refusal{code: run.CodeRefused, message: refused.Reason}
 	case ctx.Err() != nil: // as in parseInput
-		return refusal{code: run.CodeShutdown, message: shuttingDown}
+		return &refusal{code: run.CodeShutdown, message: shuttingDown}
 	case err != nil:
 		text, failure := run.Hidden(inputRefused)
 		srv.log.LogAttrs(ctx, slog.LevelError, "agloop: FilterInput failed",
 			slog.String("id", failure), thread, id, slog.Any("err", err))
-		return refusal{code: run.CodeRefused, message: text}
+		return &refusal{code: run.CodeRefused, message: text}
 	}
-	return refusal{}
+	return nil
 }
 
 const inputRefused = "the input was refused"

@@ -36,7 +36,7 @@ func (b *bareViewer) Ended(why error) {
 
 // viewRun starts the run of a principal, or joins the one that there is of that name and input, and
 // returns when that has ended for this connection. Otherwise it returns why it is refused.
-func (s *session) viewRun(ctx context.Context, input *agui.RunAgentInput, hash [32]byte) refusal {
+func (s *session) viewRun(ctx context.Context, input *agui.RunAgentInput, hash [32]byte) *refusal {
 	within, cancel := context.WithTimeout(ctx, s.srv.controlTime)
 	defer cancel()
 	key := RunKey{Scope: s.principal.Key, Thread: input.ThreadID, Run: input.RunID}
@@ -46,8 +46,8 @@ func (s *session) viewRun(ctx context.Context, input *agui.RunAgentInput, hash [
 	}
 	v := &bareViewer{conn: s.conn, over: make(chan struct{})}
 	asks := asker{principal: s.principal, values: s.values, network: s.network}
-	var refused refusal
-	if v.viewer, refused = s.srv.startLogged(ctx, asks, key, Cursor{}, input, hash, v); refused.code != "" {
+	var refused *refusal
+	if v.viewer, refused = s.srv.startLogged(ctx, asks, key, Cursor{}, input, hash, v); refused != nil {
 		return refused
 	}
 	s.viewing.Store(v)
@@ -60,34 +60,34 @@ func (s *session) viewRun(ctx context.Context, input *agui.RunAgentInput, hash [
 	<-v.over // of a run that ends, or a connection that does
 	s.viewing.Store(nil)
 	if v.why != nil && !s.isGone() {
-		return refusal{code: run.CodeGone, message: v.why.Error()}
+		return &refusal{code: run.CodeGone, message: v.why.Error()}
 	}
-	return refusal{}
+	return nil
 }
 
 // refusalOf is what a client without agloop.v1 is told of a run that is not started.
-func (srv *Server) refusalOf(ctx context.Context, input *agui.RunAgentInput, err error) refusal {
+func (srv *Server) refusalOf(ctx context.Context, input *agui.RunAgentInput, err error) *refusal {
 	switch {
 	case errors.Is(err, run.ErrConflict):
-		return refusal{code: run.CodeConflict, message: "a run of that name was started with another input"}
+		return &refusal{code: run.CodeConflict, message: "a run of that name was started with another input"}
 	case errors.Is(err, run.ErrGone), err == errNotAllowed:
-		return refusal{code: run.CodeGone, message: "the run is gone", reason: run.GoneReason(err)}
+		return &refusal{code: run.CodeGone, message: "the run is gone", reason: run.GoneReason(err)}
 	case errors.Is(err, run.ErrThreadBusy):
-		return refusal{code: run.CodeThreadBusy, message: "the thread has a run already"}
+		return &refusal{code: run.CodeThreadBusy, message: "the thread has a run already"}
 	case errors.Is(err, run.ErrEventTooBig):
-		return refusal{code: run.CodeBadInput, message: err.Error()}
+		return &refusal{code: run.CodeBadInput, message: err.Error()}
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return undecided
 	case errors.Is(err, run.ErrShutdown), ctx.Err() != nil:
-		return refusal{code: run.CodeShutdown, message: shuttingDown}
+		return &refusal{code: run.CodeShutdown, message: shuttingDown}
 	}
 	text, id := run.Hidden("the run could not be started")
 	srv.log.Error("agloop: a run could not be started", "id", id, "thread", input.ThreadID, "run", input.RunID, "err", err)
-	return refusal{code: run.CodeInternal, message: text}
+	return &refusal{code: run.CodeInternal, message: text}
 }
 
 // undecided is the refusal where the store or the host has not answered in time.
-var undecided = refusal{code: control.CodeTimeout, message: "the server did not decide in time"}
+var undecided = &refusal{code: control.CodeTimeout, message: "the server did not decide in time"}
 
 // isGone reports whether the connection is.
 func (s *session) isGone() bool {
