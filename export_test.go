@@ -96,6 +96,9 @@ func (s *Server) FailEngine(err error) (mend func()) {
 // SetHTTPSlots replaces how many connections may speak HTTP. Before Serve.
 func (s *Server) SetHTTPSlots(n int) { s.http.most = n }
 
+// SlotsUsed is the number of slots taken, those of connections that speak HTTP among them.
+func (s *Server) SlotsUsed() int { return s.door.Slots().Used() }
+
 // HTTPIdle is the number of connections that rest between two requests.
 func (s *Server) HTTPIdle() (n int) {
 	s.http.mu.Lock()

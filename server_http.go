@@ -25,7 +25,7 @@ type httpServer struct {
 	srv   *http.Server
 	conns chan net.Conn // from take to Accept
 	done  chan struct{} // closed by Close
-	most  int           // connections at one moment
+	most  int           // connections at one moment that need no slot
 
 	// Any goroutine.
 	closing sync.Once
@@ -34,6 +34,7 @@ type httpServer struct {
 	mu        sync.Mutex
 	open      map[*loop.HTTPConn]time.Time // when it came to rest; zero for one with a request
 	lent      map[*loop.HTTPConn]int       // of them, those that carry streams, and how many
+	borrowed  []loop.ID                    // slots of those beyond most
 	responses map[*http2Response]struct{}  // whose handlers run
 	hurrying  bool
 }
@@ -135,8 +136,9 @@ func (b *timedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// take gives a connection to net/http. When there are as many as may be, the one that has rested
-// longest makes room; if none rests, the request is answered 503.
+// take gives a connection to net/http. When there are as many as have places of their own, the one that
+// has rested longest makes room; if none rests, this one takes a slot, of which up to half serve for
+// that: many clients that start a run at once each need one soon. Else the request is answered 503.
 func (h *httpServer) take(nc *loop.HTTPConn) {
 	if !h.add(nc) {
 		nc.Refuse()
@@ -153,7 +155,7 @@ func (h *httpServer) take(nc *loop.HTTPConn) {
 func (h *httpServer) add(nc *loop.HTTPConn) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.open)-len(h.lent) >= h.most && !h.evict() {
+	if h.beyond() >= len(h.borrowed) && !h.evict() && !h.borrow() {
 		return false
 	}
 	h.open[nc] = time.Time{}
@@ -175,12 +177,37 @@ func (h *httpServer) lend(nc *loop.HTTPConn, n int) {
 	if h.lent[nc] += n; h.lent[nc] <= 0 {
 		delete(h.lent, nc)
 	}
+	h.giveBack()
 }
 
-// forget forgets a connection. Under mu.
+// forget forgets a connection, whose slot goes to another or is given back. Under mu.
 func (h *httpServer) forget(nc *loop.HTTPConn) {
 	delete(h.open, nc)
 	delete(h.lent, nc)
+}
+
+// beyond is how many connections more there are than have places of their own. Under mu.
+func (h *httpServer) beyond() int { return len(h.open) - len(h.lent) - h.most }
+
+// borrow takes a slot for one more connection, and reports whether there was one. Under mu.
+func (h *httpServer) borrow() bool {
+	slots := h.owner.door.Slots()
+	if len(h.borrowed) >= slots.Cap()/2 {
+		return false
+	}
+	id, ok := slots.Acquire()
+	if ok {
+		h.borrowed = append(h.borrowed, id)
+	}
+	return ok
+}
+
+// giveBack releases the slots that are not needed any more. Under mu.
+func (h *httpServer) giveBack() {
+	for last := len(h.borrowed) - 1; last >= max(0, h.beyond()); last-- {
+		h.owner.door.Slots().Release(h.borrowed[last])
+		h.borrowed = h.borrowed[:last]
+	}
 }
 
 // evict closes the connection that has rested longest, and reports whether there was one. Under mu.
@@ -203,6 +230,7 @@ func (h *httpServer) remove(nc *loop.HTTPConn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.forget(nc)
+	h.giveBack()
 }
 
 // noteState keeps open up to date.
@@ -219,20 +247,24 @@ func (h *httpServer) noteState(c net.Conn, state http.ConnState) {
 		if _, ok := h.open[nc]; ok {
 			h.open[nc] = time.Now()
 		}
+		if len(h.borrowed) > 0 && h.evict() { // slots are not for those that rest
+			h.giveBack()
+		}
 	case http.StateActive:
 		if _, ok := h.open[nc]; ok {
 			h.open[nc] = time.Time{}
 		}
 	case http.StateHijacked, http.StateClosed:
 		h.forget(nc)
+		h.giveBack()
 	}
 }
 
-// count is the number of connections now.
-func (h *httpServer) count() int {
+// count is the number of connections now, and how many slots they have.
+func (h *httpServer) count() (conns, borrowed int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return len(h.open)
+	return len(h.open), len(h.borrowed)
 }
 
 // Accept, Close and Addr make an httpServer the listener of its own server.

@@ -250,7 +250,7 @@ func TestHTTPSlots(t *testing.T) {
 			entered <- struct{}{}
 			<-gate
 		}
-	})})
+	}), Quotas: agloop.Quotas{Conns: 1}}) // half of which is none
 	srv.SetHTTPSlots(2)
 	_, addr := serveOn(t, ln, srv)
 	wait := strings.Replace(ping, "/ping", "/wait", 1)
@@ -269,6 +269,48 @@ func TestHTTPSlots(t *testing.T) {
 		t.Errorf("with no slot: %s", res.Status)
 	}
 	close(gate)
+}
+
+// TestHTTPBeyondItsSlots: many requests at once take up to half of the slots, and none that rests keeps
+// one.
+func TestHTTPBeyondItsSlots(t *testing.T) {
+	const places, slots = 2, 8
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gate := make(chan struct{})
+	entered := make(chan struct{}, places+slots)
+	srv := agloop.NewServer(agloop.ServerConfig{Handler: echo{}, HTTP: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		entered <- struct{}{}
+		<-gate
+	}), Quotas: agloop.Quotas{Conns: slots}})
+	srv.SetHTTPSlots(places)
+	_, addr := serveOn(t, ln, srv)
+	var waiting []*testkit.Peer
+	for range places + slots/2 {
+		p := testkit.Connect(t, addr, 0)
+		p.Put([]byte(ping))
+		testkit.Receive(t, "the request", entered)
+		waiting = append(waiting, p)
+	}
+	if res, _ := get(t, testkit.Connect(t, addr, 0), ping); res.StatusCode != 503 {
+		t.Errorf("more than half: %s", res.Status)
+	}
+	testkit.Await(t, "the others have no slot", func() bool {
+		st := srv.Stats()
+		return st.HTTP == places+slots/2 && st.Connections == 0
+	})
+	testkit.Dial(t, addr) // there is room for a WebSocket
+	close(gate)
+	for _, p := range waiting {
+		if res, err := http.ReadResponse(bufio.NewReader(oneByte{p}), nil); err != nil || res.StatusCode != 200 {
+			t.Errorf("got %v, %v", res, err)
+		}
+	}
+	testkit.Await(t, "the slots are given back", func() bool {
+		return srv.SlotsUsed() == 1 && srv.HTTPIdle() == places && srv.Stats().HTTP == places
+	})
 }
 
 // TestHeaderLimitOfLaterRequests is that of the first.

@@ -18,8 +18,9 @@ type Stats struct {
 
 // Stats reads the figures without stopping a loop. Before the server runs all but Memory are zero.
 func (s *Server) Stats() Stats {
+	conns, borrowed := s.http.count()
 	st := Stats{
-		Connections: s.door.Slots().Used(), HTTP: s.http.count(), Runs: s.activeRuns(),
+		Connections: s.door.Slots().Used() - borrowed, HTTP: conns, Runs: s.activeRuns(),
 		Refusals: s.door.Refusals(), Memory: s.performance.memory.Now(),
 	}
 	s.door.Counters.AddTo(&st.Snapshot)

@@ -317,7 +317,7 @@ func TestHTTPSSlots(t *testing.T) {
 	}
 	gate, entered := make(chan struct{}), make(chan struct{}, 3)
 	srv := agloop.NewServer(agloop.ServerConfig{
-		Handler: echo{}, TLS: testkit.ServerTLS(t),
+		Handler: echo{}, TLS: testkit.ServerTLS(t), Quotas: agloop.Quotas{Conns: 1}, // half of which is none
 		HTTP: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/wait" {
 				entered <- struct{}{}

@@ -160,7 +160,7 @@ func (d *Door) place(nc net.Conn, refused *turnaways, loopback, scarce bool, tim
 		refused.turnAway(nc, networkResponse)
 		return
 	}
-	id, ok := d.slots.acquire()
+	id, ok := d.slots.Acquire()
 	if !ok {
 		d.refused.slots.Add(1)
 		refused.turnAway(nc, fullResponse)
@@ -194,7 +194,7 @@ const maxComing = 4
 
 // lost gives up a connection that no loop has taken. Had one, it would have released the slot.
 func (c *Conn) lost(err error) {
-	if d := c.endpoint.door; d != nil && d.slots.release(c.id) {
+	if d := c.endpoint.door; d != nil && d.slots.Release(c.id) {
 		c.leave()
 		d.Counters.AcceptErrs.Add(1)
 		d.log.Warn("agloop: connection lost on its way to a loop", "err", err)

@@ -287,7 +287,7 @@ func (c *Conn) onClose(err error) {
 func (c *Conn) notifyClosed(why *CloseError) {
 	if d := c.endpoint.door; d != nil {
 		c.leave()
-		d.slots.release(c.id)
+		d.slots.Release(c.id)
 	}
 	if c.marked(loopAnnounced) {
 		c.loop.Counters.Closed.Add(1)

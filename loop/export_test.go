@@ -157,9 +157,7 @@ func (e *Engine) Dial(ctx context.Context, nc net.Conn, host string, cfg Endpoin
 // What a door does with its slots.
 func NewSlots(n int) *Slots            { return newSlotTable(n, 0) }
 func NewSlotTable(n, heads int) *Slots { return newSlotTable(n, heads) }
-func (s *Slots) Acquire() (ID, bool)   { return s.acquire() }
 func (s *Slots) Admit() bool           { return s.admit() }
-func (s *Slots) Release(id ID) bool    { return s.release(id) }
 func (s *Slots) SetCap(n int)          { s.setCap(n) }
 
 // Acknowledged is how many bytes the peer of c has acknowledged.

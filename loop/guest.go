@@ -24,7 +24,7 @@ type Guest struct {
 // for RefusalOf. Authorize is asked as for others; auth.ErrAuthLater is no answer, since this client
 // can set any field. It waits for that, as long as a handshake may take.
 func (d *Door) LetIn(r *http.Request) (*Guest, error) {
-	id, ok := d.slots.acquire()
+	id, ok := d.slots.Acquire()
 	if !ok {
 		d.refused.slots.Add(1)
 		return nil, errFull
@@ -101,7 +101,7 @@ func (g *Guest) Hold(n int) {
 // Leave ends the visit. It may be called again.
 func (g *Guest) Leave() {
 	g.conn.leave()
-	g.conn.endpoint.door.slots.release(g.conn.id)
+	g.conn.endpoint.door.slots.Release(g.conn.id)
 }
 
 // RefusalOf is what the client is told of an error of LetIn, which is counted as a refusal.

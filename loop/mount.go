@@ -44,7 +44,7 @@ func AskForUpgrade(w http.ResponseWriter, r *http.Request) {
 
 // mount lets a flawless request in. With an error nothing was answered yet.
 func (d *Door) mount(w http.ResponseWriter, r *http.Request, req *handshake.Request) error {
-	id, ok := d.slots.acquire()
+	id, ok := d.slots.Acquire()
 	if !ok {
 		d.refused.slots.Add(1)
 		return errFull
@@ -54,7 +54,7 @@ func (d *Door) mount(w http.ResponseWriter, r *http.Request, req *handshake.Requ
 	defer func() { // also when middleware panics
 		if !enrolled {
 			c.leave()
-			d.slots.release(id)
+			d.slots.Release(id)
 		}
 	}()
 	response, err := d.judgeMounted(c, w.Header(), r, req)

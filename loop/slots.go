@@ -5,9 +5,10 @@ import "sync/atomic"
 // Slots bounds how many connections there are. A slot is acquired before the handshake and released
 // exactly once; a connection that is let in counts from then on until its slot is released, and
 // only so many may. Slots beyond those are for connections whose request is being read: what asks
-// for no WebSocket is answered also when no more are let in. A slot's generation is part of its identity, so a stale ID never reaches the connection
-// that came after. acquire and release take no lock and allocate nothing but the chunk of a slot
-// that is the first of its chunk; any goroutine may call.
+// for no WebSocket is answered also when no more are let in. A slot's generation is part of its
+// identity, so a stale ID never reaches the connection that came after. Acquire and Release take no
+// lock and allocate nothing but the chunk of a slot that is the first of its chunk; any goroutine may
+// call.
 type Slots struct {
 	// Immutable. The table may be made for 16 million descriptors, so its chunks are made when
 	// first used, and stay.
@@ -88,8 +89,8 @@ func (s *Slots) cell(i uint32) *cell { return &s.chunks[i>>chunkBits].Load()[i%c
 // Used is the number of slots taken: by connections that are open, and by those in their handshake.
 func (s *Slots) Used() int { return int(s.used.Load()) }
 
-// acquire takes a slot; false means that none is left.
-func (s *Slots) acquire() (ID, bool) {
+// Acquire takes a slot; false means that none is left.
+func (s *Slots) Acquire() (ID, bool) {
 	// Beside those that are in, which are more than may when that was lowered, there is room for heads.
 	if s.used.Add(1) > max(s.most.Load(), s.in.Load())+int64(s.heads) {
 		s.used.Add(-1)
@@ -104,9 +105,9 @@ func (s *Slots) acquire() (ID, bool) {
 	return ID(uint64(gen)<<32 | uint64(i)), true
 }
 
-// release gives the slot back. It returns false, and does nothing, when id does not hold it any
+// Release gives the slot back. It returns false, and does nothing, when id does not hold it any
 // more.
-func (s *Slots) release(id ID) bool {
+func (s *Slots) Release(id ID) bool {
 	i := id.cell()
 	if i >= s.fresh.Load() || id.gen()&1 == 0 {
 		return false
