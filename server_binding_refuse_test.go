@@ -3,6 +3,7 @@ package agloop_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -46,6 +47,7 @@ func TestBindingRefusals(t *testing.T) {
 		}
 	}
 	c.as("Content-Type", "text/plain").wants("POST", "", inputOf("r", 0), 415, "malformed", "Content-Type")
+	c.as("Content-Encoding", "gzip").wants("POST", "", inputOf("r", 0), 415, "malformed", "Content-Encoding")
 	c.as("Last-Event-ID", "x").wants("POST", "", inputOf("r", 0), 400, "malformed", "Last-Event-ID")
 	c.as("Agloop-Secret", "nobody's").wants("POST", "", inputOf("r", 0), 404, "gone", "")
 	if text, _ := io.ReadAll(c.as("Agloop-Secret", "nobody's").do("GET", "/t/r", "").Body); !strings.Contains(string(text), `"reason":"session"`) {
@@ -261,4 +263,20 @@ func TestHTTPPath(t *testing.T) {
 			t.Errorf("%+v: %v", cfg, err)
 		}
 	}
+}
+
+// TestBodyIsCounted: what has come of an input is held for its client, until the run is started.
+func TestBodyIsCounted(t *testing.T) {
+	values := make(chan string)
+	srv, addr := serve(t, agloop.ServerConfig{Agent: steps(values)})
+	input := inputOf("r", 0)
+	input = strings.Replace(input, "{", "{"+strings.Repeat(" ", 100<<10), 1)
+	p := testkit.Connect(t, addr, 0)
+	p.Put(fmt.Appendf(nil, "POST /agui HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(input), input[:100<<10]))
+	testkit.Await(t, "it is counted", func() bool { return srv.Held() >= 100<<10 })
+	p.Put([]byte(input[100<<10:]))
+	testkit.Await(t, "the run is on, and its input is not counted", func() bool {
+		return srv.Stats().Logged.Streams == 1 && srv.Held() < 50<<10
+	})
+	close(values)
 }

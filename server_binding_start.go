@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/agloop/agloop/agui"
@@ -33,6 +34,7 @@ func (v *visit) start(RunKey) {
 		return
 	}
 	raw, ok := v.body()
+	defer v.release()
 	if !ok {
 		return
 	}
@@ -57,6 +59,7 @@ func (v *visit) start(RunKey) {
 	}
 	v.used = true
 	v.setStreamFields(viewer)
+	v.release() // the response may be long
 	out.answer(v, viewer)
 }
 
@@ -91,6 +94,11 @@ func (v *visit) body() (raw []byte, ok bool) {
 		v.fail(&httpProblem{status: http.StatusUnsupportedMediaType, Code: control.CodeMalformed, Field: "Content-Type", Message: "an input is " + typeJSON})
 		return nil, false
 	}
+	if coding := v.r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		v.w.Header().Set("Accept-Encoding", "identity")
+		v.fail(&httpProblem{status: http.StatusUnsupportedMediaType, Code: control.CodeMalformed, Field: "Content-Encoding", Message: "an input is not compressed"})
+		return nil, false
+	}
 	most := int64(v.srv.cfg.Limits.MaxMessage)
 	if v.r.ContentLength > most {
 		v.refuse(v.srv.tooLarge())
@@ -101,7 +109,7 @@ func (v *visit) body() (raw []byte, ok bool) {
 	if mounted && limit > 0 {
 		_ = http.NewResponseController(v.w).SetReadDeadline(time.Now().Add(limit))
 	}
-	raw, err := io.ReadAll(http.MaxBytesReader(v.w, v.r.Body, most))
+	raw, err := io.ReadAll(&heldReader{http.MaxBytesReader(v.w, v.r.Body, most), v})
 	if _, big := errors.AsType[*http.MaxBytesError](err); big {
 		v.refuse(v.srv.tooLarge())
 		return nil, false
@@ -114,6 +122,28 @@ func (v *visit) body() (raw []byte, ok bool) {
 		_ = http.NewResponseController(v.w).SetReadDeadline(time.Time{})
 	}
 	return raw, true
+}
+
+// heldReader counts what it reads as kept for its visit, until release.
+type heldReader struct {
+	io.Reader
+	visit *visit
+}
+
+// Read implements io.Reader.
+func (h *heldReader) Read(p []byte) (int, error) {
+	n, err := h.Reader.Read(p)
+	h.visit.held += n
+	h.visit.guest.Hold(n)
+	return n, err
+}
+
+// release takes off what a visit has read.
+func (v *visit) release() {
+	if v.held > 0 {
+		v.guest.Hold(-v.held)
+		v.held = 0
+	}
 }
 
 // cursor is behind what the client wants to begin; the zero Cursor is the start. The client has been

@@ -27,6 +27,7 @@ type visit struct {
 	scope *scope // of a client without a principal
 	used  bool   // something may have been begun in it
 	began bool   // the response has
+	held  int    // bytes read of its body
 }
 
 // end gives back what the visit took, and answers where a panic kept it from that.
