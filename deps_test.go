@@ -44,10 +44,12 @@ var floors = map[string]struct {
 
 	"codec/eventpb": {2, "agui codec/event"},
 
+	"topic": {2, "codec/frame"},
+
 	"loop": {2, "auth internal/platform codec/deflate codec/frame codec/handshake batch bufpool memmon metrics tune"},
 	"run":  {2, "auth codec/event agui memmon metrics"},
 
-	".": {3, "auth loop run codec/frame codec/handshake codec/event codec/eventpb codec/control batch agui bufpool metrics memmon tune"},
+	".": {3, "auth loop run topic codec/frame codec/handshake codec/event codec/eventpb codec/control batch agui bufpool metrics memmon tune"},
 
 	"server": {4, "."},
 	"client": {4, "."},

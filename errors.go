@@ -57,9 +57,14 @@ var (
 
 	// ErrTooManyRuns is returned by StartRun when as many runs are active as Quotas.Runs allows.
 	ErrTooManyRuns = errors.New("agloop: as many runs are active as Quotas.Runs allows")
-	ErrGone        = run.ErrGone       // a run, or what is behind a cursor, is not there, or not for who asks
-	ErrConflict    = run.ErrConflict   // a run of that name was started with another input
-	ErrThreadBusy  = run.ErrThreadBusy // the thread has a run, and as many wait as RunsConfig.OnBusyThread says
+	// ErrNoConn is the error of what was asked of a connection that is not there, or is closing.
+	ErrNoConn = fmt.Errorf("agloop: no such connection is open: %w", net.ErrClosed)
+	// ErrTooManyTopics is returned by Subscribe when a connection has as many topics as
+	// Quotas.TopicsPerConn allows.
+	ErrTooManyTopics = errors.New("agloop: the connection has as many topics as Quotas.TopicsPerConn allows")
+	ErrGone          = run.ErrGone       // a run, or what is behind a cursor, is not there, or not for who asks
+	ErrConflict      = run.ErrConflict   // a run of that name was started with another input
+	ErrThreadBusy    = run.ErrThreadBusy // the thread has a run, and as many wait as RunsConfig.OnBusyThread says
 
 	// Causes of the context of a run, which is cancelled: they are context.Canceled.
 	ErrCancelled = run.ErrCancelled // somebody stopped it

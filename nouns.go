@@ -11,6 +11,7 @@ import (
 	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/metrics"
 	"github.com/agloop/agloop/run"
+	"github.com/agloop/agloop/topic"
 )
 
 // What lower packages define and a host writes.
@@ -46,6 +47,11 @@ type (
 	Quotas      = loop.Quotas
 	Refusals    = metrics.Refusals
 
+	TopicConfig  = topic.Config
+	TopicEntry   = topic.Entry
+	TopicFigures = topic.Figures
+	Slow         = topic.Slow
+
 	Note     = event.Note
 	NoteKind = event.NoteKind
 
@@ -65,6 +71,11 @@ const (
 	Sent         = loop.Sent
 	Backpressure = loop.Backpressure
 	Dropped      = loop.Dropped
+
+	SlowLimits   = topic.SlowLimits
+	SlowCut      = topic.SlowCut
+	SlowLatest   = topic.SlowLatest
+	SlowCoalesce = topic.SlowCoalesce
 
 	NoteDropped    = event.NoteDropped
 	NoteStripped   = event.NoteStripped

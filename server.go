@@ -22,6 +22,7 @@ import (
 	"github.com/agloop/agloop/loop"
 	"github.com/agloop/agloop/memmon"
 	"github.com/agloop/agloop/run"
+	"github.com/agloop/agloop/topic"
 )
 
 // ServerConfig says what a Server does. Agent or Handler must be set; every other zero is the
@@ -123,6 +124,10 @@ type ServerConfig struct {
 	Quotas Quotas
 	// Runs says how runs begin, and how long they go on.
 	Runs RunsConfig
+	// Topics says what holds for a topic: whether it has a history, what becomes of subscribers who do not
+	// keep up. It is asked when the topic comes to be, with a lock held, and must not use the server's
+	// topics. nil is the zero TopicConfig for all.
+	Topics func(name string) TopicConfig
 	// Store keeps the logs of runs. nil is one in memory.
 	Store Store
 	// Hooks are told what happens.
@@ -168,6 +173,7 @@ type Server struct {
 	places    *runPlaces
 	hub       *run.Hub         // nil with a Handler
 	ownStore  *run.MemoryStore // nil where the host has given one
+	topics    *topic.Hub
 	scopes    scopes
 	controls  controlSessions
 	streams   httpStreams
@@ -208,6 +214,7 @@ func NewServer(cfg ServerConfig) *Server {
 	s.engine = loop.PrepareEngine(ledger, s.log)
 	s.startLoops = s.engine.Start
 	s.http = newHTTPServer(s)
+	s.topics = topic.NewHub(s.cfg.Topics, s.cfg.Quotas.MaxTopics())
 	s.door = s.engine.NewDoor(s.doorConfig())
 	// The config is valid, so there is no error.
 	s.performance, _ = newPerformanceManager(s.cfg.performanceConfig(s.door.Slots().Cap()),

@@ -89,6 +89,7 @@ func (s *Server) doorConfig() loop.DoorConfig {
 		HTTP:          s.http.take,
 		TrimTLS:       s.cfg.TrimTLS,
 		Compression:   s.cfg.Compression,
+		Feed:          topicFeed{s.topics},
 	}
 	cfg.Quotas.Conns = s.cfg.maxConnections()
 	if s.cfg.TLS != nil {

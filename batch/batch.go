@@ -23,11 +23,11 @@ const growUntil = 16 << 10
 // Queue is the bytes waiting for one connection. The zero value is empty. Only one goroutine may
 // use a Queue at a time.
 type Queue struct {
-	bufs   []*bufpool.Buffer // in order; the last may have room for more
-	off    int               // bytes of bufs[0] already written
+	chunks []chunk // in order; the last may have room for more
+	off    int     // bytes of chunks[0] already written
 	bytes  int
 	frames int
-	memory int // bytes of all bufs, by capacity
+	memory int // bytes of the chunks that are the queue's own, by capacity
 
 	// Since is when the first frame was added, on the clock of the queue's owner. The owner writes
 	// it; 0 is not noted.
@@ -36,19 +36,28 @@ type Queue struct {
 	Counted int
 }
 
+// chunk is some of the bytes.
+type chunk struct {
+	buf    *bufpool.Buffer
+	b      []byte // in buf; without spare capacity where that is shared
+	shared bool   // others hold buf, too
+}
+
+func (c *chunk) spare() int { return cap(c.b) - len(c.b) }
+
 // Reset releases all buffers and leaves the queue empty.
 func (q *Queue) Reset() {
-	for i, b := range q.bufs {
-		b.Release()
-		q.bufs[i] = nil
+	for i := range q.chunks {
+		q.chunks[i].buf.Release()
 	}
-	*q = Queue{bufs: q.bufs[:0]}
-	if cap(q.bufs) > 64 {
-		q.bufs = nil // a reused queue must not keep a long list
+	clear(q.chunks)
+	*q = Queue{chunks: q.chunks[:0]}
+	if cap(q.chunks) > 64 {
+		q.chunks = nil // a reused queue must not keep a long list
 	}
 }
 
-// Memory is what the queue holds, in bytes, by the capacity of its buffers.
+// Memory is what the queue holds for itself, in bytes, by the capacity of its buffers.
 func (q *Queue) Memory() int { return q.memory }
 
 // Bytes is the number of bytes waiting.
@@ -61,35 +70,42 @@ func (q *Queue) Frames() int { return q.frames }
 func (q *Queue) Reserve(n int) { q.appendBuffer(bufpool.Get(n)) }
 
 func (q *Queue) appendBuffer(b *bufpool.Buffer) {
-	q.bufs = append(q.bufs, b)
+	q.chunks = append(q.chunks, chunk{buf: b, b: b.B})
 	q.memory += b.Cap()
+}
+
+// Share adds p to the end of the queue without copying it. It lies in b, which the queue retains.
+func (q *Queue) Share(b *bufpool.Buffer, p []byte) {
+	q.chunks = append(q.chunks, chunk{buf: b.Retain(), b: p[:len(p):len(p)], shared: true})
+	q.bytes += len(p)
 }
 
 // Extend returns n bytes at the end of the queue, which the caller fills with a frame or a part of
 // one. They are valid until the next call of any method that changes the queue.
 func (q *Queue) Extend(n int) []byte {
-	last := len(q.bufs) - 1
-	if last < 0 || q.bufs[last].Spare() < n {
+	last := len(q.chunks) - 1
+	if last < 0 || q.chunks[last].spare() < n {
 		q.addChunk(n)
-		last = len(q.bufs) - 1
+		last = len(q.chunks) - 1
 	}
-	b := q.bufs[last]
-	at := len(b.B)
-	b.B = b.B[:at+n]
+	c := &q.chunks[last]
+	at := len(c.b)
+	c.b = c.b[:at+n]
 	q.bytes += n
-	return b.B[at:]
+	return c.b[at:]
 }
 
 // addChunk makes room for n bytes behind the last chunk. It grows that one while it is small, so
 // that a single small frame does not hold a large chunk, and adds one as large as all before it
 // later, so that much data does not make many chunks.
 func (q *Queue) addChunk(n int) {
-	if last := len(q.bufs) - 1; last >= 0 && len(q.bufs[last].B)+n <= growUntil {
-		b := q.bufs[last]
-		q.memory -= b.Cap()
-		b = b.Grow(max(n, 3*len(b.B)))
-		q.bufs[last] = b
-		q.memory += b.Cap()
+	if last := len(q.chunks) - 1; last >= 0 && !q.chunks[last].shared && len(q.chunks[last].b)+n <= growUntil {
+		c := &q.chunks[last]
+		q.memory -= c.buf.Cap()
+		c.buf.B = c.b
+		c.buf = c.buf.Grow(max(n, 3*len(c.b)))
+		c.b = c.buf.B
+		q.memory += c.buf.Cap()
 		return
 	}
 	size := n
@@ -103,9 +119,9 @@ func (q *Queue) addChunk(n int) {
 func (q *Queue) Append(p []byte) {
 	for len(p) > 0 {
 		n := min(len(p), bufpool.MaxSize)
-		if last := len(q.bufs) - 1; last >= 0 && q.bufs[last].Spare() > 0 {
+		if last := len(q.chunks) - 1; last >= 0 && q.chunks[last].spare() > 0 {
 			// Half-empty chunks would double the memory of a queue of large frames.
-			n = min(n, q.bufs[last].Spare())
+			n = min(n, q.chunks[last].spare())
 		}
 		p = p[copy(q.Extend(n), p):]
 	}
@@ -116,21 +132,21 @@ func (q *Queue) AddFrame() { q.frames++ }
 
 // Insert puts a copy of p behind the first n of the waiting bytes.
 func (q *Queue) Insert(n int, p []byte) {
-	if q.off > 0 { // the written part of the first buffer would be counted by the loop below
-		q.bufs[0].B = q.bufs[0].B[q.off:]
+	if q.off > 0 { // the written part of the first chunk would be counted by the loop below
+		q.chunks[0].b = q.chunks[0].b[q.off:]
 		q.off = 0
 	}
 	i := 0
-	for i < len(q.bufs) && n >= len(q.bufs[i].B) {
-		n -= len(q.bufs[i].B)
+	for i < len(q.chunks) && n >= len(q.chunks[i].b) {
+		n -= len(q.chunks[i].b)
 		i++
 	}
 	q.bytes += len(p)
 	var fresh []*bufpool.Buffer
-	if n > 0 { // inside a buffer: what follows in it goes into a buffer behind p
-		b := q.bufs[i]
-		fresh = append(fresh, bufpool.Get(len(b.B)-n).Append(b.B[n:]))
-		b.B = b.B[:n]
+	if n > 0 { // inside a chunk: what follows in it goes into a buffer behind p
+		c := &q.chunks[i]
+		fresh = append(fresh, bufpool.Get(len(c.b)-n).Append(c.b[n:]))
+		c.b = c.b[:n:n]
 		i++
 	}
 	for len(p) > 0 {
@@ -141,7 +157,7 @@ func (q *Queue) Insert(n int, p []byte) {
 	}
 	for _, b := range fresh {
 		q.memory += b.Cap()
-		q.bufs = slices.Insert(q.bufs, i, b)
+		q.chunks = slices.Insert(q.chunks, i, chunk{buf: b, b: b.B})
 	}
 }
 
@@ -151,13 +167,13 @@ func (q *Queue) Truncate(n int) {
 	old := *q
 	*q = Queue{}
 	off := old.off
-	for _, b := range old.bufs {
-		p := b.B[off:]
+	for _, c := range old.chunks {
+		p := c.b[off:]
 		off = 0
 		p = p[:min(n, len(p))]
 		q.Append(p)
 		n -= len(p)
-		b.Release()
+		c.buf.Release()
 	}
 	if q.bytes > 0 {
 		q.frames, q.Counted = 1, 1
@@ -169,11 +185,12 @@ func (q *Queue) Truncate(n int) {
 // the queue.
 func (q *Queue) From(n int) []byte {
 	n += q.off
-	for _, b := range q.bufs {
-		if n < len(b.B) {
-			return b.B[n:]
+	for i := range q.chunks {
+		b := q.chunks[i].b
+		if n < len(b) {
+			return b[n:]
 		}
-		n -= len(b.B)
+		n -= len(b)
 	}
 	return nil
 }
@@ -192,18 +209,18 @@ func (q *Queue) CopyTo(dst []byte, n, size int) []byte {
 // First returns the bytes of the first chunk and reports whether they are all that wait. They are
 // valid until the next call of a method that changes the queue, which must not be empty.
 func (q *Queue) First() (p []byte, all bool) {
-	return q.bufs[0].B[q.off:], len(q.bufs) == 1
+	return q.chunks[0].b[q.off:], len(q.chunks) == 1
 }
 
 // Slices appends the first of the waiting bytes to dst, at most limit bytes in at most MaxSlices
 // slices. They are valid until the next call of a method that changes the queue.
 func (q *Queue) Slices(dst [][]byte, limit int) [][]byte {
 	off, n := q.off, 0
-	for _, b := range q.bufs {
+	for i := range q.chunks {
 		if len(dst) == MaxSlices || n >= limit {
 			break
 		}
-		p := b.B[off:]
+		p := q.chunks[i].b[off:]
 		off = 0
 		p = p[:min(len(p), limit-n)]
 		if len(p) > 0 {
@@ -219,21 +236,24 @@ func (q *Queue) Slices(dst [][]byte, limit int) [][]byte {
 func (q *Queue) Discard(n int) {
 	q.bytes -= n
 	i := 0
-	for i < len(q.bufs) {
-		rest := len(q.bufs[i].B) - q.off
+	for i < len(q.chunks) {
+		c := &q.chunks[i]
+		rest := len(c.b) - q.off
 		if n < rest {
 			q.off += n
 			break
 		}
 		n -= rest
 		q.off = 0
-		q.memory -= q.bufs[i].Cap()
-		q.bufs[i].Release()
+		if !c.shared {
+			q.memory -= c.buf.Cap()
+		}
+		c.buf.Release()
 		i++
 	}
-	rem := copy(q.bufs, q.bufs[i:])
-	clear(q.bufs[rem:])
-	q.bufs = q.bufs[:rem]
+	rem := copy(q.chunks, q.chunks[i:])
+	clear(q.chunks[rem:])
+	q.chunks = q.chunks[:rem]
 	if rem == 0 {
 		q.frames, q.Counted = 0, 0
 	}

@@ -15,10 +15,12 @@ func add(q *Queue, p []byte) {
 	q.AddFrame()
 }
 
-// memory adds up what the buffers of q take.
+// memory adds up what the buffers of q take that are its own.
 func memory(q *Queue) (n int) {
-	for _, b := range q.bufs {
-		n += b.Cap()
+	for _, c := range q.chunks {
+		if !c.shared {
+			n += c.buf.Cap()
+		}
 	}
 	return n
 }
@@ -26,8 +28,8 @@ func memory(q *Queue) (n int) {
 // content is all that waits.
 func content(q *Queue) []byte {
 	var got []byte
-	for _, b := range q.bufs {
-		got = append(got, b.B...)
+	for _, c := range q.chunks {
+		got = append(got, c.b...)
 	}
 	return got[q.off:]
 }
@@ -38,8 +40,9 @@ func TestQueueAgainstBytes(t *testing.T) {
 	for seed := range uint64(50) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		q, model := new(Queue), []byte(nil)
+		common := bufpool.Get(4096).Append(bytes.Repeat([]byte("shared by all "), 200))
 		for range 300 {
-			switch rnd.IntN(4) {
+			switch rnd.IntN(5) {
 			case 0, 1:
 				p := make([]byte, rnd.IntN(1<<rnd.IntN(18)))
 				for i := range p {
@@ -56,11 +59,16 @@ func TestQueueAgainstBytes(t *testing.T) {
 				p := bytes.Repeat([]byte("in between"), 1<<rnd.IntN(14))
 				q.Insert(n, p)
 				model = slices.Insert(slices.Clone(model), n, p...)
+			case 4:
+				p := common.B[rnd.IntN(len(common.B)):]
+				q.Share(common, p)
+				q.AddFrame()
+				model = append(model, p...)
 			}
 			if q.Bytes() != len(model) {
 				t.Fatalf("seed %d: %d bytes, want %d", seed, q.Bytes(), len(model))
 			}
-			if q.Memory() != memory(q) || q.Memory() < q.Bytes() {
+			if q.Memory() != memory(q) {
 				t.Fatalf("seed %d: %d bytes of memory, want %d", seed, q.Memory(), memory(q))
 			}
 		}
@@ -68,6 +76,10 @@ func TestQueueAgainstBytes(t *testing.T) {
 			t.Fatalf("seed %d: content differs", seed)
 		}
 		q.Reset()
+		if !bytes.Equal(common.B, bytes.Repeat([]byte("shared by all "), 200)) {
+			t.Fatalf("seed %d: what others hold has changed", seed)
+		}
+		common.Release()
 	}
 	if got := bufpool.InUse(); got != before {
 		t.Errorf("%d bytes of buffers leaked", got-before)

@@ -62,6 +62,7 @@ const (
 	markPresents                       // Authorize is asked about a token, or has just been
 	markLayers                         // c.sock is a *layers; it changes while the loop alone has the connection
 	markResponse                       // it carries a response of HTTP instead of frames, see response.go
+	markFed                            // a Feed delivers to it
 
 	// Of this loop alone.
 	loopAnnounced  // OnOpen was called, so OnClose is owed
@@ -95,6 +96,7 @@ const (
 	outCut                          // close without waiting for the peer; outClosing as well
 	outSingle                       // the last write carried one frame
 	outWatched                      // the poller knows the descriptor
+	outAwaited                      // Deliver answered Backpressure; Feed.Room is owed
 )
 
 // ID names the connection for ever, see Slots. Dialled connections have none.
@@ -288,6 +290,9 @@ func (c *Conn) notifyClosed(why *CloseError) {
 	if d := c.endpoint.door; d != nil {
 		c.leave()
 		d.slots.Release(c.id)
+	}
+	if c.marked(markFed) {
+		c.endpoint.feed.Lost(c)
 	}
 	if c.marked(loopAnnounced) {
 		c.loop.Counters.Closed.Add(1)

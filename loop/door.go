@@ -44,6 +44,7 @@ type DoorConfig struct {
 	// TrimTLS and Compression: see EndpointConfig.
 	TrimTLS     bool
 	Compression Compression
+	Feed        Feed // see EndpointConfig
 	// BaseContext is what Authorize's context descends from.
 	BaseContext context.Context
 	// Notes has the door note the ConnInfo of every connection, not only where it has to itself.
@@ -125,7 +126,7 @@ func (e *Engine) NewDoor(cfg DoorConfig) *Door {
 	}
 	d.base, d.endBase = context.WithCancel(cfg.BaseContext)
 	d.notes = cfg.Notes || d.authorize != nil || d.perNetwork != nil || len(d.proxies) > 0
-	d.init(e, EndpointConfig{Handler: cfg.Handler, Limits: cfg.Limits, Log: cfg.Log, TrimTLS: cfg.TrimTLS, Compression: cfg.Compression})
+	d.init(e, EndpointConfig{Handler: cfg.Handler, Limits: cfg.Limits, Log: cfg.Log, TrimTLS: cfg.TrimTLS, Compression: cfg.Compression, Feed: cfg.Feed})
 	d.later, d.early = cfg.Later, d.frames
 	d.early.MaxMessage = min(d.early.MaxMessage, MaxToken)
 	d.door, d.rates, d.tooBig = d, cfg.Rates, cfg.TooBig

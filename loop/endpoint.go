@@ -18,6 +18,8 @@ type EndpointConfig struct {
 	TrimTLS bool
 	// Compression: the zero value compresses nothing.
 	Compression Compression
+	// Feed delivers prepared messages to connections; nil: nobody does. Of a server alone.
+	Feed Feed
 }
 
 // Endpoint is what connections are for: who handles their messages, within which limits, and how
@@ -36,6 +38,7 @@ type Endpoint struct {
 	trimTLS     bool         // see EndpointConfig
 	compression Compression
 	deflated    frame.Limits // frames, where messages may be compressed
+	feed        Feed         // nil: none
 
 	// Any goroutine.
 	tuned   atomic.Pointer[tune.Tuning]
@@ -58,7 +61,7 @@ func (p *Endpoint) init(e *Engine, cfg EndpointConfig) {
 		panic("loop: Limits without WithDefaults")
 	}
 	p.eng, p.handler, p.limits, p.log = e, cfg.Handler, cfg.Limits, cfg.Log
-	p.trimTLS = cfg.TrimTLS
+	p.trimTLS, p.feed = cfg.TrimTLS, cfg.Feed
 	p.frames = frame.Limits{
 		MaxMessage: int64(p.limits.MaxMessage), MaxFragments: p.limits.MaxFragments, Server: p.masks == nil,
 	}

@@ -66,10 +66,11 @@ type Loop struct {
 
 	// Any goroutine, under mu.
 	mu      sync.Mutex
-	dirty   []*Conn // to be flushed by the writer, or at the end of this turn
-	handed  []*Conn // to be flushed by the loop alone
-	delayed []*Conn // to be flushed when their window ends
-	timerAt int64   // when timer fires; never: it is not set
+	dirty   []*Conn       // to be flushed by the writer, or at the end of this turn
+	handed  []*Conn       // to be flushed by the loop alone
+	delayed []*Conn       // to be flushed when their window ends
+	steps   []func() bool // for the writer to call until they return false
+	timerAt int64         // when timer fires; never: it is not set
 
 	arrivals []*arrival // connections on their way here
 	stopped  bool

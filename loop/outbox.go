@@ -129,7 +129,15 @@ func (c *Conn) message(op frame.Opcode, payload []byte, u urgency) SendResult {
 	if op != frame.Text && op != frame.Binary || len(payload) > maxPayload || c.marked(markResponse) {
 		return Dropped
 	}
+	c.catchUp()
 	return c.send(op, payload, u)
+}
+
+// catchUp has what feeds the connection deliver what is on its way. Any goroutine.
+func (c *Conn) catchUp() {
+	if c.marked(markFed) {
+		c.endpoint.feed.CatchUp(c)
+	}
 }
 
 // Full reports whether Backpressure was answered and OnDrain is still to come. Any goroutine.

@@ -27,6 +27,16 @@ type Quotas struct {
 	// limit.
 	RunsPerPrincipal int
 	RunsPerNetwork   int
+	// TopicsPerConn is topics to which one connection may subscribe. 0 is 1,024.
+	TopicsPerConn int
+}
+
+// MaxTopics is how many topics a connection may have; 0 is any number.
+func (q Quotas) MaxTopics() int {
+	if q.TopicsPerConn == 0 {
+		return 1024
+	}
+	return max(q.TopicsPerConn, 0)
 }
 
 // Check returns a *tune.ConfigError for a quota that could never let anything in.

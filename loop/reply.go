@@ -12,6 +12,7 @@ import "github.com/agloop/agloop/codec/frame"
 func (c *Conn) Reply(op frame.Opcode, payload []byte) SendResult {
 	l := c.loop
 	l.owner.check()
+	c.catchUp()
 	if c.layers().deflates() { // frames wait as they are, to be compressed
 		c.flushCork()
 		return c.message(op, payload, batched)

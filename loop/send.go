@@ -87,6 +87,8 @@ func (c *Conn) afterWrite(err error) action {
 		return actLoop // which meets the same error, and closes
 	case c.outFlags&outFull != 0 && c.out.Load().size() <= c.endpoint.tuned.Load().LowWater:
 		return actLoop // OnDrain is due
+	case err == nil && c.outFlags&outAwaited != 0:
+		return actLoop // Feed.Room is due
 	case err != nil:
 		return actStall
 	}

@@ -52,16 +52,38 @@ func (l *Loop) swapDirty(empty []*Conn) (list []*Conn, stopped bool) {
 func (l *Loop) runWriter() {
 	var list []*Conn
 	for range l.writerSignal {
-		var stopped bool
-		if list, stopped = l.swapDirty(list); stopped {
-			return
+		for more := true; more; {
+			var stopped bool
+			if list, stopped = l.swapDirty(list); stopped {
+				return
+			}
+			now := l.eng.now()
+			for _, c := range list {
+				l.runElsewhere(c, func() action { return c.flushFromWriter(now) })
+			}
+			clear(list)
+			more = l.takeStep()
 		}
-		now := l.eng.now()
-		for _, c := range list {
-			l.runElsewhere(c, func() action { return c.flushFromWriter(now) })
-		}
-		clear(list)
 	}
+}
+
+// takeStep does one step of what Serve was given, and reports whether there is more to do. What is done in
+// turn has its place behind the others.
+func (l *Loop) takeStep() (more bool) {
+	l.mu.Lock()
+	if len(l.steps) == 0 {
+		l.mu.Unlock()
+		return false
+	}
+	step := l.steps[0]
+	l.steps = append(l.steps[:0], l.steps[1:]...)
+	l.mu.Unlock()
+	if step() {
+		l.mu.Lock()
+		l.steps = append(l.steps, step)
+		l.mu.Unlock()
+	}
+	return true
 }
 
 // runElsewhere does work for c in a goroutine of ours that is not the loop's. A panic in it is a
@@ -168,6 +190,8 @@ func (c *Conn) afterFlush(f flushed) {
 		c.closeNow()
 	case f.stalls:
 		c.loop.watchStalls()
+	case f.room:
+		c.endpoint.feed.Room(c)
 	}
 }
 
@@ -203,6 +227,7 @@ type flushed struct {
 	err     error // the socket is broken
 	stalls  bool  // the kernel is full
 	drained bool  // OnDrain is due
+	room    bool  // Feed.Room is due
 }
 
 // flushQueue is the part of flush under mu.
@@ -241,6 +266,10 @@ func (c *Conn) flushQueue(now int64) (f flushed) {
 		(c.outFlags&outClosing != 0 || c.out.Load().size() <= c.endpoint.tuned.Load().LowWater) {
 		c.outFlags &^= outFull
 		f.drained = true
+	}
+	if c.outFlags&outAwaited != 0 && !f.stalls {
+		c.outFlags &^= outAwaited
+		f.room = c.outFlags&outClosing == 0
 	}
 	return f
 }

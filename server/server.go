@@ -80,6 +80,22 @@ type (
 	Action     = agloop.Action
 )
 
+// Topics: what holds for one, and what becomes of its messages for who does not keep up.
+type (
+	Topic        = agloop.Topic
+	TopicConfig  = agloop.TopicConfig
+	TopicEntry   = agloop.TopicEntry
+	TopicFigures = agloop.TopicFigures
+	Slow         = agloop.Slow
+)
+
+const (
+	SlowLimits   = agloop.SlowLimits
+	SlowCut      = agloop.SlowCut
+	SlowLatest   = agloop.SlowLatest
+	SlowCoalesce = agloop.SlowCoalesce
+)
+
 const (
 	DisconnectDefault  = agloop.DisconnectDefault
 	DisconnectCancel   = agloop.DisconnectCancel
@@ -183,6 +199,8 @@ var (
 	ErrConflict              = agloop.ErrConflict
 	ErrThreadBusy            = agloop.ErrThreadBusy
 	ErrTooManyRuns           = agloop.ErrTooManyRuns
+	ErrNoConn                = agloop.ErrNoConn
+	ErrTooManyTopics         = agloop.ErrTooManyTopics
 	ErrCancelled             = agloop.ErrCancelled
 	ErrAbandoned             = agloop.ErrAbandoned
 	ErrShutdown              = agloop.ErrShutdown

@@ -4,37 +4,22 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"sync"
 
 	"github.com/agloop/agloop/server"
 )
 
-// fanoutServer sends every message to all connections, the sender included.
+// fanoutServer publishes every message to all connections, the sender included.
 type fanoutServer struct {
 	server.NopHandler
-
-	mu    sync.RWMutex // locked by several loops
-	conns map[*server.Conn]struct{}
+	all *server.Topic
 }
 
 func (s *fanoutServer) OnOpen(c *server.Conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.conns[c] = struct{}{}
+	_, _ = s.all.Subscribe(c.ID()) // it fails when the connection is closed already
 }
 
 func (s *fanoutServer) OnMessage(_ *server.Conn, op server.Opcode, payload []byte) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	for c := range s.conns {
-		c.Send(op, payload)
-	}
-}
-
-func (s *fanoutServer) OnClose(c *server.Conn, _ *server.CloseError) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.conns, c)
+	s.all.Publish(op, payload)
 }
 
 func fanout(args []string, stdout, stderr io.Writer) int {
@@ -45,8 +30,9 @@ func fanout(args []string, stdout, stderr io.Writer) int {
 		return code
 	}
 	spareProcessor(*loops)
+	handler := new(fanoutServer)
 	cfg := server.Config{
-		Handler: &fanoutServer{conns: map[*server.Conn]struct{}{}},
+		Handler: handler,
 		Path:    server.AnyPath,
 		Origins: []string{"*"},
 		Loops:   *loops,
@@ -56,6 +42,7 @@ func fanout(args []string, stdout, stderr io.Writer) int {
 		return fail(stderr, "fanout", err)
 	}
 	srv := server.New(cfg)
+	handler.all = srv.Topic("all")
 	return serve("fanout", at, srv, stderr, func(a net.Addr) {
 		fmt.Fprintf(stdout, "agloop fanout: %s://%s/\n", at.scheme(), a)
 	})

@@ -25,11 +25,13 @@ func TestFanout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	handler := new(fanoutServer)
 	srv := server.New(server.Config{
-		Handler: &fanoutServer{conns: map[*server.Conn]struct{}{}},
+		Handler: handler,
 		Path:    server.AnyPath,
 		Loops:   2,
 	})
+	handler.all = srv.Topic("all")
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		if err := srv.ServeListener(ln); !errors.Is(err, server.ErrServerClosed) {
