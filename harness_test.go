@@ -17,11 +17,17 @@ import (
 // serve starts a server for a test and returns its address.
 func serve(t testing.TB, cfg agloop.ServerConfig) (*agloop.Server, string) {
 	t.Helper()
+	return serveNew(t, agloop.NewServer(cfg))
+}
+
+// serveNew starts a server that a test has prepared, on a listener of its own.
+func serveNew(t testing.TB, srv *agloop.Server) (*agloop.Server, string) {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return serveOn(t, ln, agloop.NewServer(cfg))
+	return serveOn(t, ln, srv)
 }
 
 // serveOn starts a server that a test has prepared.

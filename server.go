@@ -174,6 +174,7 @@ type Server struct {
 	hub       *run.Hub         // nil with a Handler
 	ownStore  *run.MemoryStore // nil where the host has given one
 	topics    *topic.Hub
+	threads   topicThreads
 	scopes    scopes
 	controls  controlSessions
 	streams   httpStreams

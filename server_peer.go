@@ -74,7 +74,7 @@ func (p *Peer) Publish(ctx context.Context, name string, value any) (runs int, e
 	errs := make([]error, len(live))
 	var wg sync.WaitGroup
 	for i, r := range live {
-		wg.Go(func() { errs[i] = p.srv.publish(ctx, r, ev) })
+		wg.Go(func() { errs[i] = p.srv.guarded(func() error { return r.EmitContext(ctx, ev) }) })
 	}
 	wg.Wait()
 	for i, err := range errs {
@@ -88,15 +88,15 @@ func (p *Peer) Publish(ctx context.Context, name string, value any) (runs int, e
 	return runs, joinErrors(errs...)
 }
 
-// publish sends ev into one run.
-func (s *Server) publish(ctx context.Context, r *Run, ev *agui.Custom) (err error) {
+// guarded emits something, and makes an error of a panic, which is an encoder's.
+func (s *Server) guarded(emit func() error) (err error) {
 	defer func() {
-		if v := recover(); v != nil { // of an encoder
+		if v := recover(); v != nil {
 			s.door.Counters.Panics.Add(1)
 			err = &PanicError{Value: v, Stack: debug.Stack()}
 		}
 	}()
-	return r.EmitContext(ctx, ev)
+	return emit()
 }
 
 // customEvent makes an event that every run takes.

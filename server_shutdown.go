@@ -96,6 +96,7 @@ func (s *Server) stop(ctx context.Context) error {
 	if s.ownStore != nil {
 		s.ownStore.Close()
 	}
+	s.topics.Close()
 	return s.engine.Stop(ctx)
 }
 

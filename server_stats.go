@@ -12,7 +12,8 @@ type Stats struct {
 	Runs        int // active now: runs that have a log, and connections with one that has none
 	metrics.Snapshot
 	Refusals Refusals
-	Logged   metrics.Runs   // of the runs that have a log
+	Logged   metrics.Runs // of the runs that have a log
+	Topics   TopicFigures
 	Memory   memmon.Reading // of the process, and of what the server holds
 }
 
@@ -26,6 +27,7 @@ func (s *Server) Stats() Stats {
 	s.door.Counters.AddTo(&st.Snapshot)
 	s.engine.AddTo(&st.Snapshot)
 	s.runFigures(&st.Logged, nil)
+	st.Topics = s.topics.Figures()
 	return st
 }
 

@@ -29,8 +29,8 @@ func (t *Topic) Name() string { return t.name }
 // Subscribe has what is published from now on sent to a connection of a server with a Handler, as long as
 // that is open. Who subscribes already stays as it is. It returns the place behind which that begins.
 //
-// Errors: ErrNoConn, ErrTooManyTopics, ErrServerClosed; errors.ErrUnsupported of a server with an Agent,
-// whose connections take events alone.
+// Errors: ErrNoConn, ErrTooManyTopics, ErrServerClosed; an error that is errors.ErrUnsupported
+// of a server with an Agent, whose connections take events alone.
 func (t *Topic) Subscribe(id ConnID) (Cursor, error) { return t.subscribe(id, nil) }
 
 // SubscribeAfter is Subscribe, and sends before that what the history has behind a cursor; the zero Cursor is

@@ -56,6 +56,16 @@ func (h *Hub) Find(k RunKey) *Live {
 	return nil
 }
 
+// Active returns the run of a thread that is going on, nil where there is none.
+func (h *Hub) Active(scope, thread string) *Live {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if t := h.threads[threadKey{scope, thread}]; t != nil {
+		return t.active
+	}
+	return nil
+}
+
 // find is Find that waits for a run that is being opened.
 func (h *Hub) find(ctx context.Context, k RunKey) (*Live, error) {
 	l := h.named(k)

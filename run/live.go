@@ -179,6 +179,18 @@ func (l *Live) bind(r *Run) {
 	}
 }
 
+// EmitInto is Run.EmitContext for who has the run from its hub. Before the agent is called and after it has
+// returned it returns ErrRunEnded.
+func EmitInto(ctx context.Context, l *Live, ev agui.Event) error {
+	l.mu.Lock()
+	r := l.run
+	l.mu.Unlock()
+	if r == nil {
+		return ErrRunEnded
+	}
+	return r.EmitContext(ctx, ev)
+}
+
 // finish notes that the agent has returned, or was given up.
 func (l *Live) finish(err error) {
 	l.mu.Lock()
