@@ -1,7 +1,6 @@
 package topic
 
 import (
-	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -116,7 +115,7 @@ func TestHistoryEnds(t *testing.T) {
 		if _, err := h.History("t", Cursor{at.Epoch, at.Offset - 1}); err != ErrGone {
 			t.Errorf("%v", err)
 		}
-		if entries, err := h.History("t", at); err != nil || len(entries) != 1 || fmt.Sprintf("%s", entries[0].Payload) != "3" {
+		if entries, err := h.History("t", at); err != nil || len(entries) != 1 || string(entries[0].Payload) != "3" {
 			t.Errorf("%v, %v", entries, err)
 		}
 		h.Close()
