@@ -49,10 +49,14 @@ func (c *Conn) countOut() {
 	}
 }
 
-// countIn brings the ledger up to date with what has been read of a message. On the loop.
+// countIn brings the ledger up to date with what has been read of a message, and what is kept of those
+// behind it. On the loop.
 func (c *Conn) countIn() {
 	if h := c.transient; h != nil {
 		n := h.reader.Memory() - h.counted
+		if h.head != nil && c.state == open {
+			n += cap(h.head.B)
+		}
 		h.counted += n
 		c.Hold(n)
 	}

@@ -160,6 +160,7 @@ func (c *Conn) cutWithReason(code frame.CloseCode, cause error) bool {
 	c.loop.owner.check()
 	c.setCloseError(&CloseError{Code: frame.CloseAbnormal, Cause: cause})
 	c.transient.reader.Reset() // setCloseError has made the transient
+	c.transient.dropHead()
 	c.countIn()
 	if c.state != open || c.marked(markResponse) || !c.replaceQueue(code) {
 		c.closeNow()
@@ -238,12 +239,16 @@ func (c *Conn) closeError(err error) *CloseError {
 	return &CloseError{Code: frame.CloseAbnormal, Cause: err}
 }
 
-// panicked ends the connection whose callback panicked.
-func (c *Conn) panicked(v any) {
-	l := c.loop
-	l.Counters.Panics.Add(1)
+// notePanic counts and logs a panic of the host's. Call it where that was recovered.
+func (c *Conn) notePanic(v any) {
+	c.loop.Counters.Panics.Add(1)
 	c.endpoint.log.LogAttrs(context.Background(), slog.LevelError, "agloop: panic in a handler",
 		slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+}
+
+// panicked ends the connection whose callback panicked.
+func (c *Conn) panicked(v any) {
+	c.notePanic(v)
 	switch c.state {
 	case closed:
 	case securing:

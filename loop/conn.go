@@ -63,12 +63,15 @@ const (
 	markLayers                         // c.sock is a *layers; it changes while the loop alone has the connection
 	markResponse                       // it carries a response of HTTP instead of frames, see response.go
 	markFed                            // a Feed delivers to it
+	markPaused                         // the host wants no messages, see PauseReading
 
 	// Of this loop alone.
 	loopAnnounced  // OnOpen was called, so OnClose is owed
 	loopPinged     // a ping is unanswered
 	loopPeerDone   // the peer's close frame has come
 	loopAwaitsPong // a ping of ours had no pong yet, whatever else came
+	loopMuted      // it is not read, and what came nevertheless is kept
+	loopLast       // the peer has gone: what it had sent is delivered, paused or not
 )
 
 func (c *Conn) marked(bit uint32) bool { return c.marks.Load()&bit != 0 }
@@ -271,6 +274,9 @@ func (c *Conn) guard(work func()) {
 func (c *Conn) onClose(err error) {
 	l := c.loop
 	l.owner.check()
+	if err != nil && c.marked(loopMuted) && c.state == open {
+		c.receiveLast()
+	}
 	c.state = closed
 	l.conns.Add(-1)
 	if c.marked(markAbandoned) {

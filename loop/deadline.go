@@ -32,7 +32,7 @@ func (c *Conn) nextDeadline() uint32 {
 	lim := &c.endpoint.limits
 	var at uint32
 	if ping := ticks(lim.PingInterval); ping != 0 {
-		if c.marked(loopPinged) {
+		if c.awaitsPong() {
 			at = after(c.heard, ticks(lim.PongTimeout))
 		} else {
 			at = after(c.heard, ping)
@@ -48,9 +48,14 @@ func (c *Conn) nextDeadline() uint32 {
 	return soonest(at, c.messageDeadline())
 }
 
-// lastUsed is when the connection last did something for somebody: a message or a run.
+// awaitsPong reports whether the peer must say something by a deadline, of which nothing is read while the
+// connection is paused.
+func (c *Conn) awaitsPong() bool { return c.marks.Load()&(loopPinged|loopMuted) == loopPinged }
+
+// lastUsed is when the connection last did something for somebody: a message or a run. A pause is the
+// host's.
 func (c *Conn) lastUsed() uint32 {
-	if used := c.used.Load(); used != running {
+	if used := c.used.Load(); used != running && !c.marked(loopMuted) {
 		return used
 	}
 	return c.loop.wheel.now
@@ -58,7 +63,7 @@ func (c *Conn) lastUsed() uint32 {
 
 // messageDeadline is when the message that has begun must be whole.
 func (c *Conn) messageDeadline() uint32 {
-	if c.transient == nil || c.transient.began == 0 {
+	if c.transient == nil || c.transient.began == 0 || c.marked(loopMuted) {
 		return 0
 	}
 	return after(c.transient.began, ticks(c.endpoint.limits.MessageTimeout))
@@ -95,7 +100,7 @@ func (c *Conn) openDeadline() {
 		c.Close(frame.CloseExpired, "authorization expired")
 	case due(c.messageDeadline()):
 		c.fail(&frame.ProtocolError{Code: frame.ClosePolicy, Reason: "message took too long"})
-	case c.marked(loopPinged) && due(after(c.heard, ticks(lim.PongTimeout))):
+	case c.awaitsPong() && due(after(c.heard, ticks(lim.PongTimeout))):
 		if !c.acknowledgedMore() {
 			c.cut(frame.CloseGoingAway, errNoPong)
 			return
@@ -108,7 +113,7 @@ func (c *Conn) openDeadline() {
 		c.loop.trimInflow(c)
 		c.restDeflating()
 		switch {
-		case c.marked(loopPinged) || !due(after(c.heard, ticks(lim.PingInterval))):
+		case c.awaitsPong() || !due(after(c.heard, ticks(lim.PingInterval))):
 		case c.marked(markResponse):
 			c.heard = now // or rather said
 			c.pingResponse()

@@ -220,3 +220,16 @@ func Remembered(conns ...*Conn) map[any]bool {
 	}
 	return kept
 }
+
+// ForgetEpoll has loops that start from now on read on whatever is paused, as where gnet's poller cannot be
+// told, until undo is called.
+func ForgetEpoll() (undo func()) {
+	epollOf = func(int) int { return -1 }
+	return func() { epollOf = findEpoll }
+}
+
+// ReadBuffer is what one read takes at most, and MaxKept what is kept where reading goes on.
+const (
+	ReadBuffer = readBuffer
+	MaxKept    = maxKept
+)

@@ -19,6 +19,7 @@ type Loop struct {
 	waker  *waker
 	timer  *time.Timer
 	poller *poller
+	epoll  int // gnet's epoll instance; -1: not known
 
 	goroutine string // "goroutine 12"
 	stripe    int    // of the ledger
@@ -79,8 +80,8 @@ type Loop struct {
 const never = math.MaxInt64
 
 // newLoop is called on the loop itself.
-func newLoop(e *Engine, el gnet.EventLoop, w *waker) (l *Loop, err error) {
-	l = &Loop{eng: e, el: el, waker: w, timerAt: never, wheelAt: never, writerSignal: make(chan struct{}, 1), stripe: w.index}
+func newLoop(e *Engine, gc gnet.Conn, w *waker) (l *Loop, err error) {
+	l = &Loop{eng: e, el: gc.EventLoop(), epoll: epollOf(gc.Fd()), waker: w, timerAt: never, wheelAt: never, writerSignal: make(chan struct{}, 1), stripe: w.index}
 	if l.poller, err = newPoller(l); err != nil {
 		return nil, err
 	}

@@ -23,8 +23,19 @@ func (c *Conn) receive(view []byte) {
 
 // receivePlain takes bytes that are not encrypted, or not any more.
 func (c *Conn) receivePlain(view []byte) {
+	if c.marked(loopMuted) { // those that are kept come first
+		c.keep(view)
+	} else if rest := c.receiveUntilPaused(view); len(rest) > 0 {
+		c.keep(rest)
+	}
+	c.countIn()
+	c.trimTransient()
+}
+
+// receiveUntilPaused takes bytes until the handler pauses, and returns the rest.
+func (c *Conn) receiveUntilPaused(view []byte) (rest []byte) {
 	c.loop.owner.check()
-	for len(view) > 0 {
+	for len(view) > 0 && !c.holdsBack() {
 		var n int
 		switch c.state {
 		case securing:
@@ -35,16 +46,15 @@ func (c *Conn) receivePlain(view []byte) {
 			n = c.keepEarly(view)
 		case open, closing:
 			if c.marked(markResponse) {
-				return // what follows the request of a response that ends the connection
+				return nil // what follows the request of a response that ends the connection
 			}
 			n = c.frame(view)
 		default:
-			return // nobody waits for these bytes
+			return nil // nobody waits for these bytes
 		}
 		view = view[n:]
 	}
-	c.countIn()
-	c.trimTransient()
+	return view
 }
 
 // frame takes the next message from view: in place when it lies there whole, otherwise by way of

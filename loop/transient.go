@@ -11,8 +11,8 @@ import (
 // transient is what a connection needs only while something is under way on it: a request head or
 // message that is not whole yet, or its end. A connection at rest has none.
 type transient struct {
-	head   *bufpool.Buffer // request head so far, while handshaking; what comes behind it, while judging
-	scan   int             // where to go on looking for its end
+	head   *bufpool.Buffer // request head so far, while handshaking; what comes behind it, while judging; what is kept, while paused
+	scan   int             // where to go on looking for the end of the head; how much of what is kept was looked at
 	judged *judgement      // while judging
 	shake  *tlsHandshake   // while securing
 	link   *tlsLink        // of a connection that spoke TLS before it came to a loop
@@ -21,7 +21,7 @@ type transient struct {
 	response []byte         // to be sent first, on a connection whose handshake was done elsewhere
 	reader   frame.Reader
 	began    uint32      // tick of the first byte of the message in reader; 0: none
-	counted  int         // bytes of reader in the ledger
+	counted  int         // bytes of reader, and of what is kept, in the ledger
 	why      *CloseError // how the connection ends, once that is known
 
 	// Since a ping that found bytes which the peer had not acknowledged:
@@ -46,12 +46,17 @@ func (h *transient) free() {
 	if h.shake != nil {
 		h.shake.abandon()
 	}
-	if h.head != nil {
-		h.head.Release()
-	}
+	h.dropHead()
 	h.reader.Reset()
 	*h = transient{}
 	transients.Put(h)
+}
+
+func (h *transient) dropHead() {
+	if h.head != nil {
+		h.head.Release()
+		h.head, h.scan = nil, 0
+	}
 }
 
 // trimTransient gives the transient back once nothing is in it.

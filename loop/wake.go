@@ -41,7 +41,7 @@ func (e *Engine) addLoop(index int) (*Loop, error) {
 
 // onOpen makes the Loop that the waker wakes. It is gnet's OnOpen.
 func (b *waker) onOpen(e *Engine, gc gnet.Conn) {
-	b.loop, b.err = newLoop(e, gc.EventLoop(), b)
+	b.loop, b.err = newLoop(e, gc, b)
 }
 
 // onTraffic does what the loop was woken for. It is gnet's OnTraffic.

@@ -145,7 +145,10 @@ func (l *Loop) flushDirty() {
 	l.mu.Unlock()
 	now := l.eng.now()
 	for _, c := range list {
-		l.run(c, func(c *Conn) { c.flush(now) })
+		l.run(c, func(c *Conn) {
+			c.checkResumed()
+			c.flush(now)
+		})
 	}
 	clear(list)
 	l.dirtySpare = list
@@ -176,6 +179,9 @@ func (c *Conn) flush(now int64) {
 	}
 	if c.afterFlush(f); f.drained && c.state != closed && c.marked(loopAnnounced) {
 		c.drain(now) // also when it is closing: who waits for room is to learn that nothing is sent any more
+	}
+	if c.state != closed {
+		c.checkPause()
 	}
 	if c.state >= closing {
 		c.finishClosing()

@@ -29,6 +29,8 @@ type Counters struct {
 	AcceptErrs  atomic.Uint64 // accept calls that failed
 	BadUpgrade  atomic.Uint64 // handshakes refused
 	ProtoErrs   atomic.Uint64 // connections closed because the peer broke RFC 6455 or a limit
+	ReadPauses  atomic.Uint64 // times that a connection was not read any more because its handler paused
+	ReadResumes atomic.Uint64 // of those, the ones that are over
 
 	_ [64]byte
 }
@@ -37,6 +39,7 @@ type Counters struct {
 type Snapshot struct {
 	Opened, Closed, MessagesIn, BytesIn, FramesOut, BytesOut, Writes, WriterWakes uint64
 	Panics, SlowCuts, Refused, AcceptErrs, BadUpgrade, ProtoErrs                  uint64
+	ReadPauses, ReadResumes                                                       uint64
 }
 
 // AddTo adds c's present values to s.
@@ -55,4 +58,6 @@ func (c *Counters) AddTo(s *Snapshot) {
 	s.AcceptErrs += c.AcceptErrs.Load()
 	s.BadUpgrade += c.BadUpgrade.Load()
 	s.ProtoErrs += c.ProtoErrs.Load()
+	s.ReadPauses += c.ReadPauses.Load()
+	s.ReadResumes += c.ReadResumes.Load()
 }
