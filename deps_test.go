@@ -44,7 +44,7 @@ var floors = map[string]struct {
 
 	"codec/eventpb": {2, "agui codec/event"},
 
-	"topic": {2, "codec/frame"},
+	"topic": {2, "codec/frame metrics"},
 
 	"loop": {2, "auth internal/platform codec/deflate codec/frame codec/handshake batch bufpool memmon metrics tune"},
 	"run":  {2, "auth codec/event agui memmon metrics"},

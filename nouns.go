@@ -49,7 +49,7 @@ type (
 
 	TopicConfig  = topic.Config
 	TopicEntry   = topic.Entry
-	TopicFigures = topic.Figures
+	TopicFigures = metrics.Topics
 	Slow         = topic.Slow
 
 	Note     = event.Note

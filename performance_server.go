@@ -41,6 +41,7 @@ type serverTarget struct {
 	engine *loop.Engine
 	door   *loop.Door
 	runs   func(*metrics.Runs, *metrics.RunTimes) // reads the figures of runs
+	topics func() metrics.Topics
 }
 
 func (s serverTarget) tune(t Tuning)           { s.door.Tune(t) }
@@ -58,5 +59,6 @@ func (s serverTarget) totals(t *metrics.Source) {
 	s.engine.AddMeasures(&t.Loops)
 	t.Refused, t.Shed = s.door.Refusals(), s.door.Shed()
 	s.runs(&t.Runs, &t.RunTimes)
+	t.Topics = s.topics()
 	t.Connections = int(t.Snapshot.Opened - t.Snapshot.Closed)
 }

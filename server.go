@@ -219,7 +219,7 @@ func NewServer(cfg ServerConfig) *Server {
 	s.door = s.engine.NewDoor(s.doorConfig())
 	// The config is valid, so there is no error.
 	s.performance, _ = newPerformanceManager(s.cfg.performanceConfig(s.door.Slots().Cap()),
-		&s.cfg.Limits, ledger, s.door.Slots(), serverTarget{s.engine, s.door, s.runFigures}, s.log)
+		&s.cfg.Limits, ledger, s.door.Slots(), serverTarget{s.engine, s.door, s.runFigures, s.topicFigures}, s.log)
 	s.hooks.panics = &s.door.Counters.Panics
 	s.places = newRunPlaces(s.cfg.Quotas, s.mayBeOpen)
 	if s.cfg.Agent != nil {

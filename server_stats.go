@@ -27,8 +27,15 @@ func (s *Server) Stats() Stats {
 	s.door.Counters.AddTo(&st.Snapshot)
 	s.engine.AddTo(&st.Snapshot)
 	s.runFigures(&st.Logged, nil)
-	st.Topics = s.topics.Figures()
+	st.Topics = s.topicFigures()
 	return st
+}
+
+// topicFigures reads the figures of topics.
+func (s *Server) topicFigures() TopicFigures {
+	f := s.topics.Figures()
+	f.Dropped = s.threads.dropped.Load()
+	return f
 }
 
 // runFigures reads the figures of the runs that have a log. times may be nil.

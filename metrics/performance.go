@@ -112,6 +112,7 @@ type Source struct {
 	Shed     uint64 // connections cut for the bytes they held
 	Runs     Runs
 	RunTimes RunTimes
+	Topics   Topics
 
 	Connections int // open now
 
@@ -129,7 +130,8 @@ type Source struct {
 func (s *Source) Reset() {
 	s.Loops.Reset()
 	s.RunTimes.Reset()
-	s.Snapshot, s.Refused, s.Shed, s.Connections, s.Runs = Snapshot{}, Refusals{}, 0, 0, Runs{}
+	s.Snapshot, s.Refused, s.Shed, s.Connections = Snapshot{}, Refusals{}, 0, 0
+	s.Runs, s.Topics = Runs{}, Topics{}
 	s.MemoryHeld, s.MemoryBudget = 0, 0
 	s.MemoryUsage, s.MemoryPressure, s.MemoryTier, s.MonitoringInterval = 0, 0, 0, 0
 	s.PoolInUse, s.PoolIdle = 0, 0

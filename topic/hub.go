@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/agloop/agloop/codec/frame"
+	"github.com/agloop/agloop/metrics"
 )
 
 // Errors of a Hub.
@@ -35,7 +36,7 @@ type Hub struct {
 	held    map[Subscriber]*held
 	queues  map[Group]*queue
 	next    uint64 // number of the first message of a new topic
-	figures Figures
+	figures metrics.Topics
 	closed  bool
 }
 
@@ -361,8 +362,8 @@ func (h *Hub) TopicsOf(sub Subscriber) (names []string) {
 	return names
 }
 
-// Figures are what there is now, and what was done.
-func (h *Hub) Figures() Figures {
+// Figures are what there is now, and what was done since the Hub was made.
+func (h *Hub) Figures() metrics.Topics {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	f := h.figures

@@ -106,13 +106,3 @@ type Cursor struct {
 	Epoch  uint64 // of the Hub
 	Offset uint64 // number of the message; the first has 1
 }
-
-// Figures are those of a Hub at one moment; those of what was done are totals since it was made.
-type Figures struct {
-	Topics        int    // with a subscriber or a history
-	Subscriptions int    // subscribers, once for each of their topics
-	HistoryBytes  int    // kept
-	Published     uint64 // messages
-	Delivered     uint64 // messages given to subscribers
-	Replaced      uint64 // messages that newer ones took the place of, by SlowLatest or SlowCoalesce
-}

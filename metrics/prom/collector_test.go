@@ -41,6 +41,9 @@ func busy() *metrics.Source {
 			Gone:    metrics.RunsGone{Trimmed: 16, Epoch: 17, Future: 18, Ended: 19, Unknown: 20},
 			Unknown: 21,
 		},
+		Topics: metrics.Topics{
+			Topics: 22, Subscriptions: 23, HistoryBytes: 24, Published: 25, Delivered: 26, Replaced: 27, Dropped: 28,
+		},
 	}
 	var d metrics.Histogram
 	d.Record(int64(30 * time.Millisecond))
@@ -127,6 +130,14 @@ func TestScrape(t *testing.T) {
 		`agloop_runs_gone_total{reason="ended"} 19`,
 		`agloop_runs_gone_total{reason="unknown"} 20`,
 		`agloop_unknown_controls_total 21`,
+		`# TYPE agloop_topics gauge`,
+		`agloop_topics 22`,
+		`agloop_topic_subscriptions 23`,
+		`agloop_topic_history_bytes 24`,
+		`agloop_topic_messages_published_total 25`,
+		`agloop_topic_messages_delivered_total 26`,
+		`agloop_topic_messages_replaced_total 27`,
+		`agloop_topic_messages_dropped_total 28`,
 		`agloop_run_duration_seconds_bucket{le="0.025"} 0`,
 		`agloop_run_first_event_seconds_bucket{le="0.05"} 1`,
 		`agloop_run_first_token_seconds_count 1`,

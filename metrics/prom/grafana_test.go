@@ -127,7 +127,7 @@ func TestDashboardIsWellFormed(t *testing.T) {
 			t.Errorf("%s lacks a description, a unit, the data source or a query", p.Title)
 		}
 	}
-	for _, row := range []string{"Connections", "Traffic", "Latency", "Memory", "Refusals"} {
+	for _, row := range []string{"Connections", "Traffic", "Latency", "Memory", "Refusals", "Runs", "Topics"} {
 		if !rows[row] {
 			t.Errorf("no row %s", row)
 		}
