@@ -40,6 +40,7 @@ type (
 	ConnID      = loop.ID
 	Handler     = loop.Handler
 	NopHandler  = loop.NopHandler
+	Inbox       = loop.Inbox
 	SendResult  = loop.SendResult
 	Limits      = loop.Limits
 	Compression = loop.Compression
@@ -127,3 +128,10 @@ func FilterInput(f func(context.Context, Principal, *agui.RunAgentInput) error) 
 
 // Trace tells a Tracer of the runs of an agent; see run.Trace.
 func Trace(t Tracer) Middleware { return run.Trace(t) }
+
+// NewInbox returns the inbox of a connection, see Inbox. Reading pauses when limit bytes wait; 0 or less is
+// 64 KiB. work is called in a goroutine of the inbox's, for one message at a time; payload is valid until it
+// returns.
+func NewInbox(c *Conn, limit int, work func(op Opcode, payload []byte)) *Inbox {
+	return loop.NewInbox(c, limit, work)
+}

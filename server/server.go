@@ -116,6 +116,7 @@ const (
 type (
 	Handler    = agloop.Handler
 	NopHandler = agloop.NopHandler
+	Inbox      = agloop.Inbox
 	Conn       = agloop.Conn
 	ConnID     = agloop.ConnID
 	Opcode     = agloop.Opcode
@@ -232,3 +233,10 @@ var StrictInput = agloop.StrictInput
 // DefaultPerformanceConfig returns the defaults of Config.Performance; see
 // agloop.DefaultPerformanceConfig.
 func DefaultPerformanceConfig() PerformanceConfig { return agloop.DefaultPerformanceConfig() }
+
+// NewInbox returns the inbox of a connection, see Inbox. Reading pauses when limit bytes wait; 0 or less is
+// 64 KiB. work is called in a goroutine of the inbox's, for one message at a time; payload is valid until it
+// returns.
+func NewInbox(c *Conn, limit int, work func(op Opcode, payload []byte)) *Inbox {
+	return agloop.NewInbox(c, limit, work)
+}

@@ -26,7 +26,7 @@ func busy() *metrics.Source {
 	s := &metrics.Source{
 		Snapshot: metrics.Snapshot{
 			Opened: 10, Closed: 7, MessagesIn: 20, BytesIn: 2000, FramesOut: 30, BytesOut: 3000, Writes: 6, WriterWakes: 5,
-			Panics: 1, SlowCuts: 2, Refused: 3, AcceptErrs: 4, BadUpgrade: 5, ProtoErrs: 6,
+			Panics: 1, SlowCuts: 2, Refused: 3, AcceptErrs: 4, BadUpgrade: 5, ProtoErrs: 6, ReadPauses: 9, ReadResumes: 7,
 		},
 		Refused: metrics.Refusals{
 			Slots: 1, Memory: 2, AddressRate: 4, MessageRate: 5, ByteRate: 6, RunRate: 7, RunQuota: 8,

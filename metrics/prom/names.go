@@ -61,6 +61,11 @@ var values = []value{
 	counter(desc("writer_wakes_total", "Times that a loop's writer, a goroutine, was woken to flush connections."),
 		func(s *metrics.Source) uint64 { return s.Snapshot.WriterWakes }),
 
+	counter(desc("read_pauses_total", "Times that a connection was not read any more because its handler had fallen behind."),
+		func(s *metrics.Source) uint64 { return s.Snapshot.ReadPauses }),
+	counter(desc("read_resumes_total", "Of those pauses, the ones that are over; the others are connections paused now."),
+		func(s *metrics.Source) uint64 { return s.Snapshot.ReadResumes }),
+
 	counter(failures, func(s *metrics.Source) uint64 { return s.Snapshot.Panics }, "panic"),
 	counter(failures, func(s *metrics.Source) uint64 { return s.Snapshot.SlowCuts }, "slow_reader"),
 	counter(failures, func(s *metrics.Source) uint64 { return s.Snapshot.AcceptErrs }, "accept_error"),
