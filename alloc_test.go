@@ -172,15 +172,16 @@ func TestNoAllocationPerLoggedEvent(t *testing.T) {
 		})})
 		first := newViewer(t, addr, "")
 		first.start("1", namedInput("t", "r"))
+		first.await("TEXT_MESSAGE_START") // an attach that came before the start would find no run
 		peers := []*viewer{first}
 		for len(peers) < viewers {
 			v := newViewer(t, addr, "")
 			v.ask(control.NameBind, &control.Bind{Ref: "b", Secret: first.hello.Secret})
 			v.attachAt("a", "t", "r", agloop.Cursor{})
+			v.await("TEXT_MESSAGE_START")
 			peers = append(peers, v)
 		}
 		for _, v := range peers {
-			v.await("TEXT_MESSAGE_START")
 			go func() {
 				buf := make([]byte, 64<<10)
 				for {
